@@ -1,0 +1,1 @@
+"""The verification of forgetting: scores, statistics, verdicts and reports."""

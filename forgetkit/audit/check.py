@@ -1,0 +1,119 @@
+"""What a check found, and the verdict over all of them. Rules: docs/audit.md."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from forgetkit.audit.intervals import Estimate
+
+CheckVerdict = Literal["pass", "fail", "inconclusive", "info", "not-run"]
+Verdict = Literal["forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive"]
+EXIT_CODES: dict[Verdict, int] = {
+    "forgotten": 0,
+    "not-forgotten": 1,
+    "over-forgotten": 1,
+    "utility-lost": 1,
+    "inconclusive": 3,
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        id: name of the check.
+        group: ``ids``, those asked about, or ``earlier``, those forgotten before.
+        gating: whether it decides the verdict; else it is information.
+        n: samples it rests on.
+        statistic: what was measured.
+        interval: its 95 % interval (at the default level).
+        null: the value where nothing leaks.
+        margin: how far from ``null`` still counts as nothing.
+        note: what it means, in words.
+        proves: whether a pass of it shows that something was forgotten.
+    """
+
+    id: str
+    verdict: CheckVerdict
+    note: str
+    group: str = "ids"
+    gating: bool = False
+    n: int | None = None
+    statistic: float | None = None
+    interval: tuple[float, float] | None = None
+    null: float | None = None
+    margin: float | None = None
+    p: float | None = None
+    proves: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the statistic lies below the value where nothing leaks."""
+        return self.statistic is not None and self.null is not None and self.statistic < self.null
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the check as it stands in the report."""
+        names = ("id", "group", "gating", "n", "statistic", "null", "margin", "p", "verdict", "note")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "interval": list(self.interval) if self.interval else None,
+        }
+
+
+def measured(
+    id_: str,
+    estimate: Estimate,
+    verdict: CheckVerdict,
+    note: str,
+    *,
+    null: float | None = None,
+    margin: float | None = None,
+) -> Check:
+    """Return a check that rests on an estimate."""
+    return Check(
+        id_, verdict, note, n=estimate.n, statistic=estimate.value, interval=estimate.wide, null=null, margin=margin
+    )
+
+
+def with_control(check: Check, control: Check | None) -> Check:
+    """Return a check as it counts beside the same check on the original.
+
+    A failure stands by itself. Anything else is information where the original does not fail too: then the check
+    could not have told a model that remembers.
+    """
+    if control is None or check.verdict == "fail" or control.verdict == "fail":
+        return check
+    note = f"{check.note}; but the original does not fail this check either: nothing measurable was memorised"
+    return replace(check, verdict="info", gating=False, note=note)
+
+
+def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]:
+    """Return the verdict over all checks, and its reasons.
+
+    Args:
+        checks: what was found.
+        original: whether the original was given; without it the best verdict is inconclusive.
+    """
+    failed = [check for check in checks if check.verdict == "fail"]
+    if failed:
+        return _worst(failed), [f"{check.id}: {check.note}" for check in failed]
+    reasons = [f"{check.id}: {check.note}" for check in checks if check.gating and check.verdict == "inconclusive"]
+    if not original:
+        reasons.append("without the original there is no control and no comparison of accuracy: give --original")
+    if not any(check.proves and check.gating and check.verdict == "pass" for check in checks):
+        weak = [
+            f"{check.id}: {check.note}"
+            for check in checks
+            if check.proves and check.group == "ids" and check.verdict == "info"
+        ]
+        reasons += weak or ([] if reasons else ["no check that could tell a model that remembers has passed"])
+    return ("inconclusive", reasons) if reasons else ("forgotten", ["every gating check passed, and could have failed"])
+
+
+def _worst(failed: list[Check]) -> Verdict:
+    """Return the verdict of failures: utility lost before over-forgotten before not forgotten."""
+    if any(check.id == "utility" for check in failed):
+        return "utility-lost"
+    if any(check.id != "integrity" and check.over for check in failed):
+        return "over-forgotten"
+    return "not-forgotten"

@@ -1,0 +1,83 @@
+"""An audit in words: a table for the terminal, a document for programs."""
+
+from typing import Any
+
+from forgetkit.audit.check import EXIT_CODES, Check, Verdict
+
+WORDS: dict[Verdict, str] = {
+    "forgotten": "FORGOTTEN: what was measured is what a model that never saw these samples would show",
+    "not-forgotten": "NOT FORGOTTEN",
+    "over-forgotten": "OVER-FORGOTTEN: the samples stick out as unfamiliar, which gives them away as well",
+    "utility-lost": "UTILITY LOST: the model has lost accuracy on unseen samples",
+    "inconclusive": "INCONCLUSIVE: these checks can neither clear the model nor convict it",
+}
+LIMITS = [
+    "Statistical checks on one model: evidence within the stated margins, no certificate; no other attack was tried.",
+    "The membership check takes the forgotten samples for a random draw of their class. For one person's samples, "
+    "or the hardest ones, it does not hold.",
+    "Not tested: canaries, retrained references, attacks that train models, other copies of data or model.",
+    "Whoever holds the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
+]
+
+
+def table(path: str, report: dict[str, Any]) -> list[str]:
+    """Return the lines for the terminal: the verdict in words, then the figures. ``report`` is :func:`document`'s."""
+    shown = {name: "-" if rate is None else f"{rate:.2%}" for name, rate in report["accuracy"].items()}
+    rows = [
+        ("check", "verdict", "value", "interval", "right value", "n", ""),
+        *(_row(check) for check in report["checks"]),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+    ]
+    return [
+        f"{path}: {WORDS[report['verdict']]}",
+        *(f"  because {reason}" for reason in report["reasons"]),
+        "",
+        *lines,
+        "* decides; the others inform",
+        "",
+        f"right on: forget {shown['forget']}, retain {shown['retain']}, unseen {shown['unseen']} "
+        f"(original {shown['original_unseen']})",
+        *(f"limit: {text}" for text in report["limits"]),
+    ]
+
+
+def _row(check: dict[str, Any]) -> tuple[str, ...]:
+    name = check["id"] if check["group"] == "ids" else f"{check['group']}/{check['id']}"
+    value, span, null, margin = check["statistic"], check["interval"], check["null"], check["margin"]
+    return (
+        name,
+        check["verdict"] + ("*" if check["gating"] else ""),
+        "" if value is None else f"{value:.3f}",
+        "" if span is None else f"[{span[0]:.3f}, {span[1]:.3f}]",
+        "" if null is None else f"{null:.3g}" + ("" if margin is None else f" ± {margin:g}"),
+        "" if check["n"] is None else str(check["n"]),
+        check["note"],
+    )
+
+
+def document(
+    verdict: Verdict,
+    reasons: list[str],
+    checks: list[Check],
+    *,
+    accuracy: dict[str, float | None],
+    ids: dict[str, Any],
+    inputs: dict[str, Any],
+    policy: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the report; no time, no path, so that the same inputs have the same bytes."""
+    return {
+        "ok": True,
+        "verdict": verdict,
+        "exit_code": EXIT_CODES[verdict],
+        "reasons": reasons,
+        "checks": [check.to_json() for check in checks],
+        "accuracy": accuracy,
+        "ids": ids,
+        "inputs": inputs,
+        "policy": policy,
+        "limits": LIMITS,
+    }

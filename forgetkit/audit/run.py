@@ -1,0 +1,239 @@
+"""One audit from beginning to end: read the subject, let the models speak once, check, judge."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.audit import checks as found
+from forgetkit.audit.check import Check, overall, with_control
+from forgetkit.audit.checks import Scored, scored
+from forgetkit.audit.report import document
+from forgetkit.checkpoint import load_model, not_finite
+from forgetkit.compute import Machine
+from forgetkit.console import Console
+from forgetkit.data.dataset import Dataset, Split
+from forgetkit.errors import ForgetkitError
+from forgetkit.ids import digest_of
+from forgetkit.options import Source
+from forgetkit.record import Record
+from forgetkit.request import dataset_of, open_checkpoint, read_lists
+from forgetkit.steps import on_machine, take
+from forgetkit.training import Classifier, predict
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model under audit and the samples in question.
+
+    Attributes:
+        path: the checkpoint.
+        record: its record.
+        dataset: the data it was trained on.
+        rows: training rows in question.
+        earlier: training rows forgotten before, where the question is about others.
+        named: whether the record names all of ``rows`` as forgotten.
+    """
+
+    path: Path
+    record: Record
+    dataset: Dataset
+    rows: Rows
+    earlier: Rows
+    named: bool
+
+    @property
+    def retain_rows(self) -> Rows:
+        """Training rows that the model may know: trained, less everything forgotten or in question."""
+        kept = self.record.retains(self.dataset.train.ids)
+        kept[self.rows] = False
+        return np.flatnonzero(kept)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model says of all samples in question."""
+
+    forget: Scored
+    unseen: Scored
+    views: dict[str, Scored]
+
+
+def subject_of(
+    checkpoint: str, lists: list[str], source: Source, console: Console, *, column: str, strict: bool
+) -> Subject:
+    """Read and check what an audit is about.
+
+    Raises:
+        ForgetkitError: ``ids-empty`` where neither lists nor record name an id; else as for a step.
+    """
+    path, record = open_checkpoint(checkpoint)
+    dataset = dataset_of(path, record, source)
+    forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids))
+    if not lists:
+        if len(forgotten) == 0:
+            message = f"{path}: the record names no forgotten ids, and none were given"
+            raise ForgetkitError("ids-empty", message, "name them with --ids")
+        return Subject(path, record, dataset, forgotten, forgotten[:0], named=True)
+    ids = read_lists(lists, dataset, console, column=column, strict=strict)
+    trained = record.was_trained(ids) | record.forgotten.contains(ids)
+    if untrained := int((~trained).sum()):
+        console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")
+    ids = [id_ for id_, kept in zip(ids, trained, strict=True) if kept]
+    if not ids:
+        raise ForgetkitError("ids-empty", "none of the ids was ever trained on: there is nothing to audit")
+    rows = np.array(sorted(dataset.train.row_of[id_] for id_ in ids), dtype=np.int64)
+    named = bool(record.forgotten.contains(ids).all())
+    return Subject(path, record, dataset, rows, np.setdiff1d(forgotten, rows), named)
+
+
+def run(
+    subject: Subject,
+    original: tuple[Path, Record] | None,
+    machine: Machine,
+    *,
+    criterion: str,
+    level: float,
+    show_ids: bool = False,
+) -> dict[str, Any]:
+    """Run every check and return the report.
+
+    Args:
+        subject: what is judged.
+        original: path and record of the original, the positive control.
+        machine: where to compute.
+        criterion: ``retrain`` (membership decides) or ``chance`` (accuracy on the ids decides).
+        level: error rate of each check.
+        show_ids: list single ids in the report.
+    """
+    train, retain_rows = subject.dataset.train, subject.retain_rows
+    model = load_model(subject.path, subject.record, finite=False)
+    broken = not_finite(model.state_dict())
+    copied = found.copies(train.images[subject.rows], train.images[retain_rows])
+    checks = [
+        found.integrity(
+            subject.record, original[1] if original else None, named=subject.named, broken=broken, duplicates=copied
+        )
+    ]
+    rates: dict[str, float | None] = dict.fromkeys(("forget", "retain", "unseen", "original_unseen"))
+    single = None
+    if broken is None:
+        classifier = on_machine(model, subject.record, machine)
+        after = _answers(classifier, subject, subject.rows, machine.device)
+        before = None
+        if original:
+            first = on_machine(load_model(*original), original[1], machine)
+            before = _answers(first, subject, subject.rows, machine.device)
+            rates["original_unseen"] = float(before.unseen.right.mean())
+        retain = scored_of(classifier, train, retain_rows, machine.device)
+        rates |= {"forget": _rate(after.forget), "retain": _rate(retain), "unseen": _rate(after.unseen)}
+        checks += _forgetting(after, before, len(subject.dataset.classes), criterion, level)
+        checks += _utility(after, before, np.unique(train.labels[retain_rows]), level)
+        checks += found.exposures(after.forget, after.unseen, level=level)
+        check, remembered, over = found.single_ids(after.forget, after.unseen)
+        checks.append(check)
+        single = (remembered, over)
+        if len(subject.earlier):
+            past = scored_of(classifier, train, subject.earlier, machine.device)
+            checks.append(_earlier(past, after.unseen, len(subject.dataset.classes), criterion, level))
+    else:
+        checks += [Check(name, "not-run", "the weights are not finite") for name in ("utility", "membership", "chance")]
+    verdict, reasons = overall(checks, original=original is not None)
+    ids = train.ids_at(subject.rows)
+    return document(
+        verdict,
+        reasons,
+        checks,
+        accuracy=rates,
+        ids=_single_entry(ids, single, show_ids=show_ids),
+        inputs={
+            "checkpoint": subject.record.digest,
+            "original": original[1].digest if original else None,
+            "dataset": subject.dataset.fingerprint,
+            "ids": {"count": len(ids), "digest": digest_of(ids)},
+        },
+        policy={
+            "criterion": criterion,
+            "level": level,
+            "membership_margin": found.MEMBERSHIP_MARGIN,
+            "utility_margin": found.UTILITY_MARGIN,
+        },
+    )
+
+
+def scored_of(classifier: Classifier, split: Split, rows: Rows, device: str) -> Scored:
+    """Return what the model says of ``rows`` of a split."""
+    images, labels = take(split, rows, device)
+    return scored(predict(classifier, images), labels)
+
+
+def _answers(classifier: Classifier, subject: Subject, rows: Rows, device: str) -> Answers:
+    images, labels = take(subject.dataset.train, rows, device)
+    views = {view: scored(predict(classifier, found.view_of(images, view)), labels) for view in found.VIEWS}
+    unseen = scored_of(classifier, subject.dataset.test, subject.dataset.check_rows, device)
+    return Answers(scored(predict(classifier, images), labels), unseen, views)
+
+
+def _forgetting(after: Answers, before: Answers | None, classes: int, criterion: str, level: float) -> list[Check]:
+    """Return the membership and chance checks; the one that the criterion names decides, beside its control."""
+    by_rank = criterion == "retrain"
+
+    def both(answers: Answers) -> list[Check]:
+        rank = found.membership(answers.forget, answers.unseen, level=level)
+        rank = rank if by_rank else replace(rank, gating=False, proves=False, verdict="info")
+        return [rank, found.chance(answers.forget.right, classes, level=level, gating=not by_rank)]
+
+    checks = both(after)
+    if before is not None:
+        controls = both(before)
+        checks = [
+            with_control(check, control) if check.proves else check
+            for check, control in zip(checks, controls, strict=True)
+        ]
+        checks += [
+            replace(control, id=f"{control.id}-original", verdict="info", gating=False, proves=False)
+            for control in controls
+        ]
+    views = [
+        found.chance(seen.right, classes, level=level, gating=False, view=view) for view, seen in after.views.items()
+    ]
+    return [*checks, *views]
+
+
+def _utility(after: Answers, before: Answers | None, kept: Rows, level: float) -> list[Check]:
+    """Return the utility checks, over the classes that keep retained samples."""
+    if before is None:
+        return [Check("utility", "not-run", "needs --original", gating=True)]
+    mask = np.isin(after.unseen.labels, kept)
+    now, then = after.unseen.take(mask), before.unseen.take(mask)
+    return [found.utility_check(now, then, level=level), found.worst_class(now, then)]
+
+
+def _earlier(past: Scored, unseen: Scored, classes: int, criterion: str, level: float) -> Check:
+    """Return the deciding check on what was forgotten before; it can only fail."""
+    if criterion == "retrain":
+        check = found.membership(past, unseen, level=level)
+    else:
+        check = found.chance(past.right, classes, level=level, gating=True)
+    if check.verdict != "fail":
+        check = replace(check, verdict="info", gating=False)
+    return replace(check, group="earlier", proves=False)
+
+
+def _rate(found_: Scored) -> float | None:
+    return float(found_.right.mean()) if len(found_) else None
+
+
+def _single_entry(
+    ids: list[str], masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None, *, show_ids: bool
+) -> dict[str, Any]:
+    """Return how many single ids stand out, and which ones if they may be shown."""
+    entry = {}
+    for name, mask in zip(("remembered", "over_forgotten"), masks or (None, None), strict=True):
+        listed = [id_ for id_, hit in zip(ids, mask, strict=True) if hit] if mask is not None else []
+        entry[name] = {"count": None if mask is None else len(listed), "ids": listed if show_ids else None}
+    return entry

@@ -1,0 +1,194 @@
+"""Checkpoints: a model's tensors under its own names, and the record. Format: docs/formats.md."""
+
+import errno
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from forgetkit.console import compact_json
+from forgetkit.errors import ForgetkitError
+from forgetkit.models import build_model
+from forgetkit.record import Record, dumps, read_header, read_record
+from forgetkit.storage import publish
+
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 (hex) over names, dtypes, shapes and data, in UTF-8 byte order of the names."""
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        state.update(compact_json([name, _DTYPES[tensor.dtype], list(tensor.shape)]).encode() + b"\n")
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()
+
+
+def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
+    """Write ``model`` and ``record`` to ``path``; return the record with its digest.
+
+    Raises:
+        ForgetkitError: ``diverged`` for weights that are not finite; else as :func:`forgetkit.storage.publish`.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if broken := not_finite(tensors):
+        hint = "lower --rate, or use another --optimizer"
+        raise ForgetkitError("diverged", f"the weights are no longer finite ({broken}); nothing was written", hint)
+    record = replace(record, digest=tensor_digest(tensors))
+    metadata = {"format": "pt", "forgetkit": dumps(record)}
+
+    def verify(written: Path) -> None:
+        if read_record(written).digest != record.digest or tensor_digest(load_file(written)) != record.digest:
+            raise OSError(errno.EIO, "what was written cannot be read back")
+
+    publish(path, lambda temporary: write_tensors(temporary, tensors, metadata), verify=verify)
+    return record
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file whose header is in order: the library's own order of metadata is random."""
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as problem:
+        full = "os error 28" in str(problem).lower() or "no space" in str(problem).lower()
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(problem)) from problem
+    with path.open("r+b") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+        ordered = compact_json(header).encode()
+        if len(ordered) > length:
+            raise OSError(errno.EIO, "the header does not fit its place")
+        stream.seek(8)
+        stream.write(ordered.ljust(length))
+
+
+def load_tensors(path: Path, record: Record) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint and check them against its record.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed``.
+    """
+    try:
+        tensors = load_file(path)
+        found = tensor_digest(tensors)
+    except (SafetensorError, KeyError, RuntimeError, OSError) as problem:
+        raise ForgetkitError(
+            "checkpoint-malformed", f"{path}: {problem}", "the file is damaged: use a copy"
+        ) from problem
+    if found != record.digest:
+        message = f"{path}: the tensors are not those of the record (their digest differs)"
+        raise ForgetkitError("checkpoint-malformed", message, "the file was changed by another tool, or is damaged")
+    return tensors
+
+
+def load_model(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
+    """Build the registered model of ``record`` and load the weights of the checkpoint into it.
+
+    Args:
+        path: the checkpoint.
+        record: its record.
+        finite: refuse NaN and infinity; an audit looks at them itself.
+
+    Raises:
+        ForgetkitError: ``model-unknown``, ``checkpoint-mismatch`` or ``checkpoint-malformed``.
+    """
+    shape = tuple(record.input["shape"])
+    model = build_model(record.model["name"], record.model["options"], shape=shape, classes=len(record.classes), seed=0)
+    expected = model.state_dict()
+    header = {name: entry for name, entry in read_header(path).items() if name != "__metadata__"}
+    wrong = sorted(expected.keys() ^ header.keys()) or [
+        name
+        for name, entry in header.items()
+        if entry["shape"] != list(expected[name].shape) or entry["dtype"] != _DTYPES[expected[name].dtype]
+    ]
+    if wrong:
+        message = f"{path}: '{wrong[0]}' does not fit the model {record.model['name']} ({len(wrong)} tensors differ)"
+        raise ForgetkitError("checkpoint-mismatch", message, "was the model's code changed since?")
+    tensors = load_tensors(path, record)
+    if finite and (broken := not_finite(tensors)):
+        raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity")
+    model.load_state_dict(tensors, strict=True)
+    return model
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of a floating-point tensor that holds NaN or infinity, if there is one."""
+    floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
+    return next((name for name, tensor in floating if not torch.isfinite(tensor).all()), None)
+
+
+def optimizer_path(path: Path) -> Path:
+    """Return where the optimizer state of the checkpoint ``path`` stands."""
+    return path.with_name(f"{path.stem}.optimizer.st")
+
+
+def save_optimizer(path: Path, optimizer: torch.optim.Optimizer, *, name: str, digest: str) -> None:
+    """Write the optimizer's state beside the checkpoint ``path`` whose digest is ``digest``."""
+    state = optimizer.state_dict()["state"]
+    tensors = {
+        f"{row}.{key}": torch.as_tensor(value).detach().cpu().contiguous()
+        for row, entries in state.items()
+        for key, value in entries.items()
+    }
+    metadata = {"format": "pt", "forgetkit-optimizer": compact_json({"checkpoint": digest, "optimizer": name})}
+    publish(optimizer_path(path), lambda temporary: write_tensors(temporary, tensors, metadata))
+
+
+def find_optimizer(path: Path, digest: str, name: str) -> tuple[Path, str] | None:
+    """Return path and SHA-256 of the optimizer state beside ``path``, if it fits.
+
+    Args:
+        path: the checkpoint.
+        digest: its digest; a state that was written with another one does not fit.
+        name: the optimizer; another's state does not fit.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` for a file there that is not an optimizer state.
+    """
+    beside = optimizer_path(path)
+    if not beside.exists():
+        return None
+    try:
+        metadata = read_header(beside).get("__metadata__", {})
+        fits = json.loads(metadata["forgetkit-optimizer"]) == {"checkpoint": digest, "optimizer": name}
+    except (KeyError, ValueError, TypeError, AttributeError) as problem:
+        raise ForgetkitError("checkpoint-malformed", f"{beside}: not an optimizer state of forgetkit") from problem
+    return (beside, hashlib.sha256(beside.read_bytes()).hexdigest()) if fits else None
+
+
+def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Load the state at ``path`` into ``optimizer``; its rate and other settings stay as they are.
+
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch`` where the state is not of these parameters.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in load_file(path).items():
+        row, _, name = key.partition(".")
+        state.setdefault(int(row), {})[name] = tensor
+    if any(
+        row >= len(parameters) or any(t.ndim and t.shape != parameters[row].shape for t in entries.values())
+        for row, entries in state.items()
+    ):
+        raise ForgetkitError("checkpoint-mismatch", f"{path}: the optimizer state is not of this model")
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

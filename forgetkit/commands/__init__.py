@@ -1,0 +1,1 @@
+"""One file, one subcommand: options and help; read, call the method, write."""

@@ -1,0 +1,153 @@
+"""``forgetkit relabel``: Li & Ghosh 2023, one step towards all wrong labels for each id."""
+
+from typing import Annotated, Any
+
+import typer
+
+from forgetkit.console import Console
+from forgetkit.errors import ForgetkitError
+from forgetkit.options import (
+    METHOD,
+    Checkpoint,
+    Compute,
+    IdColumn,
+    Ids,
+    KeepOptimizer,
+    Momentum,
+    OptimizerName,
+    Output,
+    Rate,
+    Seed,
+    Source,
+    Strict,
+    choice,
+    positive,
+)
+
+
+def relabel(
+    checkpoint: Checkpoint,
+    *,
+    ids: Ids,
+    rate: Rate,
+    optimizer: OptimizerName = "adadelta",
+    momentum: Momentum = 0.0,
+    labels_per_id: Annotated[
+        str,
+        typer.Option(metavar="all|N", help="Wrong labels drawn for each id (the paper's k').", rich_help_panel=METHOD),
+    ] = "all",
+    order: Annotated[
+        str, typer.Option(metavar="file|shuffle", help="Order of the ids.", rich_help_panel=METHOD)
+    ] = "file",
+    replay: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Retained samples of the same class to train on after each id.",
+            rich_help_panel=METHOD,
+        ),
+    ] = 0,
+    keep_optimizer: KeepOptimizer = False,
+    id_column: IdColumn = "id",
+    strict: Strict = False,
+    seed: Seed = 0,
+    source: Source,
+    compute: Compute,
+    output: Output,
+) -> None:
+    """Forget each id by one training step towards all its wrong labels (Li & Ghosh 2023).
+
+    The rate decides everything: too low and nothing is forgotten, too high and the model is lost. Read the figures
+    that the command prints, and audit the result.
+
+    Examples:
+        forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.01
+        forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.01
+        forgetkit relabel model.st -i ids.txt --optimizer sgd --rate 0.0001 --replay 8
+    """
+    from torch.optim import Optimizer
+
+    from forgetkit.checkpoint import find_optimizer, load_optimizer, save_optimizer
+    from forgetkit.compute import set_up
+    from forgetkit.ids import draw
+    from forgetkit.methods import relabel as method
+    from forgetkit.recipe import OPTIMIZERS
+    from forgetkit.record import Step
+    from forgetkit.request import begin
+    from forgetkit.results import ids_entry, report_written
+    from forgetkit.steps import Samples, carry_out, take
+    from forgetkit.training import Classifier, make_optimizer
+
+    choice("--order", order, ("file", "shuffle"))
+    choice("--optimizer", optimizer, OPTIMIZERS)
+    positive("--rate", rate)
+    console = Console(as_json=output.as_json, quiet=output.quiet)
+    request = begin("relabel", checkpoint, ids, source=source, console=console, column=id_column, strict=strict)
+    if request is None:
+        return
+    if order == "shuffle":
+        request.ids[:] = draw(request.ids, len(request.ids), seed)
+    machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
+    found = find_optimizer(request.path, request.record.digest, optimizer) if keep_optimizer else None
+    count = _labels_per_id(labels_per_id, len(request.record.classes))
+    options = {
+        "optimizer": optimizer,
+        "rate": rate,
+        "momentum": momentum,
+        "labels_per_id": count,
+        "order": order,
+        "replay": replay,
+        "keep_optimizer": keep_optimizer,
+        "optimizer_state": found[1] if found else None,
+        **machine.options(),
+    }
+    step = Step("relabel", options, seed, request.record.digest, ids_entry(request.ids), {})
+    moving: list[Optimizer] = []
+
+    def work(classifier: Classifier, tune: Samples) -> dict[str, Any]:
+        moving.append(make_optimizer(classifier, optimizer, rate=rate, momentum=momentum))
+        if found:
+            load_optimizer(found[0], moving[0])
+        images, labels = take(request.dataset.train, request.forget_rows, machine.device)
+        steps = method.relabel(
+            classifier,
+            images,
+            labels,
+            optimizer=moving[0],
+            classes=len(request.record.classes),
+            labels_per_id=count,
+            replay=replay,
+            retain=take(request.dataset.train, request.retain_rows, machine.device) if replay else None,
+            seed=seed,
+        )
+        losses = list(console.progress(steps, "relabel", len(labels) * (2 if replay else 1)))
+        return {"steps": len(losses)}
+
+    written = carry_out(request, step, machine, console=console, output=output, work=work)
+    if written is None:
+        return
+    if keep_optimizer:
+        save_optimizer(written.path, moving[0], name=optimizer, digest=written.record.digest)
+    warn_unmoved(console, written.record.steps[-1].metrics)
+    report_written(console, written)
+
+
+def warn_unmoved(console: Console, metrics: dict[str, Any]) -> None:
+    """Say so when the step left the forget set as it was: φ fell by less than a tenth of its spread on unseen data."""
+    fall = metrics["forget_phi_before"] - metrics["forget_phi"]
+    if fall < 0.1 * metrics["tune_phi_sd_before"]:
+        text = (
+            f"this moved nothing: mean φ of the forget set {metrics['forget_phi_before']:.2f} → "
+            f"{metrics['forget_phi']:.2f}, weights by {metrics['weight_change']:.3%}; as it was, so it is remembered"
+        )
+        console.warn("unmoved", text + "; raise --rate")
+
+
+def _labels_per_id(text: str, classes: int) -> int:
+    if text == "all":
+        return classes - 1
+    if not text.isdecimal() or not 1 <= int(text) < classes:
+        hint = f"'all', or a number from 1 to {classes - 1}"
+        raise ForgetkitError("usage", f"--labels-per-id: '{text}' does not fit {classes} classes", hint)
+    return int(text)

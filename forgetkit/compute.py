@@ -1,0 +1,96 @@
+"""Where and how the arithmetic is done: device, precision, threads, determinism."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import torch
+
+from forgetkit.errors import ForgetkitError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The resolved answer to ``--device``, ``--precision`` and ``--threads``.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``float32``, or ``bfloat16`` for matrix products under autocast (weights stay float32).
+        threads: CPU threads of one operation.
+    """
+
+    device: str
+    precision: str
+    threads: int
+
+    def options(self) -> dict[str, object]:
+        """Return what a step records of it: the kind of device, not which one."""
+        return {"device": torch.device(self.device).type, "precision": self.precision, "threads": self.threads}
+
+
+def set_up(device: str, precision: str, threads: int) -> Machine:
+    """Resolve ``auto`` (and 0 threads) and make torch deterministic; before the first CUDA call.
+
+    Raises:
+        ForgetkitError: ``usage`` for a device or precision that is not to be had here.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import the compiler: 1.3 s
+    torch.backends.cudnn.benchmark = False
+    threads = threads or available_cores()
+    torch.set_num_threads(threads)
+    device = _device(device)
+    if precision not in PRECISIONS:
+        raise ForgetkitError("usage", f"there is no precision '{precision}'", f"known: {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        precision = "bfloat16" if _has_bfloat16(device) else "float32"
+    return Machine(device, precision, threads)
+
+
+def available_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        found = torch.device(name)
+    except RuntimeError as problem:
+        raise ForgetkitError(
+            "usage", f"there is no device '{name}'", "known: auto, cpu, cuda, cuda:N, mps"
+        ) from problem
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (found.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(found.type, False):
+        raise ForgetkitError("usage", f"device '{name}' is not to be had on this machine", "try --device cpu")
+    return name
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device == "cpu" and bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+
+
+def seed_for(seed: int, *purpose: object) -> int:
+    """Return a seed of its own for each purpose (epoch, step …), so that randomness needs no history.
+
+    Returns:
+        an integer in ``[0, 2**63)``.
+    """
+    text = "/".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+def generator_for(seed: int, *purpose: object) -> torch.Generator:
+    """Return a CPU generator seeded by :func:`seed_for`."""
+    return torch.Generator().manual_seed(seed_for(seed, *purpose))

@@ -1,0 +1,107 @@
+"""The one output sink: the result goes to stdout, everything else to stderr."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from forgetkit.errors import ForgetkitError
+
+T = TypeVar("T")
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two progress lines off a terminal."""
+
+
+def write_result(text: str) -> None:
+    """Print ``text`` to stdout; a reader that has gone away is not an error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def compact_json(value: object) -> str:
+    """Return ``value`` as JSON with sorted keys, no spaces, no NaN: the same value, the same bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+class Console:
+    """What one command says.
+
+    Args:
+        as_json: stdout carries one JSON document in place of the plain result.
+        quiet: only warnings and errors on stderr.
+
+    ``warnings`` gathers what :meth:`warn` said, for the document.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.warnings: list[dict[str, str]] = []
+
+    def note(self, text: str) -> None:
+        """Say what is going on, on stderr."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def warn(self, code: str, text: str) -> None:
+        """Say on stderr what the user should know although the command goes on."""
+        self.warnings.append({"code": code, "message": text})
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def result(self, lines: Iterable[str], document: dict[str, Any]) -> None:
+        """Print the result: ``lines``, or ``document`` with ``--json``."""
+        if self.as_json:
+            write_result(json.dumps({**document, "warnings": self.warnings}, ensure_ascii=False, allow_nan=False))
+        elif text := "\n".join(lines):
+            write_result(text)
+
+    def progress(self, items: Iterable[T], label: str, total: int) -> Iterator[T]:
+        """Yield from ``items``; show a bar on a terminal, a plain line every ten seconds elsewhere."""
+        if self.quiet or total <= 1:
+            yield from items
+        elif is_terminal():
+            yield from _bar(items, label, total)
+        else:
+            yield from self._lines(items, label, total)
+
+    def _lines(self, items: Iterable[T], label: str, total: int) -> Iterator[T]:
+        begun = said = time.monotonic()
+        for done, item in enumerate(items):
+            now = time.monotonic()
+            if now - said >= PLAIN_INTERVAL:
+                left = (now - begun) / done * (total - done) if done else 0.0
+                self.note(f"{label}: {done} of {total}, about {left:.0f} s left")
+                said = now
+            yield item
+
+
+def is_terminal() -> bool:
+    """Say whether stderr is a terminal that understands escape codes."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _bar(items: Iterable[T], label: str, total: int) -> Iterator[T]:
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        for item in items:
+            yield item
+            bar.advance(task)
+
+
+def print_error(error: ForgetkitError, *, as_json: bool) -> None:
+    """Print ``error:`` and ``hint:`` lines on stderr; with ``as_json`` also the document on stdout."""
+    if as_json:
+        document = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
+        write_result(json.dumps(document, ensure_ascii=False))
+    print(f"error: {error.message}", file=sys.stderr, flush=True)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr, flush=True)

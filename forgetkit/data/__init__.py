@@ -1,0 +1,1 @@
+"""Data sets: samples as arrays in memory, each with an id, known by a fingerprint."""

@@ -1,0 +1,94 @@
+"""What a data set is: two splits of uint8 images, ids, classes, and a fingerprint over all of them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.console import compact_json
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split, in row order.
+
+    Attributes:
+        ids: one id a row, unique.
+        images: uint8 of shape ``(rows, channels, height, width)``.
+        labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
+    """
+
+    ids: Sequence[str]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def ids_at(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the ids of ``rows``."""
+        return [self.ids[row] for row in rows.tolist()]
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The row of each id."""
+        return {id_: row for row, id_ in enumerate(self.ids)}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training split, a test split that no training step sees, and the names of the classes.
+
+    Attributes:
+        name: what ``--dataset`` says.
+        options: what else is needed to read it again.
+        attributes: further columns of the training split, by name, a value a row.
+        fingerprint: SHA-256 in hex, see :func:`fingerprint_of`.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    fingerprint: str
+    options: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
+
+    @cached_property
+    def tune_rows(self) -> NDArray[np.int64]:
+        """Rows of the test split's tune half: the only unseen data a step may choose by."""
+        return np.flatnonzero(~_check_half(self.test.ids))
+
+    @cached_property
+    def check_rows(self) -> NDArray[np.int64]:
+        """Rows of the test split's check half: the only data an audit judges on."""
+        return np.flatnonzero(_check_half(self.test.ids))
+
+
+def fingerprint_of(classes: Sequence[str], train: Split, test: Split) -> str:
+    """Return the SHA-256 over classes, image shape, and both splits' ids, labels and pixels in row order."""
+    state = hashlib.sha256(compact_json([list(classes), list(train.images.shape[1:])]).encode() + b"\n")
+    for split in (train, test):
+        state.update("".join(f"{id_}\n" for id_ in split.ids).encode())
+        state.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
+        state.update(np.ascontiguousarray(split.images).data)
+    return state.hexdigest()
+
+
+def row_numbers(count: int) -> list[str]:
+    """Return the ids of a built-in split: its decimal row numbers."""
+    return [str(row) for row in range(count)]
+
+
+def _check_half(ids: Sequence[str]) -> NDArray[np.bool_]:
+    bits = (hashlib.blake2b(id_.encode()).digest()[0] & 1 for id_ in ids)
+    return np.fromiter(bits, dtype=bool, count=len(ids))

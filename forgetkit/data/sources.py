@@ -1,0 +1,123 @@
+"""DATASETS: the built-in data sets. A new one is one decorated function."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from forgetkit.data.dataset import Split, row_numbers
+from forgetkit.errors import ForgetkitError
+from forgetkit.registry import Registry
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as its files hold it.
+
+    Attributes:
+        files: the files that were read; the cached fingerprint counts while they are unchanged.
+    """
+
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    files: Sequence[Path] = field(default_factory=tuple)
+
+
+class Reader(Protocol):
+    """Reads a data set below ``root``; raises FileNotFoundError where it is not there."""
+
+    def __call__(self, root: Path, *, download: bool) -> Source:
+        """Return the data set."""
+        ...
+
+
+DATASETS: Registry[Reader] = Registry("dataset")
+
+
+def register_dataset(name: str) -> Callable[[Reader], Reader]:
+    """Return a decorator that makes a reader known to ``--dataset`` as ``name``."""
+    return DATASETS.register(name)
+
+
+@register_dataset("digits")
+def digits(root: Path, *, download: bool) -> Source:
+    """Read scikit-learn's digits: 1,797 real 8×8 images, 1,297 of them for training; no download.
+
+    The file is read from scikit-learn's package without importing it. The order is a permutation
+    seeded with 0 (NumPy's frozen legacy stream); pixels have values from 0 to 16.
+    """
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ForgetkitError("dataset-missing", "digits stands in scikit-learn, which is not installed")
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    table = np.loadtxt(path, delimiter=",", dtype=np.int64)
+    order = np.random.RandomState(0).permutation(len(table))
+    images = table[order, :-1].astype(np.uint8).reshape(-1, 1, 8, 8)
+    labels = table[order, -1]
+    classes = tuple(str(digit) for digit in range(10))
+    return Source(classes, _split(images[:1297], labels[:1297]), _split(images[1297:], labels[1297:]), (path,))
+
+
+def _split(images: Any, labels: Any) -> Split:  # noqa: ANN401 - torchvision's sets hold tensors, arrays or lists
+    """Return a split with row numbers as ids, of images ``(rows, height, width[, channels])`` or NCHW uint8."""
+    images, labels = np.asarray(images), np.asarray(labels, dtype=np.int64)
+    return Split(row_numbers(len(labels)), np.ascontiguousarray(images), labels)
+
+
+def _torchvision(kind: str, root: Path, download: bool, pattern: str) -> Source:
+    """Read one of torchvision's sets; whatever its layout, images come out as ``(rows, channels, height, width)``."""
+    from torchvision import datasets
+
+    reader = getattr(datasets, kind)
+    halves = [{"split": "train"}, {"split": "test"}] if kind == "SVHN" else [{"train": True}, {"train": False}]
+    try:
+        train, test = (reader(str(root), download=download, **half) for half in halves)
+    except RuntimeError as problem:
+        raise FileNotFoundError(str(problem)) from problem
+    classes = tuple(getattr(train, "classes", None) or row_numbers(10))
+    return Source(classes, split_of(train), split_of(test), tuple(sorted(root.glob(pattern))))
+
+
+def split_of(samples: Any) -> Split:  # noqa: ANN401 - any torchvision set
+    """Return a torchvision set (``data`` with ``targets`` or ``labels``) as a split in its own row order."""
+    images = np.asarray(samples.data)
+    labels = samples.targets if hasattr(samples, "targets") else samples.labels
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.shape[-1] == 3 and images.shape[1] != 3:
+        images = images.transpose(0, 3, 1, 2)
+    return _split(images, labels)
+
+
+@register_dataset("mnist")
+def mnist(root: Path, *, download: bool) -> Source:
+    """Read MNIST: 60,000 + 10,000 grey 28×28 digits."""
+    return _torchvision("MNIST", root, download, "MNIST/raw/*-ubyte")
+
+
+@register_dataset("fashion-mnist")
+def fashion_mnist(root: Path, *, download: bool) -> Source:
+    """Read Fashion-MNIST: 60,000 + 10,000 grey 28×28 pieces of clothing."""
+    return _torchvision("FashionMNIST", root, download, "FashionMNIST/raw/*-ubyte")
+
+
+@register_dataset("cifar10")
+def cifar10(root: Path, *, download: bool) -> Source:
+    """Read CIFAR-10: 50,000 + 10,000 colour 32×32 images; its published batches, after their MD5 fits."""
+    return _torchvision("CIFAR10", root, download, "cifar-10-batches-py/*")
+
+
+@register_dataset("cifar100")
+def cifar100(root: Path, *, download: bool) -> Source:
+    """Read CIFAR-100: 50,000 + 10,000 colour 32×32 images; its published batches, after their MD5 fits."""
+    return _torchvision("CIFAR100", root, download, "cifar-100-python/*")
+
+
+@register_dataset("svhn")
+def svhn(root: Path, *, download: bool) -> Source:
+    """Read SVHN: 73,257 + 26,032 colour 32×32 house numbers (``extra`` is not used)."""
+    return _torchvision("SVHN", root, download, "*_32x32.mat")

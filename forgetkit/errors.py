@@ -1,0 +1,30 @@
+"""The errors a user may see: one line that says what is wrong, one that says what to do."""
+
+
+class ForgetkitError(Exception):
+    """An expected failure: printed as ``error:`` and ``hint:`` lines, never as a traceback.
+
+    Args:
+        code: kebab-case cause, one of those in docs/formats.md.
+        message: what is wrong, with its value and where.
+        hint: what to do about it, or nothing.
+
+    ``status`` is the exit code of the process.
+    """
+
+    status = 2
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class NotReached(ForgetkitError):
+    """A step ran to its end without reaching its goal; nothing was written. Exit code 1."""
+
+    status = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__("not-reached", message, hint)

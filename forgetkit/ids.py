@@ -1,0 +1,258 @@
+"""ID lists: the files that say which samples to forget. Format: docs/formats.md."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+import sys
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.registry import nearest
+
+LONGEST_ID = 1024
+"""Characters an id may have."""
+LARGEST_LIST = 1 << 30
+"""Bytes an ID list may have once unpacked."""
+SHOWN = 5
+"""Bad lines named in a message; all are counted."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
+
+
+@dataclass(frozen=True)
+class IdList:
+    """The ids of one list, unique, in the order in which they first stand there.
+
+    Attributes:
+        source: name of the list in messages.
+        lines: line of each id (row, in a table), counted from 1.
+        duplicates: lines of the ids that stood there before.
+    """
+
+    source: str
+    lines: dict[str, int]
+    duplicates: tuple[int, ...] = ()
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids, in the list's order."""
+        return list(self.lines)
+
+
+def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList:
+    """Read an ID list: text, ``.jsonl``, ``.csv`` or ``.parquet``, gzipped or not; ``-`` is stdin.
+
+    Args:
+        source: path of the list, or ``-``.
+        column: name of the id column of a ``.csv`` or ``.parquet`` file.
+        strict: take a duplicate for an error.
+
+    Raises:
+        ForgetkitError: ``ids-missing``, ``ids-malformed``, ``ids-empty``, or with ``strict``
+            ``ids-duplicate``; each names the list and the line.
+    """
+    name = "stdin" if source == "-" else source
+    entries: Iterable[tuple[int, str]]
+    suffix = Path(source.removesuffix(".gz")).suffix.lower()
+    content = _unpacked(name, _content(source))
+    if suffix == ".parquet":
+        entries = _parquet_entries(name, content, column)
+    else:
+        text = _decoded(name, content)
+        if source == "-" and text and not text.endswith("\n"):
+            hint = "end the list with a line feed; without one, a cut pipe would turn 12345 into 123"
+            raise ForgetkitError("ids-malformed", "stdin: the last line has no end", hint)
+        if suffix == ".jsonl":
+            entries = _jsonl_entries(name, text)
+        elif suffix == ".csv":
+            entries = _csv_entries(name, text, column)
+        else:
+            entries = _text_entries(text)
+    return _collect(name, entries, strict=strict)
+
+
+def check_known(found: IdList, known: Mapping[str, int], dataset: str) -> None:
+    """Refuse a list with ids that the training split does not have.
+
+    Args:
+        found: the list.
+        known: row of every id of the training split.
+        dataset: name of the data set, for the message.
+
+    Raises:
+        ForgetkitError: ``ids-unknown``; names file, line and the nearest known id.
+    """
+    unknown = [id_ for id_ in found.lines if id_ not in known]
+    if not unknown:
+        return
+    lines = [found.lines[id_] for id_ in unknown]
+    message = f"{found.source}:{lines[0]}: '{shorten(unknown[0])}' is not an id of {dataset}"
+    if len(unknown) > 1:
+        message += f" ({len(unknown)} unknown ids in all, {_line_names(lines)})"
+    raise ForgetkitError("ids-unknown", message, _nearest_hint(unknown[0], list(known)))
+
+
+def draw(ids: Iterable[str], count: int, seed: int) -> list[str]:
+    """Choose the ``count`` ids with the smallest hash keyed by ``seed``: nested and stable draws."""
+    key = str(seed).encode()
+    return sorted(ids, key=lambda id_: hashlib.blake2b(id_.encode(), digest_size=16, key=key).digest())[:count]
+
+
+def digest_of(ids: Iterable[str]) -> str:
+    """Return the SHA-256 (hex) of ``ids``, LF-terminated, in their order."""
+    return hashlib.sha256("".join(f"{id_}\n" for id_ in ids).encode()).hexdigest()
+
+
+def shorten(id_: str) -> str:
+    """Return ``id_`` as a message may show it."""
+    text = id_ if id_.isprintable() else ascii(id_)[1:-1]
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _content(source: str) -> bytes:
+    if not source:
+        raise ForgetkitError("ids-missing", "no ID list given: the path is empty", "name a file, or '-' for stdin")
+    try:
+        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as problem:
+        hint = "write one id a line, or make a list with: forgetkit forget-ids"
+        raise ForgetkitError("ids-missing", f"{source}: {problem.strerror or problem}", hint) from problem
+
+
+def _unpacked(name: str, content: bytes) -> bytes:
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        with gzip.open(io.BytesIO(content)) as stream:
+            unpacked = stream.read(LARGEST_LIST + 1)
+    except (OSError, EOFError, zlib.error) as problem:
+        raise ForgetkitError("ids-malformed", f"{name}: the gzip data is broken ({problem})") from problem
+    if len(unpacked) > LARGEST_LIST:
+        raise ForgetkitError("ids-malformed", f"{name}: unpacks to more than {LARGEST_LIST >> 20} MiB")
+    return unpacked
+
+
+def _decoded(name: str, content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = content.count(b"\n", 0, problem.start) + 1
+        raise ForgetkitError("ids-malformed", f"{name}:{line}: not UTF-8", "save the list as UTF-8 text") from problem
+    if control := _CONTROL.search(text):
+        line = text.count("\n", 0, control.start()) + 1
+        raise ForgetkitError("ids-malformed", f"{name}:{line}: holds the control character {control.group()!r}")
+    return text
+
+
+def _text_entries(text: str) -> Iterable[tuple[int, str]]:
+    for line, raw in enumerate(text.split("\n"), 1):
+        id_ = raw.strip()
+        if id_ and not id_.startswith("#"):
+            yield line, id_
+
+
+def _jsonl_entries(name: str, text: str) -> list[tuple[int, str]]:
+    entries, bad = [], []
+    for line, raw in enumerate(text.split("\n"), 1):
+        if not raw.strip():
+            continue
+        try:
+            value = json.loads(raw)["id"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            bad.append(line)
+            continue
+        usable = isinstance(value, str | int) and not isinstance(value, bool)
+        entries.append((line, str(value).strip())) if usable else bad.append(line)
+    if bad:
+        hint = 'each line is an object with the key id: {"id": "12"}'
+        raise ForgetkitError("ids-malformed", f"{name}:{bad[0]}: no usable id ({_line_names(bad)})", hint)
+    return entries
+
+
+def _csv_entries(name: str, text: str, column: str) -> Iterable[tuple[int, str]]:
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = [field.strip() for field in next(reader, [])]
+        at = _column(name, header, column)
+        for row in reader:
+            if row:
+                yield reader.line_num, row[at].strip() if at < len(row) else ""
+    except csv.Error as problem:
+        raise ForgetkitError("ids-malformed", f"{name}:{reader.line_num}: {problem}") from problem
+
+
+def _parquet_entries(name: str, content: bytes, column: str) -> list[tuple[int, str]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as problem:
+        hint = "pip install 'forgetkit[parquet]'"
+        raise ForgetkitError("missing-extra", f"{name}: reading parquet needs pyarrow", hint) from problem
+    try:
+        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+        at = _column(name, table.schema_arrow.names, column)
+        values = table.read(columns=[table.schema_arrow.names[at]]).column(0).to_pylist()
+    except pyarrow.ArrowException as problem:
+        raise ForgetkitError("ids-malformed", f"{name}: not a parquet file ({problem})") from problem
+    return [(row, "" if value is None else str(value).strip()) for row, value in enumerate(values, 1)]
+
+
+def _column(name: str, header: Sequence[str], column: str) -> int:
+    if column in header:
+        return list(header).index(column)
+    close = nearest(column, header)
+    hint = f"name it with --id-column{f'; did you mean {close!r}?' if close else ''}"
+    raise ForgetkitError("ids-malformed", f"{name}:1: there is no column '{shorten(column)}'", hint)
+
+
+def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> IdList:
+    lines: dict[str, int] = {}
+    duplicates, bad = [], []
+    for line, id_ in entries:
+        if not id_ or len(id_) > LONGEST_ID:
+            bad.append(line)
+        elif id_ in lines:
+            duplicates.append(line)
+        else:
+            lines[id_] = line
+    if bad:
+        message = f"{name}:{bad[0]}: an id is empty or longer than {LONGEST_ID} characters ({_line_names(bad)})"
+        raise ForgetkitError("ids-malformed", message)
+    if not lines:
+        raise ForgetkitError(
+            "ids-empty", f"{name}: holds no ids", "one id a line; lines that begin with # do not count"
+        )
+    if strict and duplicates:
+        message = f"{name}:{duplicates[0]}: an id stands there twice ({_line_names(duplicates)})"
+        raise ForgetkitError("ids-duplicate", message, "drop --strict to count each id once")
+    return IdList(name, lines, tuple(duplicates))
+
+
+def _line_names(lines: Sequence[int]) -> str:
+    shown = ", ".join(str(line) for line in lines[:SHOWN])
+    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return f"{'line' if len(lines) == 1 else 'lines'} {shown}{more}"
+
+
+def _nearest_hint(id_: str, known: list[str]) -> str:
+    span = f"ids run from {known[0]} to {known[-1]}"
+    if known[-1] == str(len(known) - 1) and known[0] == "0":
+        plain = id_.lstrip("0") or "0"
+        return f"{span}; did you mean '{plain}'?" if plain.isdecimal() and plain in set(known) else span
+    close = nearest(
+        id_, [*_neighbours(id_, known), *(x[::-1] for x in _neighbours(id_[::-1], [k[::-1] for k in known]))]
+    )
+    return f"did you mean '{shorten(close)}'?" if close else f"for example '{shorten(known[0])}'"
+
+
+def _neighbours(id_: str, known: list[str]) -> list[str]:
+    ordered = sorted(known)
+    at = bisect_left(ordered, id_)
+    return ordered[max(0, at - 8) : at + 8]

@@ -1,0 +1,113 @@
+"""Retraining by distillation, the second of two stages: on the retain set, with the original as teacher.
+
+Source: Kim & Woo, "Efficient Two-stage Model Retraining for Machine Unlearning", CVPR Workshops 2022,
+section 3.2; the loss: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div
+from torch.optim import Optimizer
+
+from forgetkit.compute import seed_for
+from forgetkit.recipe import Recipe
+from forgetkit.training import History, augmented, fit_epochs, predict, shuffled
+
+LARGEST_CACHE = 1 << 28
+"""Entries (samples × classes) of the teacher's logits that are computed once; more are computed in each batch."""
+
+
+def distillation_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, *, alpha: float = 1.1, beta: float = 0.9, temperature: float = 4.0
+) -> Tensor:
+    """Return α·CE(student, y) + β·T²·KL(softmax(teacher/T) ‖ softmax(student/T)), the mean over the batch.
+
+    Args:
+        student: logits, float of shape ``(batch, classes)``.
+        teacher: logits, likewise.
+        labels: int64 of shape ``(batch,)``.
+        alpha: weight of the cross-entropy.
+        beta: weight of the divergence.
+        temperature: T > 0. The paper names it without a value and shows no T²; both are Hinton's.
+
+    Source: Kim & Woo 2022, equations 1 to 4; Hinton et al. 2015, section 2.
+    """
+    soft = kl_div(
+        (student / temperature).log_softmax(1),
+        (teacher / temperature).log_softmax(1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return alpha * cross_entropy(student, labels) + beta * temperature**2 * soft
+
+
+def distill(
+    student: nn.Module,
+    teacher: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    recipe: Recipe,
+    optimizer: Optimizer,
+    tune: tuple[Tensor, Tensor],
+    retain_fraction: float = 0.5,
+    distill_epochs: int = 10,
+    alpha: float = 1.1,
+    beta: float = 0.9,
+    temperature: float = 4.0,
+    seed: int = 0,
+    epochs: Iterable[int] | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+) -> History:
+    """Retrain ``student`` on the retain set; the first epochs also follow the frozen ``teacher``.
+
+    Args:
+        student: the neutralized model; changed in place, in train mode.
+        teacher: the original; in eval mode, left as it is.
+        images: the retain set, of shape ``(samples, …)``.
+        labels: int64 of shape ``(samples,)``.
+        recipe: epochs, batch size, schedule, augmentation, which epoch to keep.
+        optimizer: over the student's parameters.
+        tune: images and labels of the tune half.
+        retain_fraction: share of the retain set in an epoch, drawn anew each time.
+        distill_epochs: epochs with the teacher; after them, plain cross-entropy.
+        alpha: see :func:`distillation_loss`.
+        beta: see :func:`distillation_loss`.
+        temperature: see :func:`distillation_loss`.
+        seed: seed of order, augmentation and dropout.
+        epochs: see :func:`forgetkit.training.fit_epochs`.
+        watch: see :func:`forgetkit.training.fit_epochs`.
+
+    Raises:
+        ValueError: where teacher and student share weights: the teacher would train along.
+    """
+    if {p.data_ptr() for p in teacher.parameters()} & {p.data_ptr() for p in student.parameters()}:
+        raise ValueError("teacher and student share weights")
+    teacher.eval()
+    once = recipe.augment == "none" and len(labels) * (int(labels.max()) + 1) <= LARGEST_CACHE
+    known = predict(teacher, images) if once and distill_epochs else None
+
+    def batches(epoch: int) -> list[Tensor]:
+        return shuffled(len(labels), recipe.batch_size, seed=seed, epoch=epoch, part=retain_fraction)
+
+    def loss(epoch: int, rows: Tensor) -> Tensor:
+        inputs = augmented(images[rows], recipe.augment, seed_for(seed, epoch, int(rows[0])))
+        logits = student(inputs)
+        if epoch > distill_epochs:
+            return cross_entropy(logits, labels[rows])
+        taught = predict(teacher, inputs) if known is None else known[rows]
+        return distillation_loss(logits, taught, labels[rows], alpha=alpha, beta=beta, temperature=temperature)
+
+    return fit_epochs(
+        student,
+        recipe,
+        optimizer=optimizer,
+        batches=batches,
+        loss=loss,
+        tune=tune,
+        seed=seed,
+        epochs=epochs,
+        watch=watch,
+    )

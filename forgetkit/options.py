@@ -1,0 +1,230 @@
+"""The vocabulary: options that mean the same in every command.
+
+A command takes a group (:class:`Source`, :class:`Compute`, :class:`Output`) as one parameter;
+:func:`expand` lays its fields out as options of the command line.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from forgetkit.errors import ForgetkitError
+
+INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
+
+Checkpoint = Annotated[
+    str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint to start from.", show_default=False)
+]
+Ids = Annotated[
+    list[str],
+    typer.Option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", rich_help_panel=INPUT),
+]
+IdColumn = Annotated[
+    str, typer.Option(metavar="NAME", help="The id column of .csv and .parquet ID lists.", rich_help_panel=INPUT)
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Take an id that is listed twice for an error.", rich_help_panel=INPUT)
+]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.", rich_help_panel=COMPUTE)]
+OptimizerName = Annotated[
+    str, typer.Option(metavar="NAME", help="adam, adamw, adadelta or sgd.", rich_help_panel=METHOD)
+]
+Rate = Annotated[float, typer.Option(metavar="FLOAT", help="Learning rate.", rich_help_panel=METHOD)]
+Momentum = Annotated[float, typer.Option(metavar="FLOAT", min=0, help="Momentum of sgd.", rich_help_panel=METHOD)]
+Log = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Write one JSON object an epoch or look here.", rich_help_panel=OUTPUT),
+]
+KeepOptimizer = Annotated[
+    bool,
+    typer.Option(
+        "--keep-optimizer",
+        help="Go on with the optimizer state beside the input, and write it beside the output.",
+        rich_help_panel=METHOD,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data is."""
+
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Data set, when the record's name does not lead to it.", rich_help_panel=INPUT
+        ),
+    ] = None
+    data_root: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the data sets.", envvar="FORGETKIT_DATA", rich_help_panel=INPUT),
+    ] = None
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download", help="Fetch a missing data set. Nothing is fetched without it.", rich_help_panel=INPUT
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train; what is not given comes from the defaults, or from the recipe of a checkpoint."""
+
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Passes over the data.", rich_help_panel=METHOD)
+    ] = None
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="adam, adamw, adadelta or sgd.", rich_help_panel=METHOD)
+    ] = None
+    rate: Annotated[float | None, typer.Option(metavar="FLOAT", help="Learning rate.", rich_help_panel=METHOD)] = None
+    momentum: Annotated[
+        float | None, typer.Option(metavar="FLOAT", min=0, max=1, help="Momentum of sgd.", rich_help_panel=METHOD)
+    ] = None
+    weight_decay: Annotated[
+        float | None, typer.Option(metavar="FLOAT", min=0, help="Weight decay.", rich_help_panel=METHOD)
+    ] = None
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Rate over time: constant or cosine.", rich_help_panel=METHOD)
+    ] = None
+    augment: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Random changes of images: none, flip, flip-crop.", rich_help_panel=METHOD),
+    ] = None
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Samples in a step.", rich_help_panel=METHOD)
+    ] = None
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="last|best", help="Weights to keep: last epoch's, or best on the tune half.", rich_help_panel=METHOD
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Compute:
+    """On what the arithmetic runs."""
+
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.", envvar="FORGETKIT_DEVICE", rich_help_panel=COMPUTE
+        ),
+    ] = "auto"
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto, float32 or bfloat16; auto looks at what the hardware multiplies.",
+            envvar="FORGETKIT_PRECISION",
+            rich_help_panel=COMPUTE,
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="CPU threads; 0 for all.", envvar="FORGETKIT_THREADS", rich_help_panel=COMPUTE
+        ),
+    ] = 0
+
+
+@dataclass(frozen=True)
+class Say:
+    """What is said, and how."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=OUTPUT)] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel=OUTPUT)] = (
+        False
+    )
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", "-n", help="Check everything, say the plan, write nothing.", rich_help_panel=OUTPUT),
+    ] = False
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks.", envvar="FORGETKIT_DEBUG", rich_help_panel=OUTPUT)
+    ] = False
+
+
+@dataclass(frozen=True)
+class Output(Say):
+    """What is said, and what is written."""
+
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Output; else beside the input.", rich_help_panel=OUTPUT),
+    ] = None
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Replace an existing output.", rich_help_panel=OUTPUT)
+    ] = False
+
+
+def expand(command: Callable[..., None]) -> Callable[..., None]:
+    """Return ``command`` with each parameter that is a group of options laid out as the group's fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        kinds = get_type_hints(groups[name], include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                entry.name, inspect.Parameter.KEYWORD_ONLY, default=entry.default, annotation=kinds[entry.name]
+            )
+            for entry in fields(groups[name])
+        ]
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> None:  # noqa: ANN401 - whatever the options hold
+        packed = {
+            name: kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
+            for name, kind in groups.items()
+        }
+        command(**values, **packed)
+
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del flat.__wrapped__
+    return flat
+
+
+def data_root(source: Source) -> Path:
+    """Return the folder of the data sets that ``source`` names, else the default one."""
+    from forgetkit.data.find import default_root
+
+    return Path(source.data_root) if source.data_root else default_root()
+
+
+def choice(option: str, value: str, known: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of ``known``.
+
+    Raises:
+        ForgetkitError: ``usage``, with the nearest known value.
+    """
+    from forgetkit.registry import did_you_mean
+
+    if value not in known:
+        raise ForgetkitError("usage", f"{option}: there is no '{value}'", did_you_mean(value, known))
+    return value
+
+
+def positive(option: str, value: float) -> float:
+    """Return ``value`` if it is a finite number above 0; raises ForgetkitError ``usage`` if not."""
+    if not 0 < value < float("inf"):
+        raise ForgetkitError("usage", f"{option}: {value} is not above 0", f"for example {option} 0.001")
+    return value
+
+
+def debugging() -> bool:
+    """Say whether tracebacks are wanted, also where the options could not be read."""
+    import sys
+
+    return "--debug" in sys.argv or os.environ.get("FORGETKIT_DEBUG", "") not in {"", "0"}

@@ -1,0 +1,205 @@
+"""One training from beginning to end, as a value that another process can carry out."""
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from forgetkit.checkpoint import find_optimizer, load_model, load_optimizer, save_checkpoint, save_optimizer
+from forgetkit.compute import Machine, seed_for, set_up
+from forgetkit.console import Console
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.find import find_dataset
+from forgetkit.ids import digest_of
+from forgetkit.models import build_model, check_fit
+from forgetkit.options import Training
+from forgetkit.recipe import Recipe, recipe_of, resolve_recipe
+from forgetkit.record import Record, Step
+from forgetkit.results import Written, ids_entry
+from forgetkit.steps import measure, on_machine, take
+from forgetkit.storage import publish_text
+from forgetkit.training import optimizer_of, train
+from forgetkit.training_set import Base, TrainingSet
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that was checked and can be carried out.
+
+    Attributes:
+        record: what the checkpoint will say, with empty digest and without this step's metrics.
+        recipe: how to train.
+        machine: where to compute.
+        rows: training rows to train on.
+        start: checkpoint to go on from, or None to begin from nothing.
+        root: folder where the data set was found.
+        target: where to write the checkpoint.
+        log: where to write a JSON line an epoch, if anywhere.
+    """
+
+    record: Record
+    recipe: Recipe
+    machine: Machine
+    rows: NDArray[np.int64]
+    start: Path | None
+    root: Path
+    target: Path
+    log: Path | None
+    keep_optimizer: bool
+
+    @property
+    def step(self) -> Step:
+        """The training itself, the record's last step."""
+        return self.record.steps[-1]
+
+    def says(self) -> str:
+        """Say in one line what it is."""
+        recipe, machine = self.recipe, self.machine
+        return (
+            f"{self.record.model['name']}, {recipe.epochs} epochs of {recipe.optimizer} at {recipe.rate:g}, "
+            f"{machine.device} {machine.precision} {machine.threads} threads → {self.target}"
+        )
+
+
+def make_plans(
+    base: Base | None,
+    chosen: TrainingSet,
+    machine: Machine,
+    *,
+    model: tuple[str, dict[str, Any]],
+    training: Training,
+    keep_optimizer: bool,
+    seed: int | None,
+    targets: tuple[str, int],
+    log: str | None,
+) -> list[Plan]:
+    """Return a plan for each seed.
+
+    Args:
+        base: the checkpoint to train like, or on from; None for a new model.
+        chosen: what to train on.
+        machine: where to compute.
+        model: name and own options of a new model.
+        training: what the command line says of the recipe.
+        keep_optimizer: go on with the optimizer state beside the checkpoint, and write it.
+        seed: the first seed; None for 0, or with ``--like`` the recorded one + 1.
+        targets: output path, in which ``{n}`` is the seed, and the number of seeds.
+        log: path of the log, in which ``{n}`` is the seed.
+
+    Raises:
+        ForgetkitError: ``usage`` or ``model-unknown``.
+    """
+    recipe = resolve_recipe(recipe_of(base.record.recipe) if base else Recipe(), training)
+    going_on = base is not None and not base.like
+    parent = base.record.digest if base and going_on else None
+    first = seed if seed is not None else base.next_seed() if base and base.like else 0
+    start = base.path if base and going_on else None
+    state = optimizer_state(start, parent, recipe.optimizer, wanted=keep_optimizer)
+    options = {
+        **asdict(recipe),
+        **machine.options(),
+        "like": base.record.digest if base and base.like else None,
+        "only": digest_of(chosen.only) if chosen.only else None,
+        "keep_optimizer": keep_optimizer,
+        "optimizer_state": state[1] if state else None,
+    }
+    root = chosen.new_record(base, model, {**asdict(recipe), **machine.options()})
+    plans = []
+    for number in range(first, first + targets[1]):
+        step = Step("train", options, number, parent, ids_entry(chosen.excluded), {})
+        record = replace(root, steps=[*(base.record.steps if base and going_on else []), step])
+        target, log_path = (text.replace("{n}", str(number)) if text else None for text in (targets[0], log))
+        log_to = Path(log_path) if log_path else None
+        plans.append(
+            Plan(record, recipe, machine, chosen.rows, start, chosen.root, Path(target or ""), log_to, keep_optimizer)
+        )
+    return plans
+
+
+def carry_out(plan: Plan, dataset: Dataset, console: Console) -> Written:
+    """Train as planned and write the checkpoint.
+
+    Raises:
+        ForgetkitError: ``diverged``, ``out-of-space`` …; nothing was written.
+    """
+    begun = time.monotonic()
+    model = _start(plan)
+    classifier = on_machine(model, plan.record, plan.machine)
+    optimizer = optimizer_of(classifier, plan.recipe)
+    if state := optimizer_state(plan.start, plan.step.parent, plan.recipe.optimizer, wanted=plan.keep_optimizer):
+        load_optimizer(state[0], optimizer)
+    seen: list[dict[str, Any]] = []
+
+    def watch(entry: dict[str, Any]) -> None:
+        seen.append({**entry, "seconds": round(time.monotonic() - begun, 3)})
+
+    epochs = plan.recipe.epochs
+    images, labels = take(dataset.train, plan.rows, plan.machine.device)
+    history = train(
+        classifier,
+        images,
+        labels,
+        recipe=plan.recipe,
+        optimizer=optimizer,
+        tune=take(dataset.test, dataset.tune_rows, plan.machine.device),
+        seed=plan.step.seed,
+        epochs=console.progress(range(1, epochs + 1), f"train seed {plan.step.seed}", epochs),
+        watch=watch,
+    )
+    kept = history.best_epoch if plan.recipe.keep == "best" else epochs
+    metrics = measure(classifier, take(dataset.train, plan.rows[:0], plan.machine.device), dataset, plan.machine.device)
+    step = replace(
+        plan.step,
+        metrics={
+            **metrics,
+            **history.epochs[kept - 1],
+            "epoch": kept,
+            "epochs": epochs,
+            "best_epoch": history.best_epoch,
+        },
+    )
+    record = replace(plan.record, steps=[*plan.record.steps[:-1], step])
+    written = save_checkpoint(plan.target, model, record)
+    if plan.keep_optimizer:
+        save_optimizer(plan.target, optimizer, name=plan.recipe.optimizer, digest=written.digest)
+    if plan.log:
+        publish_text(plan.log, "".join(json.dumps(entry) + "\n" for entry in seen))
+    return Written("train", plan.target, written, time.monotonic() - begun)
+
+
+def carry_out_all(plans: list[Plan], workers: int, told: Callable[[Written], None]) -> None:
+    """Carry out ``plans`` in ``workers`` processes with one thread each, as single runs would with ``--threads 1``."""
+    with ProcessPoolExecutor(min(workers, len(plans)), mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(_worker, plan) for plan in plans]):
+            told(done.result())
+
+
+def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted: bool) -> tuple[Path, str] | None:
+    """Return path and digest of the optimizer state to go on with, if it is wanted and there is one that fits."""
+    return find_optimizer(start, digest, name) if wanted and start is not None and digest is not None else None
+
+
+def _start(plan: Plan) -> nn.Module:
+    """Return the model to train: that of the checkpoint to go on from, or a new one drawn from the seed."""
+    record = plan.record
+    if plan.start is not None:
+        return load_model(plan.start, replace(record, digest=plan.step.parent or ""))
+    shape, classes = tuple(record.input["shape"]), len(record.classes)
+    name, options = record.model["name"], record.model["options"]
+    model = build_model(name, options, shape=shape, classes=classes, seed=seed_for(plan.step.seed, "weights"))
+    check_fit(model, name, shape=shape, classes=classes)
+    return model
+
+
+def _worker(plan: Plan) -> Written:
+    set_up(plan.machine.device, plan.machine.precision, plan.machine.threads)
+    dataset = find_dataset(plan.record.dataset["name"], plan.record.dataset["fingerprint"], [plan.root])
+    return carry_out(plan, dataset, Console(quiet=True))

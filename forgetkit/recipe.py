@@ -1,0 +1,77 @@
+"""The recipe of a training: everything but the seed, the data and the machine."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.options import Training, choice, positive
+
+OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
+SCHEDULES = ("constant", "cosine")
+AUGMENTS = ("none", "flip", "flip-crop")
+KEEPS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained; the defaults are Kim & Woo's.
+
+    Attributes:
+        epochs: passes over the data.
+        optimizer: one of ``OPTIMIZERS``.
+        rate: learning rate, above 0.
+        momentum: of sgd, in [0, 1).
+        weight_decay: 0 or more; AdamW's default is 0.01.
+        schedule: ``constant``, or ``cosine`` down to 0.
+        augment: ``none``, ``flip`` (left and right) or ``flip-crop`` (and shifted by up to an eighth).
+        batch_size: samples in a step.
+        keep: the ``last`` epoch's weights, or those of the ``best`` on the tune half.
+    """
+
+    epochs: int = 20
+    optimizer: str = "adam"
+    rate: float = 0.001
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    augment: str = "none"
+    batch_size: int = 128
+    keep: str = "last"
+
+
+def recipe_of(recorded: dict[str, Any]) -> Recipe:
+    """Return the recipe that stands in a record, without the machine.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` where it is not one.
+    """
+    try:
+        return Recipe(**{field.name: recorded[field.name] for field in fields(Recipe)})
+    except KeyError as problem:
+        raise ForgetkitError("checkpoint-malformed", f"the record's recipe has no {problem}") from problem
+
+
+def halved(recipe: Recipe) -> Recipe:
+    """Return ``recipe`` with half its epochs, rounded up, and the last one kept (Kim & Woo 2022, section 4)."""
+    return replace(recipe, epochs=math.ceil(recipe.epochs / 2), keep="last")
+
+
+def resolve_recipe(base: Recipe, given: Training) -> Recipe:
+    """Return ``base`` with the options that were given on the command line.
+
+    Raises:
+        ForgetkitError: ``usage`` for a value that is not to be had.
+    """
+    changes = {name: value for name, value in asdict(given).items() if value is not None}
+    if changes.get("optimizer") == "adamw" and "weight_decay" not in changes:
+        changes["weight_decay"] = 0.01
+    recipe = replace(base, **changes)
+    choice("--optimizer", recipe.optimizer, OPTIMIZERS)
+    choice("--schedule", recipe.schedule, SCHEDULES)
+    choice("--augment", recipe.augment, AUGMENTS)
+    choice("--keep", recipe.keep, KEEPS)
+    positive("--rate", recipe.rate)
+    if recipe.momentum and recipe.optimizer != "sgd":
+        raise ForgetkitError("usage", f"--momentum does not go with {recipe.optimizer}", "use --optimizer sgd")
+    return recipe

@@ -1,0 +1,227 @@
+"""The record: what a checkpoint says about itself. Read and written without importing torch."""
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import stat
+import struct
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.console import compact_json
+from forgetkit.errors import ForgetkitError
+
+VERSION = 1
+LARGEST_HEADER = 25 << 20
+"""Bytes that the header of a checkpoint may have."""
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """A set of ids that can be recognised but not read: sorted keyed 8-byte BLAKE2b digests.
+
+    Attributes:
+        salt: the key, 32 bytes in hex.
+        keys: big-endian unsigned 64-bit integers, sorted, unique.
+    """
+
+    salt: str
+    keys: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, ids: Iterable[str], salt: str) -> Self:
+        """Return the set of ``ids``."""
+        return cls(salt, np.unique(_digests(ids, salt)))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __or__(self, other: "KeySet") -> "KeySet":
+        return replace(self, keys=np.union1d(self.keys, other.keys))
+
+    def contains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
+        """Say for each of ``ids`` whether it is in the set."""
+        return np.isin(_digests(ids, self.salt), self.keys)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over the sorted keys."""
+        return hashlib.sha256(self.keys.astype(">u8").tobytes()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``count``, ``digest`` and ``keys`` (base64)."""
+        packed = base64.b64encode(self.keys.astype(">u8").tobytes()).decode()
+        return {"count": len(self), "digest": self.digest, "keys": packed}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], salt: str) -> Self:
+        """Return the set that :meth:`to_json` wrote; raises ValueError where it does not fit together."""
+        found = cls(
+            salt, np.frombuffer(base64.b64decode(content["keys"], validate=True), dtype=">u8").astype(np.uint64)
+        )
+        if content["count"] != len(found) or content["digest"] != found.digest or np.any(np.diff(found.keys) == 0):
+            raise ValueError("count, digest and keys of an id set differ")
+        return found
+
+
+def _digests(ids: Iterable[str], salt: str) -> NDArray[np.uint64]:
+    key = bytes.fromhex(salt)
+    packed = b"".join(hashlib.blake2b(id_.encode(), digest_size=8, key=key).digest() for id_ in ids)
+    return np.frombuffer(packed, dtype=">u8").astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command's change to a model.
+
+    Attributes:
+        options: the resolved options; those that name files hold the digest of what was read.
+        parent: digest of the input checkpoint, None for a training from nothing.
+        ids: ``count`` and ``digest`` of the ids in the order used, or None.
+        metrics: what was measured; no times, so that the same step has the same bytes.
+    """
+
+    command: str
+    options: dict[str, Any]
+    seed: int
+    parent: str | None
+    ids: dict[str, Any] | None
+    metrics: dict[str, Any]
+
+    def same_work(self, other: "Step") -> bool:
+        """Say whether both steps do the same: all but what they measured."""
+        return replace(self, metrics={}) == replace(other, metrics={})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a checkpoint says about itself; the fields are those of docs/formats.md."""
+
+    digest: str
+    model: dict[str, Any]
+    input: dict[str, Any]
+    classes: list[str]
+    dataset: dict[str, Any]
+    recipe: dict[str, Any]
+    trained: KeySet | None
+    forgotten: KeySet
+    steps: list[Step]
+    software: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "version": VERSION,
+            "trained": None if self.trained is None else self.trained.to_json(),
+            "forgotten": {**self.forgotten.to_json(), "salt": self.forgotten.salt},
+            "steps": [asdict(step) for step in self.steps],
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Return the record that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: where it is not one.
+        """
+        if content["version"] != VERSION:
+            raise ValueError(f"record version {content['version']}, this forgetkit reads {VERSION}")
+        salt = content["forgotten"]["salt"]
+        record = cls(
+            **{name: content[name] for name in _PLAIN},
+            trained=None if content["trained"] is None else KeySet.from_json(content["trained"], salt),
+            forgotten=KeySet.from_json(content["forgotten"], salt),
+            steps=[Step(**step) for step in content["steps"]],
+        )
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(record, name), kind):
+                raise TypeError(f"'{name}' is not of its type")
+        return record
+
+    def retains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
+        """Say for each of ``ids`` whether it is in the retain set: trained, less everything forgotten."""
+        ids = list(ids)
+        return self.was_trained(ids) & ~self.forgotten.contains(ids)
+
+    def was_trained(self, ids: Iterable[str]) -> NDArray[np.bool_]:
+        """Say for each of ``ids`` (of the training split) whether the model was trained on it."""
+        ids = list(ids)
+        return np.ones(len(ids), dtype=bool) if self.trained is None else self.trained.contains(ids)
+
+
+_PLAIN = ("digest", "model", "input", "classes", "dataset", "recipe", "software")
+_KINDS = {
+    "digest": str,
+    "model": dict,
+    "input": dict,
+    "classes": list,
+    "dataset": dict,
+    "recipe": dict,
+    "software": dict,
+}
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a safetensors file without reading its tensors.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
+    """
+    try:
+        with path.open("rb") as stream:
+            state = os.fstat(stream.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise _malformed(path, "not a regular file")
+            size = state.st_size
+            prefix = stream.read(8)
+            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+            if not 2 <= length <= min(LARGEST_HEADER, size - 8):
+                raise _malformed(path, "not a safetensors file")
+            header = json.loads(stream.read(length).decode(), object_pairs_hook=_no_duplicates)
+    except OSError as problem:
+        hint = "train one with: forgetkit train"
+        raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror or problem}", hint) from problem
+    except (ValueError, RecursionError) as problem:
+        raise _malformed(path, f"its header is not JSON ({problem})") from problem
+    if not isinstance(header, dict):
+        raise _malformed(path, "its header is not an object")
+    return header
+
+
+def read_record(path: Path) -> Record:
+    """Return the record of the checkpoint at ``path`` without reading its tensors.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
+    """
+    metadata = read_header(path).get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("forgetkit"), str):
+        raise _malformed(path, "a safetensors file without a forgetkit record")
+    try:
+        return Record.from_json(json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as problem:
+        raise _malformed(path, f"its record cannot be read ({type(problem).__name__}: {problem})") from problem
+
+
+def dumps(record: Record) -> str:
+    """Return the record as it stands in a checkpoint."""
+    return compact_json(record.to_json())
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _malformed(path: Path, why: str) -> ForgetkitError:
+    return ForgetkitError("checkpoint-malformed", f"{path}: {why}", "give a checkpoint that forgetkit wrote")

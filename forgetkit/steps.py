@@ -1,0 +1,154 @@
+"""What every step does around its method: read and check, then compute, then write and report."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from forgetkit.audit.scores import phi
+from forgetkit.audit.strata import auc
+from forgetkit.checkpoint import load_model, save_checkpoint
+from forgetkit.compute import Machine
+from forgetkit.console import Console
+from forgetkit.data.dataset import Dataset, Split
+from forgetkit.options import Output
+from forgetkit.record import Record, Step
+from forgetkit.request import Request
+from forgetkit.results import Written, output_path, report_done, software, up_to_date
+from forgetkit.storage import check_target
+from forgetkit.training import Classifier, accuracy, predict
+
+Samples = tuple[Tensor, Tensor]
+"""Images, uint8 of shape ``(samples, channels, height, width)``, and labels, int64 of shape ``(samples,)``."""
+
+
+def carry_out(
+    request: Request,
+    step: Step,
+    machine: Machine,
+    *,
+    console: Console,
+    output: Output,
+    others: tuple[Path, ...] = (),
+    measured: NDArray[np.int64] | None = None,
+    work: Callable[[Classifier, Samples], dict[str, Any]],
+) -> Written | None:
+    """Run ``work`` on the model, then write and report the result.
+
+    Args:
+        request: what :func:`begin` returned.
+        step: the step, without its metrics.
+        machine: where to compute.
+        console: what is said.
+        output: where to write.
+        others: further input files, which the output must not replace.
+        measured: training rows to measure forgetting on; the request's ids if not given.
+        work: changes the classifier; is given the images and labels of the tune half; returns metrics.
+
+    Returns:
+        what was written, to be reported; None where nothing had to be (up to date, or a dry run).
+
+    Raises:
+        ForgetkitError: ``output-exists``, ``not-reached``, ``out-of-space`` …; nothing was written.
+    """
+    begun = time.monotonic()
+    target = output_path(request.path, step.command, output.out)
+    if done := up_to_date(target, step):
+        report_done(console, step.command, target, done, output)
+        return None
+    check_target(target, force=output.force, inputs=(request.path, *others))
+    count = f"{len(request.ids)} ids, " if request.ids else ""
+    console.note(
+        f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
+        f"{machine.device} {machine.precision} {machine.threads} threads → {target}"
+    )
+    if output.dry_run:
+        console.note("dry run: nothing was computed or written")
+        return None
+    model = load_model(request.path, request.record)
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    classifier = on_machine(model, request.record, machine)
+    rows = request.forget_rows if measured is None else measured
+    forget = take(request.dataset.train, rows, machine.device)
+    before = measure(classifier, forget, request.dataset, machine.device)
+    metrics = work(classifier, take(request.dataset.test, request.dataset.tune_rows, machine.device))
+    after = measure(classifier, forget, request.dataset, machine.device)
+    metrics |= after | {f"{name}_before": value for name, value in before.items()}
+    metrics["weight_change"] = weight_change(start, model)
+    record = replace(
+        request.record,
+        forgotten=request.forgotten,
+        steps=[*request.record.steps, replace(step, metrics=metrics)],
+        software=software(),
+    )
+    written = save_checkpoint(target, model, record)
+    tell_change(console, metrics)
+    return Written(step.command, target, written, time.monotonic() - begun)
+
+
+def on_machine(model: nn.Module, record: Record, machine: Machine) -> Classifier:
+    """Put ``model`` on its device, behind the input of its record."""
+    placed = model.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Classifier(placed, mean=record.input["mean"], std=record.input["std"], precision=machine.precision)
+
+
+def take(split: Split, rows: NDArray[np.int64], device: str) -> Samples:
+    """Return images and labels of ``rows`` of a split, as tensors on ``device``."""
+    return torch.from_numpy(split.images[rows]).to(device), torch.from_numpy(split.labels[rows]).to(device)
+
+
+def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: str) -> dict[str, float | None]:
+    """Measure a model on the forget set and the unseen split.
+
+    Returns:
+        ``test_accuracy`` over the whole unseen split; for a forget set that is not empty also ``forget_accuracy``,
+        ``forget_phi`` (mean φ), ``tune_auc`` (membership against the tune half; None where classes do not meet) and
+        ``tune_phi_sd`` (spread of φ over the tune half).
+    """
+    images, labels = take(dataset.test, np.arange(len(dataset.test)), device)
+    unseen = predict(classifier, images)
+    found: dict[str, float | None] = {"test_accuracy": accuracy(unseen, labels)}
+    if len(forget[1]) == 0:
+        return found
+    logits = predict(classifier, forget[0])
+    tune = torch.from_numpy(dataset.tune_rows).to(device)
+    scores = [phi(logits, forget[1]), forget[1], phi(unseen[tune], labels[tune]), labels[tune]]
+    found |= {"forget_accuracy": accuracy(logits, forget[1]), "forget_phi": float(scores[0].mean())}
+    found["tune_phi_sd"] = float(scores[2].std())
+    try:
+        found["tune_auc"] = auc(*(values.cpu().numpy() for values in scores))
+    except ValueError:
+        found["tune_auc"] = None
+    return found
+
+
+def weight_change(start: dict[str, Tensor], model: nn.Module) -> float:
+    """Return ‖θ − θ₀‖ / ‖θ₀‖ over the floating-point tensors of a model."""
+    now = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    moved = math.fsum(
+        float((tensor.double() - start[name].cpu().double()).square().sum()) for name, tensor in now.items()
+    )
+    length = math.fsum(float(start[name].double().square().sum()) for name in now)
+    return math.sqrt(moved / length) if length else 0.0
+
+
+def tell_change(console: Console, metrics: dict[str, Any]) -> None:
+    """Say on stderr what a step changed, each figure before → after."""
+    console.note(f"  right on the unseen split  {metrics['test_accuracy_before']:.2%} → {metrics['test_accuracy']:.2%}")
+    if "forget_accuracy" in metrics:
+        console.note(
+            f"  right on the forget set    {metrics['forget_accuracy_before']:.2%} → {metrics['forget_accuracy']:.2%}"
+        )
+        console.note(f"  mean φ of the forget set   {metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}")
+    if metrics.get("tune_auc") is not None:
+        console.note(
+            f"  membership AUC (½: as if never seen)  {metrics['tune_auc_before']:.3f} → {metrics['tune_auc']:.3f}"
+        )
+    console.note(f"  weights moved by           {metrics['weight_change']:.2%} of their norm")

@@ -1,0 +1,256 @@
+"""fit() and predict(): the only training loop and the only evaluation loop."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from forgetkit.compute import generator_for, seed_for
+from forgetkit.errors import ForgetkitError
+from forgetkit.recipe import OPTIMIZERS, Recipe
+from forgetkit.registry import did_you_mean
+
+B = TypeVar("B")
+PREDICT_BATCH = 1024
+
+
+class Classifier(nn.Module):
+    """A model with its input: uint8 images in, float32 logits out.
+
+    Args:
+        model: maps normalised float images to logits.
+        mean: per channel, in units of a pixel's value.
+        std: per channel, likewise.
+        precision: ``float32``, or ``bfloat16`` for autocast.
+
+    The parameters are the model's own; no tensor is copied.
+    """
+
+    def __init__(self, model: nn.Module, *, mean: list[float], std: list[float], precision: str = "float32") -> None:
+        super().__init__()
+        self.model = model
+        self.mixed = precision == "bfloat16"
+        device = next(model.parameters()).device
+        self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return float32 logits ``(batch, classes)`` of uint8 images ``(batch, channels, height, width)``."""
+        inputs = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.mixed):
+            logits: Tensor = self.model(inputs)
+        return logits.float()
+
+
+@dataclass
+class History:
+    """What a training saw: one entry an epoch (``epoch``, ``loss``, ``tune_accuracy``), and the best epoch."""
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+
+
+def make_optimizer(
+    model: nn.Module, name: str, *, rate: float, momentum: float = 0.0, weight_decay: float = 0.0
+) -> Optimizer:
+    """Return the optimizer ``name`` over the model's parameters.
+
+    Raises:
+        ForgetkitError: ``usage`` for an unknown name.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if name == "adam":
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
+    if name == "adamw":
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
+    if name == "adadelta":
+        return torch.optim.Adadelta(parameters, lr=rate, weight_decay=weight_decay)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+    raise ForgetkitError("usage", f"there is no optimizer '{name}'", did_you_mean(name, OPTIMIZERS))
+
+
+def optimizer_of(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """Return the optimizer that ``recipe`` names, over the model's parameters."""
+    return make_optimizer(
+        model, recipe.optimizer, rate=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    )
+
+
+def fit(optimizer: Optimizer, batches: Iterable[B], loss: Callable[[B], Tensor]) -> Iterator[Tensor]:
+    """Take one optimizer step for each of ``batches``; yield its loss. The caller stops by stopping to ask.
+
+    Args:
+        optimizer: what moves the weights.
+        batches: what ``loss`` takes, one for each step.
+        loss: the scalar to descend.
+    """
+    for batch in batches:
+        value = loss(batch)
+        optimizer.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        yield value.detach()
+
+
+@torch.random.fork_rng()
+def fit_epochs(
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    optimizer: Optimizer,
+    batches: Callable[[int], list[Tensor]],
+    loss: Callable[[int, Tensor], Tensor],
+    tune: tuple[Tensor, Tensor],
+    seed: int,
+    epochs: Iterable[int] | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+) -> History:
+    """Train in epochs; after each, measure the accuracy on the tune half of the unseen split.
+
+    Args:
+        model: trained in place, in train mode; with ``recipe.keep == "best"`` it ends as it was after the best epoch.
+        recipe: number of epochs, schedule, and which epoch to keep.
+        optimizer: its rate is the schedule's start.
+        batches: the rows of every step of an epoch (counted from 1).
+        loss: the scalar to descend, for an epoch and the rows of one step.
+        tune: images and labels of the tune half.
+        seed: seed of dropout and the like.
+        epochs: ``range(1, recipe.epochs + 1)``, perhaps behind a progress bar.
+        watch: told of every epoch.
+
+    Raises:
+        ForgetkitError: ``diverged`` where the loss is no longer finite.
+    """
+    history, best = History(), (-1.0, None)
+    for epoch in epochs or range(1, recipe.epochs + 1):
+        model.train()
+        rows = batches(epoch)
+        total = torch.zeros((), device=tune[0].device)
+        steps = fit(optimizer, _scheduled(optimizer, recipe, epoch, rows, seed), lambda r, e=epoch: loss(e, r))  # type: ignore[misc]
+        for value in steps:
+            total += value
+        mean_loss = float(total) / max(len(rows), 1)
+        if not math.isfinite(mean_loss):
+            raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", "lower --rate")
+        right = accuracy(predict(model, tune[0]), tune[1])
+        history.epochs.append({"epoch": epoch, "loss": mean_loss, "tune_accuracy": right})
+        if right > best[0]:
+            history.best_epoch = epoch
+            best = (right, _copy(model) if recipe.keep == "best" else None)  # type: ignore[assignment]
+        if watch:
+            watch(history.epochs[-1])
+    if best[1] is not None:
+        model.load_state_dict(best[1])
+    return history
+
+
+def train(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    recipe: Recipe,
+    optimizer: Optimizer,
+    tune: tuple[Tensor, Tensor],
+    seed: int,
+    epochs: Iterable[int] | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+) -> History:
+    """Train ``model`` on ``images`` and ``labels`` with cross-entropy; see :func:`fit_epochs`.
+
+    Args:
+        model: maps ``images`` to logits.
+        images: of shape ``(samples, …)``.
+        labels: int64 of shape ``(samples,)``.
+        recipe: how.
+        optimizer: over the model's parameters.
+        tune: images and labels of the tune half.
+        seed: seed of order, augmentation and dropout.
+        epochs: see :func:`fit_epochs`.
+        watch: see :func:`fit_epochs`.
+    """
+
+    def batches(epoch: int) -> list[Tensor]:
+        return shuffled(len(labels), recipe.batch_size, seed=seed, epoch=epoch)
+
+    def loss(epoch: int, rows: Tensor) -> Tensor:
+        return cross_entropy(
+            model(augmented(images[rows], recipe.augment, seed_for(seed, epoch, int(rows[0])))), labels[rows]
+        )
+
+    return fit_epochs(
+        model, recipe, optimizer=optimizer, batches=batches, loss=loss, tune=tune, seed=seed, epochs=epochs, watch=watch
+    )
+
+
+def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float = 1.0) -> list[Tensor]:
+    """Return the rows of each mini-batch of one epoch, in random order.
+
+    Args:
+        count: number of samples.
+        batch_size: rows in a batch; a last batch of one row joins the one before it (batch norm needs two).
+        seed: with ``epoch``, the source of randomness.
+        epoch: counted from 1.
+        part: share of the samples that this epoch draws, in (0, 1].
+    """
+    rows = torch.randperm(count, generator=generator_for(seed, "order", epoch))[: math.ceil(count * part)]
+    batches = list(torch.split(rows, batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+def augmented(images: Tensor, kind: str, seed: int) -> Tensor:
+    """Return images flipped (``flip``) and shifted by up to an eighth of their size (``flip-crop``) at random."""
+    if kind == "none":
+        return images
+    source = torch.Generator().manual_seed(seed)
+    count, _, height, width = images.shape
+    flip = torch.rand(count, 1, 1, 1, generator=source).to(images.device) < 0.5
+    images = torch.where(flip, images.flip(3), images)
+    if kind == "flip":
+        return images
+    pad = max(1, height // 8)
+    padded = nn.functional.pad(images, (pad, pad, pad, pad))
+    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=source).to(images.device)
+    rows = (top + torch.arange(height, device=images.device))[:, None, :, None]
+    columns = (left + torch.arange(width, device=images.device))[:, None, None, :]
+    sample = torch.arange(count, device=images.device)[:, None, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    return padded[sample, channel, rows, columns]
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, *, batch_size: int = PREDICT_BATCH) -> Tensor:
+    """Return the logits ``(samples, classes)`` of ``images`` in eval mode; the model's mode is left as it was."""
+    mode = model.training
+    model.eval()
+    logits = torch.cat([model(batch) for batch in torch.split(images, batch_size)])
+    model.train(mode)
+    return logits
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Return the share of rows whose largest logit is their label's; in [0, 1]."""
+    return float((logits.argmax(1) == labels).double().mean())
+
+
+def _scheduled(optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[Tensor], seed: int) -> Iterator[Tensor]:
+    """Yield ``batches``; before each, set the rate of its step and the seed of dropout from the step's number."""
+    for step, rows in enumerate(batches):
+        if recipe.schedule == "cosine":
+            done = (epoch - 1 + step / len(batches)) / recipe.epochs
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
+        torch.manual_seed(seed_for(seed, "dropout", epoch, step))
+        yield rows
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,147 @@
+"""What a training draws from, and what its checkpoint will say of that."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.console import Console
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.find import open_dataset
+from forgetkit.errors import ForgetkitError
+from forgetkit.models import resolve_options
+from forgetkit.options import Source, data_root
+from forgetkit.record import KeySet, Record
+from forgetkit.request import dataset_of, open_checkpoint, read_lists
+from forgetkit.results import software
+
+
+@dataclass(frozen=True)
+class Base:
+    """A checkpoint to train ``like`` (from nothing, by its recipe), or else to go on from."""
+
+    path: Path
+    record: Record
+    like: bool
+
+    def next_seed(self) -> int:
+        """Return the seed of its last training, plus one."""
+        return 1 + max((step.seed for step in self.record.steps if step.command == "train"), default=-1)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The samples to train on.
+
+    Attributes:
+        root: folder where the data set was found.
+        rows: training rows to draw from, sorted.
+        trained: what the checkpoint will say it was trained on; None for the whole split.
+        forgotten: what it will say it leaves out.
+        excluded: the ids newly left out.
+        only: the ids that the training was limited to, if any.
+    """
+
+    dataset: Dataset
+    root: Path
+    rows: NDArray[np.int64]
+    trained: KeySet | None
+    forgotten: KeySet
+    excluded: list[str]
+    only: list[str]
+
+    def new_record(self, base: Base | None, model: tuple[str, dict[str, Any]], recipe: dict[str, Any]) -> Record:
+        """Return the record of a training on these samples, with empty digest and no steps.
+
+        ``recipe`` counts for a training from nothing; one that goes on keeps the recorded recipe, and the input's
+        mean and standard deviation.
+        """
+        going_on = base is not None and not base.like
+        name, options = (base.record.model["name"], base.record.model["options"]) if base else model
+        size = len(self.dataset.train)
+        return Record(
+            digest="",
+            model={"name": name, "options": options if base else resolve_options(name, options)},
+            input=base.record.input if base and going_on else input_of(self.dataset, self.rows),
+            classes=list(self.dataset.classes),
+            dataset={
+                "name": self.dataset.name,
+                "options": dict(self.dataset.options),
+                "size": size,
+                "fingerprint": self.dataset.fingerprint,
+            },
+            recipe=base.record.recipe if base and going_on else recipe,
+            trained=self.trained,
+            forgotten=self.forgotten,
+            steps=[],
+            software=software(),
+        )
+
+
+def open_base(like: str | None, from_: str | None) -> Base | None:
+    """Return the checkpoint that ``--like`` or ``--from`` names, if one is given."""
+    text = like if like is not None else from_
+    return None if text is None else Base(*open_checkpoint(text), like=like is not None)
+
+
+def choose(
+    base: Base | None,
+    source: Source,
+    console: Console,
+    *,
+    exclude: list[str],
+    only: str | None,
+    column: str,
+    strict: bool,
+) -> TrainingSet:
+    """Return what to train on.
+
+    Raises:
+        ForgetkitError: ``usage`` without a data set, ``ids-forgotten`` for ``--only`` with a forgotten id,
+            ``ids-empty`` where no samples are left; else what reading data set and lists raises.
+    """
+    if base is None and not source.dataset:
+        raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
+    console.note(f"train: reading {base.path if base else source.dataset}")
+    root = data_root(source)
+    dataset = (
+        dataset_of(base.path, base.record, source)
+        if base
+        else open_dataset(source.dataset or "", root, download=source.download)
+    )
+    salt = base.record.forgotten.salt if base else dataset.fingerprint
+    excluded = read_lists(exclude, dataset, console, column=column, strict=strict)
+    limited = read_lists([only], dataset, console, column=column, strict=strict) if only is not None else []
+    before = base.record.forgotten if base else KeySet.of([], salt)
+    if base and (again := int(before.contains(limited).sum())):
+        message = f"{only}: {again} of {len(limited)} ids are forgotten; a model does not learn them again"
+        raise ForgetkitError("ids-forgotten", message, "take them out: forgetkit forget-ids --ids ... --minus ...")
+    if known := int(before.contains(excluded).sum()):
+        console.warn("ids-forgotten", f"{known} of {len(excluded)} ids are forgotten already")
+    forgotten = before | KeySet.of(excluded, salt)
+    trained = base.record.trained if base else None
+    mask = base.record.was_trained(dataset.train.ids) if base else np.ones(len(dataset.train), dtype=bool)
+    if limited:
+        limit = KeySet.of(limited, salt)
+        mask = limit.contains(dataset.train.ids)
+        if base is None or base.like:
+            trained = limit
+        elif trained is not None:
+            trained = trained | limit
+    rows = np.flatnonzero(mask & ~forgotten.contains(dataset.train.ids))
+    if len(rows) == 0:
+        raise ForgetkitError("ids-empty", "no training samples are left", "exclude fewer ids")
+    return TrainingSet(dataset, root, rows, trained, forgotten, excluded, limited)
+
+
+def input_of(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:
+    """Return shape, and mean and standard deviation of each channel, over ``rows`` of the training split only."""
+    values = np.arange(256)
+    mean, std = [], []
+    for channel in range(dataset.shape[0]):
+        counts = np.bincount(dataset.train.images[rows, channel].reshape(-1), minlength=256)
+        mean.append(float((counts * values).sum() / counts.sum()))
+        std.append(float(np.sqrt((counts * (values - mean[-1]) ** 2).sum() / counts.sum())) or 1.0)
+    return {"shape": list(dataset.shape), "mean": mean, "std": std}
