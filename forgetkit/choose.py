@@ -59,9 +59,9 @@ def with_attributes(dataset: Dataset, conditions: list[str], table: str | None) 
             raise ForgetkitError("usage", f"--where: there is no column '{column}'", hint)
         if value not in columns[column]:
             known = {held for held in columns[column] if held is not None}
-            hint = did_you_mean(value, known) if len(known) <= 10_000 else None
+            message = f"--where: no training sample has {column}={shorten(value)}"
             raise ForgetkitError(
-                "ids-empty", f"--where: no training sample has {column}={shorten(value)}", _brief(hint)
+                "ids-empty", message, _brief(did_you_mean(value, known)) if len(known) <= 10_000 else None
             )
         wanted.setdefault(column, set()).add(value)
     mask: Mask = np.ones(len(dataset.train), dtype=bool)
@@ -113,6 +113,6 @@ def drawn(ids: list[str], *, count: int | None, fraction: float | None, seed: in
     return draw(ids, count, seed)
 
 
-def _brief(hint: str | None) -> str | None:
+def _brief(hint: str) -> str | None:
     """Return a hint that does not list every value of a column."""
-    return None if hint is None or hint.startswith("known:") else hint
+    return None if hint.startswith("known:") else hint

@@ -1,0 +1,100 @@
+"""Shared by the tests: an isolated cache, the command line in process, and a small trained model."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from forgetkit import cli
+
+settings.register_profile("forgetkit", deadline=None, max_examples=50)
+settings.load_profile("forgetkit")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Lines of stdout."""
+        return self.out.splitlines()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON document on stdout."""
+        content: dict[str, Any] = json.loads(self.out)
+        return content
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests out of the user's cache and data folder, and on one thread each."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+    os.environ["COLUMNS"] = "100"
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def forgetkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Return a function that runs a command in ``tmp_path`` as the command line would."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, stdin: str | None = None) -> Ran:
+        if stdin is not None:
+            path = tmp_path / ".stdin"
+            path.write_text(stdin)
+            monkeypatch.setattr("sys.stdin", path.open())
+        capfd.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint trained on digits for 3 epochs."""
+    path = tmp_path_factory.mktemp("model") / "model.st"
+    assert cli.run(["train", "--dataset", "digits", "--epochs", "3", "--threads", "1", "-q", "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def model(digits_model: Path, tmp_path: Path) -> Path:
+    """Return ``model.st``, a copy of the digits checkpoint of one's own, in ``tmp_path``."""
+    path = tmp_path / "model.st"
+    path.write_bytes(digits_model.read_bytes())
+    return path
+
+
+@pytest.fixture
+def ids(tmp_path: Path) -> Path:
+    """Return ``ids.txt``, thirty ids of digits, in ``tmp_path``."""
+    path = tmp_path / "ids.txt"
+    path.write_text("".join(f"{row}\n" for row in range(0, 300, 10)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """Return the folder with real MNIST; skip where there is none."""
+    root = Path(os.environ.get("FORGETKIT_DATA", ""))
+    if not (root / "MNIST" / "raw").is_dir():
+        pytest.skip("needs MNIST: set FORGETKIT_DATA")
+    return root
