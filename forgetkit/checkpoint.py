@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.ids import shorten
 from forgetkit.models import build_model
 from forgetkit.record import Record, dumps, read_header, read_record
 from forgetkit.storage import publish
@@ -49,7 +51,7 @@ def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
     Raises:
         ForgetkitError: ``diverged`` for weights that are not finite; else as :func:`forgetkit.storage.publish`.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = _own(model.state_dict())
     if broken := not_finite(tensors):
         hint = "lower --rate, or use another --optimizer"
         raise ForgetkitError("diverged", f"the weights are no longer finite ({broken}); nothing was written", hint)
@@ -57,8 +59,10 @@ def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
     metadata = {"format": "pt", "forgetkit": dumps(record)}
 
     def verify(written: Path) -> None:
-        if read_record(written).digest != record.digest or tensor_digest(load_file(written)) != record.digest:
-            raise OSError(errno.EIO, "what was written cannot be read back")
+        try:
+            load_tensors(written, read_record(written))
+        except ForgetkitError as problem:
+            raise OSError(errno.EIO, "what was written cannot be read back") from problem
 
     publish(path, lambda temporary: write_tensors(temporary, tensors, metadata), verify=verify)
     return record
@@ -69,8 +73,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     try:
         save_file(tensors, path, metadata)
     except SafetensorError as problem:
-        full = "os error 28" in str(problem).lower() or "no space" in str(problem).lower()
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(problem)) from problem
+        number = re.search(r"os error (\d+)", str(problem))
+        raise OSError(int(number[1]) if number else errno.EIO, str(problem)) from problem
     with path.open("r+b") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))
@@ -111,29 +115,52 @@ def load_model(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
     Raises:
         ForgetkitError: ``model-unknown``, ``checkpoint-mismatch`` or ``checkpoint-malformed``.
     """
-    shape = tuple(record.input["shape"])
-    model = build_model(record.model["name"], record.model["options"], shape=shape, classes=len(record.classes), seed=0)
-    expected = model.state_dict()
+    _check_layout(path, record)
+    tensors = load_tensors(path, record)
+    if finite and (broken := not_finite(tensors)):
+        raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity")
+    model = _build(record)
+    model.load_state_dict(tensors, strict=True)
+    return model
+
+
+def _build(record: Record) -> nn.Module:
+    name, options, classes = record.model["name"], record.model["options"], len(record.classes)
+    return build_model(name, options, shape=tuple(record.input["shape"]), classes=classes, seed=0)
+
+
+def _check_layout(path: Path, record: Record) -> None:
+    """Refuse tensors that are not those of the record's model, before memory is taken for either."""
+    try:
+        with torch.device("meta"):
+            expected = _build(record).state_dict()
+    except ForgetkitError:  # unknown, or one of the few models that cannot be built without memory
+        expected = _build(record).state_dict()
     header = {name: entry for name, entry in read_header(path).items() if name != "__metadata__"}
     wrong = sorted(expected.keys() ^ header.keys()) or [
         name
         for name, entry in header.items()
-        if entry["shape"] != list(expected[name].shape) or entry["dtype"] != _DTYPES[expected[name].dtype]
+        if not isinstance(entry, dict)
+        or entry.get("shape") != list(expected[name].shape)
+        or entry.get("dtype") != _DTYPES[expected[name].dtype]
     ]
     if wrong:
-        message = f"{path}: '{wrong[0]}' does not fit the model {record.model['name']} ({len(wrong)} tensors differ)"
+        more = f" ({len(wrong)} tensors differ)" if len(wrong) > 1 else ""
+        message = f"{path}: '{shorten(wrong[0])}' does not fit the model {record.model['name']}{more}"
         raise ForgetkitError("checkpoint-mismatch", message, "was the model's code changed since?")
-    tensors = load_tensors(path, record)
-    if finite and (broken := not_finite(tensors)):
-        raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity")
-    model.load_state_dict(tensors, strict=True)
-    return model
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """Return the name of a floating-point tensor that holds NaN or infinity, if there is one."""
     floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
     return next((name for name, tensor in floating if not torch.isfinite(tensor).all()), None)
+
+
+def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous copies on the CPU: safetensors refuses tied weights, which share their memory."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
 
 
 def optimizer_path(path: Path) -> Path:
@@ -170,7 +197,7 @@ def find_optimizer(path: Path, digest: str, name: str) -> tuple[Path, str] | Non
     try:
         metadata = read_header(beside).get("__metadata__", {})
         fits = json.loads(metadata["forgetkit-optimizer"]) == {"checkpoint": digest, "optimizer": name}
-    except (KeyError, ValueError, TypeError, AttributeError) as problem:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as problem:
         raise ForgetkitError("checkpoint-malformed", f"{beside}: not an optimizer state of forgetkit") from problem
     return (beside, hashlib.sha256(beside.read_bytes()).hexdigest()) if fits else None
 
@@ -179,15 +206,19 @@ def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
     """Load the state at ``path`` into ``optimizer``; its rate and other settings stay as they are.
 
     Raises:
-        ForgetkitError: ``checkpoint-mismatch`` where the state is not of these parameters.
+        ForgetkitError: ``checkpoint-malformed`` for a damaged file, ``checkpoint-mismatch`` where the state is
+            not of these parameters.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in load_file(path).items():
-        row, _, name = key.partition(".")
-        state.setdefault(int(row), {})[name] = tensor
+    try:
+        for key, tensor in load_file(path).items():
+            row, _, name = key.partition(".")
+            state.setdefault(int(row), {})[name] = tensor
+    except (SafetensorError, ValueError, OSError) as problem:
+        raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", "remove it") from problem
     if any(
-        row >= len(parameters) or any(t.ndim and t.shape != parameters[row].shape for t in entries.values())
+        not 0 <= row < len(parameters) or any(t.ndim and t.shape != parameters[row].shape for t in entries.values())
         for row, entries in state.items()
     ):
         raise ForgetkitError("checkpoint-mismatch", f"{path}: the optimizer state is not of this model")

@@ -22,15 +22,13 @@ def in_classes(dataset: Dataset, names: list[str]) -> Mask:
     Raises:
         ForgetkitError: ``usage`` for a class that the data set does not have.
     """
-    wanted = []
+    index = {str(row): row for row in range(len(dataset.classes))}
+    index |= {name: row for row, name in enumerate(dataset.classes)}
     for name in names:
-        if name in dataset.classes:
-            wanted.append(dataset.classes.index(name))
-        elif name.isdecimal() and int(name) < len(dataset.classes):
-            wanted.append(int(name))
-        else:
-            raise ForgetkitError("usage", f"{dataset.name} has no class '{name}'", did_you_mean(name, dataset.classes))
-    return np.isin(dataset.train.labels, wanted)
+        if name not in index:
+            message = f"{dataset.name} has no class '{shorten(name)}'"
+            raise ForgetkitError("usage", message, did_you_mean(name, dataset.classes))
+    return np.isin(dataset.train.labels, [index[name] for name in names])
 
 
 def with_attributes(dataset: Dataset, conditions: list[str], table: str | None) -> Mask:
@@ -106,7 +104,7 @@ def drawn(ids: list[str], *, count: int | None, fraction: float | None, seed: in
         if not 0 < fraction <= 1:
             raise ForgetkitError("usage", f"--fraction: {fraction} is not in (0, 1]", "for example: --fraction 0.05")
         count = max(1, floor(fraction * len(ids) + 0.5))
-    if count is None:
+    if count is None or not ids:
         return ids
     if count > len(ids):
         raise ForgetkitError("usage", f"--count: {count} ids wanted, {len(ids)} are there", "ask for fewer")

@@ -10,6 +10,7 @@ import sys
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,15 @@ from forgetkit.registry import nearest
 
 LONGEST_ID = 1024
 """Characters an id may have."""
-LARGEST_LIST = 1 << 30
-"""Bytes an ID list may have once unpacked."""
+LARGEST_LIST = 1 << 28
+"""Bytes an ID list may have, once unpacked."""
+MOST_ROWS = 1 << 24
+"""Rows a parquet file may have: a few bytes of it can stand for billions."""
 SHOWN = 5
 """Bad lines named in a message; all are counted."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,21 @@ def shorten(id_: str) -> str:
 def _content(source: str) -> bytes:
     if not source:
         raise ForgetkitError("ids-missing", "no ID list given: the path is empty", "name a file, or '-' for stdin")
+    if source == "-" and sys.stdin is None:
+        raise ForgetkitError("ids-missing", "stdin is closed", "name a file, or pipe the list in")
     try:
-        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
+            content = stream.read(LARGEST_LIST + 1)
     except OSError as problem:
         hint = "write one id a line, or make a list with: forgetkit forget-ids"
         raise ForgetkitError("ids-missing", f"{source}: {problem.strerror or problem}", hint) from problem
+    _check_size("stdin" if source == "-" else source, content)
+    return content
+
+
+def _check_size(name: str, content: bytes) -> None:
+    if len(content) > LARGEST_LIST:
+        raise ForgetkitError("ids-malformed", f"{name}: holds more than {LARGEST_LIST >> 20} MiB", "split the list")
 
 
 def _unpacked(name: str, content: bytes) -> bytes:
@@ -134,8 +148,7 @@ def _unpacked(name: str, content: bytes) -> bytes:
             unpacked = stream.read(LARGEST_LIST + 1)
     except (OSError, EOFError, zlib.error) as problem:
         raise ForgetkitError("ids-malformed", f"{name}: the gzip data is broken ({problem})") from problem
-    if len(unpacked) > LARGEST_LIST:
-        raise ForgetkitError("ids-malformed", f"{name}: unpacks to more than {LARGEST_LIST >> 20} MiB")
+    _check_size(name, unpacked)
     return unpacked
 
 
@@ -168,8 +181,7 @@ def _jsonl_entries(name: str, text: str) -> list[tuple[int, str]]:
         except (ValueError, KeyError, TypeError, RecursionError):
             bad.append(line)
             continue
-        usable = isinstance(value, str | int) and not isinstance(value, bool)
-        entries.append((line, str(value).strip())) if usable else bad.append(line)
+        entries.append((line, str(value).strip())) if _usable(value) else bad.append(line)
     if bad:
         hint = 'each line is an object with the key id: {"id": "12"}'
         raise ForgetkitError("ids-malformed", f"{name}:{bad[0]}: no usable id ({_line_names(bad)})", hint)
@@ -197,11 +209,18 @@ def _parquet_entries(name: str, content: bytes, column: str) -> list[tuple[int, 
         raise ForgetkitError("missing-extra", f"{name}: reading parquet needs pyarrow", hint) from problem
     try:
         table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+        if table.metadata.num_rows > MOST_ROWS:
+            raise ForgetkitError("ids-malformed", f"{name}: holds more than {MOST_ROWS} rows", "split the list")
         at = _column(name, table.schema_arrow.names, column)
         values = table.read(columns=[table.schema_arrow.names[at]]).column(0).to_pylist()
-    except pyarrow.ArrowException as problem:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as problem:
         raise ForgetkitError("ids-malformed", f"{name}: not a parquet file ({problem})") from problem
-    return [(row, "" if value is None else str(value).strip()) for row, value in enumerate(values, 1)]
+    return [(row, str(value).strip() if _usable(value) else "") for row, value in enumerate(values, 1)]
+
+
+def _usable(value: object) -> bool:
+    """Say whether a value of a table is an id: text, or a whole number."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _column(name: str, header: Sequence[str], column: str) -> int:
@@ -216,15 +235,15 @@ def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> 
     lines: dict[str, int] = {}
     duplicates, bad = [], []
     for line, id_ in entries:
-        if not id_ or len(id_) > LONGEST_ID:
+        if not id_ or len(id_) > LONGEST_ID or (not id_.isprintable() and _UNFIT.search(id_)):
             bad.append(line)
         elif id_ in lines:
             duplicates.append(line)
         else:
             lines[id_] = line
     if bad:
-        message = f"{name}:{bad[0]}: an id is empty or longer than {LONGEST_ID} characters ({_line_names(bad)})"
-        raise ForgetkitError("ids-malformed", message)
+        message = f"{name}:{bad[0]}: an id is empty, holds a control character or is too long ({_line_names(bad)})"
+        raise ForgetkitError("ids-malformed", message, f"an id is text of 1 to {LONGEST_ID} characters on one line")
     if not lines:
         raise ForgetkitError(
             "ids-empty", f"{name}: holds no ids", "one id a line; lines that begin with # do not count"

@@ -77,8 +77,8 @@ def build_model(
     """
     factory = find_factory(name)
     channels, *image_size = shape
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
+        torch.default_generator.manual_seed(seed)
         try:
             model = factory(in_channels=channels, image_size=tuple(image_size), classes=classes, **options)
         except (ValueError, TypeError, AssertionError, RuntimeError) as problem:
@@ -96,7 +96,7 @@ def check_fit(model: nn.Module, name: str, *, shape: tuple[int, int, int], class
     try:
         with torch.no_grad():
             logits = model(torch.zeros(1, *shape))
-    except (RuntimeError, ValueError, AssertionError, IndexError) as problem:
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as problem:
         raise _mismatch(name, shape, str(problem)) from problem
     if not isinstance(logits, Tensor) or logits.shape != (1, classes):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -109,7 +109,8 @@ def resolve_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ForgetkitError: ``model-unknown``; ``usage`` for an option the factory does not have, or of the wrong type.
     """
-    own = {key: p for key, p in inspect.signature(find_factory(name)).parameters.items() if key not in _GIVEN}
+    signature = inspect.signature(find_factory(name), eval_str=True)
+    own = {key: parameter for key, parameter in signature.parameters.items() if key not in _GIVEN}
     for key, value in given.items():
         if key not in own:
             hint = did_you_mean(key, own) if own else f"{name} has no options"

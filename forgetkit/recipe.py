@@ -60,12 +60,14 @@ def halved(recipe: Recipe) -> Recipe:
 def resolve_recipe(base: Recipe, given: Training) -> Recipe:
     """Return ``base`` with the options that were given on the command line.
 
+    Another optimizer begins with its own momentum and weight decay.
+
     Raises:
         ForgetkitError: ``usage`` for a value that is not to be had.
     """
     changes = {name: value for name, value in asdict(given).items() if value is not None}
-    if changes.get("optimizer") == "adamw" and "weight_decay" not in changes:
-        changes["weight_decay"] = 0.01
+    if changes.get("optimizer", base.optimizer) != base.optimizer:  # what was set for another one does not fit
+        base = replace(base, momentum=0.0, weight_decay=0.01 if changes["optimizer"] == "adamw" else 0.0)
     recipe = replace(base, **changes)
     choice("--optimizer", recipe.optimizer, OPTIMIZERS)
     choice("--schedule", recipe.schedule, SCHEDULES)

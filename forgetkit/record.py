@@ -1,10 +1,9 @@
 """The record: what a checkpoint says about itself. Read and written without importing torch."""
 
 import base64
-import binascii
 import hashlib
 import json
-import os
+import re
 import stat
 import struct
 from collections.abc import Iterable
@@ -21,6 +20,8 @@ from forgetkit.errors import ForgetkitError
 VERSION = 1
 LARGEST_HEADER = 25 << 20
 """Bytes that the header of a checkpoint may have."""
+LARGEST_SIDE = 1 << 16
+"""Channels, height or width that an image may have."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ class KeySet:
     @classmethod
     def from_json(cls, content: dict[str, Any], salt: str) -> Self:
         """Return the set that :meth:`to_json` wrote; raises ValueError where it does not fit together."""
-        found = cls(
-            salt, np.frombuffer(base64.b64decode(content["keys"], validate=True), dtype=">u8").astype(np.uint64)
-        )
-        if content["count"] != len(found) or content["digest"] != found.digest or np.any(np.diff(found.keys) == 0):
+        if not re.fullmatch("[0-9a-f]{64}", salt):
+            raise ValueError("the salt of an id set is not 32 bytes in hex")
+        keys = np.frombuffer(base64.b64decode(content["keys"], validate=True), dtype=">u8").astype(np.uint64)
+        found = cls(salt, keys)
+        if content["count"] != len(found) or content["digest"] != found.digest or np.any(keys[1:] <= keys[:-1]):
             raise ValueError("count, digest and keys of an id set differ")
         return found
 
@@ -134,17 +136,18 @@ class Record:
         """
         if content["version"] != VERSION:
             raise ValueError(f"record version {content['version']}, this forgetkit reads {VERSION}")
+        check_shape(content, _SHAPE, "the record")
+        if len(content["input"]["shape"]) != 3 or not all(1 <= n <= LARGEST_SIDE for n in content["input"]["shape"]):
+            raise ValueError("input.shape is not that of an image")
+        if not len(content["input"]["mean"]) == len(content["input"]["std"]) == content["input"]["shape"][0]:
+            raise ValueError("input.mean and input.std do not have a value a channel")
         salt = content["forgotten"]["salt"]
-        record = cls(
+        return cls(
             **{name: content[name] for name in _PLAIN},
             trained=None if content["trained"] is None else KeySet.from_json(content["trained"], salt),
             forgotten=KeySet.from_json(content["forgotten"], salt),
             steps=[Step(**step) for step in content["steps"]],
         )
-        for name, kind in _KINDS.items():
-            if not isinstance(getattr(record, name), kind):
-                raise TypeError(f"'{name}' is not of its type")
-        return record
 
     def retains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the retain set: trained, less everything forgotten."""
@@ -158,15 +161,55 @@ class Record:
 
 
 _PLAIN = ("digest", "model", "input", "classes", "dataset", "recipe", "software")
-_KINDS = {
+_KEYS = {"count": int, "digest": str, "keys": str}
+_SHAPE = {
     "digest": str,
-    "model": dict,
-    "input": dict,
-    "classes": list,
-    "dataset": dict,
+    "model": {"name": str, "options": dict},
+    "input": {"shape": [int], "mean": [int | float], "std": [int | float]},
+    "classes": [str],
+    "dataset": {"name": str, "options": dict, "size": int, "fingerprint": str},
     "recipe": dict,
+    "trained": (None, _KEYS),
+    "forgotten": {**_KEYS, "salt": str},
+    "steps": [
+        {
+            "command": str,
+            "options": dict,
+            "seed": int,
+            "parent": (None, str),
+            "ids": (None, {"count": int, "digest": str}),
+            "metrics": dict,
+        }
+    ],
     "software": dict,
 }
+
+
+def check_shape(value: Any, shape: Any, name: str) -> None:  # noqa: ANN401 - any JSON value
+    """Refuse a JSON ``value`` that does not have ``shape``.
+
+    Args:
+        value: the value.
+        shape: a type; a list with the shape of each entry; a dictionary with the shapes of the keys
+            that must be there; or a pair of None and the shape of what is not null.
+        name: what the value is called in messages.
+
+    Raises:
+        TypeError: names the part that does not fit.
+    """
+    if isinstance(shape, tuple):
+        if value is not None:
+            check_shape(value, shape[1], name)
+    elif isinstance(shape, list):
+        check_shape(value, list, name)
+        for entry in value:
+            check_shape(entry, shape[0], f"an entry of {name}")
+    elif isinstance(shape, dict):
+        check_shape(value, dict, name)
+        for key, part in shape.items():
+            check_shape(value.get(key, ...), part, f"'{key}' of {name}")
+    elif not isinstance(value, shape) or isinstance(value, bool):
+        raise TypeError(f"{name} is missing or not of its type")
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -176,10 +219,10 @@ def read_header(path: Path) -> dict[str, Any]:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
     try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # asked before opening: a named pipe would wait for a writer
+            raise _malformed(path, "not a regular file")
         with path.open("rb") as stream:
-            state = os.fstat(stream.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise _malformed(path, "not a regular file")
             size = state.st_size
             prefix = stream.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
@@ -206,8 +249,10 @@ def read_record(path: Path) -> Record:
     if not isinstance(metadata, dict) or not isinstance(metadata.get("forgetkit"), str):
         raise _malformed(path, "a safetensors file without a forgetkit record")
     try:
-        return Record.from_json(json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as problem:
+        content = json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates)
+        compact_json(content).encode()  # refuses NaN, infinity and lone surrogates, which no record could hold again
+        return Record.from_json(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise _malformed(path, f"its record cannot be read ({type(problem).__name__}: {problem})") from problem
 
 

@@ -6,6 +6,9 @@ from typing import Generic, TypeVar
 
 from forgetkit.errors import ForgetkitError
 
+SHOWN = 20
+"""Known names that a hint lists at most."""
+
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -17,10 +20,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown ``name``: the nearest known one, else all of them."""
+    """Return a hint for an unknown ``name``: the nearest known one, else what is known."""
     names = sorted(known)
     close = nearest(name, names)
-    return f"did you mean '{close}'?" if close else f"known: {', '.join(names)}"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"did you mean '{close}'?" if close else f"known: {', '.join(names[:SHOWN])}{more}"
 
 
 class Registry(Generic[F]):

@@ -18,12 +18,21 @@ def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = ()) -> N
 
     Raises:
         ForgetkitError: ``output-exists`` where ``path`` exists and ``force`` is off;
-            ``output-unwritable`` where it is a folder, an input, or its folder takes no file.
+            ``output-unwritable`` where it is a folder or device, an input, or its folder takes no file.
     """
+    try:
+        _check_target(path, force=force, inputs=inputs)
+    except (OSError, RuntimeError) as problem:  # a name too long, a loop of links
+        raise _refusal(path, problem) from problem
+
+
+def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
     if any(path.resolve() == source.resolve() for source in inputs):
         raise ForgetkitError("output-unwritable", f"{path}: the output would replace the input", "name another --out")
     if path.is_dir():
         raise ForgetkitError("output-unwritable", f"{path} is a folder", "give --out a file name")
+    if path.exists() and not path.is_file():
+        raise ForgetkitError("output-unwritable", f"{path} is not a regular file", "give --out a file name")
     if path.exists() and not force:
         raise ForgetkitError(
             "output-exists", f"{path} exists already", "name another --out, or replace it with --force"
@@ -48,6 +57,8 @@ def publish(path: Path, write: Callable[[Path], None], *, verify: Callable[[Path
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device must not become a file
+            raise OSError(errno.EINVAL, "not a regular file")
     except OSError as problem:
         raise _refusal(path, problem) from problem
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -68,11 +79,11 @@ def publish(path: Path, write: Callable[[Path], None], *, verify: Callable[[Path
 
 def publish_text(path: Path, text: str) -> None:
     """Publish ``text`` as UTF-8 with LF line ends."""
-    publish(path, lambda temporary: _write_bytes(temporary, text.encode()))
 
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(text.encode())
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    publish(path, write)
 
 
 def _sync(path: Path) -> None:
@@ -91,7 +102,8 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _refusal(path: Path, problem: OSError) -> ForgetkitError:
-    if problem.errno in {errno.ENOSPC, errno.EDQUOT}:
+def _refusal(path: Path, problem: OSError | RuntimeError) -> ForgetkitError:
+    if isinstance(problem, OSError) and problem.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ForgetkitError("out-of-space", f"{path}: no space left", "free some space, or name another --out")
-    return ForgetkitError("output-unwritable", f"{path}: {problem.strerror or problem}", "name another --out")
+    why = getattr(problem, "strerror", None) or problem
+    return ForgetkitError("output-unwritable", f"{path}: {why}", "name another --out")

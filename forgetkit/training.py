@@ -64,15 +64,19 @@ def make_optimizer(
         ForgetkitError: ``usage`` for an unknown name.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer: Optimizer
     if name == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
-    if name == "adadelta":
-        return torch.optim.Adadelta(parameters, lr=rate, weight_decay=weight_decay)
-    if name == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay, fused=True)
-    raise ForgetkitError("usage", f"there is no optimizer '{name}'", did_you_mean(name, OPTIMIZERS))
+        optimizer = torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
+    elif name == "adamw":
+        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
+    elif name == "adadelta":
+        optimizer = torch.optim.Adadelta(parameters, lr=rate, weight_decay=weight_decay)
+    elif name == "sgd":
+        optimizer = torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+    else:
+        raise ForgetkitError("usage", f"there is no optimizer '{name}'", did_you_mean(name, OPTIMIZERS))
+    optimizer.register_load_state_dict_post_hook(_lay_out)
+    return optimizer
 
 
 def optimizer_of(model: nn.Module, recipe: Recipe) -> Optimizer:
@@ -98,7 +102,6 @@ def fit(optimizer: Optimizer, batches: Iterable[B], loss: Callable[[B], Tensor])
         yield value.detach()
 
 
-@torch.random.fork_rng()
 def fit_epochs(
     model: nn.Module,
     recipe: Recipe,
@@ -128,13 +131,16 @@ def fit_epochs(
         ForgetkitError: ``diverged`` where the loss is no longer finite.
     """
     history, best = History(), (-1.0, None)
+    device = tune[0].device
     for epoch in epochs or range(1, recipe.epochs + 1):
         model.train()
         rows = batches(epoch)
-        total = torch.zeros((), device=tune[0].device)
-        steps = fit(optimizer, _scheduled(optimizer, recipe, epoch, rows, seed), lambda r, e=epoch: loss(e, r))  # type: ignore[misc]
-        for value in steps:
-            total += value
+        total = torch.zeros((), device=device)
+        # of the model's own device only: torch would start every other GPU, and warn
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            steps = _scheduled(optimizer, recipe, epoch, rows, seed)
+            for value in fit(optimizer, steps, lambda r, e=epoch: loss(e, r)):  # type: ignore[misc]
+                total += value
         mean_loss = float(total) / max(len(rows), 1)
         if not math.isfinite(mean_loss):
             raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", "lower --rate")
@@ -194,14 +200,14 @@ def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float 
 
     Args:
         count: number of samples.
-        batch_size: rows in a batch; a last batch of one row joins the one before it (batch norm needs two).
+        batch_size: rows in a batch; above 1, a last batch of one row joins the one before it (batch norm needs two).
         seed: with ``epoch``, the source of randomness.
         epoch: counted from 1.
         part: share of the samples that this epoch draws, in (0, 1].
     """
     rows = torch.randperm(count, generator=generator_for(seed, "order", epoch))[: math.ceil(count * part)]
     batches = list(torch.split(rows, batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
 
@@ -216,9 +222,10 @@ def augmented(images: Tensor, kind: str, seed: int) -> Tensor:
     images = torch.where(flip, images.flip(3), images)
     if kind == "flip":
         return images
-    pad = max(1, height // 8)
-    padded = nn.functional.pad(images, (pad, pad, pad, pad))
-    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=source).to(images.device)
+    tall, wide = max(1, height // 8), max(1, width // 8)
+    padded = nn.functional.pad(images, (wide, wide, tall, tall))
+    top = torch.randint(0, 2 * tall + 1, (count, 1), generator=source).to(images.device)
+    left = torch.randint(0, 2 * wide + 1, (count, 1), generator=source).to(images.device)
     rows = (top + torch.arange(height, device=images.device))[:, None, :, None]
     columns = (left + torch.arange(width, device=images.device))[:, None, None, :]
     sample = torch.arange(count, device=images.device)[:, None, None, None]
@@ -238,7 +245,7 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int = PREDICT_BATCH
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Return the share of rows whose largest logit is their label's; in [0, 1]."""
-    return float((logits.argmax(1) == labels).double().mean())
+    return int((logits.argmax(1) == labels).sum()) / max(len(labels), 1)
 
 
 def _scheduled(optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[Tensor], seed: int) -> Iterator[Tensor]:
@@ -250,6 +257,14 @@ def _scheduled(optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[T
                 group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
         torch.manual_seed(seed_for(seed, "dropout", epoch, step))
         yield rows
+
+
+def _lay_out(optimizer: Optimizer) -> None:
+    """Lay loaded state out in memory as its parameter is: fused kernels go by memory, not by index."""
+    for parameter, entries in optimizer.state.items():
+        for name, value in entries.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                entries[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -83,8 +83,8 @@ def with_control(check: Check, control: Check | None) -> Check:
     """
     if control is None or check.verdict == "fail" or control.verdict == "fail":
         return check
-    note = f"{check.note}; but the original does not fail this check either: nothing measurable was memorised"
-    return replace(check, verdict="info", gating=False, note=note)
+    note = "nothing measurable was memorised: the original does not fail this check either, so a pass proves nothing"
+    return replace(check, verdict="info", gating=False, note=f"{note} (alone: {check.note})")
 
 
 def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from forgetkit.console import compact_json
 from forgetkit.data.dataset import Dataset, fingerprint_of
 from forgetkit.data.sources import DATASETS, Source
 from forgetkit.errors import ForgetkitError
+from forgetkit.record import check_shape
 from forgetkit.storage import publish_text
 
 
@@ -32,7 +34,7 @@ def open_dataset(name: str, root: Path, *, download: bool = False) -> Dataset:
     except FileNotFoundError as problem:
         hint = f"fetch it with --dataset {name} --download, or say where it is: --data-root DIR or FORGETKIT_DATA"
         raise ForgetkitError("dataset-missing", f"{name} is not in {root}", hint) from problem
-    except (OSError, ValueError, EOFError) as problem:
+    except (OSError, ValueError, EOFError, zlib.error) as problem:
         raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
     fingerprint = _fingerprint(name, source)
     _remember({"seen": {fingerprint: str(root.absolute())}})
@@ -66,7 +68,10 @@ def find_dataset(name: str, fingerprint: str, roots: list[Path], *, download: bo
 
 def _fingerprint(name: str, source: Source) -> str:
     """Return the fingerprint, from the cache while the files that were read are unchanged."""
-    states = [(str(path.absolute()), (found := path.stat()).st_size, found.st_mtime_ns) for path in source.files]
+    states = [
+        (str(path.absolute()), (found := path.stat()).st_size, found.st_mtime_ns, found.st_ctime_ns)
+        for path in source.files
+    ]
     key = hashlib.sha256(compact_json([name, states]).encode()).hexdigest()
     known = _cache().get("fingerprints", {}).get(key) if states else None
     if known is None:
@@ -80,10 +85,13 @@ def _cache_path() -> Path:
 
 
 def _cache() -> dict[str, dict[str, str]]:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError):
         content = json.loads(_cache_path().read_text())
-        if isinstance(content, dict) and all(isinstance(part, dict) for part in content.values()):
-            return content
+        check_shape(content, dict, "the cache")
+        for part in content.values():
+            check_shape(part, dict, "the cache")
+            check_shape(list(part.values()), [str], "the cache")
+        return dict(content)
     return {}
 
 

@@ -65,6 +65,8 @@ def digits(root: Path, *, download: bool) -> Source:
 def _split(images: Any, labels: Any) -> Split:  # noqa: ANN401 - torchvision's sets hold tensors, arrays or lists
     """Return a split with row numbers as ids, of images ``(rows, height, width[, channels])`` or NCHW uint8."""
     images, labels = np.asarray(images), np.asarray(labels, dtype=np.int64)
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images, but {len(labels)} labels")
     return Split(row_numbers(len(labels)), np.ascontiguousarray(images), labels)
 
 
@@ -72,12 +74,14 @@ def _torchvision(kind: str, root: Path, download: bool, pattern: str) -> Source:
     """Read one of torchvision's sets; whatever its layout, images come out as ``(rows, channels, height, width)``."""
     from torchvision import datasets
 
-    reader = getattr(datasets, kind)
+    # MNIST's reader prefers a pickle of an old release, if there is one; nothing here reads pickles.
+    reader = type(kind, (getattr(datasets, kind),), {"_check_legacy_exist": lambda _: False})
     halves = [{"split": "train"}, {"split": "test"}] if kind == "SVHN" else [{"train": True}, {"train": False}]
     try:
         train, test = (reader(str(root), download=download, **half) for half in halves)
-    except RuntimeError as problem:
-        raise FileNotFoundError(str(problem)) from problem
+    except (RuntimeError, AssertionError, KeyError, TypeError) as problem:
+        missing = isinstance(problem, RuntimeError) and "not found" in str(problem)
+        raise (FileNotFoundError if missing else ValueError)(str(problem) or "not in its format") from problem
     classes = tuple(getattr(train, "classes", None) or row_numbers(10))
     return Source(classes, split_of(train), split_of(test), tuple(sorted(root.glob(pattern))))
 

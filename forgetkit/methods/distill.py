@@ -83,7 +83,7 @@ def distill(
     Raises:
         ValueError: where teacher and student share weights: the teacher would train along.
     """
-    if {p.data_ptr() for p in teacher.parameters()} & {p.data_ptr() for p in student.parameters()}:
+    if _storages(teacher) & _storages(student):
         raise ValueError("teacher and student share weights")
     teacher.eval()
     once = recipe.augment == "none" and len(labels) * (int(labels.max()) + 1) <= LARGEST_CACHE
@@ -111,3 +111,9 @@ def distill(
         epochs=epochs,
         watch=watch,
     )
+
+
+def _storages(model: nn.Module) -> set[int]:
+    """Return where in memory the weights and the running statistics of a model begin."""
+    tensors = model.state_dict().values()
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.numel()}

@@ -33,14 +33,15 @@ def average_outputs(outputs: Tensor, labels: Tensor) -> Tensor:
         labels: int64 of shape ``(samples,)``.
 
     Returns:
-        float64 of shape ``(classes, classes)``, ∞ where no label may be taken from: the diagonal, the rows of
-        classes without samples, and their columns, except where all samples are of one class.
+        float64 of shape ``(classes, classes)``, on the CPU, ∞ where no label may be taken from: the diagonal,
+        the rows of classes without samples, and their columns, except where all samples are of one class.
 
     Source: Kim & Woo 2022, Algorithm 1.
     """
+    outputs, labels = outputs.cpu(), labels.cpu()  # some devices have no float64
     classes = outputs.shape[1]
     counts = torch.bincount(labels, minlength=classes)
-    matrix = torch.zeros(classes, classes, dtype=torch.float64, device=outputs.device)
+    matrix = torch.zeros(classes, classes, dtype=torch.float64)
     matrix.index_add_(0, labels, outputs.double())
     matrix /= counts.clamp(min=1)[:, None]
     absent = counts == 0

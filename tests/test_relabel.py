@@ -1,0 +1,236 @@
+"""Random relabeling against the paper's literal mini-batches, and its laws."""
+
+import copy
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD, Adadelta, Adam, Optimizer
+
+from forgetkit.compute import generator_for
+from forgetkit.methods.relabel import relabel, wrong_label_targets
+from forgetkit.training import make_optimizer, predict
+from tests.conftest import Run
+
+CLASSES = 5
+KINDS = ("plain", "norm", "dropout")
+
+
+def network(kind: str = "plain", classes: int = CLASSES) -> nn.Module:
+    """Return a float64 network of some 1,000 parameters for 1×6×6 images, in train mode."""
+    torch.manual_seed(7)
+    middle: list[nn.Module] = {"plain": [], "norm": [nn.BatchNorm2d(6)], "dropout": [nn.Dropout(0.5)]}[kind]
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), *middle, nn.ReLU(), nn.Flatten(), nn.Linear(96, classes)).double()
+    if kind == "norm":
+        predict(model.train(), samples(8)[0])
+        model(samples(32)[0])  # running statistics of its own
+    return model
+
+
+def samples(count: int, classes: int = CLASSES) -> tuple[Tensor, Tensor]:
+    """Return float64 images and labels."""
+    source = torch.Generator().manual_seed(count)
+    return torch.randn(count, 1, 6, 6, generator=source).double(), torch.arange(count) % classes
+
+
+def run(model: nn.Module, count: int = 6, **options: object) -> list[Tensor]:
+    """Relabel ``count`` samples with SGD; return the loss of each step."""
+    images, labels = samples(count)
+    return list(
+        relabel(model, images, labels, optimizer=SGD(model.parameters(), lr=0.1), classes=CLASSES, **options)  # type: ignore[arg-type]
+    )
+
+
+def weights(model: nn.Module) -> Tensor:
+    """Return all parameters as one vector."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def drawn_labels(labels: Tensor, count: int, seed: int = 0) -> list[Tensor]:
+    """Return the wrong labels that ``relabel`` draws for each sample."""
+    targets = wrong_label_targets(labels, CLASSES, count=count, generator=generator_for(seed, "relabel"))
+    return [torch.nonzero(row).flatten() for row in targets]
+
+
+def literally(model: nn.Module, images: Tensor, wrong: list[Tensor], optimizer: Optimizer) -> None:
+    """Li & Ghosh as printed: a mini-batch of copies of x, each with a wrong label of its own; one step."""
+    model.eval()
+    for image, labels in zip(images, wrong, strict=True):
+        optimizer.zero_grad()
+        cross_entropy(model(image.repeat(len(labels), 1, 1, 1)), labels).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 2, CLASSES - 1])
+def test_the_soft_target_has_the_gradient_of_the_batch_of_copies(kind: str, count: int) -> None:
+    model, (images, labels) = network(kind).eval(), samples(1)
+    target = wrong_label_targets(labels, CLASSES, count=count, generator=generator_for(0))
+    wrong = torch.nonzero(target[0]).flatten()
+    parameters = list(model.parameters())
+    soft = torch.autograd.grad(cross_entropy(model(images), target), parameters)
+    hard = torch.autograd.grad(cross_entropy(model(images.repeat(count, 1, 1, 1)), wrong), parameters)
+    assert all((a - b).abs().max() < 1e-6 for a, b in zip(soft, hard, strict=True))
+    assert max(a.abs().max() for a in soft) > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [2, CLASSES - 1])
+@pytest.mark.parametrize("name, literal", [("sgd", SGD), ("adam", Adam), ("adadelta", Adadelta)])
+def test_several_ids_leave_the_weights_of_the_literal_algorithm(
+    kind: str, count: int, name: str, literal: type[Optimizer]
+) -> None:
+    model, (images, labels) = network(kind), samples(6)
+    other = copy.deepcopy(model)
+    steps = relabel(
+        model,
+        images,
+        labels,
+        optimizer=make_optimizer(model, name, rate=0.01),
+        classes=CLASSES,
+        labels_per_id=count,
+    )
+    assert len(list(steps)) == 6
+    literally(other, images, drawn_labels(labels, count), literal(other.parameters(), lr=0.01))  # type: ignore[call-arg]
+    assert (weights(model) - weights(other)).abs().max() < 1e-6
+    assert (weights(model) - weights(network(kind))).abs().max() > 1e-5
+
+
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=20), st.integers(1, 8), st.integers(0, 99))
+def test_wrong_labels_are_distinct_and_never_the_true_one(labels: list[int], count: int, seed: int) -> None:
+    targets = wrong_label_targets(torch.tensor(labels), 9, count=count, generator=generator_for(seed))
+    assert (targets.gather(1, torch.tensor(labels)[:, None]) == 0).all()
+    assert ((targets > 0).sum(1) == count).all()
+    assert torch.allclose(targets.sum(1), torch.ones(len(labels)))
+
+
+@pytest.mark.parametrize("count", [-1, 0, CLASSES, 99])
+def test_labels_per_id_out_of_range_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"from 1 to {CLASSES - 1}, not {count}"):
+        wrong_label_targets(torch.tensor([0]), CLASSES, count=count, generator=generator_for(0))
+
+
+def test_with_two_classes_the_target_is_the_other_one() -> None:
+    targets = wrong_label_targets(torch.tensor([0, 1]), 2, count=1, generator=generator_for(0))
+    assert targets.tolist() == [[0, 1], [1, 0]]
+
+
+def test_every_wrong_label_is_drawn_equally_often() -> None:
+    labels = torch.full((6000,), 2)
+    shares = wrong_label_targets(labels, CLASSES, count=2, generator=generator_for(0)).bool().double().mean(0)
+    assert (shares[[0, 1, 3, 4]] - 0.5).abs().max() < 0.03
+
+
+def test_labels_are_drawn_anew_for_each_id() -> None:
+    targets = wrong_label_targets(torch.zeros(50, dtype=torch.int64), CLASSES, count=2, generator=generator_for(0))
+    assert len(torch.unique(targets, dim=0)) == 6
+
+
+def test_running_statistics_are_bit_identical_after() -> None:
+    model = network("norm")
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    run(model, retain=samples(20), replay=2)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+
+
+def test_dropout_is_off() -> None:
+    first, second = network("dropout"), network("dropout")
+    run(first)
+    torch.manual_seed(99)
+    run(second)
+    assert torch.equal(weights(first), weights(second))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_on_the_true_labels_rises(kind: str) -> None:
+    model, (images, labels) = network(kind), samples(6)
+    before = cross_entropy(predict(model, images), labels)
+    run(model)
+    assert cross_entropy(predict(model, images), labels) > before + 0.05
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
+    ends = []
+    for seed in (0, 0, 1):
+        run(model := network(), labels_per_id=1, seed=seed)
+        ends.append(weights(model))
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+class Seen(nn.Module):
+    """A linear model that notes the images it is given; the first pixel is the sample's number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(1, CLASSES)
+        self.batches: list[list[int]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.batches.append([int(image) for image in images])
+        logits: Tensor = self.fc(images[:, None] / 1000)
+        return logits
+
+
+def replayed(seed: int = 0, replay: int = 3) -> tuple[list[list[int]], Tensor]:
+    """Relabel samples 100 … 104 with replay from samples 0 … 39; return the batches and the retained labels."""
+    model, labels = Seen(), torch.arange(40) % CLASSES
+    steps = relabel(
+        model,
+        torch.arange(100.0, 105.0),
+        torch.arange(5) % CLASSES,
+        optimizer=SGD(model.parameters(), lr=0.01),
+        classes=CLASSES,
+        replay=replay,
+        retain=(torch.arange(40.0), labels),
+        seed=seed,
+    )
+    assert len(list(steps)) == len(model.batches)
+    return model.batches, labels
+
+
+def test_replay_draws_distinct_samples_of_the_same_class_from_the_retain_set() -> None:
+    batches, labels = replayed()
+    assert [batch[0] for batch in batches[::2]] == [100, 101, 102, 103, 104]
+    for row, batch in enumerate(batches[1::2]):
+        assert len(set(batch)) == 3
+        assert set(labels[batch].tolist()) == {row}
+
+
+def test_replay_takes_what_there_is_of_a_small_class() -> None:
+    assert [len(batch) for batch in replayed(replay=99)[0]] == [1, 8] * 5
+
+
+def test_replay_depends_on_the_seed_alone() -> None:
+    assert replayed(1)[0] == replayed(1)[0]
+    assert replayed(1)[0] != replayed(2)[0]
+
+
+def test_replay_without_samples_of_the_class_is_left_out() -> None:
+    retain = samples(20)[0], torch.full((20,), 4)
+    assert len(run(network(), count=4, replay=2, retain=retain)) == 4
+
+
+def test_a_replayed_step_lowers_the_loss_of_what_it_replays() -> None:
+    plain, repaired = network(), network()
+    retain = samples(40)
+    run(plain)
+    run(repaired, replay=8, retain=retain)
+    after = [cross_entropy(predict(model, retain[0]), retain[1]) for model in (plain, repaired)]
+    assert after[1] < after[0]
+
+
+def test_the_command_records_the_resolved_number_of_labels(forgetkit: Run, model: object, ids: object) -> None:
+    ran = forgetkit("relabel", "model.st", "-i", "ids.txt", "--rate", "0.01", "--threads", "1", "--json")
+    step = ran.json["record"]["steps"][-1]
+    assert (step["options"]["labels_per_id"], step["metrics"]["steps"]) == (9, 30)
+
+
+@pytest.mark.parametrize("count", ["0", "10", "x"])
+def test_the_command_refuses_labels_per_id_out_of_range(forgetkit: Run, model: object, ids: object, count: str) -> None:
+    ran = forgetkit("relabel", "model.st", "-i", "ids.txt", "--rate", "0.01", "--labels-per-id", count, "--json")
+    assert (ran.code, json.loads(ran.out)["code"]) == (2, "usage")
