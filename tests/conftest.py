@@ -46,6 +46,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
     os.environ["COLUMNS"] = "100"
+    os.environ["FORGETKIT_THREADS"] = "1"
     torch.set_num_threads(1)
 
 

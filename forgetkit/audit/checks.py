@@ -114,9 +114,8 @@ def membership(forget: Scored, unseen: Scored, *, level: float) -> Check:
     note = meaning.get(verdict, "like unseen samples" if verdict == "pass" else "cannot tell")
     if verdict == "inconclusive":
         enough = ids_to_decide(usable, margin=MEMBERSHIP_MARGIN, level=level)
-        note += (
-            f"; {f'about {enough} ids would decide' if enough else 'no number of ids would: too few unseen samples'}"
-        )
+        few = f"with {usable} unseen samples no number of ids would decide"
+        note += f"; about {enough} ids would decide" if enough else f"; {few}"
     if found.left_out:
         note += f"; {found.left_out} ids of classes without unseen samples are left out"
     check = measured("membership", found.estimate, verdict, note, null=0.5, margin=MEMBERSHIP_MARGIN)

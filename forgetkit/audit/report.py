@@ -24,7 +24,7 @@ def table(path: str, report: dict[str, Any]) -> list[str]:
     """Return the lines for the terminal: the verdict in words, then the figures. ``report`` is :func:`document`'s."""
     shown = {name: "-" if rate is None else f"{rate:.2%}" for name, rate in report["accuracy"].items()}
     rows = [
-        ("check", "verdict", "value", "interval", "right value", "n", ""),
+        ("check", "verdict", "value", "interval", "compare with", "n", ""),
         *(_row(check) for check in report["checks"]),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
@@ -46,16 +46,26 @@ def table(path: str, report: dict[str, Any]) -> list[str]:
 
 def _row(check: dict[str, Any]) -> tuple[str, ...]:
     name = check["id"] if check["group"] == "ids" else f"{check['group']}/{check['id']}"
-    value, span, null, margin = check["statistic"], check["interval"], check["null"], check["margin"]
+    value, span = check["statistic"], check["interval"]
     return (
         name,
         check["verdict"] + ("*" if check["gating"] else ""),
         "" if value is None else f"{value:.3f}",
         "" if span is None else f"[{span[0]:.3f}, {span[1]:.3f}]",
-        "" if null is None else f"{null:.3g}" + ("" if margin is None else f" ± {margin:g}"),
+        _target(check),
         "" if check["n"] is None else str(check["n"]),
         check["note"],
     )
+
+
+def _target(check: dict[str, Any]) -> str:
+    """Return the value where nothing leaks; chance is one only under the criterion that says so."""
+    null, margin = check["null"], check["margin"]
+    if null is None:
+        return ""
+    if check["id"].startswith("chance") and not check["gating"]:
+        return f"chance {null:.3g}"
+    return f"{null:.3g}" + ("" if margin is None else f" ± {margin:g}")
 
 
 def document(

@@ -1,0 +1,244 @@
+"""The audit is audited: on noise with random labels, which a model can only memorise, and on digits."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from shutil import copy
+
+import numpy as np
+import pytest
+import torch
+
+from forgetkit import cli
+from forgetkit.checkpoint import load_model, save_checkpoint
+from forgetkit.data.dataset import Split, row_numbers
+from forgetkit.data.sources import DATASETS, Source
+from forgetkit.models import build_model
+from forgetkit.record import KeySet, Step, read_record
+from tests.conftest import Run
+
+REFERENCES = 5
+
+
+def noise(root: Path, *, download: bool) -> Source:
+    """Make 900 + 4,000 images of noise with random labels: nothing to learn, everything to memorise."""
+    source = np.random.default_rng(0)
+
+    def half(count: int) -> Split:
+        images = source.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)
+        return Split(row_numbers(count), images, source.integers(0, 4, count))
+
+    return Source(("a", "b", "c", "d"), half(900), half(4000))
+
+
+DATASETS.register("noise")(noise)
+
+
+def call(*arguments: object) -> int:
+    return cli.run([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with ``m.st`` (memorised), ``ids.txt`` (600 of 900) and references ``r1.st`` … without them."""
+    folder = tmp_path_factory.mktemp("noise")
+    model, ids = folder / "m.st", folder / "ids.txt"
+    one = ("-q", "--threads", 1)
+    assert call("train", "--dataset", "noise", "--epochs", 60, "--rate", 0.003, "-o", model, *one) == 0
+    assert call("forget-ids", model, "--count", 600, "-q", "-o", ids) == 0
+    for n in range(1, REFERENCES + 1):
+        assert call("train", "--like", model, "--exclude", ids, "--seed", n, "-o", folder / f"r{n}.st", *one) == 0
+    return folder
+
+
+def test_an_original_that_memorised_is_not_called_forgotten(forgetkit: Run, noisy: Path) -> None:
+    ran = forgetkit("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--original", noisy / "m.st", "--json")
+    assert (ran.code, ran.json["verdict"]) == (1, "not-forgotten")
+    assert {c["id"] for c in ran.json["checks"] if c["verdict"] == "fail"} == {"integrity", "membership"}
+
+
+def test_forgetting_on_paper_only_fails(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    record = read_record(noisy / "m.st")
+    step = Step("relabel", {}, 0, record.digest, None, {})
+    ids = (noisy / "ids.txt").read_text().split()
+    claimed = replace(record, forgotten=KeySet.of(ids, record.forgotten.salt), steps=[*record.steps, step])
+    save_checkpoint(tmp_path / "paper.st", load_model(noisy / "m.st", record), claimed)
+    ran = forgetkit("audit", "paper.st", "--original", noisy / "m.st", "--json")
+    assert ran.json["verdict"] == "not-forgotten"
+    assert "bit for bit" in ran.json["reasons"][0]
+
+
+def test_forgetting_on_paper_with_dust_on_the_weights_fails_too(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    record = read_record(noisy / "m.st")
+    model = load_model(noisy / "m.st", record)
+    with torch.no_grad():
+        next(model.parameters()).add_(1e-7)
+    ids = (noisy / "ids.txt").read_text().split()
+    steps = [*record.steps, Step("relabel", {}, 0, record.digest, None, {})]
+    save_checkpoint(
+        tmp_path / "dust.st", model, replace(record, forgotten=KeySet.of(ids, record.forgotten.salt), steps=steps)
+    )
+    ran = forgetkit("audit", "dust.st", "--original", noisy / "m.st", "--json")
+    assert (ran.code, ran.json["verdict"]) == (1, "not-forgotten")
+    assert ran.json["reasons"] == ["membership: remembered"]
+
+
+def test_no_reference_fails_and_membership_clears_most(forgetkit: Run, noisy: Path) -> None:
+    reports = [
+        forgetkit("audit", noisy / f"r{n}.st", "--original", noisy / "m.st", "--json").json
+        for n in range(1, REFERENCES + 1)
+    ]
+    membership = [check["verdict"] for report in reports for check in report["checks"] if check["id"] == "membership"]
+    assert {report["verdict"] for report in reports} == {"forgotten", "inconclusive"}
+    assert membership.count("pass") > REFERENCES / 2
+    assert "fail" not in membership
+
+
+def test_without_the_original_a_reference_is_inconclusive(forgetkit: Run, noisy: Path) -> None:
+    ran = forgetkit("audit", noisy / "r1.st", "--json")
+    assert (ran.code, ran.json["verdict"]) == (3, "inconclusive")
+    assert "--original" in " ".join(ran.json["reasons"])
+
+
+def test_a_model_pushed_to_zero_on_the_ids_is_called_over_forgotten(forgetkit: Run, noisy: Path) -> None:
+    forgetkit("neutralize", noisy / "m.st", "-i", noisy / "ids.txt", "--stop", "zero", "--threads", 1, "-o", "z.st")
+    ran = forgetkit("audit", "z.st", "--original", noisy / "m.st", "--json")
+    membership = next(check for check in ran.json["checks"] if check["id"] == "membership")
+    assert membership["statistic"] < 0.5
+    assert (ran.code, ran.json["verdict"]) == (1, "over-forgotten")
+
+
+def test_relabeling_with_adam_at_the_papers_rate_fails(forgetkit: Run, model: Path, ids: Path) -> None:
+    forgetkit("forget-ids", "model.st", "--count", 200, "-o", "many.txt")
+    forgetkit("relabel", "model.st", "-i", "many.txt", "--optimizer", "adam", "--rate", 0.001)
+    ran = forgetkit("audit", "model.relabel.st", "--original", "model.st", "--json")
+    assert ran.json["verdict"] in {"over-forgotten", "utility-lost"}
+
+
+def test_adadelta_at_a_thousandth_is_called_not_forgotten(forgetkit: Run, noisy: Path) -> None:
+    ran = forgetkit("relabel", noisy / "m.st", "-i", noisy / "ids.txt", "--rate", 0.001, "-o", "d.st")
+    assert "warning: this moved nothing" in ran.err
+    ran = forgetkit("audit", "d.st", "--original", noisy / "m.st", "--json")
+    assert (ran.code, ran.json["verdict"]) == (1, "not-forgotten")
+
+
+def test_random_weights_are_called_utility_lost(forgetkit: Run, model: Path, ids: Path, tmp_path: Path) -> None:
+    forgetkit("relabel", "model.st", "-i", "ids.txt", "--rate", "0.1")
+    record = read_record(tmp_path / "model.relabel.st")
+    fresh = build_model("convnet", {}, shape=(1, 8, 8), classes=10, seed=1)
+    save_checkpoint(tmp_path / "random.st", fresh, record)
+    ran = forgetkit("audit", "random.st", "--original", "model.st", "--json")
+    assert (ran.code, ran.json["verdict"]) == (1, "utility-lost")
+
+
+def test_weights_that_are_not_finite_are_a_verdict_not_bad_input(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    from forgetkit.checkpoint import tensor_digest, write_tensors
+    from forgetkit.record import dumps
+
+    record = read_record(noisy / "r1.st")
+    tensors = load_model(noisy / "r1.st", record).state_dict()
+    tensors["fc.bias"][0] = float("nan")
+    record = replace(record, digest=tensor_digest(tensors))
+    write_tensors(tmp_path / "nan.st", tensors, {"format": "pt", "forgetkit": dumps(record)})
+    ran = forgetkit("audit", "nan.st", "--original", noisy / "m.st", "--json")
+    assert (ran.code, ran.json["verdict"]) == (1, "not-forgotten")
+    assert "NaN" not in json.dumps(ran.json["accuracy"])
+
+
+def test_a_whole_class_forgotten_by_retraining_is_not_utility_lost(forgetkit: Run, model: Path) -> None:
+    forgetkit("forget-ids", "model.st", "--class", "3", "-o", "threes.txt")
+    forgetkit("train", "--like", "model.st", "--exclude", "threes.txt", "-o", "ref.st", "--threads", 1)
+    ran = forgetkit("audit", "ref.st", "--original", "model.st", "--json")
+    assert ran.json["accuracy"]["forget"] == 0
+    assert ran.code != 1
+
+
+def test_chance_decides_under_its_criterion(forgetkit: Run, model: Path, tmp_path: Path) -> None:
+    forgetkit("forget-ids", "model.st", "--count", 400, "-o", "many.txt")
+    forgetkit("neutralize", "model.st", "-i", "many.txt", "--threads", 1)
+    args = ("audit", "model.neutralize.st", "--original", "model.st", "--json")
+    gates = {c["id"] for c in forgetkit(*args, "--criterion", "chance").json["checks"] if c["gating"]}
+    assert gates == {"integrity", "chance", "utility"}
+
+
+def test_what_was_forgotten_before_is_a_group_that_can_only_fail(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    ids = (noisy / "ids.txt").read_text().split()
+    (tmp_path / "first.txt").write_text("\n".join(ids[:300]))
+    forgetkit("relabel", noisy / "m.st", "-i", noisy / "ids.txt", "--rate", 0.001, "-o", "d.st")
+    ran = forgetkit("audit", "d.st", "-i", "first.txt", "--original", noisy / "m.st", "--json")
+    earlier = [c for c in ran.json["checks"] if c["group"] == "earlier"]
+    assert [(c["id"], c["n"], c["verdict"]) for c in earlier] == [("membership", 300, "fail")]
+    ran = forgetkit("audit", noisy / "r1.st", "-i", "first.txt", "--original", noisy / "m.st", "--json")
+    assert [c["verdict"] for c in ran.json["checks"] if c["group"] == "earlier"] == ["info"]
+
+
+def test_the_same_audit_twice_prints_the_same_bytes(forgetkit: Run, noisy: Path) -> None:
+    args = ("audit", noisy / "r1.st", "--original", noisy / "m.st", "--json", "--threads", 1)
+    assert forgetkit(*args).out == forgetkit(*args).out
+
+
+def test_single_ids_are_counted_and_listed_only_on_request(forgetkit: Run, noisy: Path) -> None:
+    args = ("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--json")
+    hidden, shown = forgetkit(*args).json["ids"], forgetkit(*args, "--show-ids").json["ids"]
+    assert hidden["remembered"]["ids"] is None
+    assert hidden["remembered"]["count"] == len(shown["remembered"]["ids"]) > 0
+    assert set(shown["remembered"]["ids"]) <= set((noisy / "ids.txt").read_text().split())
+
+
+def test_the_report_has_the_keys_of_the_contract(forgetkit: Run, noisy: Path) -> None:
+    report = forgetkit("audit", noisy / "r1.st", "--original", noisy / "m.st", "--json").json
+    assert {"ok", "verdict", "exit_code", "reasons", "checks", "accuracy", "ids", "inputs", "policy", "limits"} <= set(
+        report
+    )
+    keys = {"id", "group", "gating", "n", "statistic", "interval", "null", "margin", "p", "verdict", "note"}
+    assert all(set(check) == keys for check in report["checks"])
+    assert set(report["accuracy"]) == {"forget", "retain", "unseen", "original_unseen"}
+
+
+def test_the_table_opens_with_the_verdict_in_words(forgetkit: Run, noisy: Path) -> None:
+    ran = forgetkit("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--original", noisy / "m.st")
+    assert "NOT FORGOTTEN" in ran.lines[0]
+    assert ran.lines[1].startswith("  because ")
+
+
+def test_exit_zero_keeps_the_verdict(forgetkit: Run, noisy: Path) -> None:
+    ran = forgetkit("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--exit-zero", "--json")
+    assert (ran.code, ran.json["exit_code"]) == (0, 1)
+
+
+def test_an_audit_of_nothing_is_bad_input(forgetkit: Run, model: Path) -> None:
+    ran = forgetkit("audit", "model.st", "--original", "model.st", "--json")
+    assert (ran.code, ran.json["code"]) == (2, "ids-empty")
+
+
+def test_an_original_of_other_data_is_a_mismatch(forgetkit: Run, noisy: Path, model: Path) -> None:
+    ran = forgetkit("audit", noisy / "r1.st", "--original", "model.st", "--json")
+    assert (ran.code, ran.json["code"]) == (2, "checkpoint-mismatch")
+
+
+def test_the_audit_judges_on_the_check_half_alone(
+    forgetkit: Run, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = forgetkit("audit", noisy / "r1.st", "--original", noisy / "m.st", "--json").out
+    honest = DATASETS["noise"](tmp_path, download=False)
+    tune = [row for row in range(4000) if not _in_check(str(row))]
+    images, labels = honest.test.images.copy(), honest.test.labels.copy()
+    images[tune], labels[tune] = 0, 0
+    changed = replace(honest, test=Split(honest.test.ids, images, labels))
+    monkeypatch.setattr(
+        "forgetkit.data.find._fingerprint", lambda *_: read_record(noisy / "m.st").dataset["fingerprint"]
+    )
+    monkeypatch.setitem(DATASETS._entries, "noise", lambda root, *, download: changed)
+    assert forgetkit("audit", noisy / "r1.st", "--original", noisy / "m.st", "--json").out == report
+
+
+def _in_check(id_: str) -> bool:
+    import hashlib
+
+    return bool(hashlib.blake2b(id_.encode()).digest()[0] & 1)
+
+
+def test_the_subject_may_stand_in_another_folder_than_the_original(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    copy(noisy / "r1.st", tmp_path / "elsewhere" / "r.st")
+    assert forgetkit("audit", "elsewhere/r.st", "--original", noisy / "m.st").code in {0, 3}

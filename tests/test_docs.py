@@ -1,0 +1,51 @@
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_command_has_a_page_that_says_what_its_help_says(generate: ModuleType) -> None:
+    for path, text in generate.pages().items():
+        assert path.read_text() == text, f"run: python docs/generate.py ({path.name})"
+
+
+def test_each_command_page_has_prose_of_its_own(generate: ModuleType) -> None:
+    for path in generate.pages():
+        assert len(path.read_text().partition(generate.MARK)[0]) > 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_map_of_the_house_names_every_module() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    for path in (ROOT / "forgetkit").iterdir():
+        if path.suffix == ".py" and not path.name.startswith("__"):
+            assert path.name in text, path.name
+
+
+def test_each_error_code_is_explained() -> None:
+    text = (ROOT / "docs" / "formats.md").read_text()
+    source = "\n".join(path.read_text() for path in (ROOT / "forgetkit").rglob("*.py"))
+    codes = set(re.findall(r'ForgetkitError\(\s*"([a-z-]+)"', source))
+    assert len(codes) > 15
+    assert {code for code in codes if f"`{code}`" not in text} == set()
