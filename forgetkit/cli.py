@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import io
 import os
 import pkgutil
 import signal
@@ -9,14 +10,16 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 
 from forgetkit import __version__, commands
-from forgetkit.console import print_error, write_result
+from forgetkit.console import is_terminal, print_error, say, write_result
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import debugging, expand
+from forgetkit.registry import nearest
 
 app = typer.Typer(
     name="forgetkit",
@@ -63,7 +66,9 @@ def mount() -> None:
 def help_of(function: Callable[..., None]) -> str:
     """Return a function's docstring as help in which indented blocks keep their lines."""
     paragraphs = (inspect.getdoc(function) or "").replace("Examples:\n\n", "Examples:\n").split("\n\n")
-    return "\n\n".join(f"\b\n{text}" if "\n  " in text or text.startswith("  ") else text for text in paragraphs)
+    return "\n\n".join(
+        f"\b\n{text}" if "\n  " in text or text.startswith("  ") else " ".join(text.split()) for text in paragraphs
+    )
 
 
 app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)
@@ -74,15 +79,17 @@ def run(arguments: list[str]) -> int:
     """Run one command and return the exit code; no exception leaves here."""
     as_json = "--json" in arguments
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        code = int(app(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
+        write_result("", end="")  # a help text may wait in the buffer
+        return _interrupted() if code == INTERRUPTED else code
     except ForgetkitError as problem:
         return _fail(problem, as_json=as_json)
     except typer.TyperException as problem:
-        hint = "see forgetkit --help" if not arguments else f"see forgetkit {arguments[0]} --help"
-        return _fail(ForgetkitError("usage", _usage(problem), hint), as_json=as_json)
+        return _fail(ForgetkitError("usage", *_usage(problem)), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted; nothing was written\n")
-        return INTERRUPTED
+        return _interrupted()
+    except SystemExit as left:  # Rich's answer to a reader of the help who has gone away is exit 1
+        return TERMINATED if left.code == TERMINATED else 0
     except MemoryError:
         return _fail(ForgetkitError("out-of-memory", "out of memory", "use a smaller --batch-size"), as_json=as_json)
     except Exception as problem:
@@ -92,12 +99,24 @@ def run(arguments: list[str]) -> int:
 def main() -> None:
     """Run the command that the process was started with, and exit."""
     signal.signal(signal.SIGTERM, _terminate)
-    code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    _prepare_streams()
+    sys.exit(run(sys.argv[1:]))
+
+
+def _prepare_streams() -> None:
+    """Put the null device where a stream is closed; write UTF-8, as ID lists are; no escape code off a terminal."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if not is_terminal(sys.stdout):
+        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"  # else FORCE_COLOR and GITHUB_ACTIONS colour the help
+
+
+def _interrupted() -> int:
+    say("interrupted; nothing was written")
+    return INTERRUPTED
 
 
 def _terminate(*_: Any) -> None:  # noqa: ANN401 - the signal's own arguments
@@ -111,18 +130,31 @@ def _fail(problem: ForgetkitError, *, as_json: bool) -> int:
     return problem.status
 
 
-def _usage(problem: typer.TyperException) -> str:
-    text = " ".join(problem.format_message().split())
-    return text[:1].lower() + text[1:].rstrip(".")
+def _usage(problem: typer.TyperException) -> tuple[str, str]:
+    """Return message and hint of a usage error: the nearest option or command where there is one."""
+    text, _, command = problem.format_message().partition(". Did you mean ")
+    option = getattr(problem, "option_name", "")
+    close = nearest(option, getattr(problem, "possibilities", None) or [])
+    text = " ".join(text.split(" (Possible options:")[0].split()).rstrip(".")
+    context = getattr(problem, "ctx", None)
+    if close:
+        hint = f"did you mean {close}?"
+    else:
+        hint = (
+            f"did you mean {command}" if command else f"see {context.command_path if context else 'forgetkit'} --help"
+        )
+    return text[:1].lower() + text[1:], hint
 
 
 def _bug(problem: Exception, *, as_json: bool) -> int:
     """Say in one line that forgetkit is at fault, and where the details are."""
     details = traceback.format_exc()
     if debugging():
-        sys.stderr.write(details)
-    with tempfile.NamedTemporaryFile("w", prefix="forgetkit-", suffix=".log", delete=False) as log:
+        say(details)
+    where = "--debug shows the details"
+    with suppress(OSError), tempfile.NamedTemporaryFile("w", prefix="forgetkit-", suffix=".log", delete=False) as log:
         log.write(details)
-    message = f"a bug in forgetkit ({type(problem).__name__}); the details are in {log.name}"
+        where = f"the details are in {log.name}"
+    message = f"a bug in forgetkit ({type(problem).__name__}); {where}"
     print_error(ForgetkitError("bug", message, "report it; read that file before you share it"), as_json=as_json)
     return BUG

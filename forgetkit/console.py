@@ -1,11 +1,13 @@
 """The one output sink: the result goes to stdout, everything else to stderr."""
 
+import errno
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, TextIO, TypeVar
 
 from forgetkit.errors import ForgetkitError
 
@@ -15,12 +17,35 @@ PLAIN_INTERVAL = 10.0
 """Seconds between two progress lines off a terminal."""
 
 
-def write_result(text: str) -> None:
-    """Print ``text`` to stdout; a reader that has gone away is not an error."""
+def write_result(text: str, end: str = "\n") -> None:
+    """Print ``text`` to stdout; a reader that has gone away is not an error.
+
+    Raises:
+        ForgetkitError: ``out-of-space`` or ``output-unwritable`` where stdout takes nothing.
+    """
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere(sys.stdout)
+    except OSError as problem:
+        _to_nowhere(sys.stdout)
+        code = "out-of-space" if problem.errno in {errno.ENOSPC, errno.EDQUOT} else "output-unwritable"
+        raise ForgetkitError(
+            code, f"stdout: {problem.strerror}", "free some space, or send stdout elsewhere"
+        ) from problem
+
+
+def say(text: str) -> None:
+    """Print ``text`` to stderr; nobody there to read it is not an error."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _to_nowhere(sys.stderr)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Let what is still written to ``stream`` vanish, what waits in its buffer too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def compact_json(value: object) -> str:
@@ -34,27 +59,31 @@ class Console:
     Args:
         as_json: stdout carries one JSON document in place of the plain result.
         quiet: only warnings and errors on stderr.
+        dry_run: stdout stays empty.
 
     ``warnings`` gathers what :meth:`warn` said, for the document.
     """
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, dry_run: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.dry_run = dry_run
         self.warnings: list[dict[str, str]] = []
 
     def note(self, text: str) -> None:
         """Say what is going on, on stderr."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            say(_one_line(text))
 
     def warn(self, code: str, text: str) -> None:
         """Say on stderr what the user should know although the command goes on."""
         self.warnings.append({"code": code, "message": text})
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        say(f"warning: {_one_line(text)}")
 
     def result(self, lines: Iterable[str], document: dict[str, Any]) -> None:
-        """Print the result: ``lines``, or ``document`` with ``--json``."""
+        """Print the result: ``lines``, or ``document`` with ``--json``; nothing in a dry run."""
+        if self.dry_run:
+            return
         if self.as_json:
             write_result(json.dumps({**document, "warnings": self.warnings}, ensure_ascii=False, allow_nan=False))
         elif text := "\n".join(lines):
@@ -80,9 +109,9 @@ class Console:
             yield item
 
 
-def is_terminal() -> bool:
-    """Say whether stderr is a terminal that understands escape codes."""
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Say whether ``stream`` (stderr) is a terminal that understands, and wants, escape codes."""
+    return (stream or sys.stderr).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _bar(items: Iterable[T], label: str, total: int) -> Iterator[T]:
@@ -101,7 +130,13 @@ def print_error(error: ForgetkitError, *, as_json: bool) -> None:
     """Print ``error:`` and ``hint:`` lines on stderr; with ``as_json`` also the document on stdout."""
     if as_json:
         document = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
-        write_result(json.dumps(document, ensure_ascii=False))
-    print(f"error: {error.message}", file=sys.stderr, flush=True)
+        with suppress(ForgetkitError):
+            write_result(json.dumps(document, ensure_ascii=False))
+    say(f"error: {_one_line(error.message)}")
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr, flush=True)
+        say(f"hint: {_one_line(error.hint)}")
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` without line ends and escape codes, which a file's name may hold."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -214,8 +214,12 @@ def _parquet_entries(name: str, content: bytes, column: str) -> list[tuple[int, 
         at = _column(name, table.schema_arrow.names, column)
         values = table.read(columns=[table.schema_arrow.names[at]]).column(0).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as problem:
-        raise ForgetkitError("ids-malformed", f"{name}: not a parquet file ({problem})") from problem
+        raise ForgetkitError("ids-malformed", f"{name}: not a parquet file ({_one_line(problem)})") from problem
     return [(row, str(value).strip() if _usable(value) else "") for row, value in enumerate(values, 1)]
+
+
+def _one_line(problem: Exception) -> str:
+    return " ".join(str(problem).split())
 
 
 def _usable(value: object) -> bool:

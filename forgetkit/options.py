@@ -6,6 +6,7 @@ A command takes a group (:class:`Source`, :class:`Compute`, :class:`Output`) as 
 
 import functools
 import inspect
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
@@ -36,7 +37,9 @@ OptimizerName = Annotated[
     str, typer.Option(metavar="NAME", help="adam, adamw, adadelta or sgd.", rich_help_panel=METHOD)
 ]
 Rate = Annotated[float, typer.Option(metavar="FLOAT", help="Learning rate.", rich_help_panel=METHOD)]
-Momentum = Annotated[float, typer.Option(metavar="FLOAT", min=0, help="Momentum of sgd.", rich_help_panel=METHOD)]
+Momentum = Annotated[
+    float, typer.Option(metavar="FLOAT", min=0, max=1, help="Momentum of sgd.", rich_help_panel=METHOD)
+]
 Log = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write one JSON object an epoch or look here.", rich_help_panel=OUTPUT),
@@ -158,7 +161,13 @@ class Output(Say):
 
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Output; else beside the input.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Where to write; else a step writes beside its input, forget-ids to stdout.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace an existing output.", rich_help_panel=OUTPUT)
@@ -188,6 +197,9 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
             name: kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
             for name, kind in groups.items()
         }
+        for name, value in [*values.items(), *((n, v) for group in packed.values() for n, v in vars(group).items())]:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ForgetkitError("usage", f"--{name.replace('_', '-')}: {value} is not a finite number")
         command(**values, **packed)
 
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -221,6 +233,12 @@ def positive(option: str, value: float) -> float:
     if not 0 < value < float("inf"):
         raise ForgetkitError("usage", f"{option}: {value} is not above 0", f"for example {option} 0.001")
     return value
+
+
+def momentum_fits(optimizer: str, momentum: float) -> None:
+    """Refuse a momentum that the optimizer would not use; raises ForgetkitError ``usage``."""
+    if momentum and optimizer != "sgd":
+        raise ForgetkitError("usage", f"--momentum does not go with {optimizer}", "use --optimizer sgd")
 
 
 def debugging() -> bool:

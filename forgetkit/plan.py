@@ -18,6 +18,7 @@ from forgetkit.compute import Machine, seed_for, set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
+from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
 from forgetkit.models import build_model, check_fit
 from forgetkit.options import Training
@@ -102,16 +103,20 @@ def make_plans(
     parent = base.record.digest if base and going_on else None
     first = seed if seed is not None else base.next_seed() if base and base.like else 0
     start = base.path if base and going_on else None
+    if keep_optimizer and recipe.keep == "best":
+        raise ForgetkitError("usage", "--keep best does not go with --keep-optimizer: its state is of the last epoch")
+    root = chosen.new_record(base, model, {**asdict(recipe), **machine.options()})
     state = optimizer_state(start, parent, recipe.optimizer, wanted=keep_optimizer)
     options = {
         **asdict(recipe),
         **machine.options(),
+        "model": [root.model["name"], root.model["options"]],
+        "dataset": chosen.dataset.fingerprint,
         "like": base.record.digest if base and base.like else None,
         "only": digest_of(chosen.only) if chosen.only else None,
         "keep_optimizer": keep_optimizer,
         "optimizer_state": state[1] if state else None,
     }
-    root = chosen.new_record(base, model, {**asdict(recipe), **machine.options()})
     plans = []
     for number in range(first, first + targets[1]):
         step = Step("train", options, number, parent, ids_entry(chosen.excluded), {})

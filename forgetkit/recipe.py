@@ -47,9 +47,13 @@ def recipe_of(recorded: dict[str, Any]) -> Recipe:
         ForgetkitError: ``checkpoint-malformed`` where it is not one.
     """
     try:
-        return Recipe(**{field.name: recorded[field.name] for field in fields(Recipe)})
+        found = Recipe(**{field.name: recorded[field.name] for field in fields(Recipe)})
     except KeyError as problem:
         raise ForgetkitError("checkpoint-malformed", f"the record's recipe has no {problem}") from problem
+    for field in fields(Recipe):
+        if not isinstance(getattr(found, field.name), int | float if field.type is float else field.type):
+            raise ForgetkitError("checkpoint-malformed", f"the record's recipe has an unusable '{field.name}'")
+    return found
 
 
 def halved(recipe: Recipe) -> Recipe:

@@ -163,6 +163,7 @@ class Record:
 _PLAIN = ("digest", "model", "input", "classes", "dataset", "recipe", "software")
 _KEYS = {"count": int, "digest": str, "keys": str}
 _SHAPE = {
+    "version": int,
     "digest": str,
     "model": {"name": str, "options": dict},
     "input": {"shape": [int], "mean": [int | float], "std": [int | float]},

@@ -26,12 +26,14 @@ class Request:
         record: its record.
         dataset: the data set it was trained on.
         ids: the ids to forget now, in the order of the request; what was forgotten before is left out.
+        inputs: every file that was read for it; no output may replace one.
     """
 
     path: Path
     record: Record
     dataset: Dataset
     ids: list[str]
+    inputs: tuple[Path, ...]
 
     @cached_property
     def forgotten(self) -> KeySet:
@@ -127,4 +129,4 @@ def begin(
         console.note("nothing left to do")
         console.result([checkpoint], document(command, path, record, up_to_date=True))
         return None
-    return Request(path, record, dataset, ids)
+    return Request(path, record, dataset, ids, (path, *(Path(name) for name in lists if name != "-")))

@@ -18,6 +18,7 @@ from forgetkit.checkpoint import load_model, save_checkpoint
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
+from forgetkit.errors import ForgetkitError
 from forgetkit.options import Output
 from forgetkit.record import Record, Step
 from forgetkit.request import Request
@@ -37,6 +38,7 @@ def carry_out(
     console: Console,
     output: Output,
     others: tuple[Path, ...] = (),
+    beside: tuple[Path, ...] = (),
     measured: NDArray[np.int64] | None = None,
     work: Callable[[Classifier, Samples], dict[str, Any]],
 ) -> Written | None:
@@ -49,6 +51,7 @@ def carry_out(
         console: what is said.
         output: where to write.
         others: further input files, which the output must not replace.
+        beside: what the command writes beside the checkpoint: a log, an optimizer's state.
         measured: training rows to measure forgetting on; the request's ids if not given.
         work: changes the classifier; is given the images and labels of the tune half; returns metrics.
 
@@ -63,7 +66,8 @@ def carry_out(
     if done := up_to_date(target, step):
         report_done(console, step.command, target, done, output)
         return None
-    check_target(target, force=output.force, inputs=(request.path, *others))
+    for path, inputs in ((target, ()), *((path, (target,)) for path in beside)):
+        check_target(path, force=output.force, inputs=(*request.inputs, *others, *inputs))
     count = f"{len(request.ids)} ids, " if request.ids else ""
     console.note(
         f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
@@ -111,22 +115,31 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
         ``test_accuracy`` over the whole unseen split; for a forget set that is not empty also ``forget_accuracy``,
         ``forget_phi`` (mean φ), ``tune_auc`` (membership against the tune half; None where classes do not meet) and
         ``tune_phi_sd`` (spread of φ over the tune half).
+
+    Raises:
+        ForgetkitError: ``diverged`` where an output is not finite.
     """
     images, labels = take(dataset.test, np.arange(len(dataset.test)), device)
-    unseen = predict(classifier, images)
+    unseen, labels = _finite(predict(classifier, images)).cpu(), labels.cpu()
     found: dict[str, float | None] = {"test_accuracy": accuracy(unseen, labels)}
     if len(forget[1]) == 0:
         return found
-    logits = predict(classifier, forget[0])
-    tune = torch.from_numpy(dataset.tune_rows).to(device)
-    scores = [phi(logits, forget[1]), forget[1], phi(unseen[tune], labels[tune]), labels[tune]]
-    found |= {"forget_accuracy": accuracy(logits, forget[1]), "forget_phi": float(scores[0].mean())}
+    logits, truth = _finite(predict(classifier, forget[0])).cpu(), forget[1].cpu()
+    tune = torch.from_numpy(dataset.tune_rows)
+    scores = [phi(logits, truth), truth, phi(unseen[tune], labels[tune]), labels[tune]]
+    found |= {"forget_accuracy": accuracy(logits, truth), "forget_phi": float(scores[0].mean())}
     found["tune_phi_sd"] = float(scores[2].std())
     try:
-        found["tune_auc"] = auc(*(values.cpu().numpy() for values in scores))
+        found["tune_auc"] = auc(*(values.numpy() for values in scores))
     except ValueError:
         found["tune_auc"] = None
     return found
+
+
+def _finite(logits: Tensor) -> Tensor:
+    if not torch.isfinite(logits).all():
+        raise ForgetkitError("diverged", "the model's outputs are not finite; nothing was written", "lower --rate")
+    return logits
 
 
 def weight_change(start: dict[str, Tensor], model: nn.Module) -> float:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.compute import generator_for, seed_for
+from forgetkit.batches import augmented, shuffled
+from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
 from forgetkit.recipe import OPTIMIZERS, Recipe
 from forgetkit.registry import did_you_mean
@@ -128,13 +129,15 @@ def fit_epochs(
         watch: told of every epoch.
 
     Raises:
-        ForgetkitError: ``diverged`` where the loss is no longer finite.
+        ForgetkitError: ``diverged`` where the loss is no longer finite; ``usage`` for a batch of one sample and a
+            model with batch norm.
     """
     history, best = History(), (-1.0, None)
     device = tune[0].device
     for epoch in epochs or range(1, recipe.epochs + 1):
         model.train()
         rows = batches(epoch)
+        _check_batch_norm(model, rows)
         total = torch.zeros((), device=device)
         # of the model's own device only: torch would start every other GPU, and warn
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -195,44 +198,6 @@ def train(
     )
 
 
-def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float = 1.0) -> list[Tensor]:
-    """Return the rows of each mini-batch of one epoch, in random order.
-
-    Args:
-        count: number of samples.
-        batch_size: rows in a batch; above 1, a last batch of one row joins the one before it (batch norm needs two).
-        seed: with ``epoch``, the source of randomness.
-        epoch: counted from 1.
-        part: share of the samples that this epoch draws, in (0, 1].
-    """
-    rows = torch.randperm(count, generator=generator_for(seed, "order", epoch))[: math.ceil(count * part)]
-    batches = list(torch.split(rows, batch_size))
-    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
-
-
-def augmented(images: Tensor, kind: str, seed: int) -> Tensor:
-    """Return images flipped (``flip``) and shifted by up to an eighth of their size (``flip-crop``) at random."""
-    if kind == "none":
-        return images
-    source = torch.Generator().manual_seed(seed)
-    count, _, height, width = images.shape
-    flip = torch.rand(count, 1, 1, 1, generator=source).to(images.device) < 0.5
-    images = torch.where(flip, images.flip(3), images)
-    if kind == "flip":
-        return images
-    tall, wide = max(1, height // 8), max(1, width // 8)
-    padded = nn.functional.pad(images, (wide, wide, tall, tall))
-    top = torch.randint(0, 2 * tall + 1, (count, 1), generator=source).to(images.device)
-    left = torch.randint(0, 2 * wide + 1, (count, 1), generator=source).to(images.device)
-    rows = (top + torch.arange(height, device=images.device))[:, None, :, None]
-    columns = (left + torch.arange(width, device=images.device))[:, None, None, :]
-    sample = torch.arange(count, device=images.device)[:, None, None, None]
-    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
-    return padded[sample, channel, rows, columns]
-
-
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, *, batch_size: int = PREDICT_BATCH) -> Tensor:
     """Return the logits ``(samples, classes)`` of ``images`` in eval mode; the model's mode is left as it was."""
@@ -257,6 +222,13 @@ def _scheduled(optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[T
                 group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
         torch.manual_seed(seed_for(seed, "dropout", epoch, step))
         yield rows
+
+
+def _check_batch_norm(model: nn.Module, batches: list[Tensor]) -> None:
+    """Refuse a batch of one sample where batch norm would have to norm it by itself."""
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if any(len(rows) == 1 for rows in batches) and any(isinstance(part, norms) for part in model.modules()):
+        raise ForgetkitError("usage", "batch norm cannot train on one sample at a time", "raise --batch-size")
 
 
 def _lay_out(optimizer: Optimizer) -> None:

@@ -9,7 +9,20 @@ import typer
 
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, Checkpoint, Compute, IdColumn, Log, Output, Seed, Source, Strict, Training
+from forgetkit.options import (
+    INPUT,
+    METHOD,
+    Checkpoint,
+    Compute,
+    IdColumn,
+    Log,
+    Output,
+    Seed,
+    Source,
+    Strict,
+    Training,
+    positive,
+)
 
 
 def distill(
@@ -62,7 +75,7 @@ def distill(
 
     Examples:
         forgetkit distill model.neutralize.st --teacher model.st
-        forgetkit distill model.neutralize.st --teacher model.st --epochs 5 --keep best --log epochs.jsonl
+        forgetkit distill model.neutralize.st --teacher model.st --epochs 5 --log epochs.jsonl
     """
     import numpy as np
 
@@ -74,12 +87,13 @@ def distill(
     from forgetkit.request import begin, open_checkpoint
     from forgetkit.results import ids_entry, report_written
     from forgetkit.steps import Samples, carry_out, on_machine, take
-    from forgetkit.storage import check_target, publish_text
+    from forgetkit.storage import publish_text
     from forgetkit.training import Classifier, optimizer_of
 
     if not 0 < retain_fraction <= 1:
         raise ForgetkitError("usage", f"--retain-fraction: {retain_fraction} is not in (0, 1]", "the paper's is 0.5")
-    console = Console(as_json=output.as_json, quiet=output.quiet)
+    positive("--temperature", temperature)
+    console = Console(as_json=output.as_json, quiet=output.quiet, dry_run=output.dry_run)
     teacher_path, teacher_record = open_checkpoint(teacher)
     request = begin("distill", checkpoint, ids or [], source=source, console=console, column=id_column, strict=strict)
     if request is None:
@@ -122,11 +136,17 @@ def distill(
         )
         return {"epochs": recipe.epochs, "best_epoch": history.best_epoch, "loss": history.epochs[-1]["loss"]}
 
-    if log and not output.dry_run:
-        check_target(Path(log), force=output.force, inputs=(request.path, teacher_path))
     gone = np.flatnonzero(request.forgotten.contains(request.dataset.train.ids))
     written = carry_out(
-        request, step, machine, console=console, output=output, others=(teacher_path,), measured=gone, work=work
+        request,
+        step,
+        machine,
+        console=console,
+        output=output,
+        others=(teacher_path,),
+        beside=(Path(log),) if log else (),
+        measured=gone,
+        work=work,
     )
     if written is None:
         return

@@ -123,11 +123,11 @@ def forget_ids(
     left = drawn(train.ids_at(np.flatnonzero(chosen)), count=count, fraction=fraction, seed=seed)
     if not left and not (ids and record):
         raise ForgetkitError("ids-empty", "no training sample is chosen", "choose by fewer conditions")
-    _write(sorted(left), dataset.name, console, output, check=check)
+    _write(sorted(left), (dataset.name, checkpoint or "CHECKPOINT"), console, output, check=check)
 
 
-def _write(ids: list[str], dataset: str, console: Console, output: Output, *, check: bool) -> None:
-    """Write or print the sorted ids, and say how many there are."""
+def _write(ids: list[str], source: tuple[str, str], console: Console, output: Output, *, check: bool) -> None:
+    """Write or print the sorted ids of ``source`` (data set and checkpoint), and say how many there are."""
     from forgetkit.ids import digest_of
     from forgetkit.storage import check_target, publish_text
 
@@ -141,7 +141,7 @@ def _write(ids: list[str], dataset: str, console: Console, output: Output, *, ch
         "metrics": {"count": len(ids)},
         "record": None,
     }
-    console.note(f"forget-ids: {len(ids)} ids of {dataset}" if ids else "forget-ids: nothing left to do")
+    console.note(f"forget-ids: {len(ids)} ids of {source[0]}" if ids else "forget-ids: nothing left to do")
     if output.dry_run or check:
         if check:
             console.result([], document)
@@ -156,5 +156,5 @@ def _write(ids: list[str], dataset: str, console: Console, output: Output, *, ch
     else:
         check_target(target, force=output.force)
         publish_text(target, text)
-        console.note(f"next: forgetkit relabel CHECKPOINT --ids {target} --rate 0.01")
+        console.note(f"next: forgetkit relabel {source[1]} --ids {target} --rate 0.1")
     console.result([str(target)], document)

@@ -18,7 +18,7 @@ def inspect(checkpoint: Checkpoint, *, say: Say) -> None:
     path, record = open_checkpoint(checkpoint)
     content = record.to_json()
     document = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest, "record": content}
-    Console(as_json=say.as_json, quiet=say.quiet).result(_lines(str(path), content), document)
+    Console(as_json=say.as_json, quiet=say.quiet, dry_run=say.dry_run).result(_lines(str(path), content), document)
 
 
 def _lines(path: str, record: dict[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from forgetkit.options import (
     Source,
     Strict,
     choice,
+    momentum_fits,
     positive,
 )
 
@@ -85,7 +86,7 @@ def neutralize(
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
     from forgetkit.steps import Samples, carry_out, take
-    from forgetkit.storage import check_target, publish_text
+    from forgetkit.storage import publish_text
     from forgetkit.training import Classifier, make_optimizer, predict
 
     choice("--labels", labels, ("minimum", "maximum"))
@@ -94,7 +95,8 @@ def neutralize(
     choice("--check", check, ("often", "epoch"))
     choice("--optimizer", optimizer, OPTIMIZERS)
     positive("--rate", rate)
-    console = Console(as_json=output.as_json, quiet=output.quiet)
+    momentum_fits(optimizer, momentum)
+    console = Console(as_json=output.as_json, quiet=output.quiet, dry_run=output.dry_run)
     request = begin("neutralize", checkpoint, ids, source=source, console=console, column=id_column, strict=strict)
     if request is None:
         return
@@ -142,9 +144,8 @@ def neutralize(
         message = f"after {max_epochs} epochs {looks[-1].accuracy:.2%} of the forget set is right, above {goal:.2%}"
         raise NotReached(message, "raise --max-epochs or --rate")
 
-    if log and not output.dry_run:
-        check_target(Path(log), force=output.force, inputs=(request.path,))
-    written = carry_out(request, step, machine, console=console, output=output, work=work)
+    beside = (Path(log),) if log else ()
+    written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
     if written is None:
         return
     if log:

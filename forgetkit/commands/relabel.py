@@ -21,6 +21,7 @@ from forgetkit.options import (
     Source,
     Strict,
     choice,
+    momentum_fits,
     positive,
 )
 
@@ -68,21 +69,22 @@ def relabel(
     """
     from torch.optim import Optimizer
 
-    from forgetkit.checkpoint import find_optimizer, load_optimizer, save_optimizer
+    from forgetkit.checkpoint import find_optimizer, load_optimizer, optimizer_path, save_optimizer
     from forgetkit.compute import set_up
     from forgetkit.ids import draw
     from forgetkit.methods import relabel as method
     from forgetkit.recipe import OPTIMIZERS
     from forgetkit.record import Step
     from forgetkit.request import begin
-    from forgetkit.results import ids_entry, report_written
+    from forgetkit.results import ids_entry, output_path, report_written
     from forgetkit.steps import Samples, carry_out, take
     from forgetkit.training import Classifier, make_optimizer
 
     choice("--order", order, ("file", "shuffle"))
     choice("--optimizer", optimizer, OPTIMIZERS)
     positive("--rate", rate)
-    console = Console(as_json=output.as_json, quiet=output.quiet)
+    momentum_fits(optimizer, momentum)
+    console = Console(as_json=output.as_json, quiet=output.quiet, dry_run=output.dry_run)
     request = begin("relabel", checkpoint, ids, source=source, console=console, column=id_column, strict=strict)
     if request is None:
         return
@@ -124,7 +126,8 @@ def relabel(
         losses = list(console.progress(steps, "relabel", len(labels) * (2 if replay else 1)))
         return {"steps": len(losses)}
 
-    written = carry_out(request, step, machine, console=console, output=output, work=work)
+    beside = (optimizer_path(output_path(request.path, "relabel", output.out)),) if keep_optimizer else ()
+    written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
     if written is None:
         return
     if keep_optimizer:
@@ -134,14 +137,19 @@ def relabel(
 
 
 def warn_unmoved(console: Console, metrics: dict[str, Any]) -> None:
-    """Say so when the step left the forget set as it was: φ fell by less than a tenth of its spread on unseen data."""
+    """Say so when the step left the forget set as it was.
+
+    That is: as many are right as before, and mean φ fell by less than a quarter of its spread on unseen samples.
+    """
     fall = metrics["forget_phi_before"] - metrics["forget_phi"]
-    if fall < 0.1 * metrics["tune_phi_sd_before"]:
+    as_right = metrics["forget_accuracy"] >= metrics["forget_accuracy_before"]
+    if as_right and fall < 0.25 * metrics["tune_phi_sd_before"]:
         text = (
-            f"this moved nothing: mean φ of the forget set {metrics['forget_phi_before']:.2f} → "
-            f"{metrics['forget_phi']:.2f}, weights by {metrics['weight_change']:.3%}; as it was, so it is remembered"
+            f"this moved nothing: {metrics['forget_accuracy']:.2%} of the ids are right as before, "
+            f"mean φ {metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}, "
+            f"weights by {metrics['weight_change']:.2%}"
         )
-        console.warn("unmoved", text + "; raise --rate")
+        console.warn("unmoved", f"{text}; whatever was remembered still is; raise --rate")
 
 
 def _labels_per_id(text: str, classes: int) -> int:

@@ -85,7 +85,7 @@ def _cache_path() -> Path:
 
 
 def _cache() -> dict[str, dict[str, str]]:
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         content = json.loads(_cache_path().read_text())
         check_shape(content, dict, "the cache")
         for part in content.values():

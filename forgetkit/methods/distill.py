@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 from torch.optim import Optimizer
 
+from forgetkit.batches import augmented, shuffled
 from forgetkit.compute import seed_for
 from forgetkit.recipe import Recipe
-from forgetkit.training import History, augmented, fit_epochs, predict, shuffled
+from forgetkit.training import History, fit_epochs, predict
 
 LARGEST_CACHE = 1 << 28
 """Entries (samples × classes) of the teacher's logits that are computed once; more are computed in each batch."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.training import accuracy, fit, predict, shuffled
+from forgetkit.batches import shuffled
+from forgetkit.training import accuracy, fit, predict
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,246 @@
+"""Distillation: the loss by a worked example, the frozen teacher, and what is drawn when."""
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD
+
+from forgetkit.batches import shuffled
+from forgetkit.methods import distill as method
+from forgetkit.methods.distill import distill, distillation_loss
+from forgetkit.recipe import Recipe
+from forgetkit.training import History
+from tests.conftest import Run
+
+STUDENT = torch.tensor([[0.0, math.log(2), math.log(5)], [math.log(4), 0.0, 0.0]], dtype=torch.float64)
+TEACHER = torch.tensor([[math.log(2), math.log(2), 0.0], [0.0, math.log(3), 0.0]], dtype=torch.float64)
+LABELS = torch.tensor([2, 0])
+
+
+def test_the_loss_of_a_worked_example_at_temperature_1() -> None:
+    # softmax of the student: (1, 2, 5)/8 and (4, 1, 1)/6; of the teacher: (2, 2, 1)/5 and (1, 3, 1)/5
+    entropy = (math.log(8 / 5) + math.log(6 / 4)) / 2
+    first = 0.4 * math.log(0.4 / 0.125) + 0.4 * math.log(0.4 / 0.25) + 0.2 * math.log(0.2 / 0.625)
+    second = 0.2 * math.log(0.2 * 6 / 4) + 0.6 * math.log(0.6 * 6) + 0.2 * math.log(0.2 * 6)
+    expected = 1.1 * entropy + 0.9 * (first + second) / 2
+    assert expected == pytest.approx(0.926830, abs=1e-6)
+    assert float(distillation_loss(STUDENT, TEACHER, LABELS, temperature=1)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_temperature_softens_both_and_its_square_weighs_the_divergence() -> None:
+    # doubled logits at T = 2 have the softmax of the plain ones at T = 1, so that T² = 4 is all that is left
+    plain = distillation_loss(STUDENT, TEACHER, LABELS, alpha=0, beta=1, temperature=1)
+    soft = distillation_loss(2 * STUDENT, 2 * TEACHER, LABELS, alpha=0, beta=1, temperature=2)
+    assert float(soft) == pytest.approx(4 * float(plain), abs=1e-12)
+
+
+def test_the_divergence_is_of_the_teacher_from_the_student() -> None:
+    student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]])
+    found = float(distillation_loss(student, teacher, torch.tensor([0]), alpha=0, beta=1, temperature=1))
+    forward = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    backward = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+    assert found == pytest.approx(forward, abs=1e-6)
+    assert found != pytest.approx(backward, abs=1e-3)
+
+
+def test_the_defaults_are_the_papers_and_hintons() -> None:
+    given = distillation_loss(STUDENT, TEACHER, LABELS, alpha=1.1, beta=0.9, temperature=4)
+    assert torch.equal(distillation_loss(STUDENT, TEACHER, LABELS), given)
+
+
+@given(st.floats(0.5, 20), st.integers(0, 99))
+def test_a_student_like_its_teacher_has_only_cross_entropy_to_descend(temperature: float, seed: int) -> None:
+    logits = torch.randn(8, 5, generator=torch.Generator().manual_seed(seed)).double()
+    labels = torch.arange(8) % 5
+    student = logits.clone().requires_grad_()
+    loss = distillation_loss(student, logits, labels, temperature=temperature)
+    (found,) = torch.autograd.grad(loss, student)
+    (expected,) = torch.autograd.grad(1.1 * cross_entropy(student, labels), student)
+    assert float(loss.detach()) == pytest.approx(1.1 * float(cross_entropy(logits, labels)), abs=1e-9)
+    assert torch.allclose(found, expected, atol=1e-9)
+
+
+def test_descending_the_divergence_brings_the_student_to_the_teacher() -> None:
+    student = STUDENT.clone().requires_grad_()
+    for _ in range(400):
+        loss = distillation_loss(student, TEACHER, LABELS, alpha=0, beta=1)
+        (slope,) = torch.autograd.grad(loss, student)
+        student = (student - slope).detach().requires_grad_()
+    assert torch.allclose(student.softmax(1), TEACHER.softmax(1), atol=1e-3)
+
+
+class Watched(nn.Module):
+    """A network of some 500 parameters with batch norm that notes the rows it is trained on."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 4))
+        self.double()
+        self.rows: list[list[int]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits; the first pixel of an image is its row, and is not looked at otherwise."""
+        if self.training:
+            self.rows.append(images[:, 0, 0, 0].int().tolist())
+        images = images.clone()
+        images[:, :, 0, 0] = 0
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def samples(count: int = 64) -> tuple[Tensor, Tensor]:
+    """Return images, numbered by their first pixel, and labels."""
+    images = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(3)).double()
+    images[:, 0, 0, 0] = torch.arange(count)
+    return images, torch.arange(count) % 4
+
+
+def retrain(
+    student: nn.Module,
+    teacher: nn.Module,
+    *,
+    augment: str = "none",
+    distill_epochs: int = 10,
+    retain_fraction: float = 0.5,
+    beta: float = 0.9,
+) -> History:
+    """Distill for 3 epochs with plain SGD."""
+    return distill(
+        student,
+        teacher,
+        *samples(),
+        recipe=Recipe(epochs=3, optimizer="sgd", rate=0.05, batch_size=8, augment=augment),
+        optimizer=SGD(student.parameters(), lr=0.05),
+        tune=samples(16),
+        distill_epochs=distill_epochs,
+        retain_fraction=retain_fraction,
+        beta=beta,
+    )
+
+
+def tensors(model: nn.Module) -> list[Tensor]:
+    """Return copies of all tensors of a model."""
+    return [tensor.clone() for tensor in model.state_dict().values()]
+
+
+def same(ones: list[Tensor], others: list[Tensor], *, within: float = 0.0) -> bool:
+    """Say whether all tensors are the same."""
+    return all(torch.allclose(a.double(), b.double(), atol=within, rtol=0) for a, b in zip(ones, others, strict=True))
+
+
+@pytest.mark.parametrize("augment", ["none", "flip"])
+def test_the_teacher_is_bit_identical_after(augment: str) -> None:
+    student, teacher = Watched(0), Watched(1)
+    before = tensors(teacher)
+    retrain(student, teacher, augment=augment)
+    assert same(tensors(teacher), before)
+    assert teacher.rows == []
+
+
+def test_a_teacher_that_shares_weights_is_refused() -> None:
+    student = Watched(0)
+    with pytest.raises(ValueError, match="share weights"):
+        retrain(student, copy.copy(student))
+
+
+def test_a_teacher_that_shares_running_statistics_is_refused() -> None:
+    student, teacher = Watched(0), Watched(1)
+    teacher.layers[1].running_mean = student.layers[1].running_mean
+    with pytest.raises(ValueError, match="share weights"):
+        retrain(student, teacher)
+
+
+def test_a_deep_copy_is_a_teacher() -> None:
+    student = Watched(0)
+    assert len(retrain(student, copy.deepcopy(student)).epochs) == 3
+
+
+def epochs_of(model: Watched, batches: int) -> list[list[int]]:
+    """Return the rows of each epoch."""
+    return [
+        [row for batch in model.rows[at : at + batches] for row in batch] for at in range(0, len(model.rows), batches)
+    ]
+
+
+def test_each_epoch_draws_half_of_the_retain_set_anew() -> None:
+    retrain(student := Watched(0), Watched(1))
+    drawn = epochs_of(student, 4)
+    assert [len(set(rows)) for rows in drawn] == [32, 32, 32]
+    assert set(drawn[0]) != set(drawn[1]) != set(drawn[2])
+
+
+def test_a_fraction_of_one_draws_every_sample_once() -> None:
+    retrain(student := Watched(0), Watched(1), retain_fraction=1.0)
+    assert [sorted(rows) for rows in epochs_of(student, 8)] == [list(range(64))] * 3
+
+
+def test_running_statistics_move_whatever_mode_the_student_comes_in() -> None:
+    student = Watched(0).eval()
+    before = student.layers[1].running_mean.clone()
+    retrain(student, Watched(1))
+    assert not torch.equal(student.layers[1].running_mean, before)
+    assert int(student.layers[1].num_batches_tracked) == 12
+
+
+def test_the_result_is_that_of_a_literal_loop() -> None:
+    student, teacher, other = Watched(0), Watched(1).eval(), Watched(0)
+    retrain(student, teacher, distill_epochs=2)
+    (images, labels), optimizer = samples(), SGD(other.parameters(), lr=0.05)
+    other.train()
+    for epoch in (1, 2, 3):
+        for rows in shuffled(64, 8, seed=0, epoch=epoch, part=0.5):
+            logits, truth = other(images[rows]), labels[rows]
+            loss = cross_entropy(logits, truth)
+            if epoch <= 2:
+                p, q = (teacher(images[rows]).detach() / 4).softmax(1), (logits / 4).softmax(1)
+                loss = 1.1 * loss + 0.9 * 16 * (p * (p / q).log()).sum(1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    assert same(tensors(student), tensors(other), within=1e-9)
+
+
+def test_the_teacher_counts_in_the_first_epochs_only() -> None:
+    ends = []
+    for teacher, distill_epochs in ((1, 0), (2, 0), (1, 1), (2, 1)):
+        retrain(student := Watched(0), Watched(teacher), distill_epochs=distill_epochs)
+        ends.append(tensors(student))
+    assert same(ends[0], ends[1])
+    assert not same(ends[2], ends[3], within=1e-6)
+
+
+def test_the_teachers_logits_are_the_same_known_before_or_asked_in_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    retrain(once := Watched(0), Watched(1))
+    monkeypatch.setattr(method, "LARGEST_CACHE", 0)
+    retrain(each := Watched(0), Watched(1))
+    assert same(tensors(once), tensors(each), within=1e-9)
+
+
+def test_the_teacher_sees_the_augmented_images() -> None:
+    student, teacher = Watched(0), Watched(1)
+    seen: list[Tensor] = []
+    teacher.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    student.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
+    retrain(student, teacher, augment="flip")
+    assert len(seen) == 24
+    assert all(torch.equal(a, b) for a, b in zip(seen[::2], seen[1::2], strict=True))
+
+
+def test_the_command_takes_half_the_recorded_epochs_rounded_up(forgetkit: Run, model: object) -> None:
+    ran = forgetkit("distill", "model.st", "--teacher", "model.st", "--threads", "1", "--json")
+    options = ran.json["record"]["steps"][-1]["options"]
+    assert (options["epochs"], options["temperature"], options["retain_fraction"]) == (2, 4.0, 0.5)
+    assert (options["alpha"], options["beta"], options["distill_epochs"]) == (1.1, 0.9, 10)
+
+
+def test_the_command_leaves_the_teachers_file_as_it_was(forgetkit: Run, model: object) -> None:
+    before = forgetkit("inspect", "model.st", "--json").out
+    assert forgetkit("distill", "model.st", "--teacher", "model.st", "--epochs", "1", "--threads", "1").code == 0
+    assert forgetkit("inspect", "model.st", "--json").out == before

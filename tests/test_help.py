@@ -1,0 +1,188 @@
+"""Help: it answers at once, its examples run, and a flag means one thing everywhere."""
+
+import io
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from forgetkit import __version__, cli
+from tests.conftest import Ran, Run
+
+APP: Any = typer.main.get_command(cli.app)
+COMMANDS = sorted(APP.commands)
+LATER = {
+    "--plugin",
+    "--reference",
+    "--policy",
+    "--junit",
+    "--html",
+    "--summary",
+    "--remembered-out",
+    "--relearn",
+    "--self-check",
+    "--unseen",
+    "--sequence-limit",
+    "--max-divergence",
+    "--on-limit",
+    "--allow-unforgotten",
+    "--dataset-changed",
+}
+OWN_MEANING = {
+    "--seed": "train: its default is the recorded seed + 1 with --like",
+    "--ids": "what happens to the ids is each command's own",
+    "--batch-size": "neutralize: its default follows the number of ids",
+    "--check": "the contract gives it to forget-ids and to neutralize",
+}
+AT_HAND = ("model.st", "ids.txt", "new.txt", "model.relabel.st", "model.neutralize.st")
+
+
+def examples_of(text: str) -> list[str]:
+    """Return the command lines that stand indented in a docstring."""
+    return [line.strip() for line in text.splitlines() if re.match(r" +forgetkit ", line)]
+
+
+def docstring(name: str) -> str:
+    return str(APP.commands[name].help)
+
+
+SLOW = {
+    "forgetkit train --dataset digits -o model.st",  # the bare help has it too
+    "forgetkit train --like model.st --exclude ids.txt --replicas 3 -o refs/{n}.st",
+}
+EXAMPLES = [(name, line) for name in COMMANDS for line in examples_of(docstring(name))]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_two_examples_and_opens_with_a_sentence(forgetkit: Run, name: str) -> None:
+    ran = forgetkit(name, "-h")
+    assert (ran.code, ran.err, ran.out) == (0, "", forgetkit(name, "--help").out)
+    assert "\x1b" not in ran.out
+    first = docstring(name).split("\n\n")[0]
+    assert first.endswith(".")
+    assert "\n" not in first
+    shown = [line.strip() for line in ran.lines]
+    assert len(examples_of(docstring(name))) >= 2
+    assert all(example in shown for example in examples_of(docstring(name)))
+
+
+def test_paragraphs_of_help_are_filled() -> None:
+    for name in COMMANDS:
+        for paragraph in docstring(name).split("\n\n"):
+            assert paragraph.startswith("\b") or "\n" not in paragraph
+
+
+def test_bare_command_prints_help(forgetkit: Run) -> None:
+    bare = forgetkit()
+    assert (bare.code, bare.err) == (0, "")
+    assert bare.out.rstrip() == forgetkit("--help").out.rstrip() == forgetkit("-h").out.rstrip()
+    assert all(f"│ {name} " in bare.out for name in COMMANDS)
+
+
+def test_version_is_printed(forgetkit: Run) -> None:
+    ran = forgetkit("--version")
+    assert (ran.code, ran.out, ran.err) == (0, f"forgetkit {__version__}\n", "")
+
+
+def test_commands_are_the_first_release() -> None:
+    assert COMMANDS == ["audit", "distill", "forget-ids", "inspect", "neutralize", "relabel", "train"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_stand_in_four_panels_and_explain_themselves(name: str) -> None:
+    for parameter in APP.commands[name].params:
+        if parameter.param_type_name == "option" and "--help" not in parameter.opts:
+            assert parameter.rich_help_panel in {"Input", "Method", "Output", "Compute"}, parameter.opts
+        assert parameter.help or "--help" in parameter.opts
+        assert not set(parameter.opts) & LATER
+
+
+def test_flag_means_one_thing() -> None:
+    meanings: dict[str, set[Any]] = {}
+    for name in COMMANDS:
+        for parameter in APP.commands[name].params:
+            for flag in parameter.opts if parameter.param_type_name == "option" else ():
+                own = (parameter.help, str(parameter.metavar), parameter.is_flag, parameter.rich_help_panel)
+                meanings.setdefault(flag, set()).add((*own, tuple(parameter.opts)))
+    several = {flag for flag, found in meanings.items() if len(found) > 1}
+    assert several <= {*OWN_MEANING, "-i"}
+
+
+def test_short_flags_are_those_of_the_contract() -> None:
+    short = {
+        tuple(parameter.opts) for name in COMMANDS for parameter in APP.commands[name].params if len(parameter.opts) > 1
+    }
+    expected = {("--ids", "-i"), ("--out", "-o"), ("--force", "-f"), ("--quiet", "-q"), ("--dry-run", "-n")}
+    assert {tuple(sorted(pair, reverse=True)) for pair in short} <= {
+        tuple(sorted(pair, reverse=True)) for pair in expected | {("--help", "-h")}
+    }
+
+
+def test_help_imports_neither_torch_nor_numpy() -> None:
+    script = (
+        "import sys; from forgetkit import cli\n"
+        f"codes = [cli.run([*name, '-h']) for name in [[], *[[n] for n in {COMMANDS}]]]\n"
+        "heavy = {'torch', 'numpy', 'sklearn', 'scipy', 'safetensors'} & set(sys.modules)\n"
+        "print(codes, sorted(heavy), file=sys.stderr)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == f"{[0] * (len(COMMANDS) + 1)} []"
+
+
+@pytest.fixture(scope="module")
+def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the files that examples start from."""
+    folder = tmp_path_factory.mktemp("pool")
+    shutil.copy(digits_model, folder / "model.st")
+    (folder / "ids.txt").write_text("".join(f"{row}\n" for row in range(0, 300, 10)))
+    (folder / "new.txt").write_text("1\n2\n3\n")
+    given = [str(folder / "model.st"), "--ids", str(folder / "ids.txt"), "-q"]
+    assert cli.run(["relabel", *given, "--rate", "0.1"]) == 0
+    assert cli.run(["neutralize", *given]) == 0
+    return folder
+
+
+def run_line(forgetkit: Run, line: str, monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """Run a pipeline of forgetkit commands, each part's stdout the next one's stdin."""
+    ran = Ran(0, "", "")
+    for part in line.split(" | "):
+        program, *arguments = shlex.split(part)
+        assert (program, ran.code) == ("forgetkit", 0), ran
+        monkeypatch.setenv("FORGETKIT_THREADS", "1")
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(ran.out.encode())))
+        ran = forgetkit(*arguments)
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [pytest.param(name, line, marks=[pytest.mark.slow] if line in SLOW else [], id=line) for name, line in EXAMPLES],
+)
+def test_example_runs(
+    forgetkit: Run, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, line: str
+) -> None:
+    words = shlex.split(line)
+    for before, word in pairwise(words):
+        if word in AT_HAND and before not in {"-o", "--out", "--log"}:
+            shutil.copy(pool / word, tmp_path / word)
+    ran = run_line(forgetkit, line, monkeypatch)
+    assert ran.code in ({0, 1, 3} if name == "audit" and "--exit-zero" not in words else {0}), ran
+    written = [word for before, word in pairwise(words) if before in {"-o", "--log"}]
+    assert all((tmp_path / word).is_file() for word in written if "{n}" not in word)
+
+
+def test_examples_of_the_bare_help_run_one_after_the_other(
+    forgetkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = examples_of(str(APP.help))
+    assert len(lines) >= 2
+    for line in lines:
+        ran = run_line(forgetkit, line, monkeypatch)
+        assert ran.code in ({0, 1, 3} if " audit " in line else {0}), ran

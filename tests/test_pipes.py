@@ -1,0 +1,130 @@
+"""The real process: stdout is the result and nothing else, pipes work, signals leave nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FORGETKIT = f"{sys.executable} -m forgetkit"
+RELABEL = "relabel model.st --ids ids.txt --rate 0.1"
+
+
+def shell(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a bash script in ``folder``; ``forgetkit`` in it is the real process."""
+    prelude = f'forgetkit() {{ {FORGETKIT} "$@"; }}\n'
+    environment = {**os.environ, "FORGETKIT_THREADS": "1", **variables}
+    return subprocess.run(
+        ["bash", "-c", prelude + script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_stdout_is_the_result_and_stderr_the_rest(model: Path, ids: Path, tmp_path: Path) -> None:
+    ran = shell(f"forgetkit {RELABEL} 2>err.txt; echo $?; forgetkit inspect model.st --json >/dev/null", tmp_path)
+    assert (ran.stdout.splitlines(), ran.stderr) == (["model.relabel.st", "0"], "")
+    assert "next: forgetkit audit model.relabel.st" in (tmp_path / "err.txt").read_text()
+
+
+def test_reader_that_closes_early_changes_no_exit_code(model: Path, ids: Path, tmp_path: Path) -> None:
+    script = f"""
+    forgetkit {RELABEL} | true; echo ${{PIPESTATUS[0]}}
+    forgetkit {RELABEL} -o both.st 2>&1 | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}
+    forgetkit forget-ids model.st --class 3 | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}
+    forgetkit relabel -h | true; echo ${{PIPESTATUS[0]}}
+    forgetkit relabel nowhere.st --ids ids.txt --rate 0.1 --json 2>&1 | true; echo ${{PIPESTATUS[0]}}
+    """
+    ran = shell(script, tmp_path)
+    assert ran.stdout.split() == ["0", "0", "0", "0", "2"]
+    assert "Traceback" not in ran.stderr
+
+
+def test_closed_and_full_streams(model: Path, ids: Path, tmp_path: Path) -> None:
+    script = """
+    forgetkit inspect model.st >&-; echo $?
+    forgetkit inspect nowhere.st 2>&-; echo $?
+    forgetkit relabel model.st --ids - --rate 0.1 <&-; echo $?
+    forgetkit inspect model.st --json >/dev/full; echo $?
+    forgetkit inspect nowhere.st --json >/dev/full; echo $?
+    """
+    ran = shell(script, tmp_path)
+    assert ran.stdout.split() == ["0", "2", "2", "2", "2"]
+    assert "Traceback" not in ran.stderr
+    assert "error: stdout: No space left on device" in ran.stderr
+
+
+def test_first_command_of_the_contract(model: Path, ids: Path, tmp_path: Path) -> None:
+    ran = shell("forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1", tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, "model.relabel.st\n")
+
+
+def test_second_command_of_the_contract(model: Path, tmp_path: Path) -> None:
+    ran = shell("forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.1", tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, "model.relabel.st\n")
+
+
+def test_third_command_of_the_contract(model: Path, ids: Path, tmp_path: Path) -> None:
+    script = f'm=$(forgetkit {RELABEL}) && forgetkit audit "$m" --original model.st'
+    ran = shell(script, tmp_path)
+    assert ran.returncode in {0, 1, 3}
+    assert "model.relabel.st" in ran.stdout
+
+
+def test_failed_command_before_is_named(model: Path, tmp_path: Path) -> None:
+    script = 'm=$(forgetkit relabel nowhere.st --ids ids.txt --rate 0.1 2>/dev/null); forgetkit audit "$m"'
+    ran = shell(script, tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "error: no checkpoint given: the command before wrote none" in ran.stderr
+
+
+def test_no_escape_byte_off_a_terminal(model: Path, ids: Path, tmp_path: Path) -> None:
+    ran = shell("forgetkit; forgetkit relabel -h; forgetkit relabl", tmp_path, GITHUB_ACTIONS="true", FORCE_COLOR="1")
+    assert "Usage: forgetkit relabel" in ran.stdout
+    assert "\x1b" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1", "TERM": "xterm"}, {"TERM": "dumb"}])
+def test_no_escape_byte_on_a_terminal_that_wants_none(model: Path, tmp_path: Path, variables: dict[str, str]) -> None:
+    import pty
+
+    parent, child = pty.openpty()
+    environment = {**os.environ, **variables}
+    script = f"{FORGETKIT} relabel -h; {FORGETKIT} relabel model.st --ids x --rate 1"
+    with subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=environment, stdout=child, stderr=child):
+        os.close(child)
+        shown = b""
+        while part := _read(parent):
+            shown += part
+    os.close(parent)
+    assert b"error: x: No such file" in shown
+    assert b"\x1b" not in shown
+
+
+def _read(handle: int) -> bytes:
+    try:
+        return os.read(handle, 65536)
+    except OSError:  # Linux says so when the other end is closed
+        return b""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_leaves_no_file(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-m", "forgetkit", "train", "--dataset", "digits", "--epochs", "100000", "-o", "new.st"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("train: 1297 samples"))
+        time.sleep(3)  # past what torch imports in its first step: an import that is interrupted can abort
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_result_is_utf_8_whatever_the_locale(model: Path, tmp_path: Path, locale: str) -> None:
+    ran = shell("forgetkit inspect model.st", tmp_path, LC_ALL=locale, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert ran.returncode == 0
+    assert "1×8×8" in ran.stdout
