@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from forgetkit.console import compact_json
-from forgetkit.errors import ForgetkitError
-from forgetkit.ids import shorten
+from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.models import build_model
 from forgetkit.record import Record, dumps, read_header, read_record
 from forgetkit.storage import publish

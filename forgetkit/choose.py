@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Dataset
-from forgetkit.errors import ForgetkitError
-from forgetkit.ids import draw, shorten
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.ids import draw
 from forgetkit.registry import did_you_mean
 
 Mask = NDArray[np.bool_]

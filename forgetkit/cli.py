@@ -90,9 +90,10 @@ def run(arguments: list[str]) -> int:
         return _interrupted()
     except SystemExit as left:  # Rich's answer to a reader of the help who has gone away is exit 1
         return TERMINATED if left.code == TERMINATED else 0
-    except MemoryError:
-        return _fail(ForgetkitError("out-of-memory", "out of memory", "use a smaller --batch-size"), as_json=as_json)
     except Exception as problem:
+        if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":  # torch's, on a GPU
+            problem = ForgetkitError("out-of-memory", "out of memory", "use a smaller --batch-size, or --device cpu")
+            return _fail(problem, as_json=as_json)
         return _bug(problem, as_json=as_json)
 
 

@@ -28,3 +28,9 @@ class NotReached(ForgetkitError):
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__("not-reached", message, hint)
+
+
+def shorten(id_: str) -> str:
+    """Return ``id_`` as a message may show it."""
+    text = id_ if id_.isprintable() else ascii(id_)[1:-1]
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,30 +1,25 @@
 """ID lists: the files that say which samples to forget. Format: docs/formats.md."""
 
-import csv
 import gzip
 import hashlib
 import io
-import json
 import re
 import sys
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.id_formats import csv_entries, jsonl_entries, line_names, parquet_entries, text_entries
 from forgetkit.registry import nearest
 
 LONGEST_ID = 1024
 """Characters an id may have."""
 LARGEST_LIST = 1 << 28
 """Bytes an ID list may have, once unpacked."""
-MOST_ROWS = 1 << 24
-"""Rows a parquet file may have: a few bytes of it can stand for billions."""
-SHOWN = 5
-"""Bad lines named in a message; all are counted."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -67,18 +62,18 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
     content = _unpacked(name, _content(source))
     if suffix == ".parquet":
-        entries = _parquet_entries(name, content, column)
+        entries = parquet_entries(name, content, column)
     else:
         text = _decoded(name, content)
         if source == "-" and text and not text.endswith("\n"):
             hint = "end the list with a line feed; without one, a cut pipe would turn 12345 into 123"
             raise ForgetkitError("ids-malformed", "stdin: the last line has no end", hint)
         if suffix == ".jsonl":
-            entries = _jsonl_entries(name, text)
+            entries = jsonl_entries(name, text)
         elif suffix == ".csv":
-            entries = _csv_entries(name, text, column)
+            entries = csv_entries(name, text, column)
         else:
-            entries = _text_entries(text)
+            entries = text_entries(text)
     return _collect(name, entries, strict=strict)
 
 
@@ -99,7 +94,7 @@ def check_known(found: IdList, known: Mapping[str, int], dataset: str) -> None:
     lines = [found.lines[id_] for id_ in unknown]
     message = f"{found.source}:{lines[0]}: '{shorten(unknown[0])}' is not an id of {dataset}"
     if len(unknown) > 1:
-        message += f" ({len(unknown)} unknown ids in all, {_line_names(lines)})"
+        message += f" ({len(unknown)} unknown ids in all, {line_names(lines)})"
     raise ForgetkitError("ids-unknown", message, _nearest_hint(unknown[0], list(known)))
 
 
@@ -112,12 +107,6 @@ def draw(ids: Iterable[str], count: int, seed: int) -> list[str]:
 def digest_of(ids: Iterable[str]) -> str:
     """Return the SHA-256 (hex) of ``ids``, LF-terminated, in their order."""
     return hashlib.sha256("".join(f"{id_}\n" for id_ in ids).encode()).hexdigest()
-
-
-def shorten(id_: str) -> str:
-    """Return ``id_`` as a message may show it."""
-    text = id_ if id_.isprintable() else ascii(id_)[1:-1]
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _content(source: str) -> bytes:
@@ -164,77 +153,6 @@ def _decoded(name: str, content: bytes) -> str:
     return text
 
 
-def _text_entries(text: str) -> Iterable[tuple[int, str]]:
-    for line, raw in enumerate(text.split("\n"), 1):
-        id_ = raw.strip()
-        if id_ and not id_.startswith("#"):
-            yield line, id_
-
-
-def _jsonl_entries(name: str, text: str) -> list[tuple[int, str]]:
-    entries, bad = [], []
-    for line, raw in enumerate(text.split("\n"), 1):
-        if not raw.strip():
-            continue
-        try:
-            value = json.loads(raw)["id"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            bad.append(line)
-            continue
-        entries.append((line, str(value).strip())) if _usable(value) else bad.append(line)
-    if bad:
-        hint = 'each line is an object with the key id: {"id": "12"}'
-        raise ForgetkitError("ids-malformed", f"{name}:{bad[0]}: no usable id ({_line_names(bad)})", hint)
-    return entries
-
-
-def _csv_entries(name: str, text: str, column: str) -> Iterable[tuple[int, str]]:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = [field.strip() for field in next(reader, [])]
-        at = _column(name, header, column)
-        for row in reader:
-            if row:
-                yield reader.line_num, row[at].strip() if at < len(row) else ""
-    except csv.Error as problem:
-        raise ForgetkitError("ids-malformed", f"{name}:{reader.line_num}: {problem}") from problem
-
-
-def _parquet_entries(name: str, content: bytes, column: str) -> list[tuple[int, str]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as problem:
-        hint = "pip install 'forgetkit[parquet]'"
-        raise ForgetkitError("missing-extra", f"{name}: reading parquet needs pyarrow", hint) from problem
-    try:
-        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
-        if table.metadata.num_rows > MOST_ROWS:
-            raise ForgetkitError("ids-malformed", f"{name}: holds more than {MOST_ROWS} rows", "split the list")
-        at = _column(name, table.schema_arrow.names, column)
-        values = table.read(columns=[table.schema_arrow.names[at]]).column(0).to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as problem:
-        raise ForgetkitError("ids-malformed", f"{name}: not a parquet file ({_one_line(problem)})") from problem
-    return [(row, str(value).strip() if _usable(value) else "") for row, value in enumerate(values, 1)]
-
-
-def _one_line(problem: Exception) -> str:
-    return " ".join(str(problem).split())
-
-
-def _usable(value: object) -> bool:
-    """Say whether a value of a table is an id: text, or a whole number."""
-    return isinstance(value, str | int) and not isinstance(value, bool)
-
-
-def _column(name: str, header: Sequence[str], column: str) -> int:
-    if column in header:
-        return list(header).index(column)
-    close = nearest(column, header)
-    hint = f"name it with --id-column{f'; did you mean {close!r}?' if close else ''}"
-    raise ForgetkitError("ids-malformed", f"{name}:1: there is no column '{shorten(column)}'", hint)
-
-
 def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> IdList:
     lines: dict[str, int] = {}
     duplicates, bad = [], []
@@ -246,22 +164,16 @@ def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> 
         else:
             lines[id_] = line
     if bad:
-        message = f"{name}:{bad[0]}: an id is empty, holds a control character or is too long ({_line_names(bad)})"
+        message = f"{name}:{bad[0]}: an id is empty, holds a control character or is too long ({line_names(bad)})"
         raise ForgetkitError("ids-malformed", message, f"an id is text of 1 to {LONGEST_ID} characters on one line")
     if not lines:
         raise ForgetkitError(
             "ids-empty", f"{name}: holds no ids", "one id a line; lines that begin with # do not count"
         )
     if strict and duplicates:
-        message = f"{name}:{duplicates[0]}: an id stands there twice ({_line_names(duplicates)})"
+        message = f"{name}:{duplicates[0]}: an id stands there twice ({line_names(duplicates)})"
         raise ForgetkitError("ids-duplicate", message, "drop --strict to count each id once")
     return IdList(name, lines, tuple(duplicates))
-
-
-def _line_names(lines: Sequence[int]) -> str:
-    shown = ", ".join(str(line) for line in lines[:SHOWN])
-    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return f"{'line' if len(lines) == 1 else 'lines'} {shown}{more}"
 
 
 def _nearest_hint(id_: str, known: list[str]) -> str:

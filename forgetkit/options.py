@@ -17,6 +17,7 @@ import typer
 
 from forgetkit.errors import ForgetkitError
 
+LARGEST_SEED = 2**63 - 1
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 
 Checkpoint = Annotated[
@@ -32,7 +33,9 @@ IdColumn = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Take an id that is listed twice for an error.", rich_help_panel=INPUT)
 ]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.", rich_help_panel=COMPUTE)]
+Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Seed of everything random.", rich_help_panel=COMPUTE)
+]
 OptimizerName = Annotated[
     str, typer.Option(metavar="NAME", help="adam, adamw, adadelta or sgd.", rich_help_panel=METHOD)
 ]
@@ -200,6 +203,8 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
         for name, value in [*values.items(), *((n, v) for group in packed.values() for n, v in vars(group).items())]:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ForgetkitError("usage", f"--{name.replace('_', '-')}: {value} is not a finite number")
+            if value == "" and name in {"out", "log"}:
+                raise ForgetkitError("usage", f"--{name}: the path is empty", "name a file, or leave the option out")
         command(**values, **packed)
 
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

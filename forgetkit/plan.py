@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console) -> Written:
         ForgetkitError: ``diverged``, ``out-of-space`` …; nothing was written.
     """
     begun = time.monotonic()
-    model = _start(plan)
+    model = start_model(plan)
     classifier = on_machine(model, plan.record, plan.machine)
     optimizer = optimizer_of(classifier, plan.recipe)
     if state := optimizer_state(plan.start, plan.step.parent, plan.recipe.optimizer, wanted=plan.keep_optimizer):
@@ -182,9 +183,17 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console) -> Written:
 
 def carry_out_all(plans: list[Plan], workers: int, told: Callable[[Written], None]) -> None:
     """Carry out ``plans`` in ``workers`` processes with one thread each, as single runs would with ``--threads 1``."""
-    with ProcessPoolExecutor(min(workers, len(plans)), mp_context=get_context("spawn")) as pool:
+    workers = min(workers, len(plans))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN))
+    try:
         for done in as_completed([pool.submit(_worker, plan) for plan in plans]):
             told(done.result())
+    except BaseException:  # interrupted, or one failed: the others' work is not waited for
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in active_children():
+            process.terminate()
+        raise
+    pool.shutdown()
 
 
 def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted: bool) -> tuple[Path, str] | None:
@@ -192,8 +201,12 @@ def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted
     return find_optimizer(start, digest, name) if wanted and start is not None and digest is not None else None
 
 
-def _start(plan: Plan) -> nn.Module:
-    """Return the model to train: that of the checkpoint to go on from, or a new one drawn from the seed."""
+def start_model(plan: Plan) -> nn.Module:
+    """Return the model to train: that of the checkpoint to go on from, or a new one drawn from the seed.
+
+    Raises:
+        ForgetkitError: ``model-mismatch``, or as :func:`forgetkit.checkpoint.load_model`.
+    """
     record = plan.record
     if plan.start is not None:
         return load_model(plan.start, replace(record, digest=plan.step.parent or ""))

@@ -50,9 +50,10 @@ def recipe_of(recorded: dict[str, Any]) -> Recipe:
         found = Recipe(**{field.name: recorded[field.name] for field in fields(Recipe)})
     except KeyError as problem:
         raise ForgetkitError("checkpoint-malformed", f"the record's recipe has no {problem}") from problem
-    for field in fields(Recipe):
-        if not isinstance(getattr(found, field.name), int | float if field.type is float else field.type):
-            raise ForgetkitError("checkpoint-malformed", f"the record's recipe has an unusable '{field.name}'")
+    for name, default in asdict(Recipe()).items():
+        kind = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(getattr(found, name), kind):
+            raise ForgetkitError("checkpoint-malformed", f"the record's recipe has an unusable '{name}'")
     return found
 
 

@@ -1,9 +1,6 @@
 """The record: what a checkpoint says about itself. Read and written without importing torch."""
 
-import base64
-import hashlib
 import json
-import re
 import stat
 import struct
 from collections.abc import Iterable
@@ -16,67 +13,13 @@ from numpy.typing import NDArray
 
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.keys import KeySet
 
 VERSION = 1
 LARGEST_HEADER = 25 << 20
 """Bytes that the header of a checkpoint may have."""
 LARGEST_SIDE = 1 << 16
 """Channels, height or width that an image may have."""
-
-
-@dataclass(frozen=True)
-class KeySet:
-    """A set of ids that can be recognised but not read: sorted keyed 8-byte BLAKE2b digests.
-
-    Attributes:
-        salt: the key, 32 bytes in hex.
-        keys: big-endian unsigned 64-bit integers, sorted, unique.
-    """
-
-    salt: str
-    keys: NDArray[np.uint64]
-
-    @classmethod
-    def of(cls, ids: Iterable[str], salt: str) -> Self:
-        """Return the set of ``ids``."""
-        return cls(salt, np.unique(_digests(ids, salt)))
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __or__(self, other: "KeySet") -> "KeySet":
-        return replace(self, keys=np.union1d(self.keys, other.keys))
-
-    def contains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
-        """Say for each of ``ids`` whether it is in the set."""
-        return np.isin(_digests(ids, self.salt), self.keys)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 in hex over the sorted keys."""
-        return hashlib.sha256(self.keys.astype(">u8").tobytes()).hexdigest()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return ``count``, ``digest`` and ``keys`` (base64)."""
-        packed = base64.b64encode(self.keys.astype(">u8").tobytes()).decode()
-        return {"count": len(self), "digest": self.digest, "keys": packed}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any], salt: str) -> Self:
-        """Return the set that :meth:`to_json` wrote; raises ValueError where it does not fit together."""
-        if not re.fullmatch("[0-9a-f]{64}", salt):
-            raise ValueError("the salt of an id set is not 32 bytes in hex")
-        keys = np.frombuffer(base64.b64decode(content["keys"], validate=True), dtype=">u8").astype(np.uint64)
-        found = cls(salt, keys)
-        if content["count"] != len(found) or content["digest"] != found.digest or np.any(keys[1:] <= keys[:-1]):
-            raise ValueError("count, digest and keys of an id set differ")
-        return found
-
-
-def _digests(ids: Iterable[str], salt: str) -> NDArray[np.uint64]:
-    key = bytes.fromhex(salt)
-    packed = b"".join(hashlib.blake2b(id_.encode(), digest_size=8, key=key).digest() for id_ in ids)
-    return np.frombuffer(packed, dtype=">u8").astype(np.uint64)
 
 
 @dataclass(frozen=True)

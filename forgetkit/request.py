@@ -12,8 +12,9 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import IdList, check_known, read_ids
+from forgetkit.keys import KeySet
 from forgetkit.options import Source, data_root
-from forgetkit.record import KeySet, Record, read_record
+from forgetkit.record import Record, read_record
 from forgetkit.results import document
 
 

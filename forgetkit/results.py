@@ -61,7 +61,7 @@ def document(command: str, path: Path, record: Record, *, up_to_date: bool) -> d
         "outputs": [str(path)],
         "digest": record.digest,
         "up_to_date": up_to_date,
-        "metrics": record.steps[-1].metrics,
+        "metrics": record.steps[-1].metrics if record.steps else {},
         "record": record.to_json(),
     }
 

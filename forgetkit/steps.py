@@ -73,10 +73,10 @@ def carry_out(
         f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
         f"{machine.device} {machine.precision} {machine.threads} threads → {target}"
     )
+    model = load_model(request.path, request.record)
     if output.dry_run:
         console.note("dry run: nothing was computed or written")
         return None
-    model = load_model(request.path, request.record)
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     classifier = on_machine(model, request.record, machine)
     rows = request.forget_rows if measured is None else measured

@@ -11,9 +11,10 @@ from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.keys import KeySet
 from forgetkit.models import resolve_options
 from forgetkit.options import Source, data_root
-from forgetkit.record import KeySet, Record
+from forgetkit.record import Record
 from forgetkit.request import dataset_of, open_checkpoint, read_lists
 from forgetkit.results import software
 

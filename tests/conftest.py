@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,7 @@ def forgetkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
     def run(*arguments: object, stdin: str | None = None) -> Ran:
         if stdin is not None:
-            path = tmp_path / ".stdin"
-            path.write_text(stdin)
-            monkeypatch.setattr("sys.stdin", path.open())
+            monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(stdin.encode())))
         capfd.readouterr()
         code = cli.run([str(argument) for argument in arguments])
         captured = capfd.readouterr()

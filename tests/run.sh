@@ -12,6 +12,6 @@ ruff format --check .
 mypy
 if [ "${1:-}" = --slow ]; then
     shift
-    exec python -m pytest -m "slow or not slow" "$@"
+    exec python -m pytest -n auto -m "slow or not slow" "$@"
 fi
-exec python -m pytest "$@"
+exec python -m pytest -n auto "$@"

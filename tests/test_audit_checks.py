@@ -6,7 +6,8 @@ import torch
 
 from forgetkit.audit.check import EXIT_CODES, Check, overall, with_control
 from forgetkit.audit.checks import Scored, chance, copies, integrity, membership, scored, utility_check, view_of
-from forgetkit.record import KeySet, Record, Step
+from forgetkit.keys import KeySet
+from forgetkit.record import Record, Step
 
 PASSED = Check("membership", "pass", "like unseen", gating=True, proves=True, statistic=0.5, null=0.5)
 REMEMBERED = replace(PASSED, verdict="fail", statistic=0.8)

@@ -13,8 +13,9 @@ from forgetkit import cli
 from forgetkit.checkpoint import load_model, save_checkpoint
 from forgetkit.data.dataset import Split, row_numbers
 from forgetkit.data.sources import DATASETS, Source
+from forgetkit.keys import KeySet
 from forgetkit.models import build_model
-from forgetkit.record import KeySet, Step, read_record
+from forgetkit.record import Step, read_record
 from tests.conftest import Run
 
 REFERENCES = 5

@@ -31,8 +31,9 @@ from forgetkit.checkpoint import (
     tensor_digest,
 )
 from forgetkit.errors import ForgetkitError
+from forgetkit.keys import KeySet
 from forgetkit.models import MODELS, build_model, register_model
-from forgetkit.record import KeySet, Record, Step, dumps, read_record
+from forgetkit.record import Record, Step, dumps, read_record
 
 SALT = "5a" * 32
 

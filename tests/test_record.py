@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.record import LARGEST_HEADER, KeySet, Record, Step, check_shape, dumps, read_header, read_record
+from forgetkit.keys import KeySet
+from forgetkit.record import LARGEST_HEADER, Record, Step, check_shape, dumps, read_header, read_record
 
 SALT = "00ff" * 16
 IDS = st.sets(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=40)

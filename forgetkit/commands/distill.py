@@ -98,6 +98,8 @@ def distill(
     request = begin("distill", checkpoint, ids or [], source=source, console=console, column=id_column, strict=strict)
     if request is None:
         return
+    if len(request.retain_rows) == 0:
+        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
     if teacher_record.dataset["fingerprint"] != request.dataset.fingerprint:
         raise ForgetkitError("checkpoint-mismatch", f"{teacher_path}: the teacher was trained on another data set")
     recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training)

@@ -14,7 +14,7 @@ def forget_ids(
     checkpoint: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CHECKPOINT]", help="Choose from its retain set; else give --dataset.", show_default=False
+            metavar="CHECKPOINT", help="Choose from its retain set; else give --dataset.", show_default=False
         ),
     ] = None,
     *,
@@ -82,13 +82,15 @@ def forget_ids(
     from forgetkit.data.find import open_dataset
     from forgetkit.request import dataset_of, leave_out, open_checkpoint, read_lists
 
-    console = Console(as_json=output.as_json, quiet=output.quiet)
+    console = Console(as_json=output.as_json, quiet=output.quiet, dry_run=output.dry_run)
     if not any([class_, where, ids, count, fraction is not None]):
         raise ForgetkitError("usage", "nothing chooses the ids", "give --class, --where, --ids, --count or --fraction")
     if count is not None and fraction is not None:
         raise ForgetkitError("usage", "--count and --fraction are both given", "give one of them")
     if checkpoint is None and not source.dataset:
         raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
+    if attributes is not None and not where:
+        raise ForgetkitError("usage", "--attributes is given, but no --where", "for example: --where writer=w2154")
     record = None
     if checkpoint is not None:
         path, record = open_checkpoint(checkpoint)
@@ -123,38 +125,39 @@ def forget_ids(
     left = drawn(train.ids_at(np.flatnonzero(chosen)), count=count, fraction=fraction, seed=seed)
     if not left and not (ids and record):
         raise ForgetkitError("ids-empty", "no training sample is chosen", "choose by fewer conditions")
-    _write(sorted(left), (dataset.name, checkpoint or "CHECKPOINT"), console, output, check=check)
+    console.note(f"forget-ids: {len(left)} ids of {dataset.name}" if left else "forget-ids: nothing left to do")
+    files = [checkpoint, attributes, *(ids or []), *(intersect or []), *(minus or [])]
+    inputs = tuple(Path(file) for file in files if file and file != "-")
+    _write(sorted(left), inputs, checkpoint or "CHECKPOINT", console, output, check=check)
 
 
-def _write(ids: list[str], source: tuple[str, str], console: Console, output: Output, *, check: bool) -> None:
-    """Write or print the sorted ids of ``source`` (data set and checkpoint), and say how many there are."""
+def _write(
+    ids: list[str], inputs: tuple[Path, ...], checkpoint: str, console: Console, output: Output, *, check: bool
+) -> None:
+    """Write or print the sorted ids; ``checkpoint`` is for the hint of what to do next."""
     from forgetkit.ids import digest_of
     from forgetkit.storage import check_target, publish_text
 
     text = "".join(f"{id_}\n" for id_ in ids)
+    target = Path(output.out) if output.out and ids and not check else None
+    done = target is not None and target.is_file() and target.read_bytes() == text.encode()
+    if target and not done:
+        check_target(target, force=output.force, inputs=inputs)
+    if target and not done and not output.dry_run:
+        publish_text(target, text)
+        console.note(f"next: forgetkit relabel {checkpoint} --ids {target} --rate 0.1")
+    if done:
+        console.note(f"forget-ids: {target} is up to date")
     document = {
         "ok": True,
         "command": "forget-ids",
-        "outputs": [output.out] if output.out and not check else [],
+        "outputs": [str(target)] if target else [],
         "digest": digest_of(ids),
-        "up_to_date": False,
+        "up_to_date": done,
         "metrics": {"count": len(ids)},
         "record": None,
     }
-    console.note(f"forget-ids: {len(ids)} ids of {source[0]}" if ids else "forget-ids: nothing left to do")
-    if output.dry_run or check:
-        if check:
-            console.result([], document)
-        return
-    if not output.out:
-        console.result(ids, {**document, "ids": ids})
-        return
-    target = Path(output.out)
-    if target.is_file() and target.read_bytes() == text.encode():
-        console.note(f"forget-ids: {target} is up to date")
-        document["up_to_date"] = True
+    if check or target:
+        console.result([str(target)] if target else [], document)
     else:
-        check_target(target, force=output.force)
-        publish_text(target, text)
-        console.note(f"next: forgetkit relabel {source[1]} --ids {target} --rate 0.1")
-    console.result([str(target)], document)
+        console.result(ids, {**document, "ids": ids})

@@ -27,9 +27,7 @@ def train(
     *,
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="convnet, resnet50 or torchvision:NAME. [default: convnet]", rich_help_panel=METHOD
-        ),
+        typer.Option(metavar="NAME", help="convnet, resnet50 or torchvision:NAME.", rich_help_panel=METHOD),
     ] = None,
     model_option: Annotated[
         list[str] | None,
@@ -66,9 +64,7 @@ def train(
     strict: Strict = False,
     seed: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=0, help="Seed. [default: 0; --like: the recorded one + 1]", rich_help_panel=COMPUTE
-        ),
+        typer.Option(metavar="N", min=0, help="Seed.", rich_help_panel=COMPUTE),
     ] = None,
     source: Source,
     compute: Compute,
@@ -86,7 +82,7 @@ def train(
         forgetkit train --from model.st --only new.txt --epochs 2 -o model.more.st
     """
     from forgetkit.compute import available_cores, set_up
-    from forgetkit.plan import carry_out, carry_out_all, make_plans
+    from forgetkit.plan import carry_out, carry_out_all, make_plans, start_model
     from forgetkit.results import Written, document, report_done, report_written, up_to_date
     from forgetkit.storage import check_target
     from forgetkit.training_set import choose, open_base
@@ -117,6 +113,8 @@ def train(
     if missing:
         console.note(f"train: {len(chosen.rows)} samples of {chosen.dataset.name}, {missing[0].says()}")
     if output.dry_run:
+        for plan in missing[:1]:
+            start_model(plan)
         console.note("dry run: nothing was computed or written")
         return
     if replicas == 1:
