@@ -1,24 +1,21 @@
-"""The command line: the app, the mounting of commands, and the one place where errors are printed."""
+"""The command line: the app, and the one place where errors are printed."""
 
-import importlib
-import inspect
 import io
 import os
-import pkgutil
 import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 
-from forgetkit import __version__, commands
+from forgetkit import __version__
 from forgetkit.console import is_terminal, print_error, say, write_result
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import debugging, expand
+from forgetkit.mounting import help_of, mount
+from forgetkit.options import debugging
 from forgetkit.registry import nearest
 
 app = typer.Typer(
@@ -56,23 +53,8 @@ def forgetkit(
         write_result(context.get_help())
 
 
-def mount() -> None:
-    """Make every module of ``forgetkit.commands`` a command: the function of its own name."""
-    for module in pkgutil.iter_modules(commands.__path__):
-        function = getattr(importlib.import_module(f"{commands.__name__}.{module.name}"), module.name)
-        app.command(module.name.replace("_", "-"), help=help_of(function))(expand(function))
-
-
-def help_of(function: Callable[..., None]) -> str:
-    """Return a function's docstring as help in which indented blocks keep their lines."""
-    paragraphs = (inspect.getdoc(function) or "").replace("Examples:\n\n", "Examples:\n").split("\n\n")
-    return "\n\n".join(
-        f"\b\n{text}" if "\n  " in text or text.startswith("  ") else " ".join(text.split()) for text in paragraphs
-    )
-
-
 app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)
-mount()
+mount(app)
 
 
 def run(arguments: list[str]) -> int:

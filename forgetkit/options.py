@@ -1,37 +1,26 @@
 """The vocabulary: options that mean the same in every command.
 
-A command takes a group (:class:`Source`, :class:`Compute`, :class:`Output`) as one parameter;
-:func:`expand` lays its fields out as options of the command line.
+A command takes a group (:class:`Source`, :class:`Compute`, :class:`Output` …) as one parameter;
+:mod:`forgetkit.mounting` lays its fields out as options of the command line.
 """
 
-import functools
-import inspect
-import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
+from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 
+OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 LARGEST_SEED = 2**63 - 1
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 
 Checkpoint = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint to start from.", show_default=False)
-]
-Ids = Annotated[
-    list[str],
-    typer.Option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", rich_help_panel=INPUT),
-]
-IdColumn = Annotated[
-    str, typer.Option(metavar="NAME", help="The id column of .csv and .parquet ID lists.", rich_help_panel=INPUT)
-]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Take an id that is listed twice for an error.", rich_help_panel=INPUT)
 ]
 Seed = Annotated[
     int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Seed of everything random.", rich_help_panel=COMPUTE)
@@ -55,6 +44,30 @@ KeepOptimizer = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListForm:
+    """How ID lists are to be read."""
+
+    id_column: Annotated[
+        str, typer.Option(metavar="NAME", help="The id column of .csv and .parquet ID lists.", rich_help_panel=INPUT)
+    ] = "id"
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Take an id that is listed twice for an error.", rich_help_panel=INPUT)
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lists(ListForm):
+    """The ID lists of a step."""
+
+    ids: Annotated[
+        list[str],
+        typer.Option(
+            "--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", rich_help_panel=INPUT
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,10 @@ class Say:
         bool, typer.Option("--debug", help="Show tracebacks.", envvar="FORGETKIT_DEBUG", rich_help_panel=OUTPUT)
     ] = False
 
+    def console(self) -> Console:
+        """Return the sink for all that the command says."""
+        return Console(as_json=self.as_json, quiet=self.quiet, dry_run=self.dry_run)
+
 
 @dataclass(frozen=True)
 class Output(Say):
@@ -175,42 +192,6 @@ class Output(Say):
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace an existing output.", rich_help_panel=OUTPUT)
     ] = False
-
-
-def expand(command: Callable[..., None]) -> Callable[..., None]:
-    """Return ``command`` with each parameter that is a group of options laid out as the group's fields."""
-    hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
-    parameters = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if name not in groups:
-            parameters.append(parameter.replace(annotation=hints[name]))
-            continue
-        kinds = get_type_hints(groups[name], include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                entry.name, inspect.Parameter.KEYWORD_ONLY, default=entry.default, annotation=kinds[entry.name]
-            )
-            for entry in fields(groups[name])
-        ]
-
-    @functools.wraps(command)
-    def flat(**values: Any) -> None:  # noqa: ANN401 - whatever the options hold
-        packed = {
-            name: kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
-            for name, kind in groups.items()
-        }
-        for name, value in [*values.items(), *((n, v) for group in packed.values() for n, v in vars(group).items())]:
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ForgetkitError("usage", f"--{name.replace('_', '-')}: {value} is not a finite number")
-            if value == "" and name in {"out", "log"}:
-                raise ForgetkitError("usage", f"--{name}: the path is empty", "name a file, or leave the option out")
-        command(**values, **packed)
-
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del flat.__wrapped__
-    return flat
 
 
 def data_root(source: Source) -> Path:
@@ -240,14 +221,18 @@ def positive(option: str, value: float) -> float:
     return value
 
 
-def momentum_fits(optimizer: str, momentum: float) -> None:
-    """Refuse a momentum that the optimizer would not use; raises ForgetkitError ``usage``."""
+def check_optimizer(optimizer: str, rate: float, momentum: float) -> None:
+    """Refuse an optimizer that there is not, a rate not above 0, a momentum that would not be used.
+
+    Raises:
+        ForgetkitError: ``usage``.
+    """
+    choice("--optimizer", optimizer, OPTIMIZERS)
+    positive("--rate", rate)
     if momentum and optimizer != "sgd":
         raise ForgetkitError("usage", f"--momentum does not go with {optimizer}", "use --optimizer sgd")
 
 
 def debugging() -> bool:
     """Say whether tracebacks are wanted, also where the options could not be read."""
-    import sys
-
     return "--debug" in sys.argv or os.environ.get("FORGETKIT_DEBUG", "") not in {"", "0"}

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Training, choice, positive
+from forgetkit.options import Training, check_optimizer, choice
 
-OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 SCHEDULES = ("constant", "cosine")
 AUGMENTS = ("none", "flip", "flip-crop")
 KEEPS = ("last", "best")
@@ -74,11 +73,8 @@ def resolve_recipe(base: Recipe, given: Training) -> Recipe:
     if changes.get("optimizer", base.optimizer) != base.optimizer:  # what was set for another one does not fit
         base = replace(base, momentum=0.0, weight_decay=0.01 if changes["optimizer"] == "adamw" else 0.0)
     recipe = replace(base, **changes)
-    choice("--optimizer", recipe.optimizer, OPTIMIZERS)
+    check_optimizer(recipe.optimizer, recipe.rate, recipe.momentum)
     choice("--schedule", recipe.schedule, SCHEDULES)
     choice("--augment", recipe.augment, AUGMENTS)
     choice("--keep", recipe.keep, KEEPS)
-    positive("--rate", recipe.rate)
-    if recipe.momentum and recipe.optimizer != "sgd":
-        raise ForgetkitError("usage", f"--momentum does not go with {recipe.optimizer}", "use --optimizer sgd")
     return recipe

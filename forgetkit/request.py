@@ -13,7 +13,7 @@ from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import IdList, check_known, read_ids
 from forgetkit.keys import KeySet
-from forgetkit.options import Source, data_root
+from forgetkit.options import ListForm, Source, data_root
 from forgetkit.record import Record, read_record
 from forgetkit.results import document
 
@@ -47,6 +47,11 @@ class Request:
         return np.array([self.dataset.train.row_of[id_] for id_ in self.ids], dtype=np.int64)
 
     @cached_property
+    def all_forgotten_rows(self) -> NDArray[np.int64]:
+        """Training rows of everything forgotten, this request included."""
+        return np.flatnonzero(self.forgotten.contains(self.dataset.train.ids))
+
+    @cached_property
     def retain_rows(self) -> NDArray[np.int64]:
         """Training rows that a step may draw from: trained, less everything forgotten."""
         ids = self.dataset.train.ids
@@ -65,6 +70,21 @@ def open_checkpoint(text: str) -> tuple[Path, Record]:
     return Path(text), read_record(Path(text))
 
 
+def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
+    """Return path and record of a teacher for the retain set of ``request``.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing``, ``checkpoint-malformed``; ``checkpoint-mismatch`` for one trained on
+            other data; ``ids-empty`` where no retained samples are left.
+    """
+    path, record = open_checkpoint(text)
+    if record.dataset["fingerprint"] != request.dataset.fingerprint:
+        raise ForgetkitError("checkpoint-mismatch", f"{path}: the teacher was trained on another data set")
+    if len(request.retain_rows) == 0:
+        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+    return path, record
+
+
 def dataset_of(path: Path, record: Record, source: Source) -> Dataset:
     """Return the data set that the checkpoint was trained on.
 
@@ -76,13 +96,13 @@ def dataset_of(path: Path, record: Record, source: Source) -> Dataset:
     return find_dataset(name, record.dataset["fingerprint"], roots, download=source.download)
 
 
-def read_lists(sources: list[str], dataset: Dataset, console: Console, *, column: str, strict: bool) -> list[str]:
+def read_lists(sources: list[str], form: ListForm, dataset: Dataset, console: Console) -> list[str]:
     """Return the ids of one or more ID lists, each once, checked against the training split.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.ids.read_ids` and :func:`forgetkit.ids.check_known`.
     """
-    lists = [read_ids(source, column=column, strict=strict) for source in sources]
+    lists = [read_ids(source, column=form.id_column, strict=form.strict) for source in sources]
     for found in lists:
         check_known(found, dataset.train.row_of, dataset.name)
         if found.duplicates:
@@ -108,14 +128,7 @@ def leave_out(ids: list[str], record: Record, console: Console) -> list[str]:
 
 
 def begin(
-    command: str,
-    checkpoint: str,
-    lists: list[str],
-    *,
-    source: Source,
-    console: Console,
-    column: str = "id",
-    strict: bool = False,
+    command: str, checkpoint: str, lists: list[str], form: ListForm, *, source: Source, console: Console
 ) -> Request | None:
     """Read and check the input of a step; None where nothing is left to do, which is said and is a success.
 
@@ -125,7 +138,7 @@ def begin(
     console.note(f"{command}: reading {checkpoint}")
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source)
-    ids = leave_out(read_lists(lists, dataset, console, column=column, strict=strict), record, console) if lists else []
+    ids = leave_out(read_lists(lists, form, dataset, console), record, console)
     if lists and not ids:
         console.note("nothing left to do")
         console.result([checkpoint], document(command, path, record, up_to_date=True))

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from forgetkit.batches import augmented, shuffled
 from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
-from forgetkit.recipe import OPTIMIZERS, Recipe
+from forgetkit.options import OPTIMIZERS
+from forgetkit.recipe import Recipe
 from forgetkit.registry import did_you_mean
 
 B = TypeVar("B")

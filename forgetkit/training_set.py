@@ -13,7 +13,7 @@ from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.keys import KeySet
 from forgetkit.models import resolve_options
-from forgetkit.options import Source, data_root
+from forgetkit.options import ListForm, Source, data_root
 from forgetkit.record import Record
 from forgetkit.request import dataset_of, open_checkpoint, read_lists
 from forgetkit.results import software
@@ -94,8 +94,7 @@ def choose(
     *,
     exclude: list[str],
     only: str | None,
-    column: str,
-    strict: bool,
+    form: ListForm,
 ) -> TrainingSet:
     """Return what to train on.
 
@@ -113,8 +112,8 @@ def choose(
         else open_dataset(source.dataset or "", root, download=source.download)
     )
     salt = base.record.forgotten.salt if base else dataset.fingerprint
-    excluded = read_lists(exclude, dataset, console, column=column, strict=strict)
-    limited = read_lists([only], dataset, console, column=column, strict=strict) if only is not None else []
+    excluded = read_lists(exclude, form, dataset, console)
+    limited = read_lists([only], form, dataset, console) if only is not None else []
     before = base.record.forgotten if base else KeySet.of([], salt)
     if base and (again := int(before.contains(limited).sum())):
         message = f"{only}: {again} of {len(limited)} ids are forgotten; a model does not learn them again"

@@ -81,7 +81,7 @@ def test_numbers_in_jsonl_are_ids(tmp_path: Path) -> None:
 
 
 def test_a_suffix_counts_below_gz(tmp_path: Path) -> None:
-    assert read_ids(written(tmp_path / "a.csv.gz", gzip.compress(b"id\n7\n"))).ids == ["7"]
+    assert read_ids(written(tmp_path / "a.csv.gz", gzip.compress(b"id\n7\n", mtime=0))).ids == ["7"]
 
 
 def test_duplicates_count_once_and_are_told(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_strict_refuses_duplicates(tmp_path: Path) -> None:
         ("a.txt", b"1\n\n\xff\n", r"a.txt:3: not UTF-8"),
         ("a.txt", "1\n2\n".encode("utf-16"), r"a.txt:1: not UTF-8"),
         ("a.txt", b"1\n" + b"x" * 1_000_000 + b"\n", r"a.txt:2: an id is empty, .* too long \(line 2\)"),
-        ("a.txt", gzip.compress(b"1\n2\n" * 99)[:-9], r"a.txt: the gzip data is broken"),
-        ("a.txt", gzip.compress(b"1\n")[:-1] + b"\xff", r"a.txt: the gzip data is broken"),
+        ("a.txt", gzip.compress(b"1\n2\n" * 99, mtime=0)[:-9], r"a.txt: the gzip data is broken"),
+        ("a.txt", gzip.compress(b"1\n", mtime=0)[:-1] + b"\xff", r"a.txt: the gzip data is broken"),
         ("a.txt", b"\x1f\x8b", r"a.txt: the gzip data is broken"),
         ("a.jsonl", b'{"id": "1"}\n{"id": 2.5}\n[]\n', r"a.jsonl:2: no usable id \(lines 2, 3\)"),
         ("a.jsonl", b'{"id": true}\n', r"a.jsonl:1: no usable id \(line 1\)"),
@@ -123,7 +123,7 @@ def test_a_malformed_list_is_named_with_its_line(tmp_path: Path, name: str, cont
     assert re.match(message, refusal(written(tmp_path / name, content)))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"# 1\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"# 1\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_an_empty_list_is_an_error(tmp_path: Path, content: bytes) -> None:
     assert refusal(written(tmp_path / "a.txt", content), "ids-empty") == "a.txt: holds no ids"
 
@@ -250,7 +250,7 @@ def test_a_million_ids_are_read_checked_drawn_and_sorted(tmp_path: Path) -> None
 
 
 def gzipped(dice: random.Random, content: bytes) -> bytes:
-    packed = bytearray(gzip.compress(content))
+    packed = bytearray(gzip.compress(content, mtime=0))
     packed[dice.randrange(2, len(packed))] ^= 1 << dice.randrange(8)
     return bytes(packed)
 

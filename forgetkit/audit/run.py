@@ -17,7 +17,7 @@ from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
-from forgetkit.options import Source
+from forgetkit.options import ListForm, Source
 from forgetkit.record import Record
 from forgetkit.request import dataset_of, open_checkpoint, read_lists
 from forgetkit.steps import on_machine, take
@@ -63,9 +63,7 @@ class Answers:
     views: dict[str, Scored]
 
 
-def subject_of(
-    checkpoint: str, lists: list[str], source: Source, console: Console, *, column: str, strict: bool
-) -> Subject:
+def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Source, console: Console) -> Subject:
     """Read and check what an audit is about.
 
     Raises:
@@ -79,7 +77,7 @@ def subject_of(
             message = f"{path}: the record names no forgotten ids, and none were given"
             raise ForgetkitError("ids-empty", message, "name them with --ids")
         return Subject(path, record, dataset, forgotten, forgotten[:0], named=True)
-    ids = read_lists(lists, dataset, console, column=column, strict=strict)
+    ids = read_lists(lists, form, dataset, console)
     trained = record.was_trained(ids) | record.forgotten.contains(ids)
     if untrained := int((~trained).sum()):
         console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, IdColumn, Say, Source, Strict, choice
+from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, ListForm, Say, Source, choice
 
 
 def audit(
@@ -31,8 +30,7 @@ def audit(
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.", rich_help_panel=METHOD)
     ] = False,
-    id_column: IdColumn = "id",
-    strict: Strict = False,
+    form: ListForm,
     source: Source,
     compute: Compute,
     show_ids: Annotated[
@@ -57,9 +55,9 @@ def audit(
     from forgetkit.request import open_checkpoint
 
     choice("--criterion", criterion, ("retrain", "chance"))
-    console = Console(as_json=say.as_json, quiet=say.quiet)
+    console = say.console()
     console.note(f"audit: reading {checkpoint}")
-    subject = subject_of(checkpoint, ids or [], source, console, column=id_column, strict=strict)
+    subject = subject_of(checkpoint, ids or [], form, source=source, console=console)
     first = open_checkpoint(original) if original is not None else None
     if first and first[1].dataset["fingerprint"] != subject.record.dataset["fingerprint"]:
         raise ForgetkitError("checkpoint-mismatch", f"{original}: the original was trained on another data set")

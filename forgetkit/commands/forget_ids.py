@@ -1,13 +1,83 @@
 """``forgetkit forget-ids``: choose, check and combine ids."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, IdColumn, Output, Seed, Source, Strict, data_root
+from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, data_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from forgetkit.choose import Mask
+    from forgetkit.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to choose."""
+
+    class_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", metavar="NAME", help="A class, by name or index. Repeat: any of them.", rich_help_panel=METHOD
+        ),
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="An attribute. Repeat: any value of a column, all columns.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None
+    ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat: any of them.", rich_help_panel=INPUT
+        ),
+    ] = None
+    intersect: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Keep only the ids in this list.", rich_help_panel=METHOD)
+    ] = None
+    minus: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Take out the ids in this list.", rich_help_panel=METHOD)
+    ] = None
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Draw N of them.", rich_help_panel=METHOD)] = (
+        None
+    )
+    fraction: Annotated[
+        float | None, typer.Option(metavar="F", help="Draw this share of them.", rich_help_panel=METHOD)
+    ] = None
+    attributes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.csv", help="Table with a column id and attributes for --where.", rich_help_panel=INPUT
+        ),
+    ] = None
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Check the lists, print nothing.", rich_help_panel=METHOD)
+    ] = False
+
+    def check(self) -> None:
+        """Refuse options that choose nothing or do not go together; raises ForgetkitError ``usage``."""
+        if not any([self.class_, self.where, self.ids, self.count, self.fraction is not None]):
+            hint = "give --class, --where, --ids, --count or --fraction"
+            raise ForgetkitError("usage", "nothing chooses the ids", hint)
+        if self.count is not None and self.fraction is not None:
+            raise ForgetkitError("usage", "--count and --fraction are both given", "give one of them")
+        if self.attributes is not None and not self.where:
+            raise ForgetkitError("usage", "--attributes is given, but no --where", "for example: --where writer=w2154")
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that it names; no output may replace one."""
+        named = (self.attributes, *(self.ids or []), *(self.intersect or []), *(self.minus or []))
+        return tuple(Path(name) for name in named if name and name != "-")
 
 
 def forget_ids(
@@ -18,49 +88,8 @@ def forget_ids(
         ),
     ] = None,
     *,
-    class_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class", metavar="NAME", help="A class, by name or index. Repeat: any of them.", rich_help_panel=METHOD
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="An attribute. Repeat: any value of a column, all columns.",
-            rich_help_panel=METHOD,
-        ),
-    ] = None,
-    ids: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat: any of them.", rich_help_panel=INPUT
-        ),
-    ] = None,
-    intersect: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Keep only the ids in this list.", rich_help_panel=METHOD)
-    ] = None,
-    minus: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Take out the ids in this list.", rich_help_panel=METHOD)
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Draw N of them.", rich_help_panel=METHOD)
-    ] = None,
-    fraction: Annotated[
-        float | None, typer.Option(metavar="F", help="Draw this share of them.", rich_help_panel=METHOD)
-    ] = None,
-    attributes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.csv", help="Table with a column id and attributes for --where.", rich_help_panel=INPUT
-        ),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Check the lists, print nothing.", rich_help_panel=METHOD)
-    ] = False,
-    id_column: IdColumn = "id",
-    strict: Strict = False,
+    choice: Choice,
+    form: ListForm,
     seed: Seed = 0,
     source: Source,
     output: Output,
@@ -78,19 +107,14 @@ def forget_ids(
     """
     import numpy as np
 
-    from forgetkit.choose import drawn, in_classes, with_attributes
+    from forgetkit.choose import drawn
     from forgetkit.data.find import open_dataset
     from forgetkit.request import dataset_of, leave_out, open_checkpoint, read_lists
 
-    console = Console(as_json=output.as_json, quiet=output.quiet, dry_run=output.dry_run)
-    if not any([class_, where, ids, count, fraction is not None]):
-        raise ForgetkitError("usage", "nothing chooses the ids", "give --class, --where, --ids, --count or --fraction")
-    if count is not None and fraction is not None:
-        raise ForgetkitError("usage", "--count and --fraction are both given", "give one of them")
+    choice.check()
     if checkpoint is None and not source.dataset:
         raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
-    if attributes is not None and not where:
-        raise ForgetkitError("usage", "--attributes is given, but no --where", "for example: --where writer=w2154")
+    console = output.console()
     record = None
     if checkpoint is not None:
         path, record = open_checkpoint(checkpoint)
@@ -99,36 +123,43 @@ def forget_ids(
         dataset = open_dataset(source.dataset or "", data_root(source), download=source.download)
     train = dataset.train
 
-    def listed(files: list[str]) -> list[str]:
-        return read_lists(files, dataset, console, column=id_column, strict=strict)
-
-    def in_lists(files: list[str]) -> "np.typing.NDArray[np.bool_]":
-        mask = np.zeros(len(train), dtype=bool)
-        mask[[train.row_of[id_] for id_ in listed(files)]] = True
+    def listed(files: list[str]) -> "Mask":
+        mask: Mask = np.zeros(len(train), dtype=bool)
+        mask[[train.row_of[id_] for id_ in read_lists(files, form, dataset, console)]] = True
         return mask
 
-    chosen = np.ones(len(train), dtype=bool)
-    if ids:
-        chosen = in_lists(ids)
-        if record:
-            leave_out(train.ids_at(np.flatnonzero(chosen)), record, console)
+    asked = listed(choice.ids) if choice.ids else np.ones(len(train), dtype=bool)
+    if record and choice.ids:
+        leave_out(train.ids_at(np.flatnonzero(asked)), record, console)
+    chosen = asked & _mask(choice, dataset, listed)
     if record:
         chosen &= record.retains(train.ids)
-    if class_:
-        chosen &= in_classes(dataset, class_)
-    if where:
-        chosen &= with_attributes(dataset, where, attributes)
-    if intersect:
-        chosen &= in_lists(intersect)
-    if minus:
-        chosen &= ~in_lists(minus)
-    left = drawn(train.ids_at(np.flatnonzero(chosen)), count=count, fraction=fraction, seed=seed)
-    if not left and not (ids and record):
+    left = train.ids_at(np.flatnonzero(chosen))
+    if not left and not (choice.ids and record):
         raise ForgetkitError("ids-empty", "no training sample is chosen", "choose by fewer conditions")
+    if left:
+        left = sorted(drawn(left, count=choice.count, fraction=choice.fraction, seed=seed))
     console.note(f"forget-ids: {len(left)} ids of {dataset.name}" if left else "forget-ids: nothing left to do")
-    files = [checkpoint, attributes, *(ids or []), *(intersect or []), *(minus or [])]
-    inputs = tuple(Path(file) for file in files if file and file != "-")
-    _write(sorted(left), inputs, checkpoint or "CHECKPOINT", console, output, check=check)
+    inputs = (*choice.inputs, *((path,) if record else ()))
+    _write(left, inputs, checkpoint or "CHECKPOINT", console, output, check=choice.check_only)
+
+
+def _mask(choice: Choice, dataset: "Dataset", listed: "Callable[[list[str]], Mask]") -> "Mask":
+    """Return which training samples meet every condition but ``--ids``."""
+    import numpy as np
+
+    from forgetkit.choose import in_classes, with_attributes
+
+    mask: Mask = np.ones(len(dataset.train), dtype=bool)
+    if choice.class_:
+        mask &= in_classes(dataset, choice.class_)
+    if choice.where:
+        mask &= with_attributes(dataset, choice.where, choice.attributes)
+    if choice.intersect:
+        mask &= listed(choice.intersect)
+    if choice.minus:
+        mask &= ~listed(choice.minus)
+    return mask
 
 
 def _write(

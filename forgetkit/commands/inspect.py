@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from forgetkit.console import Console
 from forgetkit.options import Checkpoint, Say
 
 
@@ -18,7 +17,7 @@ def inspect(checkpoint: Checkpoint, *, say: Say) -> None:
     path, record = open_checkpoint(checkpoint)
     content = record.to_json()
     document = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest, "record": content}
-    Console(as_json=say.as_json, quiet=say.quiet, dry_run=say.dry_run).result(_lines(str(path), content), document)
+    say.console().result(_lines(str(path), content), document)
 
 
 def _lines(path: str, record: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """``forgetkit relabel``: Li & Ghosh 2023, one step towards all wrong labels for each id."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -10,36 +11,33 @@ from forgetkit.options import (
     METHOD,
     Checkpoint,
     Compute,
-    IdColumn,
-    Ids,
     KeepOptimizer,
+    Lists,
     Momentum,
     OptimizerName,
     Output,
     Rate,
     Seed,
     Source,
-    Strict,
+    check_optimizer,
     choice,
-    momentum_fits,
-    positive,
 )
 
 
-def relabel(
-    checkpoint: Checkpoint,
-    *,
-    ids: Ids,
-    rate: Rate,
-    optimizer: OptimizerName = "adadelta",
-    momentum: Momentum = 0.0,
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How to relabel."""
+
+    rate: Rate
+    optimizer: OptimizerName = "adadelta"
+    momentum: Momentum = 0.0
     labels_per_id: Annotated[
         str,
         typer.Option(metavar="all|N", help="Wrong labels drawn for each id (the paper's k').", rich_help_panel=METHOD),
-    ] = "all",
-    order: Annotated[
-        str, typer.Option(metavar="file|shuffle", help="Order of the ids.", rich_help_panel=METHOD)
-    ] = "file",
+    ] = "all"
+    order: Annotated[str, typer.Option(metavar="file|shuffle", help="Order of the ids.", rich_help_panel=METHOD)] = (
+        "file"
+    )
     replay: Annotated[
         int,
         typer.Option(
@@ -48,10 +46,15 @@ def relabel(
             help="Retained samples of the same class to train on after each id.",
             rich_help_panel=METHOD,
         ),
-    ] = 0,
-    keep_optimizer: KeepOptimizer = False,
-    id_column: IdColumn = "id",
-    strict: Strict = False,
+    ] = 0
+    keep_optimizer: KeepOptimizer = False
+
+
+def relabel(
+    checkpoint: Checkpoint,
+    *,
+    lists: Lists,
+    method: Method,
     seed: Seed = 0,
     source: Source,
     compute: Compute,
@@ -63,8 +66,8 @@ def relabel(
     that the command prints, and audit the result.
 
     Examples:
-        forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.01
-        forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.01
+        forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1
+        forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.1
         forgetkit relabel model.st -i ids.txt --optimizer sgd --rate 0.0001 --replay 8
     """
     from torch.optim import Optimizer
@@ -72,66 +75,61 @@ def relabel(
     from forgetkit.checkpoint import find_optimizer, load_optimizer, optimizer_path, save_optimizer
     from forgetkit.compute import set_up
     from forgetkit.ids import draw
-    from forgetkit.methods import relabel as method
-    from forgetkit.recipe import OPTIMIZERS
+    from forgetkit.methods.relabel import relabel as steps_of
     from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, output_path, report_written
     from forgetkit.steps import Samples, carry_out, take
     from forgetkit.training import Classifier, make_optimizer
 
-    choice("--order", order, ("file", "shuffle"))
-    choice("--optimizer", optimizer, OPTIMIZERS)
-    positive("--rate", rate)
-    momentum_fits(optimizer, momentum)
-    console = Console(as_json=output.as_json, quiet=output.quiet, dry_run=output.dry_run)
-    request = begin("relabel", checkpoint, ids, source=source, console=console, column=id_column, strict=strict)
+    choice("--order", method.order, ("file", "shuffle"))
+    check_optimizer(method.optimizer, method.rate, method.momentum)
+    console = output.console()
+    request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console)
     if request is None:
         return
-    if order == "shuffle":
+    if method.order == "shuffle":
         request.ids[:] = draw(request.ids, len(request.ids), seed)
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
-    found = find_optimizer(request.path, request.record.digest, optimizer) if keep_optimizer else None
-    count = _labels_per_id(labels_per_id, len(request.record.classes))
-    options = {
-        "optimizer": optimizer,
-        "rate": rate,
-        "momentum": momentum,
-        "labels_per_id": count,
-        "order": order,
-        "replay": replay,
-        "keep_optimizer": keep_optimizer,
-        "optimizer_state": found[1] if found else None,
-        **machine.options(),
-    }
-    step = Step("relabel", options, seed, request.record.digest, ids_entry(request.ids), {})
-    moving: list[Optimizer] = []
+    found = find_optimizer(request.path, request.record.digest, method.optimizer) if method.keep_optimizer else None
+    count = _labels_per_id(method.labels_per_id, len(request.record.classes))
+    kept = {"labels_per_id": count, "optimizer_state": found[1] if found else None}
+    step = Step(
+        "relabel",
+        {**asdict(method), **kept, **machine.options()},
+        seed,
+        request.record.digest,
+        ids_entry(request.ids),
+        {},
+    )
+    target = output_path(request.path, "relabel", output.out)
+    moved_by: list[Optimizer] = []
 
     def work(classifier: Classifier, tune: Samples) -> dict[str, Any]:
-        moving.append(make_optimizer(classifier, optimizer, rate=rate, momentum=momentum))
+        optimizer = make_optimizer(classifier, method.optimizer, rate=method.rate, momentum=method.momentum)
         if found:
-            load_optimizer(found[0], moving[0])
+            load_optimizer(found[0], optimizer)
+        moved_by.append(optimizer)
         images, labels = take(request.dataset.train, request.forget_rows, machine.device)
-        steps = method.relabel(
+        steps = steps_of(
             classifier,
             images,
             labels,
-            optimizer=moving[0],
+            optimizer=optimizer,
             classes=len(request.record.classes),
             labels_per_id=count,
-            replay=replay,
-            retain=take(request.dataset.train, request.retain_rows, machine.device) if replay else None,
+            replay=method.replay,
+            retain=take(request.dataset.train, request.retain_rows, machine.device) if method.replay else None,
             seed=seed,
         )
-        losses = list(console.progress(steps, "relabel", len(labels) * (2 if replay else 1)))
-        return {"steps": len(losses)}
+        return {"steps": len(list(console.progress(steps, "relabel", len(labels) * (2 if method.replay else 1))))}
 
-    beside = (optimizer_path(output_path(request.path, "relabel", output.out)),) if keep_optimizer else ()
+    beside = (optimizer_path(target),) if method.keep_optimizer else ()
     written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
     if written is None:
         return
-    if keep_optimizer:
-        save_optimizer(written.path, moving[0], name=optimizer, digest=written.record.digest)
+    if method.keep_optimizer:
+        save_optimizer(target, moved_by[0], name=method.optimizer, digest=written.record.digest)
     warn_unmoved(console, written.record.steps[-1].metrics)
     report_written(console, written)
 
@@ -145,11 +143,11 @@ def warn_unmoved(console: Console, metrics: dict[str, Any]) -> None:
     as_right = metrics["forget_accuracy"] >= metrics["forget_accuracy_before"]
     if as_right and fall < 0.25 * metrics["tune_phi_sd_before"]:
         text = (
-            f"this moved nothing: {metrics['forget_accuracy']:.2%} of the ids are right as before, "
-            f"mean φ {metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}, "
-            f"weights by {metrics['weight_change']:.2%}"
+            f"this moved nothing: {metrics['forget_accuracy']:.2%} of the ids are right as before, mean φ "
+            f"{metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}, "
+            f"weights by {metrics['weight_change']:.2%}; whatever was remembered still is; raise --rate"
         )
-        console.warn("unmoved", f"{text}; whatever was remembered still is; raise --rate")
+        console.warn("unmoved", text)
 
 
 def _labels_per_id(text: str, classes: int) -> int:

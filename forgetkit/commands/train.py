@@ -1,8 +1,9 @@
 """``forgetkit train``: the original, the reference, and everything trained on from there."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,37 +12,43 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     COMPUTE,
     INPUT,
+    LARGEST_SEED,
     METHOD,
     Compute,
-    IdColumn,
     KeepOptimizer,
+    ListForm,
     Log,
     Output,
     Source,
-    Strict,
     Training,
 )
 
+if TYPE_CHECKING:
+    from forgetkit.plan import Plan
+    from forgetkit.record import Record
 
-def train(
-    *,
+
+@dataclass(frozen=True)
+class Start:
+    """What to train, from where, on what."""
+
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="convnet, resnet50 or torchvision:NAME.", rich_help_panel=METHOD),
-    ] = None,
+    ] = None
     model_option: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An option of the model. Repeat for more.", rich_help_panel=METHOD),
-    ] = None,
+    ] = None
     exclude: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE", help="Ids to leave out; they count as forgotten. Repeat for more.", rich_help_panel=INPUT
         ),
-    ] = None,
+    ] = None
     only: Annotated[
         str | None, typer.Option(metavar="FILE", help="Train on these ids and no others.", rich_help_panel=INPUT)
-    ] = None,
+    ] = None
     like: Annotated[
         str | None,
         typer.Option(
@@ -49,22 +56,46 @@ def train(
             help="Model, data, trained set and recipe of this one, from nothing.",
             rich_help_panel=INPUT,
         ),
-    ] = None,
+    ] = None
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="CHECKPOINT", help="Go on from these weights.", rich_help_panel=INPUT),
-    ] = None,
+    ] = None
+
+    def check(self) -> None:
+        """Refuse options that do not go together; raises ForgetkitError ``usage``."""
+        if self.like is not None and self.from_ is not None:
+            raise ForgetkitError("usage", "--like begins from nothing, --from goes on", "give one of them")
+        if (self.model or self.model_option) and (self.like is not None or self.from_ is not None):
+            message = "--model does not go with --like or --from"
+            raise ForgetkitError("usage", message, "the checkpoint says which model it is")
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that it names; no output may replace one."""
+        named = (self.like, self.from_, self.only, *(self.exclude or []))
+        return tuple(Path(name) for name in named if name and name != "-")
+
+
+def train(
+    *,
+    start: Start,
     training: Training,
     keep_optimizer: KeepOptimizer = False,
     replicas: Annotated[
         int, typer.Option(metavar="K", min=1, help="Train K models; {n} in --out is the seed.", rich_help_panel=COMPUTE)
     ] = 1,
     log: Log = None,
-    id_column: IdColumn = "id",
-    strict: Strict = False,
+    form: ListForm,
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Seed.", rich_help_panel=COMPUTE),
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=LARGEST_SEED,
+            help="Seed of everything random: 0; with --like, the recorded one + 1.",
+            rich_help_panel=COMPUTE,
+        ),
     ] = None,
     source: Source,
     compute: Compute,
@@ -81,22 +112,21 @@ def train(
         forgetkit train --like model.st --exclude ids.txt --replicas 3 -o refs/{n}.st
         forgetkit train --from model.st --only new.txt --epochs 2 -o model.more.st
     """
-    from forgetkit.compute import available_cores, set_up
-    from forgetkit.plan import carry_out, carry_out_all, make_plans, start_model
-    from forgetkit.results import Written, document, report_done, report_written, up_to_date
-    from forgetkit.storage import check_target
+    from forgetkit.compute import set_up
+    from forgetkit.plan import carry_out, make_plans, start_model
+    from forgetkit.results import report_done, report_written, up_to_date
     from forgetkit.training_set import choose, open_base
 
-    console = Console(as_json=output.as_json, quiet=output.quiet)
-    _check_together(output.out, like, from_, bool(model or model_option), replicas)
-    base = open_base(like, from_)
-    chosen = choose(base, source, console, exclude=exclude or [], only=only, column=id_column, strict=strict)
-    machine = set_up(compute.device, compute.precision, 1 if replicas > 1 else compute.threads)
+    start.check()
+    _check_out(output.out, replicas)
+    console = output.console()
+    base = open_base(start.like, start.from_)
+    chosen = choose(base, source, console, exclude=start.exclude or [], only=start.only, form=form)
     plans = make_plans(
         base,
         chosen,
-        machine,
-        model=(model or "convnet", dict(_option(text) for text in model_option or [])),
+        set_up(compute.device, compute.precision, 1 if replicas > 1 else compute.threads),
+        model=(start.model or "convnet", dict(_option(text) for text in start.model_option or [])),
         training=training,
         keep_optimizer=keep_optimizer,
         seed=seed,
@@ -105,9 +135,7 @@ def train(
     )
     finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.step))}
     missing = [plan for plan in plans if plan.target not in finished]
-    for plan in missing:
-        for path in filter(None, (plan.target, plan.log)):
-            check_target(path, force=output.force, inputs=(base.path,) if base else ())
+    _check_targets(missing, start.inputs, force=output.force)
     for path, record in finished.items():
         report_done(console, "train", path, record, output, alone=replicas == 1)
     if missing:
@@ -116,45 +144,53 @@ def train(
         for plan in missing[:1]:
             start_model(plan)
         console.note("dry run: nothing was computed or written")
-        return
-    if replicas == 1:
-        for plan in missing:
-            report_written(console, carry_out(plan, chosen.dataset, console))
-        return
-    written: dict[Path, Written] = {}
-
-    def told(done: Written) -> None:
-        written[done.path] = done
-        console.note(f"train: wrote {done.path}  sha256:{done.record.digest[:16]}  in {done.seconds:.1f} s")
-
-    if missing:
-        carry_out_all(missing, compute.threads or available_cores(), told)
-    entries = [
-        document(
-            "train",
-            plan.target,
-            finished.get(plan.target) or written[plan.target].record,
-            up_to_date=plan.target in finished,
-        )
-        for plan in plans
-    ]
-    console.result([str(plan.target) for plan in plans], _joined(entries))
+    elif replicas > 1:
+        _train_replicas(plans, missing, finished, workers=compute.threads, console=console)
+    elif missing:
+        report_written(console, carry_out(missing[0], chosen.dataset, console))
 
 
-def _check_together(out: str | None, like: str | None, from_: str | None, model: bool, replicas: int) -> None:
-    """Refuse options that do not go together."""
+def _check_out(out: str | None, replicas: int) -> None:
+    """Refuse a missing output, or one that all replicas would share."""
     if not out:
         raise ForgetkitError("usage", "train needs --out", "for example: -o model.st")
-    if like is not None and from_ is not None:
-        raise ForgetkitError("usage", "--like begins from nothing, --from goes on", "give one of them")
-    if model and (like is not None or from_ is not None):
-        raise ForgetkitError(
-            "usage", "--model does not go with --like or --from", "the checkpoint says which model it is"
-        )
     if replicas > 1 and "{n}" not in out:
-        raise ForgetkitError(
-            "usage", "--replicas needs {n} in --out, where the seed goes", "for example: -o refs/{n}.st"
-        )
+        message = "--replicas needs {n} in --out, where the seed goes"
+        raise ForgetkitError("usage", message, "for example: -o refs/{n}.st")
+
+
+def _check_targets(plans: "list[Plan]", inputs: tuple[Path, ...], *, force: bool) -> None:
+    """Refuse outputs that cannot or must not be written, before anything is computed."""
+    from forgetkit.checkpoint import optimizer_path
+    from forgetkit.storage import check_target
+
+    for plan in plans:
+        check_target(plan.target, force=force, inputs=inputs)
+        beside = [plan.log] if plan.log else []
+        beside += [optimizer_path(plan.target)] if plan.keep_optimizer else []
+        for path in beside:
+            check_target(path, force=force, inputs=(*inputs, plan.target))
+
+
+def _train_replicas(
+    plans: "list[Plan]", missing: "list[Plan]", finished: "dict[Path, Record]", *, workers: int, console: Console
+) -> None:
+    """Train what is missing of several replicas side by side, then print them all."""
+    from forgetkit.compute import available_cores
+    from forgetkit.plan import carry_out_all
+    from forgetkit.results import Written, document
+
+    done = dict(finished)
+
+    def told(written: Written) -> None:
+        done[written.path] = written.record
+        sha = written.record.digest[:16]
+        console.note(f"train: wrote {written.path}  sha256:{sha}  in {written.seconds:.1f} s")
+
+    if missing:
+        carry_out_all(missing, workers or available_cores(), told)
+    entries = [document("train", plan.target, done[plan.target], up_to_date=plan.target in finished) for plan in plans]
+    console.result([str(plan.target) for plan in plans], _joined(entries))
 
 
 def _option(text: str) -> tuple[str, Any]:

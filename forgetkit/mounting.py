@@ -1,0 +1,76 @@
+"""From a function to a subcommand: its groups of options laid out, its docstring as help."""
+
+import functools
+import importlib
+import inspect
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, get_type_hints
+
+import typer
+
+from forgetkit import commands
+from forgetkit.errors import ForgetkitError
+
+
+def mount(app: typer.Typer) -> None:
+    """Make every module of ``forgetkit.commands`` a command: the function of its own name."""
+    for module in pkgutil.iter_modules(commands.__path__):
+        function = getattr(importlib.import_module(f"{commands.__name__}.{module.name}"), module.name)
+        app.command(module.name.replace("_", "-"), help=help_of(function))(expand(function))
+
+
+def help_of(function: Callable[..., None]) -> str:
+    """Return a function's docstring as help in which indented blocks keep their lines."""
+    paragraphs = (inspect.getdoc(function) or "").replace("Examples:\n\n", "Examples:\n").split("\n\n")
+    return "\n\n".join(
+        f"\b\n{text}" if "\n  " in text or text.startswith("  ") else " ".join(text.split()) for text in paragraphs
+    )
+
+
+def expand(command: Callable[..., None]) -> Callable[..., None]:
+    """Return ``command`` with each parameter that is a group of options laid out as the group's fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        kinds = get_type_hints(groups[name], include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                entry.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if entry.default is MISSING else entry.default,
+                annotation=kinds[entry.name],
+            )
+            for entry in fields(groups[name])
+        ]
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> None:  # noqa: ANN401 - whatever the options hold
+        packed = {
+            name: kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
+            for name, kind in groups.items()
+        }
+        for group in (values, *(vars(group) for group in packed.values())):
+            _check_values(group)
+        command(**values, **packed)
+
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del flat.__wrapped__
+    return flat
+
+
+def _check_values(values: Mapping[str, object]) -> None:
+    """Refuse what no option may be: a number that is not finite, an empty path to write to."""
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ForgetkitError("usage", f"{flag}: {value} is not a finite number")
+        if value == "" and name in {"out", "log"}:
+            raise ForgetkitError("usage", f"{flag}: the path is empty", "name a file, or leave the option out")
