@@ -32,6 +32,13 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+_STATE = {
+    "Adam": {"step", "exp_avg", "exp_avg_sq"},
+    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
+    "Adadelta": {"step", "square_avg", "acc_delta"},
+    "SGD": {"momentum_buffer"},
+}
+"""What each optimizer remembers of a parameter."""
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -216,7 +223,9 @@ def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
             state.setdefault(int(row), {})[name] = tensor
     except (SafetensorError, ValueError, OSError) as problem:
         raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", "remove it") from problem
-    if any(
+    expected = _STATE[type(optimizer).__name__]
+    whole = not state or (len(state) == len(parameters) and all(set(entries) == expected for entries in state.values()))
+    if not whole or any(
         not 0 <= row < len(parameters) or any(t.ndim and t.shape != parameters[row].shape for t in entries.values())
         for row, entries in state.items()
     ):

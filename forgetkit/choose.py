@@ -81,12 +81,19 @@ def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str 
             if "id" not in (reader.fieldnames or []):
                 raise ForgetkitError("attributes-malformed", f"{path}:1: there is no column 'id'")
             names = [name for name in reader.fieldnames or [] if name != "id"]
+            if len(set(reader.fieldnames or [])) < len(names) + 1:
+                raise ForgetkitError("attributes-malformed", f"{path}:1: a column stands twice")
+            seen = set()
             columns: dict[str, list[str | None]] = {name: [None] * len(row_of) for name in names}
             for entry in reader:
                 row = row_of.get((entry["id"] or "").strip())
-                if row is not None:
-                    for name in names:
-                        columns[name][row] = entry[name]
+                if row is None:
+                    continue
+                if row in seen:
+                    raise ForgetkitError("attributes-malformed", f"{path}:{reader.line_num}: an id stands twice")
+                seen.add(row)
+                for name in names:
+                    columns[name][row] = entry[name]
     except OSError as problem:
         raise ForgetkitError("attributes-missing", f"{path}: {problem.strerror or problem}") from problem
     except (UnicodeDecodeError, csv.Error) as problem:

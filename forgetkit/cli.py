@@ -46,7 +46,7 @@ def forgetkit(
 
         forgetkit train --dataset digits -o model.st
         forgetkit forget-ids model.st --count 65 -o ids.txt
-        forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.01
+        forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1
         forgetkit audit model.relabel.st --original model.st
     """
     if context.invoked_subcommand is None:
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except SystemExit as left:  # Rich's answer to a reader of the help who has gone away is exit 1
-        return TERMINATED if left.code == TERMINATED else 0
+        return TERMINATED if left.code == TERMINATED else 0 if _asks_help(arguments) else BUG
     except Exception as problem:
         if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":  # torch's, on a GPU
             problem = ForgetkitError("out-of-memory", "out of memory", "use a smaller --batch-size, or --device cpu")
@@ -86,6 +86,10 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def _asks_help(arguments: list[str]) -> bool:
+    return not arguments or bool({"-h", "--help", "--version"} & set(arguments))
+
+
 def _prepare_streams() -> None:
     """Put the null device where a stream is closed; write UTF-8, as ID lists are; no escape code off a terminal."""
     for name in ("stdin", "stdout", "stderr"):
@@ -98,7 +102,7 @@ def _prepare_streams() -> None:
 
 
 def _interrupted() -> int:
-    say("interrupted; nothing was written")
+    say("interrupted; the last complete output is intact")
     return INTERRUPTED
 
 

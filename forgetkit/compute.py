@@ -8,6 +8,7 @@ import torch
 
 from forgetkit.errors import ForgetkitError
 
+MOST_THREADS = 256
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -39,6 +40,9 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import the compiler: 1.3 s
     torch.backends.cudnn.benchmark = False
+    most = max(available_cores(), MOST_THREADS)
+    if threads > most:
+        raise ForgetkitError("usage", f"--threads: {threads} is more than {most}", "0 takes all cores")
     threads = threads or available_cores()
     torch.set_num_threads(threads)
     device = _device(device)
@@ -69,7 +73,7 @@ def _device(name: str) -> str:
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(found.type, False):
-        raise ForgetkitError("usage", f"device '{name}' is not to be had on this machine", "try --device cpu")
+        raise ForgetkitError("usage", f"device '{name}' is not available on this machine", "try --device cpu")
     return name
 
 

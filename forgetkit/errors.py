@@ -20,6 +20,10 @@ class ForgetkitError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let another process raise it: exceptions are rebuilt from one argument otherwise."""
+        return type(self).__new__, (type(self),), self.__dict__
+
 
 class NotReached(ForgetkitError):
     """A step ran to its end without reaching its goal; nothing was written. Exit code 1."""

@@ -177,6 +177,8 @@ def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> 
 
 
 def _nearest_hint(id_: str, known: list[str]) -> str:
+    if id_ == "id" or "," in id_:
+        return "a table is read by its name: call it .csv; a plain list has one id a line"
     span = f"ids run from {known[0]} to {known[-1]}"
     if known[-1] == str(len(known) - 1) and known[0] == "0":
         plain = id_.lstrip("0") or "0"

@@ -16,6 +16,7 @@ from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
+MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 
@@ -97,7 +98,7 @@ class Training:
     """How to train; what is not given comes from the defaults, or from the recipe of a checkpoint."""
 
     epochs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Passes over the data.", rich_help_panel=METHOD)
+        int | None, typer.Option(metavar="N", min=1, max=MOST, help="Passes over the data.", rich_help_panel=METHOD)
     ] = None
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="adam, adamw, adadelta or sgd.", rich_help_panel=METHOD)
@@ -117,7 +118,7 @@ class Training:
         typer.Option(metavar="NAME", help="Random changes of images: none, flip, flip-crop.", rich_help_panel=METHOD),
     ] = None
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Samples in a step.", rich_help_panel=METHOD)
+        int | None, typer.Option(metavar="N", min=1, max=MOST, help="Samples in a step.", rich_help_panel=METHOD)
     ] = None
     keep: Annotated[
         str | None,
@@ -210,14 +211,16 @@ def choice(option: str, value: str, known: tuple[str, ...]) -> str:
     from forgetkit.registry import did_you_mean
 
     if value not in known:
-        raise ForgetkitError("usage", f"{option}: there is no '{value}'", did_you_mean(value, known))
+        raise ForgetkitError(
+            "usage", f"{option}: '{value}' is not one of {', '.join(known)}", did_you_mean(value, known)
+        )
     return value
 
 
 def positive(option: str, value: float) -> float:
     """Return ``value`` if it is a finite number above 0; raises ForgetkitError ``usage`` if not."""
-    if not 0 < value < float("inf"):
-        raise ForgetkitError("usage", f"{option}: {value} is not above 0", f"for example {option} 0.001")
+    if not 0 < value < 3e38:  # what float32 holds
+        raise ForgetkitError("usage", f"{option}: {value} is not above 0, or too large", f"for example {option} 0.001")
     return value
 
 

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from forgetkit.checkpoint import find_optimizer, load_model, load_optimizer, save_checkpoint, save_optimizer
+from forgetkit.checkpoint import (
+    find_optimizer,
+    load_model,
+    load_optimizer,
+    optimizer_path,
+    save_checkpoint,
+    save_optimizer,
+)
 from forgetkit.compute import Machine, seed_for, set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
@@ -61,6 +68,12 @@ class Plan:
     def step(self) -> Step:
         """The training itself, the record's last step."""
         return self.record.steps[-1]
+
+    @property
+    def beside(self) -> tuple[Path, ...]:
+        """What is written beside the checkpoint."""
+        log = (self.log,) if self.log else ()
+        return (*log, optimizer_path(self.target)) if self.keep_optimizer else log
 
     def says(self) -> str:
         """Say in one line what it is."""
@@ -125,7 +138,17 @@ def make_plans(
         target, log_path = (text.replace("{n}", str(number)) if text else None for text in (targets[0], log))
         log_to = Path(log_path) if log_path else None
         plans.append(
-            Plan(record, recipe, machine, chosen.rows, start, chosen.root, Path(target or ""), log_to, keep_optimizer)
+            Plan(
+                record,
+                recipe,
+                machine,
+                chosen.rows,
+                start,
+                chosen.dataset.root,
+                Path(target or ""),
+                log_to,
+                keep_optimizer,
+            )
         )
     return plans
 
@@ -178,7 +201,9 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console) -> Written:
         save_optimizer(plan.target, optimizer, name=plan.recipe.optimizer, digest=written.digest)
     if plan.log:
         publish_text(plan.log, "".join(json.dumps(entry) + "\n" for entry in seen))
-    return Written("train", plan.target, written, time.monotonic() - begun)
+    unseen = f"{metrics['test_accuracy']:.2%} right on the unseen split (chance {1 / len(record.classes):.0%})"
+    console.note(f"  {unseen}, epoch {kept} of {epochs}")
+    return Written("train", plan.target, written, time.monotonic() - begun, plan.start)
 
 
 def carry_out_all(plans: list[Plan], workers: int, told: Callable[[Written], None]) -> None:

@@ -73,6 +73,8 @@ def resolve_recipe(base: Recipe, given: Training) -> Recipe:
     if changes.get("optimizer", base.optimizer) != base.optimizer:  # what was set for another one does not fit
         base = replace(base, momentum=0.0, weight_decay=0.01 if changes["optimizer"] == "adamw" else 0.0)
     recipe = replace(base, **changes)
+    if recipe.epochs < 1 or recipe.batch_size < 1 or recipe.weight_decay < 0:
+        raise ForgetkitError("usage", "epochs and batch size must be at least 1, weight decay not below 0")
     check_optimizer(recipe.optimizer, recipe.rate, recipe.momentum)
     choice("--schedule", recipe.schedule, SCHEDULES)
     choice("--augment", recipe.augment, AUGMENTS)

@@ -84,6 +84,10 @@ class Record:
             raise ValueError("input.shape is not that of an image")
         if not len(content["input"]["mean"]) == len(content["input"]["std"]) == content["input"]["shape"][0]:
             raise ValueError("input.mean and input.std do not have a value a channel")
+        if not all(abs(value) < 1e30 for value in content["input"]["mean"] + content["input"]["std"]):
+            raise ValueError("input.mean or input.std is out of range")
+        if not all(value > 0 for value in content["input"]["std"]):
+            raise ValueError("input.std is not above 0")
         salt = content["forgotten"]["salt"]
         return cls(
             **{name: content[name] for name in _PLAIN},
@@ -91,6 +95,13 @@ class Record:
             forgotten=KeySet.from_json(content["forgotten"], salt),
             steps=[Step(**step) for step in content["steps"]],
         )
+
+    @property
+    def retained(self) -> int:
+        """How many samples the retain set has."""
+        if self.trained is None:
+            return int(self.dataset["size"]) - len(self.forgotten)
+        return len(self.trained) - int(np.isin(self.trained.keys, self.forgotten.keys).sum())
 
     def retains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the retain set: trained, less everything forgotten."""

@@ -93,7 +93,10 @@ def dataset_of(path: Path, record: Record, source: Source) -> Dataset:
     """
     name = source.dataset or record.dataset["name"]
     roots = [data_root(source), path.parent]
-    return find_dataset(name, record.dataset["fingerprint"], roots, download=source.download)
+    dataset = find_dataset(name, record.dataset["fingerprint"], roots, download=source.download)
+    if list(dataset.classes) != record.classes or list(dataset.shape) != record.input["shape"]:
+        raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
+    return dataset
 
 
 def read_lists(sources: list[str], form: ListForm, dataset: Dataset, console: Console) -> list[str]:
@@ -128,9 +131,18 @@ def leave_out(ids: list[str], record: Record, console: Console) -> list[str]:
 
 
 def begin(
-    command: str, checkpoint: str, lists: list[str], form: ListForm, *, source: Source, console: Console
+    command: str,
+    checkpoint: str,
+    lists: list[str],
+    form: ListForm,
+    *,
+    source: Source,
+    console: Console,
+    needs_ids: bool = True,
 ) -> Request | None:
     """Read and check the input of a step; None where nothing is left to do, which is said and is a success.
+
+    With ``needs_ids`` off, a step goes on although every id is left out: it works on the retain set.
 
     Raises:
         ForgetkitError: for each cause of bad input; nothing was computed or written.
@@ -139,7 +151,7 @@ def begin(
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source)
     ids = leave_out(read_lists(lists, form, dataset, console), record, console)
-    if lists and not ids:
+    if needs_ids and not ids:
         console.note("nothing left to do")
         console.result([checkpoint], document(command, path, record, up_to_date=True))
         return None

@@ -11,17 +11,18 @@ from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
 from forgetkit.options import Output
-from forgetkit.record import Record, Step, read_record
+from forgetkit.record import Record, read_record
 
 
 @dataclass(frozen=True)
 class Written:
-    """A checkpoint that a command wrote, and how many seconds that took."""
+    """A checkpoint that a command wrote, in how many seconds, and the checkpoint that it began with, if any."""
 
     command: str
     path: Path
     record: Record
     seconds: float
+    source: Path | None = None
 
 
 def output_path(path: Path, command: str, out: str | None) -> Path:
@@ -36,15 +37,34 @@ def output_path(path: Path, command: str, out: str | None) -> Path:
     return path.with_name(f"{path.stem}.{command}{path.suffix}")
 
 
-def up_to_date(target: Path, step: Step) -> Record | None:
-    """Return the record at ``target`` if its last step is this very one, made by this software."""
-    if not target.is_file():
+def up_to_date(target: Path, expected: Record, beside: tuple[Path, ...] = ()) -> Record | None:
+    """Return the record at ``target`` if the file there is what the command would write.
+
+    That is: the same steps (but for what they measured), the same trained and forgotten sets, made by this software,
+    undamaged, and with all the files that the command writes beside it.
+
+    Args:
+        target: the output.
+        expected: the record that the command would write, without digest and metrics.
+        beside: what it writes beside the checkpoint.
+    """
+    from forgetkit.checkpoint import load_tensors
+
+    if not target.is_file() or not all(path.is_file() for path in beside):
         return None
     try:
         found = read_record(target)
+        same = (
+            len(found.steps) == len(expected.steps)
+            and all(one.same_work(other) for one, other in zip(found.steps, expected.steps, strict=True))
+            and found.forgotten.digest == expected.forgotten.digest
+            and (found.trained and found.trained.digest) == (expected.trained and expected.trained.digest)
+            and found.software == software()
+        )
+        if same:
+            load_tensors(target, found)
     except ForgetkitError:
         return None
-    same = bool(found.steps) and found.steps[-1].same_work(step) and found.software == software()
     return found if same else None
 
 
@@ -79,16 +99,21 @@ def report_written(console: Console, written: Written) -> None:
     """Say what was written, then print it."""
     path, record = written.path, written.record
     console.note(f"{written.command}: wrote {path}  sha256:{record.digest[:16]}  in {written.seconds:.1f} s")
-    console.note(f"next: {next_command(written.command, path)}")
+    console.note(f"next: {next_command(written)}")
     console.result([str(path)], document(written.command, path, record, up_to_date=False))
 
 
-def next_command(command: str, path: Path) -> str:
+def next_command(written: Written) -> str:
     """Return the command that a user most likely wants after this one."""
-    return {
-        "train": f"forgetkit forget-ids {path} --count 65 -o ids.txt",
-        "neutralize": f"forgetkit distill {path} --teacher ORIGINAL.st",
-    }.get(command, f"forgetkit audit {path} --original ORIGINAL.st")
+    path, steps = written.path, written.record.steps
+    original = (
+        str(written.source) if written.source and len(steps) > 1 and steps[-2].command == "train" else "ORIGINAL.st"
+    )
+    if written.command == "neutralize":
+        return f"forgetkit distill {path} --teacher {original}"
+    if written.command == "train" and not len(written.record.forgotten):
+        return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
+    return f"forgetkit audit {path} --original {original}"
 
 
 def ids_entry(ids: Iterable[str]) -> dict[str, Any] | None:

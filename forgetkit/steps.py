@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from forgetkit.audit.scores import phi
 from forgetkit.audit.strata import auc
-from forgetkit.checkpoint import load_model, save_checkpoint
+from forgetkit.checkpoint import load_model, load_tensors, save_checkpoint
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import Output
-from forgetkit.record import Record, Step
+from forgetkit.record import Record, Step, read_record
 from forgetkit.request import Request
 from forgetkit.results import Written, output_path, report_done, software, up_to_date
 from forgetkit.storage import check_target
@@ -63,7 +63,10 @@ def carry_out(
     """
     begun = time.monotonic()
     target = output_path(request.path, step.command, output.out)
-    if done := up_to_date(target, step):
+    expected = replace(
+        request.record, forgotten=request.forgotten, steps=[*request.record.steps, step], software=software()
+    )
+    if done := up_to_date(target, expected, beside):
         report_done(console, step.command, target, done, output)
         return None
     for path, inputs in ((target, ()), *((path, (target,)) for path in beside)):
@@ -75,6 +78,8 @@ def carry_out(
     )
     model = load_model(request.path, request.record)
     if output.dry_run:
+        for path in others:
+            load_tensors(path, read_record(path))
         console.note("dry run: nothing was computed or written")
         return None
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -86,15 +91,10 @@ def carry_out(
     after = measure(classifier, forget, request.dataset, machine.device)
     metrics |= after | {f"{name}_before": value for name, value in before.items()}
     metrics["weight_change"] = weight_change(start, model)
-    record = replace(
-        request.record,
-        forgotten=request.forgotten,
-        steps=[*request.record.steps, replace(step, metrics=metrics)],
-        software=software(),
-    )
-    written = save_checkpoint(target, model, record)
-    tell_change(console, metrics)
-    return Written(step.command, target, written, time.monotonic() - begun)
+    finished = [*request.record.steps, replace(step, metrics=metrics)]
+    written = save_checkpoint(target, model, replace(expected, steps=finished))
+    tell_change(console, metrics, 1 / len(request.record.classes))
+    return Written(step.command, target, written, time.monotonic() - begun, request.path)
 
 
 def on_machine(model: nn.Module, record: Record, machine: Machine) -> Classifier:
@@ -152,16 +152,16 @@ def weight_change(start: dict[str, Tensor], model: nn.Module) -> float:
     return math.sqrt(moved / length) if length else 0.0
 
 
-def tell_change(console: Console, metrics: dict[str, Any]) -> None:
+def tell_change(console: Console, metrics: dict[str, Any], chance: float) -> None:
     """Say on stderr what a step changed, each figure before → after."""
-    console.note(f"  right on the unseen split  {metrics['test_accuracy_before']:.2%} → {metrics['test_accuracy']:.2%}")
+    unseen = f"{metrics['test_accuracy_before']:.2%} → {metrics['test_accuracy']:.2%}"
+    console.note(f"  right on the unseen split  {unseen} (chance {chance:.0%})")
     if "forget_accuracy" in metrics:
         console.note(
             f"  right on the forget set    {metrics['forget_accuracy_before']:.2%} → {metrics['forget_accuracy']:.2%}"
         )
         console.note(f"  mean φ of the forget set   {metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}")
     if metrics.get("tune_auc") is not None:
-        console.note(
-            f"  membership AUC (½: as if never seen)  {metrics['tune_auc_before']:.3f} → {metrics['tune_auc']:.3f}"
-        )
+        moved = f"{metrics['tune_auc_before']:.3f} → {metrics['tune_auc']:.3f}"
+        console.note(f"  membership AUC, tune half  {moved} (½: as if never seen)")
     console.note(f"  weights moved by           {metrics['weight_change']:.2%} of their norm")

@@ -37,7 +37,6 @@ class TrainingSet:
     """The samples to train on.
 
     Attributes:
-        root: folder where the data set was found.
         rows: training rows to draw from, sorted.
         trained: what the checkpoint will say it was trained on; None for the whole split.
         forgotten: what it will say it leaves out.
@@ -46,7 +45,6 @@ class TrainingSet:
     """
 
     dataset: Dataset
-    root: Path
     rows: NDArray[np.int64]
     trained: KeySet | None
     forgotten: KeySet
@@ -105,11 +103,10 @@ def choose(
     if base is None and not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
     console.note(f"train: reading {base.path if base else source.dataset}")
-    root = data_root(source)
     dataset = (
         dataset_of(base.path, base.record, source)
         if base
-        else open_dataset(source.dataset or "", root, download=source.download)
+        else open_dataset(source.dataset or "", data_root(source), download=source.download)
     )
     salt = base.record.forgotten.salt if base else dataset.fingerprint
     excluded = read_lists(exclude, form, dataset, console)
@@ -120,6 +117,8 @@ def choose(
         raise ForgetkitError("ids-forgotten", message, "take them out: forgetkit forget-ids --ids ... --minus ...")
     if known := int(before.contains(excluded).sum()):
         console.warn("ids-forgotten", f"{known} of {len(excluded)} ids are forgotten already")
+    if base and (foreign := int((~base.record.was_trained(excluded)).sum())):
+        console.warn("ids-untrained", f"{foreign} of {len(excluded)} ids were never trained on")
     forgotten = before | KeySet.of(excluded, salt)
     trained = base.record.trained if base else None
     mask = base.record.was_trained(dataset.train.ids) if base else np.ones(len(dataset.train), dtype=bool)
@@ -133,7 +132,7 @@ def choose(
     rows = np.flatnonzero(mask & ~forgotten.contains(dataset.train.ids))
     if len(rows) == 0:
         raise ForgetkitError("ids-empty", "no training samples are left", "exclude fewer ids")
-    return TrainingSet(dataset, root, rows, trained, forgotten, excluded, limited)
+    return TrainingSet(dataset, rows, trained, forgotten, excluded, limited)
 
 
 def input_of(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:

@@ -98,6 +98,15 @@ def test_a_pass_counts_where_the_original_fails() -> None:
     assert with_control(PASSED, REMEMBERED) == PASSED
 
 
+def test_a_pass_does_not_count_where_the_original_is_over_forgotten() -> None:
+    assert with_control(PASSED, OVER).verdict == "info"
+
+
+def test_a_constant_model_does_not_pass_by_its_ties() -> None:
+    flat, unseen = some_scores(np.zeros(60)), some_scores(np.zeros(2000))
+    assert membership(flat, unseen, level=0.05).interval != (0.5, 0.5)
+
+
 def test_a_failure_counts_even_where_the_original_passes() -> None:
     assert with_control(OVER, PASSED).verdict == "fail"
 
@@ -160,7 +169,7 @@ def test_membership_pushed_below_is_a_failure_not_a_success() -> None:
 def test_membership_names_the_number_that_would_decide() -> None:
     rng = np.random.default_rng(0)
     found = membership(some_scores(rng.normal(0, 1, 100)), some_scores(rng.normal(0, 1, 2000)), level=0.05)
-    assert "ids would decide" in found.note
+    assert "about 441 ids would show it" in found.note
 
 
 def test_utility_of_a_tiny_unseen_set_does_not_pass() -> None:

@@ -221,11 +221,11 @@ def test_forgotten_ids_are_left_out_with_a_warning(forgetkit: Run, here: Path) -
     assert (ran.json["record"]["steps"][-1]["ids"]["count"], ran.json["record"]["forgotten"]["count"]) == (1, 4)
 
 
-@pytest.mark.parametrize("command", ["relabel", "neutralize", "distill"])
+@pytest.mark.parametrize("command", ["relabel", "neutralize"])
 def test_nothing_left_to_do_prints_the_input(forgetkit: Run, here: Path, command: str) -> None:
     forgetkit(*RELABEL)
     before = content_of(here)
-    more = {"relabel": ("--rate", "0.1"), "neutralize": (), "distill": ("--teacher", "model.st")}[command]
+    more = {"relabel": ("--rate", "0.1"), "neutralize": ()}[command]
     ran = forgetkit(command, "model.relabel.st", "--ids", "ids.txt", *more)
     assert (ran.code, ran.lines) == (0, ["model.relabel.st"])
     assert "nothing left to do" in ran.err

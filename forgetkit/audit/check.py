@@ -78,13 +78,21 @@ def measured(
 def with_control(check: Check, control: Check | None) -> Check:
     """Return a check as it counts beside the same check on the original.
 
-    A failure stands by itself. Anything else is information where the original does not fail too: then the check
-    could not have told a model that remembers.
+    A failure stands by itself. Anything else is information where the original does not fail as one that remembers:
+    then the check could not have told such a model.
     """
-    if control is None or check.verdict == "fail" or control.verdict == "fail":
+    if control is None or check.verdict == "fail" or (control.verdict == "fail" and not control.over):
         return check
-    note = "nothing measurable was memorised: the original does not fail this check either, so a pass proves nothing"
-    return replace(check, verdict="info", gating=False, note=f"{note} (alone: {check.note})")
+    return replace(check, verdict="info", gating=False, note=f"{_weakness(control)} (alone: {check.note})")
+
+
+def _weakness(control: Check) -> str:
+    """Say why a pass would prove nothing, from the check on the original, which did not fail."""
+    value, span, null = control.statistic, control.interval, control.null
+    if value is None or span is None or null is None or span[0] <= null <= span[1]:
+        return "nothing measurable was memorised: the original cannot be told from the right value either"
+    side = "remembers" if value > null else "shuns"
+    return f"the original {side} them ({value:.3f}), but not surely by more than the margin: a pass would prove little"
 
 
 def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]:

@@ -19,6 +19,7 @@ FEWEST_IDS = 20
 """Ids below which a membership check says nothing."""
 MEMBERSHIP_MARGIN = 0.05
 UTILITY_MARGIN = 0.02
+VANISHED_MARGIN = 0.05
 VIEWS = ("hflip", "vflip", "crop")
 
 
@@ -96,7 +97,8 @@ def utility_check(after: Scored, before: Scored, *, level: float) -> Check:
     note = f"accuracy on unseen samples {before.right.mean():.2%} → {after.right.mean():.2%}"
     if verdict == "inconclusive":
         spread = (estimate.narrow[1] - estimate.narrow[0]) / 2 * math.sqrt(estimate.n)
-        note += f"; about {max(fewest, math.ceil((2 * spread / UTILITY_MARGIN) ** 2))} unseen samples would decide"
+        enough = max(fewest, math.ceil((2 * spread / UTILITY_MARGIN) ** 2))
+        note += f"; if nothing was lost, about {enough} unseen samples would show it"
     return replace(measured("utility", estimate, verdict, note, null=0.0, margin=UTILITY_MARGIN), gating=True)
 
 
@@ -113,13 +115,23 @@ def membership(forget: Scored, unseen: Scored, *, level: float) -> Check:
     meaning = {"fail": "remembered" if found.estimate.value > 0.5 else "over-forgotten: they stick out as unfamiliar"}
     note = meaning.get(verdict, "like unseen samples" if verdict == "pass" else "cannot tell")
     if verdict == "inconclusive":
-        enough = ids_to_decide(usable, margin=MEMBERSHIP_MARGIN, level=level)
-        few = f"with {usable} unseen samples no number of ids would decide"
-        note += f"; about {enough} ids would decide" if enough else f"; {few}"
+        note += f"; {_enough_ids(found.n, usable, level)}"
     if found.left_out:
         note += f"; {found.left_out} ids of classes without unseen samples are left out"
     check = measured("membership", found.estimate, verdict, note, null=0.5, margin=MEMBERSHIP_MARGIN)
     return replace(check, gating=True, proves=True)
+
+
+def _enough_ids(n: int, usable: int, level: float) -> str:
+    """Say how many ids would decide the membership check."""
+    if n < FEWEST_IDS:
+        return f"{n} ids are too few, it takes {FEWEST_IDS} to say anything"
+    enough = ids_to_decide(usable, margin=MEMBERSHIP_MARGIN, level=level)
+    if enough is None:
+        return f"with {usable} unseen samples no number of ids decides surely"
+    if enough <= n:
+        return "the value lies too near the margin for this number of ids"
+    return f"if nothing leaked, about {enough} ids would show it 9 times in 10"
 
 
 def chance(right: NDArray[np.bool_], classes: int, *, level: float, gating: bool, view: str = "") -> Check:
@@ -140,13 +152,20 @@ def chance(right: NDArray[np.bool_], classes: int, *, level: float, gating: bool
 def exposures(forget: Scored, unseen: Scored, *, level: float) -> list[Check]:
     """Return what an attacker could gain, as information: the distance of φ, and rates at few false alarms."""
     found = advantage(forget.phi, unseen.phi, level=level)
-    note = f"largest gain of any single threshold; a guess errs {found.bayes_error.value:.0%} of the time"
+    blind = 0.87 * math.sqrt((len(forget) + len(unseen)) / (len(forget) * len(unseen)))
+    note = (
+        f"largest gain of any single threshold (equal groups of this size show about {blind:.2f}); "
+        f"a guess errs {found.bayes_error.value:.0%} of the time (blind: 50 %)"
+    )
     checks = [measured("advantage", found.distance, "info", note, null=0.0)]
     tails = low_fpr(forget.phi, unseen.phi, level=level)
     if tails is None:
         return [*checks, Check("low-fpr", "not-run", "needs 1,000 unseen samples", n=len(unseen))]
-    for name, tail in (("low-fpr", tails.upper), ("low-fpr-over", tails.lower)):
-        note = f"found at 1 % false alarms; ε ≥ {tail.epsilon:.2f}, of at most {tail.ceiling:.2f} at this n"
+    for name, tail, what in (
+        ("low-fpr", tails.upper, "remembered"),
+        ("low-fpr-over", tails.lower, "over-forgotten"),
+    ):
+        note = f"found as {what} at 1 % false alarms; ε ≥ {tail.epsilon:.2f}, of at most {tail.ceiling:.2f} at this n"
         checks.append(measured(name, tail.tpr, "info", note, null=0.01))
     return checks
 
@@ -163,14 +182,32 @@ def single_ids(forget: Scored, unseen: Scored) -> tuple[Check, NDArray[np.bool_]
     return Check("per-id", "info", note, n=len(forget)), found.remembered, found.over_forgotten
 
 
+def vanished(forget: Scored, *, level: float) -> Check:
+    """Check that classes of which nothing was retained are gone. It can only fail: being wrong proves no forgetting.
+
+    Args:
+        forget: the forgotten samples of these classes.
+        level: error rate of the check.
+    """
+    estimate = accuracy(int(forget.right.sum()), len(forget), level=level)
+    failed = judge(estimate, null=0.0, margin=VANISHED_MARGIN) == "fail"
+    known = ", ".join(str(label) for label in np.unique(forget.labels))
+    note = (
+        f"nothing is retained of class {known}: retrained, a model is right on none; this one on {estimate.value:.2%}"
+    )
+    check = measured("vanished", estimate, "fail" if failed else "info", note, null=0.0, margin=VANISHED_MARGIN)
+    return replace(check, gating=failed)
+
+
 def worst_class(after: Scored, before: Scored) -> Check:
     """Return the class that lost most accuracy, as information."""
     change = {int(c): _mean(after, c) - _mean(before, c) for c in np.unique(after.labels)}
     worst = min(change, key=lambda c: change[c])
-    note = f"class {worst} changed most for the worse"
-    return Check(
-        "utility-worst-class", "info", note, n=int((after.labels == worst).sum()), statistic=change[worst], null=0.0
-    )
+    count = int((after.labels == worst).sum())
+    note = f"class {worst}: {_mean(before, worst):.2%} → {_mean(after, worst):.2%} of {count}"
+    if change[worst] >= 0:
+        note = "no class lost accuracy"
+    return Check("utility-worst-class", "info", note, n=count, statistic=change[worst], null=0.0)
 
 
 def view_of(images: Tensor, view: str) -> Tensor:

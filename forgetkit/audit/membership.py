@@ -107,7 +107,8 @@ def _variances(strata: Strata, forget_below: Scores) -> Scores:
     unseen_below = placements(strata.unseen, strata.forget, strata.unseen_class, n)
     delong = _mean_variance(forget_below, strata.forget_class, n)
     delong = delong + _mean_variance(unseen_below, strata.unseen_class, m)
-    return np.where(np.minimum(n, m) < DELONG_FROM, (n + m + 1) / (12 * n * m), delong)
+    tied = (delong == 0) & (np.bincount(strata.forget_class, weights=forget_below) == n / 2)  # all scores are equal
+    return np.where((np.minimum(n, m) < DELONG_FROM) | tied, (n + m + 1) / (12 * n * m), delong)
 
 
 def _mean_variance(values: Scores, position: Labels, counts: Labels) -> Scores:

@@ -25,11 +25,11 @@ def table(path: str, report: dict[str, Any]) -> list[str]:
     shown = {name: "-" if rate is None else f"{rate:.2%}" for name, rate in report["accuracy"].items()}
     rows = [
         ("check", "verdict", "value", "interval", "compare with", "n", ""),
-        *(_row(check) for check in report["checks"]),
+        *(row(check) for check in report["checks"]),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    widths = [max(len(cells[column]) for cells in rows) for column in range(6)]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=True)).rstrip() for cells in rows
     ]
     return [
         f"{path}: {WORDS[report['verdict']]}",
@@ -38,13 +38,14 @@ def table(path: str, report: dict[str, Any]) -> list[str]:
         *lines,
         "* decides; the others inform",
         "",
-        f"right on: forget {shown['forget']}, retain {shown['retain']}, unseen {shown['unseen']} "
+        f"right on: forget {shown['forget']}, retain {shown['retain']}, check half of unseen {shown['unseen']} "
         f"(original {shown['original_unseen']})",
         *(f"limit: {text}" for text in report["limits"]),
     ]
 
 
-def _row(check: dict[str, Any]) -> tuple[str, ...]:
+def row(check: dict[str, Any]) -> tuple[str, ...]:
+    """Return name, verdict, value, interval, value to compare with, n and note of a check, as they are shown."""
     name = check["id"] if check["group"] == "ids" else f"{check['group']}/{check['id']}"
     value, span = check["statistic"], check["interval"]
     return (

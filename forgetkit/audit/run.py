@@ -60,7 +60,15 @@ class Answers:
 
     forget: Scored
     unseen: Scored
+    retain: Scored
+    earlier: Scored
     views: dict[str, Scored]
+
+    @property
+    def finite(self) -> bool:
+        """Whether every φ is a number."""
+        parts = (self.forget, self.unseen, self.retain, self.earlier)
+        return all(bool(np.isfinite(part.phi).all()) for part in parts)
 
 
 def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Source, console: Console) -> Subject:
@@ -71,14 +79,15 @@ def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Sou
     """
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source)
-    forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids))
+    trained = record.was_trained(dataset.train.ids)
+    forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids) & trained)
     if not lists:
         if len(forgotten) == 0:
             message = f"{path}: the record names no forgotten ids, and none were given"
             raise ForgetkitError("ids-empty", message, "name them with --ids")
         return Subject(path, record, dataset, forgotten, forgotten[:0], named=True)
     ids = read_lists(lists, form, dataset, console)
-    trained = record.was_trained(ids) | record.forgotten.contains(ids)
+    trained = record.was_trained(ids)
     if untrained := int((~trained).sum()):
         console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")
     ids = [id_ for id_, kept in zip(ids, trained, strict=True) if kept]
@@ -87,6 +96,20 @@ def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Sou
     rows = np.array(sorted(dataset.train.row_of[id_] for id_ in ids), dtype=np.int64)
     named = bool(record.forgotten.contains(ids).all())
     return Subject(path, record, dataset, rows, np.setdiff1d(forgotten, rows), named)
+
+
+def check_original(subject: Subject, record: Record, name: str) -> None:
+    """Refuse an original that cannot be the control: of other data, or without the samples in question.
+
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch``.
+    """
+    if record.dataset["fingerprint"] != subject.record.dataset["fingerprint"]:
+        raise ForgetkitError("checkpoint-mismatch", f"{name}: the original was trained on another data set")
+    ids = subject.dataset.train.ids_at(subject.rows)
+    if not record.retains(ids).all():
+        message = f"{name}: it forgot, or never saw, some of the ids in question"
+        raise ForgetkitError("checkpoint-mismatch", message, "--original is the model that was trained on them")
 
 
 def run(
@@ -108,38 +131,35 @@ def run(
         level: error rate of each check.
         show_ids: list single ids in the report.
     """
-    train, retain_rows = subject.dataset.train, subject.retain_rows
     model = load_model(subject.path, subject.record, finite=False)
     broken = not_finite(model.state_dict())
-    copied = found.copies(train.images[subject.rows], train.images[retain_rows])
+    after = None if broken else _answers(on_machine(model, subject.record, machine), subject, machine)
+    if after and not after.finite:
+        broken, after = "the output", None
+    before = _control(original, subject, machine) if original and after else None
+    train, retain_rows = subject.dataset.train, subject.retain_rows
     checks = [
         found.integrity(
-            subject.record, original[1] if original else None, named=subject.named, broken=broken, duplicates=copied
+            subject.record,
+            original[1] if original else None,
+            named=subject.named,
+            broken=broken,
+            duplicates=found.copies(train.images[subject.rows], train.images[retain_rows]),
         )
     ]
-    rates: dict[str, float | None] = dict.fromkeys(("forget", "retain", "unseen", "original_unseen"))
     single = None
-    if broken is None:
-        classifier = on_machine(model, subject.record, machine)
-        after = _answers(classifier, subject, subject.rows, machine.device)
-        before = None
-        if original:
-            first = on_machine(load_model(*original), original[1], machine)
-            before = _answers(first, subject, subject.rows, machine.device)
-            rates["original_unseen"] = float(before.unseen.right.mean())
-        retain = scored_of(classifier, train, retain_rows, machine.device)
-        rates |= {"forget": _rate(after.forget), "retain": _rate(retain), "unseen": _rate(after.unseen)}
-        checks += _forgetting(after, before, len(subject.dataset.classes), criterion, level)
-        checks += _utility(after, before, np.unique(train.labels[retain_rows]), level)
-        checks += found.exposures(after.forget, after.unseen, level=level)
-        check, remembered, over = found.single_ids(after.forget, after.unseen)
-        checks.append(check)
-        single = (remembered, over)
-        if len(subject.earlier):
-            past = scored_of(classifier, train, subject.earlier, machine.device)
-            checks.append(_earlier(past, after.unseen, len(subject.dataset.classes), criterion, level))
+    if after is None:
+        checks += [Check(name, "not-run", "NaN or infinity") for name in ("utility", "membership", "chance")]
     else:
-        checks += [Check(name, "not-run", "the weights are not finite") for name in ("utility", "membership", "chance")]
+        checks += _judge(after, before, np.unique(train.labels[retain_rows]), subject, criterion, level)
+        check, *single = found.single_ids(after.forget, after.unseen)
+        checks.append(check)
+    rates = {
+        "forget": _rate(after.forget if after else None),
+        "retain": _rate(after.retain if after else None),
+        "unseen": _rate(after.unseen if after else None),
+        "original_unseen": _rate(before.unseen if before else None),
+    }
     verdict, reasons = overall(checks, original=original is not None)
     ids = train.ids_at(subject.rows)
     return document(
@@ -163,17 +183,51 @@ def run(
     )
 
 
-def scored_of(classifier: Classifier, split: Split, rows: Rows, device: str) -> Scored:
-    """Return what the model says of ``rows`` of a split."""
-    images, labels = take(split, rows, device)
-    return scored(predict(classifier, images), labels)
+def _answers(classifier: Classifier, subject: Subject, machine: Machine, *, control: bool = False) -> Answers:
+    """Let a model speak once of every sample in question; of the control, forgotten and unseen samples are enough."""
+    train, test, device = subject.dataset.train, subject.dataset.test, machine.device
+
+    def said(split: Split, rows: Rows) -> Scored:
+        images, labels = take(split, rows, device)
+        return scored(predict(classifier, images), labels)
+
+    images, labels = take(train, subject.rows, device)
+    return Answers(
+        forget=scored(predict(classifier, images), labels),
+        unseen=said(test, subject.dataset.check_rows),
+        retain=said(train, subject.retain_rows[:0] if control else subject.retain_rows),
+        earlier=said(train, subject.earlier[:0] if control else subject.earlier),
+        views={}
+        if control
+        else {view: scored(predict(classifier, found.view_of(images, view)), labels) for view in found.VIEWS},
+    )
 
 
-def _answers(classifier: Classifier, subject: Subject, rows: Rows, device: str) -> Answers:
-    images, labels = take(subject.dataset.train, rows, device)
-    views = {view: scored(predict(classifier, found.view_of(images, view)), labels) for view in found.VIEWS}
-    unseen = scored_of(classifier, subject.dataset.test, subject.dataset.check_rows, device)
-    return Answers(scored(predict(classifier, images), labels), unseen, views)
+def _control(original: tuple[Path, Record], subject: Subject, machine: Machine) -> Answers:
+    """Return what the original says.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` where it does not answer in numbers.
+    """
+    answers = _answers(on_machine(load_model(*original), original[1], machine), subject, machine, control=True)
+    if not answers.finite:
+        raise ForgetkitError("checkpoint-malformed", f"{original[0]}: the original's outputs are not finite")
+    return answers
+
+
+def _judge(
+    after: Answers, before: Answers | None, kept: Rows, subject: Subject, criterion: str, level: float
+) -> list[Check]:
+    """Return every check but integrity and single ids; ``kept`` are the classes that keep retained samples."""
+    classes = len(subject.dataset.classes)
+    checks = _vanished(after, kept, criterion, level)
+    checks += _forgetting(after, before, classes, criterion, level)
+    checks += _utility(after, before, kept, level)
+    alike = after.unseen.take(np.isin(after.unseen.labels, after.forget.labels))
+    checks += found.exposures(after.forget, alike, level=level) if len(alike) else []
+    if len(after.earlier):
+        checks.append(_earlier(after.earlier, after.unseen, classes, criterion, level))
+    return checks
 
 
 def _forgetting(after: Answers, before: Answers | None, classes: int, criterion: str, level: float) -> list[Check]:
@@ -202,11 +256,23 @@ def _forgetting(after: Answers, before: Answers | None, classes: int, criterion:
     return [*checks, *views]
 
 
+def _vanished(after: Answers, kept: Rows, criterion: str, level: float) -> list[Check]:
+    """Return the check on classes of which nothing was retained, if there are any."""
+    gone = ~np.isin(after.forget.labels, kept)
+    if criterion != "retrain" or not gone.any():
+        return []
+    return [found.vanished(after.forget.take(gone), level=level)]
+
+
 def _utility(after: Answers, before: Answers | None, kept: Rows, level: float) -> list[Check]:
     """Return the utility checks, over the classes that keep retained samples."""
     if before is None:
         return [Check("utility", "not-run", "needs --original", gating=True)]
     mask = np.isin(after.unseen.labels, kept)
+    if not mask.any():
+        return [
+            Check("utility", "inconclusive", "no unseen samples of classes that keep retained samples", gating=True)
+        ]
     now, then = after.unseen.take(mask), before.unseen.take(mask)
     return [found.utility_check(now, then, level=level), found.worst_class(now, then)]
 
@@ -222,13 +288,11 @@ def _earlier(past: Scored, unseen: Scored, classes: int, criterion: str, level: 
     return replace(check, group="earlier", proves=False)
 
 
-def _rate(found_: Scored) -> float | None:
-    return float(found_.right.mean()) if len(found_) else None
+def _rate(part: Scored | None) -> float | None:
+    return float(part.right.mean()) if part is not None and len(part) else None
 
 
-def _single_entry(
-    ids: list[str], masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None, *, show_ids: bool
-) -> dict[str, Any]:
+def _single_entry(ids: list[str], masks: list[NDArray[np.bool_]] | None, *, show_ids: bool) -> dict[str, Any]:
     """Return how many single ids stand out, and which ones if they may be shown."""
     entry = {}
     for name, mask in zip(("remembered", "over_forgotten"), masks or (None, None), strict=True):

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from forgetkit.errors import ForgetkitError
 from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, ListForm, Say, Source, choice
 
 
@@ -50,7 +49,7 @@ def audit(
     """
     from forgetkit.audit.check import EXIT_CODES
     from forgetkit.audit.report import table
-    from forgetkit.audit.run import run, subject_of
+    from forgetkit.audit.run import check_original, run, subject_of
     from forgetkit.compute import set_up
     from forgetkit.request import open_checkpoint
 
@@ -59,8 +58,8 @@ def audit(
     console.note(f"audit: reading {checkpoint}")
     subject = subject_of(checkpoint, ids or [], form, source=source, console=console)
     first = open_checkpoint(original) if original is not None else None
-    if first and first[1].dataset["fingerprint"] != subject.record.dataset["fingerprint"]:
-        raise ForgetkitError("checkpoint-mismatch", f"{original}: the original was trained on another data set")
+    if first:
+        check_original(subject, first[1], original or "")
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
     console.note(f"audit: {len(subject.rows)} ids of {subject.dataset.name}, {machine.device} {machine.precision}")
     if say.dry_run:

@@ -105,10 +105,12 @@ def distill(
 
     method.check()
     console = output.console()
-    request = begin("distill", checkpoint, lists.ids or [], lists, source=source, console=console)
+    request = begin("distill", checkpoint, lists.ids or [], lists, source=source, console=console, needs_ids=False)
     if request is None:
         return
     teacher_path, teacher_record = open_teacher(teacher, request)
+    if not len(request.forgotten):
+        console.warn("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training")
     recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training)
     machine = set_up(compute.device, compute.precision, compute.threads)
     options = {**asdict(recipe), **asdict(method), "teacher": teacher_record.digest, **machine.options()}

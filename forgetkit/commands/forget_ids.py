@@ -128,15 +128,20 @@ def forget_ids(
         mask[[train.row_of[id_] for id_ in read_lists(files, form, dataset, console)]] = True
         return mask
 
-    asked = listed(choice.ids) if choice.ids else np.ones(len(train), dtype=bool)
-    if record and choice.ids:
-        leave_out(train.ids_at(np.flatnonzero(asked)), record, console)
-    chosen = asked & _mask(choice, dataset, listed)
+    chosen = listed(choice.ids) if choice.ids else np.ones(len(train), dtype=bool)
+    asked = train.ids_at(np.flatnonzero(chosen))
+    done = bool(record and choice.ids and not leave_out(asked, record, console))
+    chosen &= _mask(choice, dataset, listed)
+    matching = int(chosen.sum())
     if record:
         chosen &= record.retains(train.ids)
+    gone = matching - int(chosen.sum())
+    if gone and not choice.ids:
+        console.note(f"forget-ids: {gone} of {matching} matching samples are forgotten already or never trained on")
     left = train.ids_at(np.flatnonzero(chosen))
-    if not left and not (choice.ids and record):
-        raise ForgetkitError("ids-empty", "no training sample is chosen", "choose by fewer conditions")
+    if not left and not done:
+        hint = "they are forgotten already or never trained on" if gone else "choose by fewer conditions"
+        raise ForgetkitError("ids-empty", "no training sample is left to choose", hint)
     if left:
         left = sorted(drawn(left, count=choice.count, fraction=choice.fraction, seed=seed))
     console.note(f"forget-ids: {len(left)} ids of {dataset.name}" if left else "forget-ids: nothing left to do")
@@ -169,6 +174,8 @@ def _write(
     from forgetkit.ids import digest_of
     from forgetkit.storage import check_target, publish_text
 
+    if output.out and not ids and Path(output.out).exists():
+        raise ForgetkitError("output-exists", f"{output.out} exists, and there is nothing to write there", "remove it")
     text = "".join(f"{id_}\n" for id_ in ids)
     target = Path(output.out) if output.out and ids and not check else None
     done = target is not None and target.is_file() and target.read_bytes() == text.encode()
@@ -188,6 +195,8 @@ def _write(
         "metrics": {"count": len(ids)},
         "record": None,
     }
+    if output.dry_run:
+        console.note("dry run: nothing was written")
     if check or target:
         console.result([str(target)] if target else [], document)
     else:

@@ -17,11 +17,10 @@ def inspect(checkpoint: Checkpoint, *, say: Say) -> None:
     path, record = open_checkpoint(checkpoint)
     content = record.to_json()
     document = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest, "record": content}
-    say.console().result(_lines(str(path), content), document)
+    say.console().result(_lines(str(path), content, record.retained), document)
 
 
-def _lines(path: str, record: dict[str, Any]) -> list[str]:
-    trained = record["trained"]
+def _lines(path: str, record: dict[str, Any], retained: int) -> list[str]:
     model = " ".join(
         [record["model"]["name"], *(f"{key}={value}" for key, value in record["model"]["options"].items())]
     )
@@ -31,8 +30,7 @@ def _lines(path: str, record: dict[str, Any]) -> list[str]:
         f"  model      {model}, {len(record['classes'])} classes, {shape} images",
         f"  data       {record['dataset']['name']}, {record['dataset']['size']} training samples, "
         f"sha256:{record['dataset']['fingerprint'][:16]}",
-        f"  trained    {'all of them' if trained is None else trained['count']}",
-        f"  forgotten  {record['forgotten']['count']}",
+        f"  forgotten  {record['forgotten']['count']}; a step may draw from the other {retained}",
         f"  software   {', '.join(f'{name} {version}' for name, version in record['software'].items())}",
         "  steps",
         *(f"  {number}. {_step(step)}" for number, step in enumerate(record["steps"], 1)),
@@ -40,7 +38,8 @@ def _lines(path: str, record: dict[str, Any]) -> list[str]:
 
 
 def _step(step: dict[str, Any]) -> str:
-    ids = f" {step['ids']['count']} ids" if step["ids"] else ""
+    without = " without" if step["command"] == "train" else ""
+    ids = f"{without} {step['ids']['count']} ids" if step["ids"] else ""
     parent = f" from {step['parent'][:8]}" if step["parent"] else ""
     shown = ("optimizer", "rate", "epochs", "labels", "stop", "labels_per_id", "replay", "teacher")
     options = " ".join(

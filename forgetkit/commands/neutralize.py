@@ -10,6 +10,7 @@ import typer
 from forgetkit.errors import NotReached
 from forgetkit.options import (
     METHOD,
+    MOST,
     Checkpoint,
     Compute,
     Lists,
@@ -57,7 +58,11 @@ class Method:
     batch_size: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Samples in a step; 0: a 20th of the ids, 8 to 128.", rich_help_panel=METHOD
+            metavar="N",
+            min=0,
+            max=MOST,
+            help="Samples in a step; 0: a 20th of the ids, 8 to 128.",
+            rich_help_panel=METHOD,
         ),
     ] = 0
 
@@ -141,4 +146,6 @@ def neutralize(
     if written and log:
         publish_text(Path(log), "".join(json.dumps(asdict(look)) + "\n" for look in looks))
     if written:
+        if looks[-1].step == 0:
+            console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")
         report_written(console, written)

@@ -1,6 +1,6 @@
 """``forgetkit relabel``: Li & Ghosh 2023, one step towards all wrong labels for each id."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -89,7 +89,7 @@ def relabel(
     if request is None:
         return
     if method.order == "shuffle":
-        request.ids[:] = draw(request.ids, len(request.ids), seed)
+        request = replace(request, ids=draw(request.ids, len(request.ids), seed))
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
     found = find_optimizer(request.path, request.record.digest, method.optimizer) if method.keep_optimizer else None
     count = _labels_per_id(method.labels_per_id, len(request.record.classes))

@@ -83,7 +83,10 @@ def train(
     training: Training,
     keep_optimizer: KeepOptimizer = False,
     replicas: Annotated[
-        int, typer.Option(metavar="K", min=1, help="Train K models; {n} in --out is the seed.", rich_help_panel=COMPUTE)
+        int,
+        typer.Option(
+            metavar="K", min=1, max=10_000, help="Train K models; {n} in --out is the seed.", rich_help_panel=COMPUTE
+        ),
     ] = 1,
     log: Log = None,
     form: ListForm,
@@ -118,7 +121,7 @@ def train(
     from forgetkit.training_set import choose, open_base
 
     start.check()
-    _check_out(output.out, replicas)
+    _check_out(output.out, log, replicas)
     console = output.console()
     base = open_base(start.like, start.from_)
     chosen = choose(base, source, console, exclude=start.exclude or [], only=start.only, form=form)
@@ -133,7 +136,7 @@ def train(
         targets=(output.out or "", replicas),
         log=log,
     )
-    finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.step))}
+    finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.record, plan.beside))}
     missing = [plan for plan in plans if plan.target not in finished]
     _check_targets(missing, start.inputs, force=output.force)
     for path, record in finished.items():
@@ -150,25 +153,24 @@ def train(
         report_written(console, carry_out(missing[0], chosen.dataset, console))
 
 
-def _check_out(out: str | None, replicas: int) -> None:
+def _check_out(out: str | None, log: str | None, replicas: int) -> None:
     """Refuse a missing output, or one that all replicas would share."""
     if not out:
         raise ForgetkitError("usage", "train needs --out", "for example: -o model.st")
     if replicas > 1 and "{n}" not in out:
         message = "--replicas needs {n} in --out, where the seed goes"
         raise ForgetkitError("usage", message, "for example: -o refs/{n}.st")
+    if replicas > 1 and log and "{n}" not in log:
+        raise ForgetkitError("usage", "--replicas needs {n} in --log too", "for example: --log logs/{n}.jsonl")
 
 
 def _check_targets(plans: "list[Plan]", inputs: tuple[Path, ...], *, force: bool) -> None:
     """Refuse outputs that cannot or must not be written, before anything is computed."""
-    from forgetkit.checkpoint import optimizer_path
     from forgetkit.storage import check_target
 
     for plan in plans:
         check_target(plan.target, force=force, inputs=inputs)
-        beside = [plan.log] if plan.log else []
-        beside += [optimizer_path(plan.target)] if plan.keep_optimizer else []
-        for path in beside:
+        for path in plan.beside:
             check_target(path, force=force, inputs=(*inputs, plan.target))
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ class Dataset:
         options: what else is needed to read it again.
         attributes: further columns of the training split, by name, a value a row.
         fingerprint: SHA-256 in hex, see :func:`fingerprint_of`.
+        root: the folder below which it was found.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Dataset:
     fingerprint: str
     options: Mapping[str, object] = field(default_factory=dict)
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    root: Path = Path()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -38,7 +38,7 @@ def open_dataset(name: str, root: Path, *, download: bool = False) -> Dataset:
         raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
     fingerprint = _fingerprint(name, source)
     _remember({"seen": {fingerprint: str(root.absolute())}})
-    return Dataset(name, source.classes, source.train, source.test, fingerprint)
+    return Dataset(name, source.classes, source.train, source.test, fingerprint, root=root)
 
 
 def find_dataset(name: str, fingerprint: str, roots: list[Path], *, download: bool = False) -> Dataset:
