@@ -40,7 +40,7 @@ def a_step(command: str, parent: str | None) -> Step:
 
 def some_scores(phi: np.ndarray, classes: int = 2) -> Scored:
     labels = np.arange(len(phi)) % classes
-    return Scored(phi.astype(np.float64), phi > 0, labels)
+    return Scored(phi.astype(np.float64), phi > 0, labels, np.zeros((len(phi), classes)))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from forgetkit.data.sources import DATASETS, Source
 from forgetkit.keys import KeySet
 from forgetkit.models import build_model
 from forgetkit.record import Step, read_record
-from tests.conftest import Run
+from tests.conftest import Ran, Run
 
 REFERENCES = 5
+"""Offered as references; one more is offered as the model."""
 
 
 def noise(root: Path, *, download: bool) -> Source:
@@ -47,7 +49,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     one = ("-q", "--threads", 1)
     assert call("train", "--dataset", "noise", "--epochs", 60, "--rate", 0.003, "-o", model, *one) == 0
     assert call("forget-ids", model, "--count", 600, "-q", "-o", ids) == 0
-    for n in range(1, REFERENCES + 1):
+    for n in range(1, REFERENCES + 2):
         assert call("train", "--like", model, "--exclude", ids, "--seed", n, "-o", folder / f"r{n}.st", *one) == 0
     return folder
 
@@ -263,3 +265,72 @@ def test_the_subject_may_stand_in_another_folder_than_the_original(forgetkit: Ru
     (tmp_path / "elsewhere").mkdir()
     copy(noisy / "r1.st", tmp_path / "elsewhere" / "r.st")
     assert forgetkit("audit", "elsewhere/r.st", "--original", noisy / "m.st").code in {0, 3}
+
+
+def checks_of(ran: Ran) -> dict[str, dict[str, Any]]:
+    return {check["id"]: check for check in ran.json["checks"]}
+
+
+def test_references_clear_a_reference_and_convict_the_original(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    refs = tmp_path / "refs"
+    refs.mkdir()
+    for n in range(2, REFERENCES + 2):
+        copy(noisy / f"r{n}.st", refs / f"{n}.st")
+    against = ("--original", noisy / "m.st", "--reference", refs, "--json")
+    other = checks_of(forgetkit("audit", noisy / "r1.st", *against))
+    same = checks_of(forgetkit("audit", noisy / "m.st", "--ids", noisy / "ids.txt", *against))
+    assert (other["closer"]["verdict"], other["closer"]["gating"]) == ("pass", True)
+    assert same["closer"]["statistic"] == 1
+    assert same["closer"]["verdict"] != "pass"
+    assert (other["rank"]["verdict"], "it takes 19" in other["rank"]["note"]) == ("info", True)
+    assert same["per-id-calibrated"]["verdict"] == "info"
+
+
+def test_one_reference_lists_single_ids_and_no_more(forgetkit: Run, noisy: Path) -> None:
+    ran = forgetkit("audit", noisy / "r1.st", "--original", noisy / "m.st", "--reference", noisy / "r2.st", "--json")
+    found = checks_of(ran)
+    assert found["closer"]["verdict"] == found["rank"]["verdict"] == "not-run"
+    assert found["per-id-calibrated"]["verdict"] == "info"
+    assert len(ran.json["inputs"]["references"]) == 1
+
+
+def test_a_reference_that_saw_the_ids_is_refused(forgetkit: Run, noisy: Path) -> None:
+    ran = forgetkit("audit", noisy / "r1.st", "--reference", noisy / "m.st", "--json")
+    assert (ran.code, ran.json["code"]) == (2, "checkpoint-mismatch")
+
+
+def test_the_same_reference_twice_is_refused(forgetkit: Run, noisy: Path) -> None:
+    twice = ("--reference", noisy / "r2.st", "--reference", noisy / "r2.st")
+    ran = forgetkit("audit", noisy / "r1.st", *twice, "--json")
+    assert (ran.code, ran.json["code"]) == (2, "checkpoint-mismatch")
+
+
+def test_a_reference_by_another_recipe_is_left_out_with_a_warning(forgetkit: Run, noisy: Path) -> None:
+    ids = noisy / "ids.txt"
+    forgetkit("train", "--like", noisy / "m.st", "--exclude", ids, "--epochs", 2, "-o", "short.st")
+    ran = forgetkit("audit", noisy / "r1.st", "--reference", "short.st", "--json")
+    assert [warning["code"] for warning in ran.json["warnings"]] == ["other-recipe"]
+    assert ran.json["inputs"]["references"] == []
+
+
+def test_an_empty_folder_of_references_is_missing(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    ran = forgetkit("audit", noisy / "r1.st", "--reference", "none", "--json")
+    assert (ran.code, ran.json["code"]) == (2, "checkpoint-missing")
+
+
+def test_reports_are_written_beside_the_verdict(
+    forgetkit: Run, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
+    (tmp_path / "step.md").write_text("before\n")
+    args = ("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--original", noisy / "m.st")
+    assert forgetkit(*args, "--junit", "out/a.xml").code == 1
+    assert "<failure" in (tmp_path / "out" / "a.xml").read_text()
+    assert (tmp_path / "step.md").read_text().startswith("before\n#")
+    assert forgetkit(*args, "--summary", "a.md").code == 1
+    assert "NOT FORGOTTEN" in (tmp_path / "a.md").read_text()
+
+
+def test_a_report_may_not_replace_the_checkpoint(forgetkit: Run, model: Path, ids: Path) -> None:
+    assert forgetkit("audit", "model.st", "--ids", "ids.txt", "--junit", "model.st").code == 2

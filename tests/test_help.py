@@ -20,11 +20,8 @@ APP: Any = typer.main.get_command(cli.app)
 COMMANDS = sorted(APP.commands)
 LATER = {
     "--plugin",
-    "--reference",
     "--policy",
-    "--junit",
     "--html",
-    "--summary",
     "--remembered-out",
     "--relearn",
     "--self-check",
@@ -146,6 +143,8 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     given = [str(folder / "model.st"), "--ids", str(folder / "ids.txt"), "-q"]
     assert cli.run(["relabel", *given, "--rate", "0.1"]) == 0
     assert cli.run(["neutralize", *given]) == 0
+    like = ["train", "--like", str(folder / "model.st"), "--exclude", str(folder / "ids.txt"), "-q"]
+    assert cli.run([*like, "--replicas", "2", "-o", str(folder / "refs" / "{n}.st")]) == 0
     return folder
 
 
@@ -172,6 +171,8 @@ def test_example_runs(
     for before, word in pairwise(words):
         if word in AT_HAND and before not in {"-o", "--out", "--log"}:
             shutil.copy(pool / word, tmp_path / word)
+    if "refs" in words:
+        shutil.copytree(pool / "refs", tmp_path / "refs")
     ran = run_line(forgetkit, line, monkeypatch)
     assert ran.code in ({0, 1, 3} if name == "audit" and "--exit-zero" not in words else {0}), ran
     written = [word for before, word in pairwise(words) if before in {"-o", "--log"}]

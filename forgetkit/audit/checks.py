@@ -31,24 +31,27 @@ class Scored:
         phi: φ of each sample, float64 of shape ``(samples,)``.
         right: whether its largest logit is its label's, bool of shape ``(samples,)``.
         labels: int64 of shape ``(samples,)``.
+        softmax: float64 of shape ``(samples, classes)``.
     """
 
     phi: NDArray[np.float64]
     right: NDArray[np.bool_]
     labels: NDArray[np.int64]
+    softmax: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, mask: NDArray[np.bool_]) -> "Scored":
         """Return the samples of ``mask``."""
-        return Scored(self.phi[mask], self.right[mask], self.labels[mask])
+        return Scored(self.phi[mask], self.right[mask], self.labels[mask], self.softmax[mask])
 
 
 def scored(logits: Tensor, labels: Tensor) -> Scored:
     """Return φ and correctness of each row of ``logits``, of shape ``(samples, classes)``."""
     logits, labels = logits.cpu(), labels.cpu()
-    return Scored(phi(logits, labels).numpy(), (logits.argmax(1) == labels).numpy(), labels.numpy())
+    right, softmax = logits.argmax(1) == labels, logits.double().softmax(1)
+    return Scored(phi(logits, labels).numpy(), right.numpy(), labels.numpy(), softmax.numpy())
 
 
 def integrity(record: Record, original: Record | None, *, named: bool, broken: str | None, duplicates: int) -> Check:
@@ -78,12 +81,13 @@ def integrity(record: Record, original: Record | None, *, named: bool, broken: s
 
 def descends(record: Record, original: Record) -> bool:
     """Say whether a model comes from the original, or was trained from nothing by its recipe."""
-    if any(step.parent == original.digest for step in record.steps):
-        return True
+    return any(step.parent == original.digest for step in record.steps) or same_recipe(record, original)
+
+
+def same_recipe(record: Record, original: Record) -> bool:
+    """Say whether a model was last trained from nothing by the original's recipe, on its data."""
     trainings = [step for step in record.steps if step.command == "train"]
-    same = all(
-        (record.model == original.model, record.dataset == original.dataset, _training(record) == _training(original))
-    )
+    same = (record.model, record.dataset, _training(record)) == (original.model, original.dataset, _training(original))
     return bool(trainings) and trainings[-1].parent is None and same
 
 

@@ -15,7 +15,7 @@ LIMITS = [
     "Statistical checks on one model: evidence within the stated margins, no certificate; no other attack was tried.",
     "The membership check takes the forgotten samples for a random draw of their class. For one person's samples, "
     "or the hardest ones, it does not hold.",
-    "Not tested: canaries, retrained references, attacks that train models, other copies of data or model.",
+    "Not tested: canaries, attacks that train models, other copies of the data or of the model.",
     "Whoever holds the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
 ]
 

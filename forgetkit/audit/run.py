@@ -8,50 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.audit import checks as found
+from forgetkit.audit.against import against, single_ids, without_smaller
 from forgetkit.audit.check import Check, overall, with_control
 from forgetkit.audit.checks import Scored, scored
 from forgetkit.audit.report import document
+from forgetkit.audit.subject import Rows, Subject
 from forgetkit.checkpoint import load_model, not_finite
 from forgetkit.compute import Machine
-from forgetkit.console import Console
-from forgetkit.data.dataset import Dataset, Split
+from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
-from forgetkit.options import ListForm, Source
 from forgetkit.record import Record
-from forgetkit.request import dataset_of, open_checkpoint, read_lists
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier, predict
-
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The model under audit and the samples in question.
-
-    Attributes:
-        path: the checkpoint.
-        record: its record.
-        dataset: the data it was trained on.
-        rows: training rows in question.
-        earlier: training rows forgotten before, where the question is about others.
-        named: whether the record names all of ``rows`` as forgotten.
-    """
-
-    path: Path
-    record: Record
-    dataset: Dataset
-    rows: Rows
-    earlier: Rows
-    named: bool
-
-    @property
-    def retain_rows(self) -> Rows:
-        """Training rows that the model may know: trained, less everything forgotten or in question."""
-        kept = self.record.retains(self.dataset.train.ids)
-        kept[self.rows] = False
-        return np.flatnonzero(kept)
 
 
 @dataclass(frozen=True)
@@ -71,47 +40,6 @@ class Answers:
         return all(bool(np.isfinite(part.phi).all()) for part in parts)
 
 
-def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Source, console: Console) -> Subject:
-    """Read and check what an audit is about.
-
-    Raises:
-        ForgetkitError: ``ids-empty`` where neither lists nor record name an id; else as for a step.
-    """
-    path, record = open_checkpoint(checkpoint)
-    dataset = dataset_of(path, record, source)
-    trained = record.was_trained(dataset.train.ids)
-    forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids) & trained)
-    if not lists:
-        if len(forgotten) == 0:
-            message = f"{path}: the record names no forgotten ids, and none were given"
-            raise ForgetkitError("ids-empty", message, "name them with --ids")
-        return Subject(path, record, dataset, forgotten, forgotten[:0], named=True)
-    ids = read_lists(lists, form, dataset, console)
-    trained = record.was_trained(ids)
-    if untrained := int((~trained).sum()):
-        console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")
-    ids = [id_ for id_, kept in zip(ids, trained, strict=True) if kept]
-    if not ids:
-        raise ForgetkitError("ids-empty", "none of the ids was ever trained on: there is nothing to audit")
-    rows = np.array(sorted(dataset.train.row_of[id_] for id_ in ids), dtype=np.int64)
-    named = bool(record.forgotten.contains(ids).all())
-    return Subject(path, record, dataset, rows, np.setdiff1d(forgotten, rows), named)
-
-
-def check_original(subject: Subject, record: Record, name: str) -> None:
-    """Refuse an original that cannot be the control: of other data, or without the samples in question.
-
-    Raises:
-        ForgetkitError: ``checkpoint-mismatch``.
-    """
-    if record.dataset["fingerprint"] != subject.record.dataset["fingerprint"]:
-        raise ForgetkitError("checkpoint-mismatch", f"{name}: the original was trained on another data set")
-    ids = subject.dataset.train.ids_at(subject.rows)
-    if not record.retains(ids).all():
-        message = f"{name}: it forgot, or never saw, some of the ids in question"
-        raise ForgetkitError("checkpoint-mismatch", message, "--original is the model that was trained on them")
-
-
 def run(
     subject: Subject,
     original: tuple[Path, Record] | None,
@@ -119,6 +47,7 @@ def run(
     *,
     criterion: str,
     level: float,
+    references: list[tuple[Path, Record]] | None = None,
     show_ids: bool = False,
 ) -> dict[str, Any]:
     """Run every check and return the report.
@@ -129,6 +58,7 @@ def run(
         machine: where to compute.
         criterion: ``retrain`` (membership decides) or ``chance`` (accuracy on the ids decides).
         level: error rate of each check.
+        references: models trained without the samples; loaded one at a time.
         show_ids: list single ids in the report.
     """
     model = load_model(subject.path, subject.record, finite=False)
@@ -154,6 +84,9 @@ def run(
         checks += _judge(after, before, np.unique(train.labels[retain_rows]), subject, criterion, level)
         check, *single = found.single_ids(after.forget, after.unseen)
         checks.append(check)
+        retrained = [_control(reference, subject, machine) for reference in references or []]
+        if retrained:
+            checks = without_smaller([*checks, *_against(after, before, retrained, level)])
     rates = {
         "forget": _rate(after.forget if after else None),
         "retain": _rate(after.retain if after else None),
@@ -171,6 +104,7 @@ def run(
         inputs={
             "checkpoint": subject.record.digest,
             "original": original[1].digest if original else None,
+            "references": [record.digest for _, record in references or []],
             "dataset": subject.dataset.fingerprint,
             "ids": {"count": len(ids), "digest": digest_of(ids)},
         },
@@ -228,6 +162,21 @@ def _judge(
     if len(after.earlier):
         checks.append(_earlier(after.earlier, after.unseen, classes, criterion, level))
     return checks
+
+
+def _against(after: Answers, before: Answers | None, references: list[Answers], level: float) -> list[Check]:
+    """Return the checks against references."""
+    single = single_ids(
+        (after.forget.softmax, after.unseen.softmax),
+        [(answers.forget.softmax, answers.unseen.softmax) for answers in references],
+        after.forget.labels,
+        after.unseen.labels,
+    )
+    if before is None or len(references) < 2:
+        need = "needs --original" if before is None else "needs at least two references"
+        return [Check("closer", "not-run", need), Check("rank", "not-run", need), single]
+    said = [(answers.forget.softmax, answers.forget.phi) for answers in (after, before, *references)]
+    return [*against(said[0], said[1], said[2:], level=level), single]
 
 
 def _forgetting(after: Answers, before: Answers | None, classes: int, criterion: str, level: float) -> list[Check]:

@@ -1,5 +1,6 @@
 """``forgetkit audit``: was it forgotten?"""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,14 @@ def audit(
     original: Annotated[
         str | None, typer.Option(metavar="CHECKPOINT", help="The model trained on everything.", rich_help_panel=INPUT)
     ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE-or-FOLDER",
+            help="A model trained again without the ids, or a folder of them. Repeat for more.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     criterion: Annotated[
         str,
         typer.Option(metavar="retrain|chance", help="Like a retrained model, or at chance.", rich_help_panel=METHOD),
@@ -26,6 +35,17 @@ def audit(
     level: Annotated[
         float, typer.Option(metavar="P", min=0.001, max=0.2, help="Error rate of each check.", rich_help_panel=METHOD)
     ] = 0.05,
+    junit: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.", rich_help_panel=OUTPUT)
+    ] = None,
+    summary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write Markdown, too; else append to GITHUB_STEP_SUMMARY where that is set.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.", rich_help_panel=METHOD)
     ] = False,
@@ -45,11 +65,15 @@ def audit(
     Examples:
         forgetkit audit model.relabel.st --original model.st
         forgetkit audit model.relabel.st --original model.st --ids ids.txt --json
+        forgetkit audit model.relabel.st --original model.st --reference refs
         forgetkit audit model.neutralize.st --original model.st --criterion chance --exit-zero
     """
     from forgetkit.audit.check import EXIT_CODES
+    from forgetkit.audit.outputs import Reports
     from forgetkit.audit.report import table
-    from forgetkit.audit.run import check_original, run, subject_of
+    from forgetkit.audit.run import run
+    from forgetkit.audit.subject import check_original, open_references, subject_of
+    from forgetkit.checkpoint import load_tensors
     from forgetkit.compute import set_up
     from forgetkit.request import open_checkpoint
 
@@ -60,12 +84,18 @@ def audit(
     first = open_checkpoint(original) if original is not None else None
     if first:
         check_original(subject, first[1], original or "")
+    references = open_references(reference or [], subject, console)
+    reports = Reports(junit, summary)
+    reports.check((subject.path, *(path for path, _ in [*references, *([first] if first else [])])))
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
     console.note(f"audit: {len(subject.rows)} ids of {subject.dataset.name}, {machine.device} {machine.precision}")
     if say.dry_run:
+        for path, record in [*references, *([first] if first else [])]:
+            load_tensors(path, record)
         console.note("dry run: nothing was computed")
         return
-    found = run(subject, first, machine, criterion=criterion, level=level, show_ids=show_ids)
+    found = run(subject, first, machine, criterion=criterion, level=level, references=references, show_ids=show_ids)
+    reports.write(found, Path(checkpoint).name)
     verdict = found["verdict"]
     console.result(table(checkpoint, found), found)
     if not exit_zero and EXIT_CODES[verdict]:

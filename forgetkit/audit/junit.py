@@ -1,0 +1,83 @@
+"""An audit as JUnit XML, which continuous integration shows as tests."""
+
+import re
+from pathlib import PurePath
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from forgetkit.audit.report import WORDS, row
+
+FIGURES = ("value", "interval", "compare with", "n")
+"""Names of the figures that follow name and verdict in a row of the report."""
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def junit(report: dict[str, Any], name: str) -> str:
+    """Return a report as one suite: a case for each check, and one for the verdict over all.
+
+    A failed check is a failure. An inconclusive one is skipped, and so is one that would decide but was not run. All
+    else passes and says in its output what was found. The verdict follows the exit code of the report.
+
+    Args:
+        report: what :func:`forgetkit.audit.report.document` returned.
+        name: the checkpoint; only its file name is shown.
+
+    Returns:
+        The document with its XML declaration, to be stored as UTF-8; the same report has the same bytes.
+
+    Source: the elements that Jenkins and GitLab read, as pytest's ``--junit-xml`` writes them.
+    """
+    suite = Element("testsuite", name=printable(f"forgetkit audit {PurePath(name).name}"))
+    for check in report["checks"]:
+        _add_check(suite, check)
+    _add_verdict(suite, report)
+    counts = {
+        "tests": str(len(suite)),
+        "failures": str(len(suite.findall("testcase/failure"))),
+        "errors": "0",
+        "skipped": str(len(suite.findall("testcase/skipped"))),
+    }
+    suite.attrib.update(counts)
+    root = Element("testsuites", counts)
+    root.append(suite)
+    indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, without what neither XML nor UTF-8 can carry."""
+    return _UNSEEN.sub("", " ".join(text.split()))
+
+
+def _add_check(suite: Element, check: dict[str, Any]) -> None:
+    name, verdict, *figures, note = row(check)
+    shown = [f"{label} {figure}" for label, figure in zip(FIGURES, figures, strict=True) if figure]
+    text = "\n".join([f"{verdict}: {note}", *shown])
+    case = _case(suite, name, f"forgetkit.audit.{check['group']}")
+    if check["verdict"] == "fail":
+        _outcome(case, "failure", note, text)
+    elif check["verdict"] == "inconclusive" or (check["verdict"] == "not-run" and check["gating"]):
+        _outcome(case, "skipped", note, text)
+    else:
+        _say(SubElement(case, "system-out"), text)
+
+
+def _add_verdict(suite: Element, report: dict[str, Any]) -> None:
+    words, text = WORDS[report["verdict"]], "\n".join(report["reasons"])
+    case = _case(suite, "verdict", "forgetkit.audit")
+    if report["exit_code"] == 0:
+        _say(SubElement(case, "system-out"), f"{words}\n{text}")
+    else:
+        _outcome(case, "skipped" if report["exit_code"] == 3 else "failure", words, text)
+
+
+def _case(suite: Element, name: str, group: str) -> Element:
+    return SubElement(suite, "testcase", {"classname": printable(group), "name": printable(name)})
+
+
+def _outcome(case: Element, kind: str, message: str, text: str) -> None:
+    _say(SubElement(case, kind, {"message": printable(message)}), text)
+
+
+def _say(element: Element, text: str) -> None:
+    element.text = "\n".join(printable(line) for line in text.split("\n"))

@@ -1,0 +1,249 @@
+"""Is the model like models that never saw the forgotten samples? Statistics of an audit with references.
+
+A reference is trained by the original's recipe without the forgotten samples; k of them show what honest retraining
+gives, and how much that varies. Leave copies out: a copy is no second reference.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from forgetkit.audit.divergence import Probabilities, mean_of, means_of_others, read_models, same_shape, total_variation
+from forgetkit.audit.exposure import PerId, per_id
+from forgetkit.audit.intervals import Estimate, Verdict, check_level
+from forgetkit.audit.strata import Labels, Scores, check_scores
+
+CLOSER_MARGIN = 0.05
+SPREAD_FROM = 5  # references
+SMALLEST_SPREAD = 1e-6  # of log p; less is the rounding of a float32 softmax
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Closer:
+    """How far a model is from the references, as a share of the original's distance.
+
+    Attributes:
+        ratio: 0 at the references' mean, 1 as far away as the original.
+        floors: the distance of each reference to the mean of the others, as the same share.
+    """
+
+    ratio: Estimate
+    floors: tuple[float, ...]
+    verdict: Verdict
+
+    @property
+    def ceiling(self) -> float:
+        """The largest ratio that still counts as near: the largest floor and a margin of 0.05."""
+        return max(self.floors) + CLOSER_MARGIN
+
+    @property
+    def possible(self) -> bool:
+        """Whether the original lies above the ceiling; if not, nothing can pass."""
+        return self.ceiling < 1
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Where a model stands among the references by how much its scores stand apart.
+
+    Attributes:
+        p: the share of models, itself among them, that stand at least as far apart; in ``[1 / (k + 1), 1]``.
+        p_before: p of the original.
+        apart: mean absolute distance from the other models, in standard deviations.
+        signed: mean distance with its sign; positive is remembered, negative over-forgotten.
+        references: ``apart`` of each reference, k of them.
+        needed: the fewest references with which anything can fail, or pass, at this level.
+    """
+
+    p: float
+    p_before: float
+    apart: float
+    signed: float
+    references: tuple[float, ...]
+    needed: int
+    verdict: Verdict
+
+    @property
+    def possible(self) -> bool:
+        """Whether there are references enough; if not, the verdict is always inconclusive."""
+        return len(self.references) >= self.needed
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Which ids stand out once the difficulty that the references see is taken off.
+
+    Attributes:
+        found: the ids that stand out, and how few could.
+        forget: calibrated scores, float64 of shape ``(n,)``; positive is more certain than the references.
+        unseen: the same of the unseen set, float64 of shape ``(m,)``.
+        scaled: whether they are in units of the references' spread.
+    """
+
+    found: PerId
+    forget: Scores
+    unseen: Scores
+    scaled: bool
+
+
+def closer(
+    after: Probabilities,
+    before: Probabilities,
+    references: Iterable[Probabilities],
+    *,
+    level: float = 0.05,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Closer:
+    """Compare a model's distance to the mean of the references with the original's, in mean total variation.
+
+    The ends of the wide interval decide; the floors are taken as they are.
+
+    Args:
+        after: softmax of the model under audit, float of shape ``(n, classes)``.
+        before: softmax of the original, of the same shape.
+        references: softmax of k >= 2 references, each of the same shape, or one array ``(k, n, classes)``.
+        level: the share of wide intervals that may miss, in (0, 0.5).
+        draws: bootstrap resamples of the samples, at least 1.
+        seed: of the resampling.
+
+    Returns:
+        "pass" if the interval ends by the ceiling and the original lies above that, "fail" if the interval starts above
+        the ceiling and 1.05, else "inconclusive".
+
+    Raises:
+        ValueError: what is no softmax, shapes that differ, fewer than 2 references, an original that equals their mean,
+            no draw, or an impossible ``level``.
+
+    Source: the interval of Efron, "Bootstrap methods: another look at the jackknife", 1979; the rest is ours.
+    """
+    models = read_models(references, fewest=2)
+    after, before = (same_shape(p, models[0], name) for p, name in ((after, "after"), (before, "before")))
+    middle = mean_of(models)
+    far = total_variation(before, middle)
+    if far.mean() <= ROUNDING:
+        raise ValueError("the original equals the mean of the references on every sample: nothing to come closer to")
+    others = zip(models, means_of_others(models), strict=True)
+    floors = tuple(float(total_variation(model, mean).mean() / far.mean()) for model, mean in others)
+    ratio = _ratio(total_variation(after, middle), far, level=level, draws=draws, seed=seed)
+    ceiling = max(floors) + CLOSER_MARGIN
+    passed: Verdict = "pass" if ratio.wide[1] <= ceiling < 1 else "inconclusive"
+    return Closer(ratio, floors, "fail" if ratio.wide[0] > max(1 + CLOSER_MARGIN, ceiling) else passed)
+
+
+def rank(phi_after: Scores, phi_before: Scores, phi_references: Iterable[Scores], *, level: float = 0.05) -> Rank:
+    """Test exactly whether a model's scores could be those of one more reference.
+
+    Every model is compared with the mean of the others, in standard deviations over all k + 1 models at that sample;
+    samples where all agree count 0. The test errs at most at ``level`` however samples depend on each other, if the
+    model is exchangeable with the references. One nearer to the middle than any reference does not fail.
+
+    Args:
+        phi_after: scores of the model under audit, float64 of shape ``(n,)``, finite.
+        phi_before: scores of the original on the same samples, float64 of shape ``(n,)``.
+        phi_references: scores of k >= 1 references, each of shape ``(n,)``, or one array ``(k, n)``.
+        level: the error of the test, in (0, 0.5).
+
+    Returns:
+        "fail" if ``p <= level``; "pass" if it is above and the original's is not; else "inconclusive".
+
+    Raises:
+        ValueError: scores that are not finite, shapes that differ, no reference, or an impossible ``level``.
+
+    Source: Barnard's Monte Carlo test, 1963, as in Phipson & Smyth, "Permutation P-values should never be zero", 2010.
+    """
+    check_level(level)
+    references = list(phi_references)
+    everyone = [check_scores(phi, "ranked") for phi in (phi_after, phi_before, *references)]
+    shapes = {phi.shape for phi in everyone}
+    if not references or len(shapes) > 1 or not all(np.isfinite(phi).all() for phi in everyone):
+        raise ValueError(f"cannot rank {len(references)} references: one shape, not {sorted(shapes)}, all finite")
+    apart, signed, p = _place(phi_after, references)
+    p_before = _place(phi_before, references)[2]
+    verdict: Verdict = "fail" if p <= level else "pass" if p_before <= level else "inconclusive"
+    needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
+    return Rank(p, p_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
+
+
+def calibrated(
+    p_after: Probabilities,
+    p_references: Iterable[Probabilities],
+    p_after_unseen: Probabilities,
+    p_references_unseen: Iterable[Probabilities],
+    *,
+    labels: Labels,
+    unseen_labels: Labels,
+    rate: float = 0.05,
+) -> Calibrated:
+    """Find the ids whose certainty, less that of the references, is not that of an unseen sample of their class.
+
+    The score is ``log p(y|x) - log mean_j p_j(y|x)``, from 5 references on divided by the standard deviation of
+    ``log p_j(y|x)``. Most of a sample's difficulty cancels; for samples that are no random draw it stays approximate.
+
+    Args:
+        p_after: softmax of the model under audit on the forget set, float of shape ``(n, classes)``.
+        p_references: softmax of k >= 1 references, each of that shape, or one array.
+        p_after_unseen: the model's on the unseen set, float of shape ``(m, classes)``.
+        p_references_unseen: the same references' on the unseen set.
+        labels: classes of the forget set, int64 of shape ``(n,)``, values in ``[0, classes)``.
+        unseen_labels: classes of the unseen set, int64 of shape ``(m,)``.
+        rate: the false-discovery rate of each direction, in (0, 1).
+
+    Raises:
+        ValueError: what is no softmax, shapes that differ, no reference, or labels that do not fit.
+
+    Source: Watson et al., "On the Importance of Difficulty Calibration in Membership Inference Attacks", 2022; the
+    conformal p-values and discoveries of ``exposure.per_id``.
+    """
+    models, models_unseen = read_models(p_references, fewest=1), read_models(p_references_unseen, fewest=1)
+    if len(models) != len(models_unseen):
+        raise ValueError(f"{len(models)} references on the forget set, but {len(models_unseen)} on the unseen set")
+    forget = _residuals(same_shape(p_after, models[0], "after"), models, labels, "forget")
+    unseen = _residuals(same_shape(p_after_unseen, models_unseen[0], "after"), models_unseen, unseen_labels, "unseen")
+    found = per_id(forget, labels, unseen, unseen_labels, rate=rate)
+    return Calibrated(found, forget, unseen, len(models) >= SPREAD_FROM)
+
+
+def _ratio(near: Scores, far: Scores, *, level: float, draws: int, seed: int) -> Estimate:
+    """Return the ratio of two means over the same samples, with percentile intervals over resampled samples."""
+    if draws < 1:
+        raise ValueError(f"{draws} draws make no interval")
+    tails = check_level(level) / 2, level
+    rng, n, ratios = np.random.default_rng(seed), near.size, np.full(draws, np.inf)
+    for draw in range(draws):
+        rows = rng.integers(n, size=n)
+        # A draw of samples where the original is at no distance stays infinite: it can only keep a model from passing.
+        if far[rows].mean() > ROUNDING:
+            ratios[draw] = near[rows].sum() / far[rows].sum()
+    value = float(near.sum() / far.sum())
+    low, less = (float(np.quantile(ratios, tail, method="lower")) for tail in tails)
+    high, more = (float(np.quantile(ratios, 1 - tail, method="higher")) for tail in tails)
+    return Estimate(value, (min(low, value), max(high, value)), (min(less, value), max(more, value)), n)
+
+
+def _place(candidate: Scores, references: list[Scores]) -> tuple[Scores, float, float]:
+    """Return how far apart each model stands, the candidate first; the candidate's sign; and its p."""
+    models = np.vstack([candidate, *references], dtype=np.float64)
+    # Where all agree, rounding of their mean must not look like a distance.
+    centred = np.where(np.ptp(models, axis=0) > 0, models - models.mean(axis=0), 0.0)
+    spread = centred.std(axis=0, ddof=1)
+    # The mean of the other k lies k + 1 kths as far as the mean of all.
+    distances = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0) * len(models) / len(references)
+    apart = np.abs(distances).mean(axis=1)
+    beyond = np.count_nonzero(apart[1:] >= apart[0] * (1 - ROUNDING))
+    return apart, float(distances[0].mean()), (1 + beyond) / len(models)
+
+
+def _residuals(after: Probabilities, references: list[Probabilities], labels: Labels, name: str) -> Scores:
+    """Return what a model is surer of the labels than the references are, float64 ``(n,)``."""
+    n, classes = after.shape
+    if labels.shape != (n,) or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"{name} labels of shape {labels.shape} do not fit a softmax of shape {after.shape}")
+    true = np.stack([np.maximum(p[np.arange(n), labels], SMALLEST_PROBABILITY) for p in (after, *references)])
+    surer = np.log(true[0]) - np.log(true[1:].mean(axis=0))
+    spread = np.log(true[1:]).std(axis=0, ddof=1) if len(references) >= SPREAD_FROM else 1.0
+    return np.asarray(surer / np.maximum(spread, SMALLEST_SPREAD))

@@ -1,0 +1,61 @@
+"""An audit as GitHub-flavoured Markdown, for the summary of a job."""
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Any
+
+from forgetkit.audit.junit import printable
+from forgetkit.audit.report import WORDS, row
+
+COLUMNS = ("check", "verdict", "value", "interval", "compare with", "n", "note")
+ACCURACIES = {
+    "forget": "forgotten samples",
+    "retain": "retained samples",
+    "unseen": "unseen samples",
+    "original_unseen": "unseen samples, original",
+}
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~$&#!])")
+
+
+def summary(report: dict[str, Any], name: str) -> str:
+    """Return a report as Markdown: verdict, reasons, checks, accuracies, limits.
+
+    Args:
+        report: what :func:`forgetkit.audit.report.document` returned.
+        name: the checkpoint; only its file name is shown.
+
+    Returns:
+        Text that ends in a line feed, to be appended to ``$GITHUB_STEP_SUMMARY``; the same report has the same bytes.
+
+    Source: GitHub Flavored Markdown Spec 0.29, sections 4.10 (tables) and 6.1 (backslash escapes).
+    """
+    rates = [(words, _percent(report["accuracy"][key])) for key, words in ACCURACIES.items()]
+    parts = [
+        [f"## {escaped(PurePath(name).name)}: {escaped(WORDS[report['verdict']])}"],
+        _points(report["reasons"]),
+        _table(COLUMNS, [row(check) for check in report["checks"]]),
+        [escaped("* decides; the others inform")],
+        _table(("right on", "accuracy"), rates),
+        ["### Limits"],
+        _points(report["limits"]),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` on one line, every character as it is: no markup, no HTML, no end of a cell."""
+    return _MARKUP.sub(r"\\\1", printable(text))
+
+
+def _points(texts: Iterable[str]) -> list[str]:
+    return [f"- {escaped(text)}" for text in texts]
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [columns, ("---",) * len(columns), *(tuple(map(escaped, cells)) for cells in rows)]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _percent(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:.2%}"
