@@ -47,8 +47,9 @@ def test_closer_by_hand() -> None:
     # The mean is (.5, .4); the distances .1 and .2 against the original's .4 and .2.
     found = closer(two(0.6, 0.2), two(0.9, 0.6), [two(0.4, 0.4), two(0.6, 0.4)])
     assert found.ratio.value == pytest.approx((0.1 + 0.2) / (0.4 + 0.2))
-    assert found.floors == pytest.approx((0.2 / 0.6, 0.2 / 0.6))
-    assert found.ceiling == pytest.approx(0.2 / 0.6 + 0.05)
+    # Each reference is .2 from the other; the original is .3 + .2 from the second, .5 + .2 from the first.
+    assert found.floors == pytest.approx((0.2 / 0.5, 0.2 / 0.7))
+    assert found.ceiling == pytest.approx(0.2 / 0.5 + 0.05)
 
 
 def test_the_interval_of_closer_spans_its_draws() -> None:

@@ -28,7 +28,7 @@ class Closer:
 
     Attributes:
         ratio: 0 at the references' mean, 1 as far away as the original.
-        floors: the distance of each reference to the mean of the others, as the same share.
+        floors: the distance of each reference to the mean of the others, as a share of the original's to that mean.
     """
 
     ratio: Estimate
@@ -128,7 +128,9 @@ def closer(
     if far.mean() <= ROUNDING:
         raise ValueError("the original equals the mean of the references on every sample: nothing to come closer to")
     others = zip(models, means_of_others(models), strict=True)
-    floors = tuple(float(total_variation(model, mean).mean() / far.mean()) for model, mean in others)
+    floors = tuple(
+        float(total_variation(model, mean).mean() / total_variation(before, mean).mean()) for model, mean in others
+    )
     ratio = _ratio(total_variation(after, middle), far, level=level, draws=draws, seed=seed)
     ceiling = max(floors) + CLOSER_MARGIN
     passed: Verdict = "pass" if ratio.wide[1] <= ceiling < 1 else "inconclusive"
