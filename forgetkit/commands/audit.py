@@ -86,11 +86,12 @@ def audit(
         check_original(subject, first[1], original or "")
     references = open_references(reference or [], subject, console)
     reports = Reports(junit, summary)
-    reports.check((subject.path, *(path for path, _ in [*references, *([first] if first else [])])))
+    compared = [*references, *([first] if first else [])]
+    reports.check((subject.path, *(path for path, _ in compared)))
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
     console.note(f"audit: {len(subject.rows)} ids of {subject.dataset.name}, {machine.device} {machine.precision}")
     if say.dry_run:
-        for path, record in [*references, *([first] if first else [])]:
+        for path, record in compared:
             load_tensors(path, record)
         console.note("dry run: nothing was computed")
         return
