@@ -35,18 +35,19 @@ say "3. The costly way, to compare with: train again without them."
 run forgetkit train --like model.st --exclude ids.txt --out reference.st
 
 say "4. Kim & Woo 2022, two stages: drive the samples to chance, then retrain on the rest with the original as teacher."
-run forgetkit neutralize model.st --ids ids.txt
+run forgetkit neutralize model.st --ids ids.txt --stop chance
 run forgetkit distill model.neutralize.st --teacher model.st
 
-say "5. Li & Ghosh 2023: one step towards all wrong labels for each sample. The rate decides; here are two."
-run forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1
+say "5. Li & Ghosh 2023: one step towards all wrong labels for each sample. The rate decides; by default it is searched for."
+run forgetkit relabel model.st --ids ids.txt --optimizer adadelta
+say "   A setting of the paper, for comparison."
 run forgetkit relabel model.st --ids ids.txt --optimizer adam --rate 0.001 --out model.adam.st
 
 say "6. Was it forgotten? First the original itself, on which nothing was done: the audit must not pass it."
 judge model.st --ids ids.txt --original model.st
 
-say "   The relabeled model: adadelta at 0.1."
-judge model.relabel.st --original model.st
+say "   The relabeled model, with a report to open in a browser."
+judge model.relabel.st --original model.st --html report.html
 
 say "   The relabeled model: adam at 0.001, a setting of the paper. Forgetting was bought with accuracy."
 judge model.adam.st --original model.st
@@ -58,12 +59,14 @@ say "   The reference, which truly never saw the samples. 65 ids, a model that m
 say "   to judge on: no honest test can tell it from the original. Inconclusive is all that digits can give a draw."
 judge reference.st --original model.st
 
-say "   A whole class is another matter: a model that never saw a three is right on none. Relabeled at a rate too low:"
+say "   A whole class is another matter: a model that never saw a three is right on none. At a rate too low, and searched:"
 run forgetkit forget-ids model.st --class 3 --out threes.txt
-run forgetkit relabel model.st --ids threes.txt --optimizer adadelta --rate 0.001 --out model.threes.st
+run forgetkit relabel model.st --ids threes.txt --rate 0.001 --allow-unforgotten --out model.low.st
+judge model.low.st --original model.st
+run forgetkit relabel model.st --ids threes.txt --out model.threes.st
 judge model.threes.st --original model.st
 
 say "7. What a checkpoint says about itself."
 run forgetkit inspect model.neutralize.distill.st
 echo
-echo "The files are in $root/quickstart. Next: docs/quickstart.md explains each line."
+echo "The files are in $root/quickstart; open report.html. Next: docs/quickstart.md explains each line."

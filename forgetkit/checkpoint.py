@@ -126,7 +126,9 @@ def load_model(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
     if finite and (broken := not_finite(tensors)):
         raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity")
     model = _build(record)
-    model.load_state_dict(tensors, strict=True)
+    state = model.state_dict()  # keeps the versions that some modules look for
+    state.update(tensors)
+    model.load_state_dict(state, strict=True)
     return model
 
 

@@ -1,16 +1,18 @@
 """Choosing ids: by class, by attribute, by list, then by a draw. Without torch."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import floor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.dataset import Dataset
+from forgetkit.data.dataset import Dataset, Split
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.ids import draw
+from forgetkit.ids import draw, read_ids
 from forgetkit.registry import did_you_mean
 
 Mask = NDArray[np.bool_]
@@ -31,41 +33,90 @@ def in_classes(dataset: Dataset, names: list[str]) -> Mask:
     return np.isin(dataset.train.labels, [index[name] for name in names])
 
 
-def with_attributes(dataset: Dataset, conditions: list[str], table: str | None) -> Mask:
-    """Return which training samples meet the conditions: any value of a column, all columns.
+@dataclass(frozen=True)
+class Condition:
+    """One column and the values that are wanted of it.
+
+    Attributes:
+        column: its name.
+        held: its value for each training row; None where there is none.
+        values: the values wanted, in the order in which they were given.
+        listed: how many of them came from a file: those are counted, not named.
+    """
+
+    column: str
+    held: Sequence[str | None]
+    values: list[str]
+    listed: int = 0
+
+    def says(self, offered: Mask) -> Iterator[str]:
+        """Yield in words how many of the ``offered`` samples each value has; values from a file only in all."""
+        held = Counter(value for value, here in zip(self.held, offered.tolist(), strict=True) if here)
+        named = self.values[: len(self.values) - self.listed]
+        yield from (f"{self.column}={shorten(value)}: {held[value]} ids" for value in named)
+        if counts := sorted(held[value] for value in self.values[len(named) :]):
+            each = f"{counts[0]} to {counts[-1]} ids each" if len(counts) > 1 else "in the file"
+            yield f"{self.column}: {len(counts)} more values from files, {each}, {sum(counts)} in all"
+
+
+def conditions_of(
+    dataset: Dataset, conditions: Sequence[str], files: Sequence[str] = (), table: str | None = None
+) -> list[Condition]:
+    """Return what ``--where`` and ``--where-file`` ask for, a condition a column.
 
     Args:
         dataset: whose attribute columns count.
         conditions: each ``COLUMN=VALUE``.
+        files: each ``COLUMN=FILE``; the file has a value a line, as an ID list has ids.
         table: path of a CSV file with a column ``id`` and further columns, which count too.
 
     Raises:
-        ForgetkitError: ``usage`` for a column that there is not, ``ids-empty`` for a value that no sample has.
+        ForgetkitError: ``usage`` for a column that there is not, ``ids-empty`` for a value that no sample has, and
+            what :func:`forgetkit.ids.read_ids` raises.
     """
     columns: dict[str, Sequence[str | None]] = dict(dataset.attributes)
     if table is not None:
         columns |= read_attributes(table, dataset.train.row_of)
-    wanted: dict[str, set[str]] = {}
+    known = {column: set(held) - {None} for column, held in columns.items()}
+    wanted: dict[str, dict[str, bool]] = {}
+    for text in conditions:
+        column, value = _divided(text, "--where", "VALUE", "writer=w2154", columns)
+        _check_value("--where", column, value, known[column])
+        wanted.setdefault(column, {})[value] = False
+    for text in files:
+        column, file = _divided(text, "--where-file", "FILE", "writer=writers.txt", columns)
+        for value, line in read_ids(file).lines.items():
+            _check_value(f"{file}:{line}", column, value, known[column])
+            wanted.setdefault(column, {}).setdefault(value, True)
+    return [Condition(column, columns[column], list(values), sum(values.values())) for column, values in wanted.items()]
+
+
+def with_attributes(rows: int, conditions: Sequence[Condition]) -> Mask:
+    """Return which of ``rows`` training samples meet the conditions: any value of a column, all columns."""
+    mask: Mask = np.ones(rows, dtype=bool)
     for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            raise ForgetkitError(
-                "usage", f"--where: '{condition}' is not COLUMN=VALUE", "for example: --where writer=w2154"
-            )
-        if column not in columns:
-            hint = did_you_mean(column, columns) if columns else "give a table of them: --attributes FILE.csv"
-            raise ForgetkitError("usage", f"--where: there is no column '{column}'", hint)
-        if value not in columns[column]:
-            known = {held for held in columns[column] if held is not None}
-            message = f"--where: no training sample has {column}={shorten(value)}"
-            raise ForgetkitError(
-                "ids-empty", message, _brief(did_you_mean(value, known)) if len(known) <= 10_000 else None
-            )
-        wanted.setdefault(column, set()).add(value)
-    mask: Mask = np.ones(len(dataset.train), dtype=bool)
-    for column, values in wanted.items():
-        mask &= np.array([held in values for held in columns[column]])
+        values = set(condition.values)
+        mask &= np.array([held in values for held in condition.held])
     return mask
+
+
+def _divided(text: str, option: str, what: str, example: str, columns: Mapping[str, object]) -> tuple[str, str]:
+    """Return both sides of ``COLUMN=VALUE``."""
+    column, equals, value = text.partition("=")
+    if not equals:
+        raise ForgetkitError("usage", f"{option}: '{text}' is not COLUMN={what}", f"for example: {option} {example}")
+    if column not in columns:
+        hint = did_you_mean(column, columns) if columns else "give a table of them: --attributes FILE.csv"
+        raise ForgetkitError("usage", f"{option}: there is no column '{column}'", hint)
+    return column, value
+
+
+def _check_value(place: str, column: str, value: str, known: Collection[str | None]) -> None:
+    """Refuse a value that no training sample has."""
+    if value not in known:
+        message = f"{place}: no training sample has {column}={shorten(value)}"
+        near = did_you_mean(value, [held for held in known if held is not None]) if len(known) <= 10_000 else None
+        raise ForgetkitError("ids-empty", message, _brief(near) if near else None)
 
 
 def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str | None]]:
@@ -116,6 +167,14 @@ def drawn(ids: list[str], *, count: int | None, fraction: float | None, seed: in
     if count > len(ids):
         raise ForgetkitError("usage", f"--count: {count} ids wanted, {len(ids)} are there", "ask for fewer")
     return draw(ids, count, seed)
+
+
+def drawn_of(chosen: Mask, train: Split, *, count: int | None, fraction: float | None, seed: int) -> Mask:
+    """Return which samples :func:`drawn` leaves of the ``chosen`` ones."""
+    left = drawn(train.ids_at(np.flatnonzero(chosen)), count=count, fraction=fraction, seed=seed)
+    mask: Mask = np.zeros(len(chosen), dtype=bool)
+    mask[[train.row_of[id_] for id_ in left]] = True
+    return mask
 
 
 def _brief(hint: str) -> str | None:

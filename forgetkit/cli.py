@@ -127,9 +127,8 @@ def _usage(problem: typer.TyperException) -> tuple[str, str]:
     if close:
         hint = f"did you mean {close}?"
     else:
-        hint = (
-            f"did you mean {command}" if command else f"see {context.command_path if context else 'forgetkit'} --help"
-        )
+        first = command.partition(",")[0].rstrip("?")
+        hint = f"did you mean {first}?" if first else f"see {context.command_path if context else 'forgetkit'} --help"
     return text[:1].lower() + text[1:], hint
 
 

@@ -7,7 +7,7 @@ import re
 import sys
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,13 +77,14 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
     return _collect(name, entries, strict=strict)
 
 
-def check_known(found: IdList, known: Mapping[str, int], dataset: str) -> None:
+def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen: Container[str] = frozenset()) -> None:
     """Refuse a list with ids that the training split does not have.
 
     Args:
         found: the list.
         known: row of every id of the training split.
         dataset: name of the data set, for the message.
+        unseen: ids of the test split, which no model was trained on.
 
     Raises:
         ForgetkitError: ``ids-unknown``; names file, line and the nearest known id.
@@ -92,10 +93,14 @@ def check_known(found: IdList, known: Mapping[str, int], dataset: str) -> None:
     if not unknown:
         return
     lines = [found.lines[id_] for id_ in unknown]
-    message = f"{found.source}:{lines[0]}: '{shorten(unknown[0])}' is not an id of {dataset}"
-    if len(unknown) > 1:
-        message += f" ({len(unknown)} unknown ids in all, {line_names(lines)})"
-    raise ForgetkitError("ids-unknown", message, _nearest_hint(unknown[0], list(known)))
+    place = f"{found.source}:{lines[0]}: '{shorten(unknown[0])}'"
+    more = f" ({len(unknown)} unknown ids in all, {line_names(lines)})" if len(unknown) > 1 else ""
+    if unknown[0] in unseen:
+        hint = "no model was trained on it: take it out of the list"
+        raise ForgetkitError("ids-unknown", f"{place} is of the test split of {dataset}{more}", hint)
+    raise ForgetkitError(
+        "ids-unknown", f"{place} is not an id of {dataset}{more}", _nearest_hint(unknown[0], list(known))
+    )
 
 
 def draw(ids: Iterable[str], count: int, seed: int) -> list[str]:

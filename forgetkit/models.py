@@ -1,28 +1,47 @@
 """MODELS: the functions that build classifiers. A new model is one decorated function."""
 
-import inspect
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.registry import Registry, did_you_mean
+from forgetkit.factory import Factory, check_factory, resolve
+from forgetkit.plugins import place_of
+from forgetkit.registry import Registry
+from forgetkit.zoos import Stem, timm_factory, torchvision_factory
 
-Factory = Callable[..., nn.Module]
 MODELS: Registry[Factory] = Registry("model")
-Stem = Literal["usual", "small"]
-_GIVEN = {"in_channels", "image_size", "classes"}
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a model that does not fit may raise: it need not be forgetkit's own."""
 
 
 def register_model(name: str) -> Callable[[Factory], Factory]:
     """Return a decorator that makes a factory known to ``--model`` as ``name``.
 
-    The factory is called with the keywords ``in_channels``, ``image_size`` (height, width) and
-    ``classes``, and with its own typed options, each of which has a default.
+    The factory is called with the keywords ``in_channels``, ``image_size`` (height, width) and ``classes``, and with
+    its own options, each typed (bool, int, float, str, Literal, or one of them or None). It returns a module from
+    normalised float images to logits. The decorator raises ForgetkitError ``plugin-malformed``.
     """
-    return MODELS.register(name)
+
+    def enter(factory: Factory) -> Factory:
+        check_factory(name, factory)
+        return MODELS.register(name)(factory)
+
+    return enter
 
 
 class ConvNet(nn.Module):
@@ -57,7 +76,7 @@ def convnet(*, in_channels: int, image_size: tuple[int, int], classes: int) -> n
 @register_model("resnet50")
 def resnet50(*, in_channels: int, image_size: tuple[int, int], classes: int, stem: Stem = "usual") -> nn.Module:
     """Build torchvision's ResNet-50, the papers' larger network; ``stem=small`` suits images up to 64 pixels."""
-    return _torchvision("resnet50")(in_channels=in_channels, image_size=image_size, classes=classes, stem=stem)
+    return torchvision_factory("resnet50")(in_channels=in_channels, image_size=image_size, classes=classes, stem=stem)
 
 
 def build_model(
@@ -66,14 +85,14 @@ def build_model(
     """Build the model ``name`` with weights drawn from ``seed``.
 
     Args:
-        name: a registered name, or ``torchvision:NAME``.
+        name: a registered name, ``torchvision:NAME`` or ``timm:NAME``.
         options: the factory's own options, as :func:`resolve_options` returns them.
         shape: channels, height and width of an image.
         classes: number of classes.
         seed: seed of the initial weights.
 
     Raises:
-        ForgetkitError: ``model-unknown``, or ``model-mismatch`` where it cannot take such images.
+        ForgetkitError: ``model-unknown``, ``missing-extra``, or ``model-mismatch`` where it cannot take such images.
     """
     factory = find_factory(name)
     channels, *image_size = shape
@@ -81,26 +100,40 @@ def build_model(
         torch.default_generator.manual_seed(seed)
         try:
             model = factory(in_channels=channels, image_size=tuple(image_size), classes=classes, **options)
-        except (ValueError, TypeError, AssertionError, RuntimeError) as problem:
-            raise _mismatch(name, shape, str(problem)) from problem
-    return model.float()
+            _check_module(model)
+            model = model.float()
+            if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+                _answer(model, shape, training=False)  # lazy layers learn their size, and draw their weights
+                model.train()
+            _check_tensors(model)
+        except _FAILURES as problem:
+            raise _mismatch(name, shape, problem) from problem
+    return model
 
 
 def check_fit(model: nn.Module, name: str, *, shape: tuple[int, int, int], classes: int) -> None:
-    """Refuse a model that does not map one image of ``shape`` to ``classes`` logits.
+    """Refuse a model that does not map images of ``shape`` to ``classes`` logits; it is left in eval mode.
+
+    One image goes through it, then two in train mode, where some models return more than logits. No weight changes,
+    nor what batch norm remembers.
 
     Raises:
         ForgetkitError: ``model-mismatch``.
     """
+    kept = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    for training, images in ((False, "for one image it"), (True, "while training, for two images it")):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                logits = _answer(model, shape, training=training)
+        except _FAILURES as problem:
+            raise _mismatch(name, shape, problem) from problem
+        if not isinstance(logits, Tensor) or logits.shape != (1 + training, classes):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise _mismatch(name, shape, f"{images} returns {found}, not {classes} logits")
+    with torch.no_grad():
+        for key, tensor in model.state_dict().items():
+            tensor.copy_(kept[key])
     model.eval()
-    try:
-        with torch.no_grad():
-            logits = model(torch.zeros(1, *shape))
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as problem:
-        raise _mismatch(name, shape, str(problem)) from problem
-    if not isinstance(logits, Tensor) or logits.shape != (1, classes):
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise _mismatch(name, shape, f"for one image it returns {found}, not {classes} logits")
 
 
 def resolve_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -109,103 +142,60 @@ def resolve_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ForgetkitError: ``model-unknown``; ``usage`` for an option the factory does not have, or of the wrong type.
     """
-    signature = inspect.signature(find_factory(name), eval_str=True)
-    own = {key: parameter for key, parameter in signature.parameters.items() if key not in _GIVEN}
-    for key, value in given.items():
-        if key not in own:
-            hint = did_you_mean(key, own) if own else f"{name} has no options"
-            raise ForgetkitError("usage", f"{name} has no option '{key}'", hint)
-        if not _is_of(value, own[key].annotation):
-            raise ForgetkitError(
-                "usage", f"--model-option {key}: {value!r} does not fit", f"it takes {_words(own[key].annotation)}"
-            )
-    return {key: given.get(key, parameter.default) for key, parameter in own.items()}
+    return resolve(name, find_factory(name), given)
 
 
 def find_factory(name: str) -> Factory:
-    """Return the factory of ``name``; ``torchvision:NAME`` needs no registration."""
-    if name.startswith("torchvision:"):
-        return _torchvision(name.removeprefix("torchvision:"))
+    """Return the factory of ``name``; ``torchvision:NAME`` and ``timm:NAME`` need no registration.
+
+    A name is never taken for a module: what is not registered is an error.
+
+    Raises:
+        ForgetkitError: ``model-unknown`` or ``missing-extra``.
+    """
+    library, colon, own = name.partition(":")
+    if colon and library == "torchvision":
+        return torchvision_factory(own)
+    if colon and library == "timm":
+        return timm_factory(own)
     try:
         return MODELS[name]
     except ForgetkitError as problem:
-        hint = f"{problem.hint}; torchvision's models are torchvision:NAME; your own needs @register_model"
+        if problem.code != "model-unknown":
+            raise
+        hint = f"{problem.hint}; torchvision:NAME, timm:NAME, or your own: --plugin FILE.py with @register_model"
         raise ForgetkitError(problem.code, problem.message, hint) from problem
 
 
-def _torchvision(name: str) -> Factory:
-    """Return a factory for torchvision's classifier ``name``, without weights."""
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise ForgetkitError("model-unknown", f"torchvision has no classifier '{name}'", did_you_mean(name, known))
-
-    def build(*, in_channels: int, image_size: tuple[int, int], classes: int, stem: Stem = "usual") -> nn.Module:
-        extra: dict[str, Any] = {}
-        if name in {"googlenet", "inception_v3"}:
-            extra = {"aux_logits": False, "init_weights": True}
-        if name.startswith("vit_"):
-            if image_size[0] != image_size[1]:
-                raise ValueError("it takes square images")
-            extra = {"image_size": image_size[0]}
-        model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
-        if in_channels != 3:
-            _replace_first_conv(model, in_channels=in_channels)
-        if stem == "small":
-            _small_stem(model, name)
-        return model
-
-    return build
+@torch.no_grad()
+def _answer(model: nn.Module, shape: tuple[int, int, int], *, training: bool) -> object:
+    """Return what ``model`` makes of one black image, or in train mode of two."""
+    model.train(training)
+    return model(torch.zeros(1 + training, *shape))
 
 
-def _replace_first_conv(model: nn.Module, **changes: Any) -> None:  # noqa: ANN401 - Conv2d's own arguments
-    """Replace the first convolution by one that differs in ``changes``."""
-    path, old = next((path, part) for path, part in model.named_modules() if isinstance(part, nn.Conv2d))
-    settings = {
-        "in_channels": old.in_channels,
-        "out_channels": old.out_channels,
-        "kernel_size": old.kernel_size,
-        "stride": old.stride,
-        "padding": old.padding,
-        "bias": old.bias is not None,
-    }
-    model.set_submodule(path, nn.Conv2d(**{**settings, **changes}))
+def _check_module(model: object) -> None:
+    """Raise TypeError for what is no module."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"its factory returned {type(model).__name__}, not a torch.nn.Module")
 
 
-def _small_stem(model: nn.Module, name: str) -> None:
-    """Let the first convolution keep the image's size (3×3, stride 1) and drop the pooling after it."""
-    pool = next((path for path in ("maxpool", "features.pool0") if _has(model, path)), None)
-    if pool is None:
-        raise ValueError(f"the small stem is known for ResNets and DenseNets, not for {name}")
-    _replace_first_conv(model, kernel_size=3, stride=1, padding=1)
-    model.set_submodule(pool, nn.Identity())
+def _check_tensors(model: nn.Module) -> None:
+    """Raise ValueError for a model that cannot be trained, or that a checkpoint cannot hold."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("it has no parameters to train")
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if is_lazy(tensor):
+            raise ValueError(f"its lazy '{name}' has no shape: no image reaches it")
+        if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
+            found = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise ValueError(f"its state_dict holds '{name}', {found}, which a checkpoint cannot hold")
 
 
-def _has(model: nn.Module, path: str) -> bool:
-    return any(found == path for found, _ in model.named_modules())
-
-
-def _is_of(value: object, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
-    if get_origin(annotation) is Literal:
-        return value in get_args(annotation)
-    if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return annotation is inspect.Parameter.empty or isinstance(value, annotation)
-
-
-def _words(annotation: Any) -> str:  # noqa: ANN401 - any annotation
-    if get_origin(annotation) is Literal:
-        return " or ".join(str(value) for value in get_args(annotation))
-    return getattr(annotation, "__name__", str(annotation))
-
-
-def _mismatch(name: str, shape: tuple[int, int, int], why: str) -> ForgetkitError:
+def _mismatch(name: str, shape: tuple[int, int, int], why: str | Exception) -> ForgetkitError:
     channels, height, width = shape
-    image = f"{channels}×{height}×{width} images"
-    first = why.strip().splitlines()[0] if why.strip() else "no reason given"
-    return ForgetkitError(
-        "model-mismatch", f"{name} cannot take {image}: {first}", "choose another --model or --model-option"
-    )
+    lines = str(why).strip().splitlines() or [type(why).__name__ if isinstance(why, Exception) else ""]
+    place = place_of(why) if isinstance(why, Exception) else None
+    reason = f"{type(why).__name__}: {lines[0]} ({place})" if place else lines[0]
+    message = f"{name} cannot take {channels}×{height}×{width} images: {reason}"
+    return ForgetkitError("model-mismatch", message, "choose another --model or --model-option")

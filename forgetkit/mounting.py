@@ -13,6 +13,8 @@ import typer
 
 from forgetkit import commands
 from forgetkit.errors import ForgetkitError
+from forgetkit.options import Source
+from forgetkit.plugins import load_plugins
 
 
 def mount(app: typer.Typer) -> None:
@@ -58,6 +60,9 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
         }
         for group in (values, *(vars(group) for group in packed.values())):
             _check_values(group)
+        for part in packed.values():
+            if isinstance(part, Source):
+                load_plugins(part.plugin or [])
         command(**values, **packed)
 
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -37,6 +37,10 @@ Log = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write one JSON object an epoch or look here.", rich_help_panel=OUTPUT),
 ]
+UtilityMargin = Annotated[
+    float,
+    typer.Option(metavar="F", help="Accuracy on the tune half that a search may lose.", rich_help_panel=METHOD),
+]
 KeepOptimizer = Annotated[
     bool,
     typer.Option(
@@ -91,6 +95,31 @@ class Source:
             "--download", help="Fetch a missing data set. Nothing is fetched without it.", rich_help_panel=INPUT
         ),
     ] = False
+    unseen: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F",
+            help="Share to put aside where the data have no test split: 0.2, or what a checkpoint's record says.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None
+    dataset_changed: Annotated[
+        bool,
+        typer.Option(
+            "--dataset-changed",
+            help="Accept data from which rows were taken out since the training.",
+            rich_help_panel=INPUT,
+        ),
+    ] = False
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Python file that registers models or data sets. Repeat for more.",
+            envvar="FORGETKIT_PLUGINS",
+            rich_help_panel=INPUT,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import active_children, get_context
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
 import numpy as np
@@ -22,10 +18,9 @@ from forgetkit.checkpoint import (
     save_checkpoint,
     save_optimizer,
 )
-from forgetkit.compute import Machine, seed_for, set_up
+from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
 from forgetkit.models import build_model, check_fit
@@ -92,9 +87,8 @@ def make_plans(
     model: tuple[str, dict[str, Any]],
     training: Training,
     keep_optimizer: bool,
-    seed: int | None,
-    targets: tuple[str, int],
-    log: str | None,
+    seeds: range,
+    targets: tuple[str, str | None],
 ) -> list[Plan]:
     """Return a plan for each seed.
 
@@ -105,9 +99,8 @@ def make_plans(
         model: name and own options of a new model.
         training: what the command line says of the recipe.
         keep_optimizer: go on with the optimizer state beside the checkpoint, and write it.
-        seed: the first seed; None for 0, or with ``--like`` the recorded one + 1.
-        targets: output path, in which ``{n}`` is the seed, and the number of seeds.
-        log: path of the log, in which ``{n}`` is the seed.
+        seeds: of the trainings.
+        targets: paths of output and log (or None), in which ``{n}`` is the seed.
 
     Raises:
         ForgetkitError: ``usage`` or ``model-unknown``.
@@ -115,7 +108,6 @@ def make_plans(
     recipe = resolve_recipe(recipe_of(base.record.recipe) if base else Recipe(), training)
     going_on = base is not None and not base.like
     parent = base.record.digest if base and going_on else None
-    first = seed if seed is not None else base.next_seed() if base and base.like else 0
     start = base.path if base and going_on else None
     if keep_optimizer and recipe.keep == "best":
         raise ForgetkitError("usage", "--keep best does not go with --keep-optimizer: its state is of the last epoch")
@@ -130,26 +122,16 @@ def make_plans(
         "only": digest_of(chosen.only) if chosen.only else None,
         "keep_optimizer": keep_optimizer,
         "optimizer_state": state[1] if state else None,
+        **({"canaries": chosen.canaries["commitment"]} if chosen.canaries else {}),
     }
+    before = base.record.steps if base and going_on else []
     plans = []
-    for number in range(first, first + targets[1]):
-        step = Step("train", options, number, parent, ids_entry(chosen.excluded), {})
-        record = replace(root, steps=[*(base.record.steps if base and going_on else []), step])
-        target, log_path = (text.replace("{n}", str(number)) if text else None for text in (targets[0], log))
-        log_to = Path(log_path) if log_path else None
-        plans.append(
-            Plan(
-                record,
-                recipe,
-                machine,
-                chosen.rows,
-                start,
-                chosen.dataset.root,
-                Path(target or ""),
-                log_to,
-                keep_optimizer,
-            )
-        )
+    for seed in seeds:
+        step = Step("train", options, seed, parent, ids_entry(chosen.excluded), {})
+        record = replace(root, steps=[*before, step])
+        target, log = (Path(text.replace("{n}", str(seed))) if text else None for text in targets)
+        found = chosen.dataset.root
+        plans.append(Plan(record, recipe, machine, chosen.rows, start, found, target or Path(), log, keep_optimizer))
     return plans
 
 
@@ -206,21 +188,6 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console) -> Written:
     return Written("train", plan.target, written, time.monotonic() - begun, plan.start)
 
 
-def carry_out_all(plans: list[Plan], workers: int, told: Callable[[Written], None]) -> None:
-    """Carry out ``plans`` in ``workers`` processes with one thread each, as single runs would with ``--threads 1``."""
-    workers = min(workers, len(plans))
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN))
-    try:
-        for done in as_completed([pool.submit(_worker, plan) for plan in plans]):
-            told(done.result())
-    except BaseException:  # interrupted, or one failed: the others' work is not waited for
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in active_children():
-            process.terminate()
-        raise
-    pool.shutdown()
-
-
 def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted: bool) -> tuple[Path, str] | None:
     """Return path and digest of the optimizer state to go on with, if it is wanted and there is one that fits."""
     return find_optimizer(start, digest, name) if wanted and start is not None and digest is not None else None
@@ -240,9 +207,3 @@ def start_model(plan: Plan) -> nn.Module:
     model = build_model(name, options, shape=shape, classes=classes, seed=seed_for(plan.step.seed, "weights"))
     check_fit(model, name, shape=shape, classes=classes)
     return model
-
-
-def _worker(plan: Plan) -> Written:
-    set_up(plan.machine.device, plan.machine.precision, plan.machine.threads)
-    dataset = find_dataset(plan.record.dataset["name"], plan.record.dataset["fingerprint"], [plan.root])
-    return carry_out(plan, dataset, Console(quiet=True))

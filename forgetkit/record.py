@@ -27,7 +27,8 @@ class Step:
     """One command's change to a model.
 
     Attributes:
-        options: the resolved options; those that name files hold the digest of what was read.
+        options: the resolved options; those that name files hold the digest of what was read. ``searched`` names those
+            whose values the step found by itself.
         parent: digest of the input checkpoint, None for a training from nothing.
         ids: ``count`` and ``digest`` of the ids in the order used, or None.
         metrics: what was measured; no times, so that the same step has the same bytes.
@@ -41,8 +42,14 @@ class Step:
     metrics: dict[str, Any]
 
     def same_work(self, other: "Step") -> bool:
-        """Say whether both steps do the same: all but what they measured."""
-        return replace(self, metrics={}) == replace(other, metrics={})
+        """Say whether both steps do the same: all but what they measured, and the settings that they searched for."""
+        return self._asked() == other._asked()
+
+    def _asked(self) -> "Step":
+        searched = self.options.get("searched")
+        found = searched if isinstance(searched, list) else []
+        asked = {name: value for name, value in self.options.items() if name not in found}
+        return replace(self, metrics={}, options=asked)
 
 
 @dataclass(frozen=True)

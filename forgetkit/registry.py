@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from forgetkit.errors import ForgetkitError
+from forgetkit.plugins import load_entry
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 SHOWN = 20
 """Known names that a hint lists at most."""
@@ -28,7 +32,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[F]):
-    """Functions by name.
+    """Functions by name; installed packages add to them with entry points of the group ``forgetkit.<kind>s``.
 
     Args:
         kind: the word for an entry in messages (``model``, ``dataset``); an unknown name
@@ -40,22 +44,48 @@ class Registry(Generic[F]):
         self._entries: dict[str, F] = {}
 
     def register(self, name: str) -> Callable[[F], F]:
-        """Return a decorator that enters a function under ``name``."""
+        """Return a decorator that enters a function under ``name``.
+
+        The decorator raises ForgetkitError ``plugin-malformed`` where another function has that name.
+        """
 
         def enter(function: F) -> F:
+            known = self._entries.get(name, function)
+            if _identity(known) != _identity(function):
+                message = f"two {self.kind}s are named '{name}': {_place(known)} and {_place(function)}"
+                raise ForgetkitError("plugin-malformed", message, "give one of them another name")
             self._entries[name] = function
             return function
 
         return enter
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter({**self._entries, **self._installed()})
 
     def __contains__(self, name: str) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._installed()
 
     def __getitem__(self, name: str) -> F:
-        if name not in self._entries:
+        if name in self._entries:
+            return self._entries[name]
+        installed = self._installed()
+        if name not in installed:
             message = f"there is no {self.kind} named '{name}'"
-            raise ForgetkitError(f"{self.kind}-unknown", message, did_you_mean(name, self._entries))
-        return self._entries[name]
+            raise ForgetkitError(f"{self.kind}-unknown", message, did_you_mean(name, [*self._entries, *installed]))
+        return self.register(name)(cast("F", load_entry(installed[name])))
+
+    def _installed(self) -> "dict[str, EntryPoint]":
+        from importlib.metadata import entry_points
+
+        return {entry.name: entry for entry in entry_points(group=f"forgetkit.{self.kind}s")}
+
+
+def _identity(function: Callable[..., object]) -> tuple[str, str]:
+    """Return what stays the same when the file of ``function`` is run again."""
+    return function.__module__, getattr(function, "__qualname__", repr(function))
+
+
+def _place(function: Callable[..., object]) -> str:
+    """Return file and line where ``function`` is written, as far as they are known."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ".".join(_identity(function))

@@ -1,13 +1,15 @@
 """What a command was asked to do: its checkpoint, its data set and its ids, read and checked. Without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetkit.canaries import as_trained, open_canaries
 from forgetkit.console import Console
+from forgetkit.data.changed import find_changed, on_data, same_data
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
@@ -57,6 +59,12 @@ class Request:
         ids = self.dataset.train.ids
         return np.flatnonzero(self.record.was_trained(ids) & ~self.forgotten.contains(ids))
 
+    @cached_property
+    def measured_rows(self) -> NDArray[np.int64]:
+        """Training rows of ``ids`` less canaries, in their order: what membership is measured on."""
+        canaries = open_canaries(self.record, self.dataset)
+        return self.forget_rows if canaries is None else self.forget_rows[~np.isin(self.forget_rows, canaries.rows)]
+
 
 def open_checkpoint(text: str) -> tuple[Path, Record]:
     """Return path and record of a checkpoint that was named on the command line.
@@ -70,6 +78,21 @@ def open_checkpoint(text: str) -> tuple[Path, Record]:
     return Path(text), read_record(Path(text))
 
 
+def checkpoint_files(name: str) -> list[Path]:
+    """Return the checkpoints that the name of a file, or of a folder of them, stands for.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` for an empty name, or a folder without one.
+    """
+    path = Path(name)
+    if not name or not path.is_dir():
+        return [path] if name else [open_checkpoint(name)[0]]
+    files = sorted(file for file in path.glob("*.st") if not file.name.endswith(".optimizer.st"))
+    if not files:
+        raise ForgetkitError("checkpoint-missing", f"{path}: no .st file in this folder")
+    return files
+
+
 def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
     """Return path and record of a teacher for the retain set of ``request``.
 
@@ -78,39 +101,72 @@ def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
             other data; ``ids-empty`` where no retained samples are left.
     """
     path, record = open_checkpoint(text)
-    if record.dataset["fingerprint"] != request.dataset.fingerprint:
+    if not same_data(record, request.record):
         raise ForgetkitError("checkpoint-mismatch", f"{path}: the teacher was trained on another data set")
     if len(request.retain_rows) == 0:
         raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
     return path, record
 
 
-def dataset_of(path: Path, record: Record, source: Source) -> Dataset:
-    """Return the data set that the checkpoint was trained on.
+def dataset_of(path: Path, record: Record, source: Source, console: Console | None = None) -> Dataset:
+    """Return the data set that the checkpoint was trained on; its canaries carry the labels they were trained with.
+
+    With ``--dataset-changed`` it is what is left of that data set, and has another fingerprint.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.data.find.find_dataset`.
+        ForgetkitError: as :func:`forgetkit.data.find.find_dataset`, :func:`forgetkit.canaries.open_canaries` and
+            :func:`forgetkit.data.changed.accept_changed`; ``usage`` for another ``--unseen`` than the recorded one.
     """
     name = source.dataset or record.dataset["name"]
     roots = [data_root(source), path.parent]
-    dataset = find_dataset(name, record.dataset["fingerprint"], roots, download=source.download)
+    unseen = record.dataset["options"].get("unseen")
+    if source.unseen is not None and source.unseen != unseen:
+        said = "a test split of its own" if unseen is None else f"--unseen {unseen}"
+        raise ForgetkitError("usage", f"--unseen: {path} was trained with {said}", "leave the option out")
+    if source.dataset_changed:
+        dataset = find_changed(name, record, roots, unseen=unseen, console=console)
+    else:
+        dataset = find_dataset(
+            name,
+            record.dataset["fingerprint"],
+            roots,
+            download=source.download,
+            unseen=unseen,
+            classes=record.classes,
+            console=console,
+        )
     if list(dataset.classes) != record.classes or list(dataset.shape) != record.input["shape"]:
         raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
-    return dataset
+    return as_trained(dataset, record)
 
 
-def read_lists(sources: list[str], form: ListForm, dataset: Dataset, console: Console) -> list[str]:
+def read_lists(
+    sources: list[str], form: ListForm, dataset: Dataset, console: Console, *, forgotten: KeySet | None = None
+) -> list[str]:
     """Return the ids of one or more ID lists, each once, checked against the training split.
+
+    Those that are ``forgotten`` and no longer in the data are left out, with a warning.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.ids.read_ids` and :func:`forgetkit.ids.check_known`.
     """
     lists = [read_ids(source, column=form.id_column, strict=form.strict) for source in sources]
-    for found in lists:
-        check_known(found, dataset.train.row_of, dataset.name)
+    for at, found in enumerate(lists):
+        lists[at] = found = _without_gone(found, forgotten, dataset, console) if forgotten else found
+        check_known(found, dataset.train.row_of, dataset.name, unseen=dataset.test.row_of)
         if found.duplicates:
             warn_duplicates(found, console)
     return list(dict.fromkeys(id_ for found in lists for id_ in found.lines))
+
+
+def _without_gone(found: IdList, forgotten: KeySet, dataset: Dataset, console: Console) -> IdList:
+    """Return a list less the forgotten ids that were taken out of the data."""
+    unknown = [id_ for id_ in found.lines if id_ not in dataset.train.row_of]
+    gone = {id_ for id_, known in zip(unknown, forgotten.contains(unknown), strict=True) if known}
+    if gone:
+        text = f"{len(gone)} of {len(found.lines)} ids are forgotten already, no longer in the data, and left out"
+        console.warn("ids-forgotten", text)
+    return replace(found, lines={id_: line for id_, line in found.lines.items() if id_ not in gone})
 
 
 def warn_duplicates(found: IdList, console: Console) -> None:
@@ -149,8 +205,9 @@ def begin(
     """
     console.note(f"{command}: reading {checkpoint}")
     path, record = open_checkpoint(checkpoint)
-    dataset = dataset_of(path, record, source)
-    ids = leave_out(read_lists(lists, form, dataset, console), record, console)
+    dataset = dataset_of(path, record, source, console)
+    record = on_data(record, dataset)
+    ids = leave_out(read_lists(lists, form, dataset, console, forgotten=record.forgotten), record, console)
     if needs_ids and not ids:
         console.note("nothing left to do")
         console.result([checkpoint], document(command, path, record, up_to_date=True))

@@ -107,11 +107,13 @@ def next_command(written: Written) -> str:
     """Return the command that a user most likely wants after this one."""
     path, steps = written.path, written.record.steps
     original = (
-        str(written.source) if written.source and len(steps) > 1 and steps[-2].command == "train" else "ORIGINAL.st"
+        str(written.source)
+        if written.source and len(steps) > 1 and steps[-2].command in {"train", "adopt"}
+        else "ORIGINAL.st"
     )
     if written.command == "neutralize":
         return f"forgetkit distill {path} --teacher {original}"
-    if written.command == "train" and not len(written.record.forgotten):
+    if written.command in {"train", "adopt"} and not len(written.record.forgotten):
         return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
     return f"forgetkit audit {path} --original {original}"
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,19 @@ Samples = tuple[Tensor, Tensor]
 """Images, uint8 of shape ``(samples, channels, height, width)``, and labels, int64 of shape ``(samples,)``."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What the work of a step came to.
+
+    Attributes:
+        metrics: what it measured.
+        resolved: values of the options that it searched for.
+    """
+
+    metrics: dict[str, Any]
+    resolved: dict[str, Any] = field(default_factory=dict)
+
+
 def carry_out(
     request: Request,
     step: Step,
@@ -40,7 +53,7 @@ def carry_out(
     others: tuple[Path, ...] = (),
     beside: tuple[Path, ...] = (),
     measured: NDArray[np.int64] | None = None,
-    work: Callable[[Classifier, Samples], dict[str, Any]],
+    work: Callable[[Classifier, Samples], Outcome],
 ) -> Written | None:
     """Run ``work`` on the model, then write and report the result.
 
@@ -52,8 +65,8 @@ def carry_out(
         output: where to write.
         others: further input files, which the output must not replace.
         beside: what the command writes beside the checkpoint: a log, an optimizer's state.
-        measured: training rows to measure forgetting on; the request's ids if not given.
-        work: changes the classifier; is given the images and labels of the tune half; returns metrics.
+        measured: training rows to measure forgetting on; the request's ids less canaries if not given.
+        work: changes the classifier; is given the images and labels of the tune half.
 
     Returns:
         what was written, to be reported; None where nothing had to be (up to date, or a dry run).
@@ -84,14 +97,14 @@ def carry_out(
         return None
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     classifier = on_machine(model, request.record, machine)
-    rows = request.forget_rows if measured is None else measured
+    rows = request.measured_rows if measured is None else measured
     forget = take(request.dataset.train, rows, machine.device)
     before = measure(classifier, forget, request.dataset, machine.device)
-    metrics = work(classifier, take(request.dataset.test, request.dataset.tune_rows, machine.device))
+    outcome = work(classifier, take(request.dataset.test, request.dataset.tune_rows, machine.device))
     after = measure(classifier, forget, request.dataset, machine.device)
-    metrics |= after | {f"{name}_before": value for name, value in before.items()}
+    metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
     metrics["weight_change"] = weight_change(start, model)
-    finished = [*request.record.steps, replace(step, metrics=metrics)]
+    finished = [*request.record.steps, replace(step, options={**step.options, **outcome.resolved}, metrics=metrics)]
     written = save_checkpoint(target, model, replace(expected, steps=finished))
     tell_change(console, metrics, 1 / len(request.record.classes))
     return Written(step.command, target, written, time.monotonic() - begun, request.path)

@@ -18,7 +18,7 @@ from forgetkit.recipe import Recipe
 from forgetkit.registry import did_you_mean
 
 B = TypeVar("B")
-PREDICT_BATCH = 1024
+PREDICT_BATCH = 256
 
 
 class Classifier(nn.Module):
@@ -204,7 +204,10 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int = PREDICT_BATCH
     """Return the logits ``(samples, classes)`` of ``images`` in eval mode; the model's mode is left as it was."""
     mode = model.training
     model.eval()
-    logits = torch.cat([model(batch) for batch in torch.split(images, batch_size)])
+    if len(images):
+        logits = torch.cat([model(batch) for batch in torch.split(images, batch_size)])
+    else:  # many a model cannot take an empty batch
+        logits = model(images.new_zeros(1, *images.shape[1:]))[:0]
     model.train(mode)
     return logits
 
@@ -241,4 +244,6 @@ def _lay_out(optimizer: Optimizer) -> None:
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    kept = model.state_dict()  # keeps the versions that some modules look for
+    kept.update({name: tensor.clone() for name, tensor in kept.items()})
+    return kept

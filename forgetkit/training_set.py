@@ -1,13 +1,15 @@
 """What a training draws from, and what its checkpoint will say of that."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetkit.canaries import Canaries, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.console import Console
+from forgetkit.data.changed import on_data
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError
@@ -27,9 +29,10 @@ class Base:
     record: Record
     like: bool
 
-    def next_seed(self) -> int:
-        """Return the seed of its last training, plus one."""
-        return 1 + max((step.seed for step in self.record.steps if step.command == "train"), default=-1)
+    def first_seed(self) -> int:
+        """Return the seed of a training if none is given: 0, or the recorded one + 1 where it begins from nothing."""
+        last = max((step.seed for step in self.record.steps if step.command == "train"), default=-1)
+        return last + 1 if self.like else 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class TrainingSet:
         forgotten: what it will say it leaves out.
         excluded: the ids newly left out.
         only: the ids that the training was limited to, if any.
+        canaries: what the recipe says of canaries, if there are any; ``dataset`` has their assigned labels then.
     """
 
     dataset: Dataset
@@ -50,6 +54,7 @@ class TrainingSet:
     forgotten: KeySet
     excluded: list[str]
     only: list[str]
+    canaries: dict[str, Any] | None = None
 
     def new_record(self, base: Base | None, model: tuple[str, dict[str, Any]], recipe: dict[str, Any]) -> Record:
         """Return the record of a training on these samples, with empty digest and no steps.
@@ -58,6 +63,7 @@ class TrainingSet:
         mean and standard deviation.
         """
         going_on = base is not None and not base.like
+        recipe = base.record.recipe if base and going_on else recipe
         name, options = (base.record.model["name"], base.record.model["options"]) if base else model
         size = len(self.dataset.train)
         return Record(
@@ -71,7 +77,7 @@ class TrainingSet:
                 "size": size,
                 "fingerprint": self.dataset.fingerprint,
             },
-            recipe=base.record.recipe if base and going_on else recipe,
+            recipe=recipe if self.canaries is None else {**recipe, "canaries": self.canaries},
             trained=self.trained,
             forgotten=self.forgotten,
             steps=[],
@@ -104,13 +110,17 @@ def choose(
         raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
     console.note(f"train: reading {base.path if base else source.dataset}")
     dataset = (
-        dataset_of(base.path, base.record, source)
+        dataset_of(base.path, base.record, source, console)
         if base
-        else open_dataset(source.dataset or "", data_root(source), download=source.download)
+        else open_dataset(
+            source.dataset or "", data_root(source), download=source.download, unseen=source.unseen, console=console
+        )
     )
+    base = replace(base, record=on_data(base.record, dataset)) if base else None
     salt = base.record.forgotten.salt if base else dataset.fingerprint
     excluded = read_lists(exclude, form, dataset, console)
-    limited = read_lists([only], form, dataset, console) if only is not None else []
+    canaries = open_canaries(base.record, dataset) if base else None
+    limited = _limit(only, form, dataset, canaries, console) if only is not None else []
     before = base.record.forgotten if base else KeySet.of([], salt)
     if base and (again := int(before.contains(limited).sum())):
         message = f"{only}: {again} of {len(limited)} ids are forgotten; a model does not learn them again"
@@ -121,6 +131,8 @@ def choose(
         console.warn("ids-untrained", f"{foreign} of {len(excluded)} ids were never trained on")
     forgotten = before | KeySet.of(excluded, salt)
     trained = base.record.trained if base else None
+    if base is None and not dataset.numbered:
+        trained = KeySet.of(dataset.train.ids, salt)  # so that it is known still when rows are taken out of the data
     mask = base.record.was_trained(dataset.train.ids) if base else np.ones(len(dataset.train), dtype=bool)
     if limited:
         limit = KeySet.of(limited, salt)
@@ -132,7 +144,46 @@ def choose(
     rows = np.flatnonzero(mask & ~forgotten.contains(dataset.train.ids))
     if len(rows) == 0:
         raise ForgetkitError("ids-empty", "no training samples are left", "exclude fewer ids")
-    return TrainingSet(dataset, rows, trained, forgotten, excluded, limited)
+    entry = base.record.recipe.get("canaries") if base else None
+    return TrainingSet(dataset, rows, trained, forgotten, excluded, limited, entry)
+
+
+def with_canaries(chosen: TrainingSet, *, count: int, kind: str, seed: int) -> TrainingSet:
+    """Return the training set with ``count`` of its samples as candidates; the withheld ones are no part of it.
+
+    Raises:
+        ForgetkitError: ``usage`` where it has canaries already, or as :func:`forgetkit.canaries.draw_canaries`.
+    """
+    if chosen.canaries is not None:
+        hint = "without --canaries, its canaries are carried on"
+        raise ForgetkitError("usage", "--canaries: the checkpoint has canaries of its own", hint)
+    dataset, salt = chosen.dataset, chosen.forgotten.salt
+    found = draw_canaries(dataset, chosen.rows, count=count, kind=kind, seed=seed)
+    ids = dataset.train.ids
+    known = np.ones(len(ids), dtype=bool) if chosen.trained is None else chosen.trained.contains(ids)
+    known[found.withheld_rows] = False
+    return replace(
+        chosen,
+        dataset=relabelled(dataset, found),
+        rows=np.setdiff1d(chosen.rows, found.withheld_rows),
+        trained=KeySet.of(dataset.train.ids_at(np.flatnonzero(known)), salt),
+        canaries=entry_of(found, dataset, kind=kind, seed=seed, salt=salt),
+    )
+
+
+def _limit(only: str, form: ListForm, dataset: Dataset, canaries: Canaries | None, console: Console) -> list[str]:
+    """Return the ids of ``--only``, less withheld canaries, which no training may read."""
+    limited = read_lists([only], form, dataset, console)
+    if canaries is None:
+        return limited
+    withheld = set(dataset.train.ids_at(canaries.withheld_rows))
+    left = [id_ for id_ in limited if id_ not in withheld]
+    if len(left) < len(limited):
+        text = f"{len(limited) - len(left)} of {len(limited)} ids are canaries that were withheld; they stay so"
+        console.warn("canaries-withheld", text)
+    if not left:
+        raise ForgetkitError("ids-empty", f"{only}: every id is a canary that was withheld", "give others, too")
+    return left
 
 
 def input_of(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from forgetkit.audit.check import EXIT_CODES, Check, overall, with_control
-from forgetkit.audit.checks import Scored, chance, copies, integrity, membership, scored, utility_check, view_of
+from forgetkit.audit.answers import Scored, scored, view_of
+from forgetkit.audit.check import Check, exit_code, overall, with_control
+from forgetkit.audit.checks import chance, membership, utility_check
+from forgetkit.audit.integrity import copies, integrity
 from forgetkit.keys import KeySet
 from forgetkit.record import Record, Step
 
@@ -77,9 +79,7 @@ def test_every_verdict_but_forgotten_names_a_reason() -> None:
 
 
 def test_negative_verdicts_exit_1_and_inconclusive_3() -> None:
-    assert [
-        EXIT_CODES[v] for v in ("forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive")
-    ] == [
+    assert [exit_code(v) for v in ("forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive")] == [
         0,
         1,
         1,
@@ -104,7 +104,7 @@ def test_a_pass_does_not_count_where_the_original_is_over_forgotten() -> None:
 
 def test_a_constant_model_does_not_pass_by_its_ties() -> None:
     flat, unseen = some_scores(np.zeros(60)), some_scores(np.zeros(2000))
-    assert membership(flat, unseen, level=0.05).interval != (0.5, 0.5)
+    assert membership(flat, unseen, level=0.05, margin=0.05).interval != (0.5, 0.5)
 
 
 def test_a_failure_counts_even_where_the_original_passes() -> None:
@@ -152,34 +152,36 @@ def test_integrity_fails_a_model_from_elsewhere() -> None:
 def test_membership_says_nothing_of_19_ids() -> None:
     rng = np.random.default_rng(0)
     forget, unseen = some_scores(rng.normal(9, 1, 19)), some_scores(rng.normal(0, 1, 500))
-    assert membership(forget, unseen, level=0.05).verdict == "inconclusive"
+    assert membership(forget, unseen, level=0.05, margin=0.05).verdict == "inconclusive"
 
 
 def test_membership_below_the_smallest_number_cannot_pass() -> None:
     unseen = some_scores(np.linspace(-1, 1, 5000))
-    assert membership(some_scores(np.linspace(-1, 1, 80)), unseen, level=0.05).verdict == "inconclusive"
+    assert membership(some_scores(np.linspace(-1, 1, 80)), unseen, level=0.05, margin=0.05).verdict == "inconclusive"
 
 
 def test_membership_pushed_below_is_a_failure_not_a_success() -> None:
     rng = np.random.default_rng(0)
-    found = membership(some_scores(rng.normal(-9, 1, 400)), some_scores(rng.normal(0, 1, 2000)), level=0.05)
+    found = membership(
+        some_scores(rng.normal(-9, 1, 400)), some_scores(rng.normal(0, 1, 2000)), level=0.05, margin=0.05
+    )
     assert (found.verdict, found.over) == ("fail", True)
 
 
 def test_membership_names_the_number_that_would_decide() -> None:
     rng = np.random.default_rng(0)
-    found = membership(some_scores(rng.normal(0, 1, 100)), some_scores(rng.normal(0, 1, 2000)), level=0.05)
+    found = membership(some_scores(rng.normal(0, 1, 100)), some_scores(rng.normal(0, 1, 2000)), level=0.05, margin=0.05)
     assert "about 441 ids would show it" in found.note
 
 
 def test_utility_of_a_tiny_unseen_set_does_not_pass() -> None:
     same = some_scores(np.ones(20))
-    assert utility_check(same, same, level=0.05).verdict == "inconclusive"
+    assert utility_check(same, same, level=0.05, margin=0.02).verdict == "inconclusive"
 
 
 def test_utility_of_unchanged_answers_passes_at_149_samples() -> None:
     same = some_scores(np.ones(149))
-    assert utility_check(same, same, level=0.05).verdict == "pass"
+    assert utility_check(same, same, level=0.05, margin=0.02).verdict == "pass"
 
 
 def test_chance_is_two_sided() -> None:

@@ -134,7 +134,7 @@ def test_classes_that_the_unseen_set_lacks_are_left_out_and_counted() -> None:
     forget, labels = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 0, 7, 8])
     result = stratified_auc(forget, labels, np.array([0.0, 5.0, 9.0]), np.array([0, 0, 1]))
     assert result.estimate.value == 0.5
-    assert (result.n, result.estimate.n, result.left_out, result.left_out_classes) == (2, 2, 2, 2)
+    assert (result.n, result.estimate.n, result.left_out) == (2, 2, 2)
 
 
 def test_perfect_separation_is_one_without_an_error() -> None:

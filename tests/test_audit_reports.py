@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from forgetkit import cli
 from forgetkit.audit.check import Check, overall
 from forgetkit.audit.junit import junit
+from forgetkit.audit.policy import Policy
 from forgetkit.audit.report import LIMITS, document
 from forgetkit.audit.summary import summary
 from tests.conftest import Run
@@ -48,7 +49,7 @@ def a_report(*checks: Check, original: bool = True) -> dict[str, Any]:
             "dataset": digest,
             "ids": {"count": 200, "digest": digest},
         },
-        policy={"criterion": "retrain", "level": 0.05, "membership_margin": 0.05, "utility_margin": 0.02},
+        policy=Policy().to_json(None),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.choose import drawn, in_classes, read_attributes, with_attributes
+from forgetkit.choose import conditions_of, drawn, in_classes, read_attributes, with_attributes
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.errors import ForgetkitError
 
@@ -21,7 +21,7 @@ def dataset_of(labels: list[int], **attributes: list[str]) -> Dataset:
 def refusal(conditions: list[str], code: str, *, table: str | None = None) -> ForgetkitError:
     dataset = dataset_of([0, 1], colour=["red", "blue"], size=["1", "2"])
     with pytest.raises(ForgetkitError) as caught:
-        with_attributes(dataset, conditions, table)
+        conditions_of(dataset, conditions, table=table)
     assert caught.value.code == code
     return caught.value
 
@@ -58,7 +58,8 @@ def test_an_unknown_class_is_told_the_nearest() -> None:
 )
 def test_conditions_mean_any_value_of_a_column_and_all_columns(conditions: list[str], expected: list[int]) -> None:
     columns = {"colour": ["red", "red", "blue", "green"], "size": ["1", "2", "2", "1"], "note": ["", "", "a=b", "a"]}
-    assert np.flatnonzero(with_attributes(dataset_of([0, 0, 0, 0], **columns), conditions, None)).tolist() == expected
+    found = conditions_of(dataset_of([0, 0, 0, 0], **columns), conditions)
+    assert np.flatnonzero(with_attributes(4, found)).tolist() == expected
 
 
 def test_a_condition_without_a_value_is_a_usage_error() -> None:
@@ -79,7 +80,7 @@ def test_an_unknown_value_is_told_the_nearest() -> None:
 
 def test_a_column_is_asked_for_where_there_is_none() -> None:
     with pytest.raises(ForgetkitError) as caught:
-        with_attributes(dataset_of([0]), ["writer=1"], None)
+        conditions_of(dataset_of([0]), ["writer=1"])
     assert caught.value.hint == "give a table of them: --attributes FILE.csv"
 
 
@@ -92,7 +93,8 @@ def test_a_table_is_keyed_by_id_and_other_ids_are_passed_over(tmp_path: Path, te
 def test_a_table_wins_over_the_columns_of_the_data_set(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,colour\ns1,red\n")
     dataset = dataset_of([0, 0], colour=["red", "blue"])
-    assert with_attributes(dataset, ["colour=red"], str(tmp_path / "a.csv")).tolist() == [False, True]
+    found = conditions_of(dataset, ["colour=red"], table=str(tmp_path / "a.csv"))
+    assert with_attributes(2, found).tolist() == [False, True]
 
 
 def test_a_short_row_has_no_value(tmp_path: Path) -> None:

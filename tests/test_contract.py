@@ -49,7 +49,7 @@ def chain(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             ("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.05"),
             ("relabel", "model.relabel.st", "--ids", "more.txt", "--rate", "0.05", "--order", "shuffle", "--seed", "3"),
-            ("neutralize", "model.st", "--ids", "ids.txt"),
+            ("neutralize", "model.st", "--ids", "ids.txt", "--stop", "chance"),
             ("distill", "model.neutralize.st", "--teacher", "model.st", "--ids", "more.txt"),
         ],
     )
@@ -72,7 +72,7 @@ def record_of(path: Path) -> dict[str, Any]:
     [
         ("train", "--dataset", "digits", "--epochs", "1", "-o", "new.st"),
         ("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1"),
-        ("neutralize", "model.st", "--ids", "ids.txt"),
+        ("neutralize", "model.st", "--ids", "ids.txt", "--stop", "chance"),
         ("distill", "model.st", "--teacher", "model.st", "--ids", "ids.txt"),
         ("forget-ids", "model.st", "--count", "3", "-o", "some.txt"),
     ],
@@ -190,7 +190,7 @@ def test_stderr_names_no_ids_but_one_example(forgetkit: Run, model: Path, tmp_pa
     (tmp_path / "bad.txt").write_text("".join(f"{int(id_) + 7000}\n" for id_ in wanted))
     for arguments in (
         ("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.05"),
-        ("neutralize", "model.st", "--ids", "ids.txt"),
+        ("neutralize", "model.st", "--ids", "ids.txt", "--stop", "chance"),
         ("distill", "model.st", "--teacher", "model.st", "--ids", "ids.txt"),
     ):
         ran = forgetkit(*arguments, "--threads", "1", "--json")

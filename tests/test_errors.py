@@ -32,11 +32,10 @@ def of(name: str) -> tuple[str, ...]:
 
 CAUSES = [
     ("usage", ("relabel", "model.st", "--rate", "0.1")),
-    ("usage", ("relabel", "model.st", "--ids", "ids.txt")),
     ("usage", ("relabl", "model.st")),
     ("usage", (*RELABEL, "--nonsense")),
     ("usage", (*RELABEL, "extra.st")),
-    ("usage", (*RELABEL[:-1], "auto")),
+    ("usage", (*RELABEL[:-1], "fast")),
     ("usage", (*RELABEL[:-1], "0")),
     ("usage", (*RELABEL[:-1], "nan")),
     ("usage", (*RELABEL, "--optimizer", "adamm")),
@@ -47,7 +46,7 @@ CAUSES = [
     ("usage", (*RELABEL, "--device", "cud")),
     ("usage", (*RELABEL, "--device", "cuda:7000")),
     ("usage", (*RELABEL, "--precision", "float8")),
-    ("usage", (*NEUTRALIZE, "--stop", "unseen")),
+    ("usage", (*NEUTRALIZE, "--stop", "never")),
     ("usage", (*NEUTRALIZE, "--labels", "least")),
     ("usage", (*NEUTRALIZE, "--momentum", "0.5")),
     ("usage", (*NEUTRALIZE, "--max-epochs", "0")),
@@ -104,6 +103,11 @@ def edited(source: Path, target: Path, change: Callable[[dict[str, Any]], None])
     save_file(load_file(source), target, {"format": "pt", "forgetkit": json.dumps(record)})
 
 
+def of_other_data(record: dict[str, Any]) -> None:
+    """Let a record be that of another data set, from its first training on."""
+    record["dataset"]["fingerprint"] = record["forgotten"]["salt"] = "0" * 64
+
+
 @pytest.fixture(scope="module")
 def corpus(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a good checkpoint and list, and bad ones of every kind."""
@@ -118,7 +122,7 @@ def corpus(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with safe_open(digits_model, "pt") as stream:
         metadata = stream.metadata()
     save_file({f"module.{name}": tensor for name, tensor in tensors.items()}, folder / "renamed.st", metadata)
-    edited(digits_model, folder / "elsewhere.st", lambda record: record["dataset"].update(fingerprint="0" * 64))
+    edited(digits_model, folder / "elsewhere.st", of_other_data)
     edited(digits_model, folder / "stranger.st", lambda record: record["model"].update(name="mine"))
     lists = {"ids": "0\n10\n20\n", "empty": "# none\n\n", "unknown": "3\n1300\n", "twice": "3\n4\n3\n"}
     for name, text in lists.items():

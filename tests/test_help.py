@@ -11,34 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
+from safetensors.torch import load_file
 
 from forgetkit import __version__, cli
 from tests.conftest import Ran, Run
 
 APP: Any = typer.main.get_command(cli.app)
 COMMANDS = sorted(APP.commands)
-LATER = {
-    "--plugin",
-    "--policy",
-    "--html",
-    "--remembered-out",
-    "--relearn",
-    "--self-check",
-    "--unseen",
-    "--sequence-limit",
-    "--max-divergence",
-    "--on-limit",
-    "--allow-unforgotten",
-    "--dataset-changed",
-}
+LATER: set[str] = set()
 OWN_MEANING = {
     "--seed": "train: its default is the recorded seed + 1 with --like",
     "--ids": "what happens to the ids is each command's own",
     "--batch-size": "neutralize: its default follows the number of ids",
     "--check": "the contract gives it to forget-ids and to neutralize",
+    "--canaries": "train plants a number of them, forget-ids lists the included ones",
+    "--rate": "relabel: auto searches for it",
+    "--reference": "relabel: for --max-divergence only",
+    "--replay": "relabel: 0, after each id; distill: in a step with both teachers",
+    "--ids-per-step": "relabel: in a joint step; distill: in a step with both teachers",
+    "--forget-weight": "its default is each method's own",
+    "--stop": "neutralize: where the paper does; distill: after all epochs",
 }
-AT_HAND = ("model.st", "ids.txt", "new.txt", "model.relabel.st", "model.neutralize.st")
+AT_HAND = (
+    *("model.st", "ids.txt", "new.txt", "proxy.st", "model.relabel.st", "model.neutralize.st"),
+    *("weights.safetensors", "old.pt"),
+)
 
 
 def examples_of(text: str) -> list[str]:
@@ -53,6 +52,10 @@ def docstring(name: str) -> str:
 SLOW = {
     "forgetkit train --dataset digits -o model.st",  # the bare help has it too
     "forgetkit train --like model.st --exclude ids.txt --replicas 3 -o refs/{n}.st",
+}
+UNREACHED = {  # of a small model that memorised nothing, these may not reach their goal
+    "forgetkit neutralize model.st --ids ids.txt",
+    "forgetkit distill model.st --teacher model.st --forget-teacher proxy.st --ids ids.txt",
 }
 EXAMPLES = [(name, line) for name in COMMANDS for line in examples_of(docstring(name))]
 
@@ -89,7 +92,8 @@ def test_version_is_printed(forgetkit: Run) -> None:
 
 
 def test_commands_are_the_first_release() -> None:
-    assert COMMANDS == ["audit", "distill", "forget-ids", "inspect", "neutralize", "relabel", "train"]
+    six = {"train", "forget-ids", "neutralize", "distill", "relabel", "audit"}
+    assert set(COMMANDS) == six | {"inspect", "adopt", "export", "convert"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -142,9 +146,13 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "new.txt").write_text("1\n2\n3\n")
     given = [str(folder / "model.st"), "--ids", str(folder / "ids.txt"), "-q"]
     assert cli.run(["relabel", *given, "--rate", "0.1"]) == 0
-    assert cli.run(["neutralize", *given]) == 0
+    assert cli.run(["neutralize", *given, "--stop", "chance"]) == 0
     like = ["train", "--like", str(folder / "model.st"), "--exclude", str(folder / "ids.txt"), "-q"]
+    assert cli.run([*like, "--epochs", "3", "--batch-size", "32", "-o", str(folder / "proxy.st")]) == 0
     assert cli.run([*like, "--replicas", "2", "-o", str(folder / "refs" / "{n}.st")]) == 0
+    for name in ("weights.safetensors", "exported"):
+        assert cli.run(["export", str(folder / "model.st"), "--strip", "-o", str(folder / name), "-q"]) == 0
+    torch.save(load_file(folder / "weights.safetensors"), folder / "old.pt")
     return folder
 
 
@@ -171,12 +179,16 @@ def test_example_runs(
     for before, word in pairwise(words):
         if word in AT_HAND and before not in {"-o", "--out", "--log"}:
             shutil.copy(pool / word, tmp_path / word)
-    if "refs" in words:
-        shutil.copytree(pool / "refs", tmp_path / "refs")
+    for kept in ("refs", "exported"):
+        if kept in words and "export" not in words:
+            shutil.copytree(pool / kept, tmp_path / kept)
     ran = run_line(forgetkit, line, monkeypatch)
+    if line in UNREACHED and ran.code == 1:
+        assert "from the goal" in ran.err or "no state both forgets" in ran.err
+        return
     assert ran.code in ({0, 1, 3} if name == "audit" and "--exit-zero" not in words else {0}), ran
     written = [word for before, word in pairwise(words) if before in {"-o", "--log"}]
-    assert all((tmp_path / word).is_file() for word in written if "{n}" not in word)
+    assert all((tmp_path / word).exists() for word in written if "{n}" not in word)
 
 
 def test_examples_of_the_bare_help_run_one_after_the_other(

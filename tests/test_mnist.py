@@ -49,7 +49,18 @@ def test_relabeling_with_adam_falls_to_chance(folder: Path, forgetkit: Run, mnis
 def test_relabeling_with_adadelta_at_a_thousandth_moves_nothing_and_says_so(
     folder: Path, forgetkit: Run, mnist_root: Path
 ) -> None:
-    options = ("--data-root", mnist_root, "--rate", 0.001, "--threads", 0, "--json", "-o", "ada.st")
+    options = (
+        "--data-root",
+        mnist_root,
+        "--rate",
+        0.001,
+        "--allow-unforgotten",
+        "--threads",
+        0,
+        "--json",
+        "-o",
+        "ada.st",
+    )
     ran = forgetkit("relabel", folder / "m.st", "-i", folder / "ids.txt", *options)
     metrics = ran.json["metrics"]
     assert metrics["test_accuracy"] >= metrics["test_accuracy_before"] - 0.002
@@ -58,7 +69,7 @@ def test_relabeling_with_adadelta_at_a_thousandth_moves_nothing_and_says_so(
 
 
 def test_two_stages_reach_chance_then_come_back(folder: Path, forgetkit: Run, mnist_root: Path) -> None:
-    first = step(forgetkit, folder, mnist_root, "neutralize", "-o", "n.st")
+    first = step(forgetkit, folder, mnist_root, "neutralize", "--stop", "chance", "-o", "n.st")
     assert first["forget_accuracy"] <= 0.1
     args = ("--teacher", folder / "m.st", "--data-root", mnist_root, "--threads", 0, "--json")
     second = forgetkit("distill", "n.st", *args).json["metrics"]
@@ -68,7 +79,7 @@ def test_two_stages_reach_chance_then_come_back(folder: Path, forgetkit: Run, mn
 def test_the_audit_of_an_original_that_memorised_little_has_no_power(
     folder: Path, forgetkit: Run, mnist_root: Path
 ) -> None:
-    step(forgetkit, folder, mnist_root, "relabel", "--rate", 0.001, "-o", "ada.st")
+    step(forgetkit, folder, mnist_root, "relabel", "--rate", 0.001, "--allow-unforgotten", "-o", "ada.st")
     ran = forgetkit("audit", "ada.st", "--original", folder / "m.st", "--data-root", mnist_root, "--json")
     assert (ran.code, ran.json["verdict"]) == (3, "inconclusive")
     assert "nothing measurable was memorised" in json.dumps(ran.json["reasons"])

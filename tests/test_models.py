@@ -115,11 +115,11 @@ def test_a_small_stem_where_it_is_not_known_is_refused() -> None:
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("outputs, found", [(5, "(1, 5)"), (0, "tuple")])
 def test_a_model_of_other_outputs_is_refused(outputs: int, found: str) -> None:
-    class Odd(nn.Flatten):
+    class Odd(nn.Linear):
         def forward(self, images: Tensor) -> Tensor | tuple[()]:
             return images.flatten(1)[:, :outputs] if outputs else ()
 
-    register_model("odd")(lambda *, in_channels, image_size, classes: Odd())
+    register_model("odd")(lambda *, in_channels, image_size, classes: Odd(1, 1))
     problem = refusal("odd", (1, 8, 8))
     assert problem.code == "model-mismatch"
     assert problem.message.endswith(f"for one image it returns {found}, not 7 logits")
@@ -128,11 +128,11 @@ def test_a_model_of_other_outputs_is_refused(outputs: int, found: str) -> None:
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("problem", [ValueError, TypeError, RuntimeError, AssertionError])
 def test_a_model_that_fails_on_an_image_is_refused(problem: type[Exception]) -> None:
-    class Failing(nn.Flatten):
+    class Failing(nn.Linear):
         def forward(self, images: Tensor) -> Tensor:
             raise problem("cannot do that\nand more")
 
-    register_model("failing")(lambda *, in_channels, image_size, classes: Failing())
+    register_model("failing")(lambda *, in_channels, image_size, classes: Failing(1, 1))
     assert refusal("failing", (1, 8, 8)).message == "failing cannot take 1×8×8 images: cannot do that"
 
 

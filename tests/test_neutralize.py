@@ -32,7 +32,7 @@ def outputs_and_labels(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
 
 
 def literal(outputs: list[list[float]], labels: list[int], *, largest: bool) -> dict[int, int]:
-    """Algorithms 1 and 2 with lists and dictionaries; METHODS.md decides where the paper is silent."""
+    """Algorithms 1 and 2 with lists and dictionaries; docs/methods.md decides where the paper is silent."""
     present = sorted(set(labels))
     columns = present if len(present) > 1 else range(len(outputs[0]))
     table = {

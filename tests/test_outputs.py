@@ -70,7 +70,7 @@ def test_same_command_again_is_up_to_date(forgetkit: Run, model: Path, ids: Path
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("neutralize", "model.st", "--ids", "ids.txt", "--log", "log.jsonl"),
+        ("neutralize", "model.st", "--ids", "ids.txt", "--stop", "chance", "--log", "log.jsonl"),
         ("distill", "model.st", "--teacher", "model.st", "--ids", "ids.txt", "--epochs", "1", "--log", "log.jsonl"),
         ("train", "--dataset", "digits", "--epochs", "1", "-o", "new.st", "--log", "log.jsonl"),
         (*RELABEL, "--keep-optimizer"),
@@ -125,7 +125,7 @@ def test_force_replaces_an_output(forgetkit: Run, model: Path, ids: Path) -> Non
     "arguments",
     [
         RELABEL,
-        ("neutralize", "model.st", "--ids", "ids.txt", "--log", "log.jsonl"),
+        ("neutralize", "model.st", "--ids", "ids.txt", "--stop", "chance", "--log", "log.jsonl"),
         ("distill", "model.st", "--teacher", "model.st", "--ids", "ids.txt"),
         ("train", "--dataset", "digits", "-o", "sub/new.st"),
         ("audit", "model.st", "--ids", "ids.txt"),

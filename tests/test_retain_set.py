@@ -72,7 +72,11 @@ LATER = {
     "from-exclude": "train --from {base}.st --epochs 1 --exclude {ids}.txt -o out.st",
     "relabel": "relabel {base}.st --ids {ids}.txt --rate 0.01 -o out.st",
     "relabel-replay": "relabel {base}.st --ids {ids}.txt --rate 0.01 --replay 5 -o out.st",
-    "neutralize": "neutralize {base}.st --ids {ids}.txt -o out.st",
+    "relabel-auto": "relabel {base}.st --ids {ids}.txt --utility-margin 1 -o out.st",
+    "relabel-joint": "relabel {base}.st --ids {ids}.txt --mix joint --ids-per-step 4 --replay 4 "
+    "--forget-weight 4 --utility-margin 1 -o out.st",
+    "neutralize": "neutralize {base}.st --ids {ids}.txt --stop chance -o out.st",
+    "neutralize-unseen": "neutralize {base}.st --ids {ids}.txt --utility-margin 1 -o out.st",
     "like": "train --like {base}.st -o out.st",
     "like-exclude": "train --like {base}.st --exclude {ids}.txt -o out.st",
 }

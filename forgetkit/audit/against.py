@@ -1,102 +1,101 @@
 """The checks against references: models trained again by the same recipe without the samples in question."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetkit.audit.answers import Answers
 from forgetkit.audit.check import Check, CheckVerdict, measured
 from forgetkit.audit.divergence import auto_bound, divergence, least_statistic, mean_of
 from forgetkit.audit.references import CLOSER_MARGIN, Closer, Rank, calibrated, closer, rank
-from forgetkit.audit.strata import Labels
 
 CLOSER_FROM = 5
 """References from which ``closer`` decides."""
 
 Softmax = NDArray[np.float64]
-Phi = NDArray[np.float64]
 
 
-def against(
-    after: tuple[Softmax, Phi], before: tuple[Softmax, Phi], references: list[tuple[Softmax, Phi]], *, level: float
-) -> list[Check]:
-    """Return the checks of a model against references, each given by its softmax and φ on the forget set.
+@dataclass(frozen=True)
+class Against:
+    """What was found beside references; ``rank`` and ``closer`` need the original and two references."""
+
+    checks: list[Check]
+    rank: Rank | None = None
+    closer: Closer | None = None
+
+
+def against(after: Answers, before: Answers | None, references: list[Answers], *, level: float) -> Against:
+    """Return what was found beside the references, at least one, the single ids included.
 
     Args:
-        after: of the model under audit, of shapes ``(ids, classes)`` and ``(ids,)``.
-        before: of the original.
-        references: of each reference, at least two.
+        after: what the model under audit says.
+        before: what the original says.
+        references: what each reference says.
         level: error rate of each check.
     """
-    softmax = [found for found, _ in references]
-    checks = [_rank_check(rank(after[1], before[1], [found for _, found in references], level=level))]
+    single = single_ids(after, references)
+    if before is None or len(references) < 2:
+        need = "needs --original" if before is None else "needs at least two references"
+        return Against([Check("closer", "not-run", need), Check("rank", "not-run", need), single])
+    placed = rank(after.forget.phi, before.forget.phi, [said.forget.phi for said in references], level=level)
+    softmax, others = after.forget.softmax, [said.forget.softmax for said in references]
+    rest = [divergence_check(softmax, others), single]
     try:
-        checks.append(_closer_check(closer(after[0], before[0], softmax, level=level), len(references)))
+        near = closer(softmax, before.forget.softmax, others, level=level)
     except ValueError as problem:  # the original is at the references' mean
-        checks.append(Check("closer", "not-run", str(problem), n=len(after[1])))
-    return [*checks, _divergence_check(after[0], softmax)]
+        return Against([rank_check(placed), Check("closer", "not-run", str(problem), n=len(softmax)), *rest], placed)
+    return Against([rank_check(placed), closer_check(near, len(others)), *rest], placed, near)
 
 
-def without_smaller(checks: list[Check]) -> list[Check]:
-    """Let an inconclusive membership check inform only, where a check against references can decide."""
-    if not any(check.gating and check.id in {"closer", "rank"} for check in checks):
-        return checks
-    small = {check.id for check in checks if check.id == "membership" and check.verdict == "inconclusive"}
-    return [replace(check, verdict="info", gating=False) if check.id in small else check for check in checks]
-
-
-def single_ids(
-    after: tuple[Softmax, Softmax], references: list[tuple[Softmax, Softmax]], labels: Labels, unseen_labels: Labels
-) -> Check:
-    """Return how many ids stand out once the difficulty that the references see is taken off; approximate.
-
-    Args:
-        after: softmax of the model under audit on the forget set and on unseen samples.
-        references: of each reference, likewise.
-        labels: of the forget set.
-        unseen_labels: of the unseen samples.
-    """
+def single_ids(after: Answers, references: list[Answers]) -> Check:
+    """Return how many ids stand out once the difficulty that the references see is taken off; approximate."""
     found = calibrated(
-        after[0],
-        [forget for forget, _ in references],
-        after[1],
-        [unseen for _, unseen in references],
-        labels=labels,
-        unseen_labels=unseen_labels,
+        after.forget.softmax,
+        [said.forget.softmax for said in references],
+        after.unseen.softmax,
+        [said.unseen.softmax for said in references],
+        labels=after.forget.labels,
+        unseen_labels=after.unseen.labels,
     ).found
     remembered, over = int(found.remembered.sum()), int(found.over_forgotten.sum())
     note = f"{remembered} stand out as remembered, {over} as over-forgotten, beside the references (approximate)"
-    return Check("per-id-calibrated", "info", note, n=len(labels))
+    return Check("per-id-calibrated", "info", note, n=len(after.forget))
 
 
-def _rank_check(found: Rank) -> Check:
-    """Decide where there are references enough; the statistic is signed, above 0 is remembered."""
+def rank_check(found: Rank) -> Check:
+    """Decide where there are references enough and the original stands apart; above 0 is remembered."""
     models = len(found.references) + 1
     apart = "remembered" if found.signed > 0 else "over-forgotten"
     note = {
         "fail": f"stands apart from {models - 1} references as {apart} does",
         "pass": f"one of {models} like models; the original is not",
-    }.get(found.verdict, "cannot tell: the original does not stand apart from the references either")
+    }.get(found.verdict, "no power: the original does not stand apart from the references either")
     if not found.possible:
         note = f"{models - 1} references; it takes {found.needed} to decide"
-    verdict: CheckVerdict = found.verdict if found.possible else "info"
+    decides = found.possible and found.verdict != "inconclusive"
+    verdict: CheckVerdict = found.verdict if decides else "info"
     check = Check("rank", verdict, note, n=len(found.references), statistic=found.signed, null=0.0, p=found.p)
-    return replace(check, gating=found.possible, proves=found.possible)
+    return replace(check, gating=decides, proves=found.possible)
 
 
-def _closer_check(found: Closer, count: int) -> Check:
-    """Decide from five references on; the statistic is the distance as a share of the original's."""
+def closer_check(found: Closer, count: int) -> Check:
+    """Decide from five references on, if the original is farther from them than they are from each other.
+
+    The statistic is the distance as a share of the original's. A model farther away than the original fails anyhow.
+    """
     floor = max(found.floors)
     note = f"distance to {count} references, as a share of the original's; honest retraining: at most {floor:.2f}"
     if not found.possible:
-        note += "; the original is as near as they are, so nothing can pass"
-    decides = count >= CLOSER_FROM
+        note += "; no power: the original is as near as they are"
+    enough = count >= CLOSER_FROM
+    decides = enough and (found.possible or found.verdict == "fail")
     verdict: CheckVerdict = found.verdict if decides else "info"
     check = measured("closer", found.ratio, verdict, note, null=floor, margin=CLOSER_MARGIN)
-    return replace(check, gating=decides, proves=decides)
+    return replace(check, gating=decides, proves=enough)
 
 
-def _divergence_check(after: Softmax, references: list[Softmax]) -> Check:
+def divergence_check(after: Softmax, references: list[Softmax]) -> Check:
     """Return the divergence certificate's statistic, as information (docs/methods.md)."""
     value = divergence(after, mean_of(references)).statistic
     note = "95th percentile of the distance to the references' mean softmax"

@@ -7,13 +7,9 @@ from forgetkit.audit.intervals import Estimate
 
 CheckVerdict = Literal["pass", "fail", "inconclusive", "info", "not-run"]
 Verdict = Literal["forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive"]
-EXIT_CODES: dict[Verdict, int] = {
-    "forgotten": 0,
-    "not-forgotten": 1,
-    "over-forgotten": 1,
-    "utility-lost": 1,
-    "inconclusive": 3,
-}
+INCONCLUSIVE_EXITS = {"report": 3, "fail": 1, "pass": 0}
+"""What an inconclusive verdict exits with, by the policy's word."""
+WOULD_DECIDE = "to decide: --reference, with 19 models trained without the ids (rank), or 5 (closer)"
 
 
 @dataclass(frozen=True)
@@ -31,6 +27,7 @@ class Check:
         margin: how far from ``null`` still counts as nothing.
         note: what it means, in words.
         proves: whether a pass of it shows that something was forgotten.
+        weak: whether nothing could have passed at this number of samples.
     """
 
     id: str
@@ -45,6 +42,7 @@ class Check:
     margin: float | None = None
     p: float | None = None
     proves: bool = False
+    weak: bool = False
 
     @property
     def over(self) -> bool:
@@ -58,6 +56,13 @@ class Check:
             **{name: getattr(self, name) for name in names},
             "interval": list(self.interval) if self.interval else None,
         }
+
+
+def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
+    """Return what an audit exits with; ``inconclusive`` is the policy's word."""
+    if verdict == "inconclusive":
+        return INCONCLUSIVE_EXITS[inconclusive]
+    return 0 if verdict == "forgotten" else 1
 
 
 def measured(
@@ -105,17 +110,24 @@ def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]
     failed = [check for check in checks if check.verdict == "fail"]
     if failed:
         return _worst(failed), [f"{check.id}: {check.note}" for check in failed]
-    reasons = [f"{check.id}: {check.note}" for check in checks if check.gating and check.verdict == "inconclusive"]
+    unsure = [check for check in checks if check.gating and check.verdict == "inconclusive"]
+    reasons = [f"{check.id}: {check.note}" for check in unsure]
     if not original:
         reasons.append("without the original there is no control and no comparison of accuracy: give --original")
     if not any(check.proves and check.gating and check.verdict == "pass" for check in checks):
-        weak = [
-            f"{check.id}: {check.note}"
-            for check in checks
-            if check.proves and check.group == "ids" and check.verdict == "info"
-        ]
-        reasons += weak or ([] if reasons else ["no check that could tell a model that remembers has passed"])
+        weak = [check for check in checks if check.proves and check.group != "earlier" and check.verdict == "info"]
+        reasons += [f"{check.id}: {check.note}" for check in weak]
+        reasons = reasons or ["no check that could tell a model that remembers has passed"]
+        if original and _references_would_decide(checks):
+            reasons.append(WOULD_DECIDE)
     return ("inconclusive", reasons) if reasons else ("forgotten", ["every gating check passed, and could have failed"])
+
+
+def _references_would_decide(checks: list[Check]) -> bool:
+    """Whether membership cannot decide, neither now nor with more luck, and there were too few references for rank."""
+    membership = [check for check in checks if check.id == "membership" and check.proves]
+    blocked = any(check.verdict == "inconclusive" and not check.weak for check in membership)
+    return bool(membership) and not blocked and not any(check.id == "rank" and check.proves for check in checks)
 
 
 def _worst(failed: list[Check]) -> Verdict:

@@ -26,14 +26,12 @@ class StratifiedAuc:
         error: the standard error of its value.
         n: forget samples in classes that the unseen set has.
         left_out: forget samples in classes that the unseen set does not have.
-        left_out_classes: how many such classes there are.
     """
 
     estimate: Estimate
     error: float
     n: int
     left_out: int
-    left_out_classes: int
 
 
 def stratified_auc(
@@ -54,11 +52,11 @@ def stratified_auc(
     Source: DeLong, DeLong & Clarke-Pearson, "Comparing the areas under two or more correlated ROC curves", 1988,
     computed from ranks as in Sun & Xu, "Fast implementation of DeLong's algorithm", 2014.
     """
-    strata, used = shared_strata(forget, forget_labels, unseen, unseen_labels)
+    strata, _ = shared_strata(forget, forget_labels, unseen, unseen_labels)
     below, n = forget_placements(strata), strata.forget.size
     error = sqrt(float(np.sum((strata.forget_counts / n) ** 2 * _variances(strata, below))))
     estimate = normal_estimate(float(below.mean()), error, n, level=level, bounds=(0.0, 1.0))
-    return StratifiedAuc(estimate, error, n, forget.size - n, np.unique(forget_labels[~used]).size)
+    return StratifiedAuc(estimate, error, n, forget.size - n)
 
 
 def ids_to_pass(unseen_count: int, *, margin: float = 0.05, level: float = 0.05) -> int | None:

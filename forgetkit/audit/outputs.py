@@ -1,14 +1,19 @@
 """The files that an audit writes beside what it prints."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
+from forgetkit.audit.html import html
 from forgetkit.audit.junit import junit
+from forgetkit.audit.run import Audited
 from forgetkit.audit.summary import summary
+from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.storage import check_target, publish_text
+
+UNMEASURED = "# not measured\n"
 
 
 @dataclass(frozen=True)
@@ -18,29 +23,72 @@ class Reports:
     Attributes:
         junit: JUnit XML.
         summary: Markdown; without it, ``GITHUB_STEP_SUMMARY`` is appended to where that is set.
+        html: a page that needs nothing else.
+        remembered_out: an ID list of what stands out as remembered.
     """
 
     junit: str | None = None
     summary: str | None = None
+    html: str | None = None
+    remembered_out: str | None = None
 
     def check(self, inputs: tuple[Path, ...]) -> None:
-        """Refuse targets that cannot or must not be written, before anything is computed."""
-        for name in filter(None, (self.junit, self.summary)):
-            check_target(Path(name), force=True, inputs=inputs)
+        """Refuse targets that cannot or must not be written, before anything is computed.
 
-    def write(self, report: dict[str, Any], name: str) -> None:
-        """Write what was asked for; ``name`` is the checkpoint's.
+        Raises:
+            ForgetkitError: ``usage`` for an empty name, or one given twice; ``output-unwritable``.
+        """
+        taken: dict[Path, str] = {}
+        for option, name in (
+            (f"--{field.name.replace('_', '-')}", getattr(self, field.name)) for field in fields(self)
+        ):
+            if name is None:
+                continue
+            if name == "":
+                raise ForgetkitError("usage", f"{option}: the path is empty", "name a file, or leave the option out")
+            check_target(Path(name), force=True, inputs=inputs)
+            if other := taken.get(Path(name).resolve()):
+                raise ForgetkitError("usage", f"{other} and {option} name the same file: {name}")
+            taken[Path(name).resolve()] = option
+
+    def write(self, audited: Audited, name: str, console: Console, lineage: Sequence[str]) -> None:
+        """Write what was asked for.
+
+        Args:
+            audited: what was found.
+            name: the checkpoint's.
+            console: what was said while reading; says where a list is empty.
+            lineage: lines about the checkpoint.
 
         Raises:
             ForgetkitError: ``out-of-space`` or ``output-unwritable``.
         """
+        report = {**audited.report, "warnings": console.warnings}
         if self.junit:
             publish_text(Path(self.junit), junit(report, name))
+        if self.html:
+            publish_text(Path(self.html), html(report, name, audited.curves, lineage))
+        if self.remembered_out:
+            publish_text(Path(self.remembered_out), listed(audited.remembered))
+            if not audited.remembered:
+                what = "not measured" if audited.remembered is None else "no id stands out as remembered"
+                console.note(f"{self.remembered_out}: {what}; a step refuses a list without ids")
         if self.summary:
             publish_text(Path(self.summary), summary(report, name))
         elif step := os.environ.get("GITHUB_STEP_SUMMARY"):
-            try:
-                with Path(step).open("a", encoding="utf-8") as stream:
-                    stream.write(summary(report, name))
-            except OSError as problem:
-                raise ForgetkitError("output-unwritable", f"{step}: {problem.strerror or problem}") from problem
+            _append(Path(step), summary(report, name))
+
+
+def listed(ids: list[str] | None) -> str:
+    """Return an ID list, sorted by UTF-8 bytes; empty for no id, one comment where it was not measured."""
+    if ids is None:
+        return UNMEASURED
+    return "".join(f"{id_}\n" for id_ in sorted(ids, key=str.encode))
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as problem:
+        raise ForgetkitError("output-unwritable", f"{path}: {problem.strerror or problem}") from problem

@@ -33,7 +33,6 @@ class Closer:
 
     ratio: Estimate
     floors: tuple[float, ...]
-    verdict: Verdict
 
     @property
     def ceiling(self) -> float:
@@ -44,6 +43,13 @@ class Closer:
     def possible(self) -> bool:
         """Whether the original lies above the ceiling; if not, nothing can pass."""
         return self.ceiling < 1
+
+    @property
+    def verdict(self) -> Verdict:
+        """Judge the wide interval: by the ceiling a pass, above it and 1.05 a failure."""
+        if self.possible and self.ratio.wide[1] <= self.ceiling:
+            return "pass"
+        return "fail" if self.ratio.wide[0] > max(1 + CLOSER_MARGIN, self.ceiling) else "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,6 @@ def closer(
 ) -> Closer:
     """Compare a model's distance to the mean of the references with the original's, in mean total variation.
 
-    The ends of the wide interval decide; the floors are taken as they are.
-
     Args:
         after: softmax of the model under audit, float of shape ``(n, classes)``.
         before: softmax of the original, of the same shape.
@@ -110,10 +114,6 @@ def closer(
         level: the share of wide intervals that may miss, in (0, 0.5).
         draws: bootstrap resamples of the samples, at least 1.
         seed: of the resampling.
-
-    Returns:
-        "pass" if the interval ends by the ceiling and the original lies above that, "fail" if the interval starts above
-        the ceiling and 1.05, else "inconclusive".
 
     Raises:
         ValueError: what is no softmax, shapes that differ, fewer than 2 references, an original that equals their mean,
@@ -127,14 +127,12 @@ def closer(
     far = total_variation(before, middle)
     if far.mean() <= ROUNDING:
         raise ValueError("the original equals the mean of the references on every sample: nothing to come closer to")
-    others = zip(models, means_of_others(models), strict=True)
     floors = tuple(
-        float(total_variation(model, mean).mean() / total_variation(before, mean).mean()) for model, mean in others
+        float(total_variation(model, mean).mean() / total_variation(before, mean).mean())
+        for model, mean in zip(models, means_of_others(models), strict=True)
     )
     ratio = _ratio(total_variation(after, middle), far, level=level, draws=draws, seed=seed)
-    ceiling = max(floors) + CLOSER_MARGIN
-    passed: Verdict = "pass" if ratio.wide[1] <= ceiling < 1 else "inconclusive"
-    return Closer(ratio, floors, "fail" if ratio.wide[0] > max(1 + CLOSER_MARGIN, ceiling) else passed)
+    return Closer(ratio, floors)
 
 
 def rank(phi_after: Scores, phi_before: Scores, phi_references: Iterable[Scores], *, level: float = 0.05) -> Rank:

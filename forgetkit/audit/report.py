@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from forgetkit.audit.check import EXIT_CODES, Check, Verdict
+from forgetkit.audit.check import Check, Verdict, exit_code
 
 WORDS: dict[Verdict, str] = {
     "forgotten": "FORGOTTEN: what was measured is what a model that never saw these samples would show",
@@ -15,7 +15,6 @@ LIMITS = [
     "Statistical checks on one model: evidence within the stated margins, no certificate; no other attack was tried.",
     "The membership check takes the forgotten samples for a random draw of their class. For one person's samples, "
     "or the hardest ones, it does not hold.",
-    "Not tested: canaries, attacks that train models, other copies of the data or of the model.",
     "Whoever holds the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
 ]
 
@@ -78,17 +77,27 @@ def document(
     ids: dict[str, Any],
     inputs: dict[str, Any],
     policy: dict[str, Any],
+    self_check: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report; no time, no path, so that the same inputs have the same bytes."""
     return {
         "ok": True,
         "verdict": verdict,
-        "exit_code": EXIT_CODES[verdict],
+        "exit_code": exit_code(verdict, policy["inconclusive"]),
         "reasons": reasons,
         "checks": [check.to_json() for check in checks],
         "accuracy": accuracy,
         "ids": ids,
         "inputs": inputs,
         "policy": policy,
-        "limits": LIMITS,
+        "limits": [*LIMITS, _untested(checks)],
+        "self_check": self_check,
     }
+
+
+def _untested(checks: list[Check]) -> str:
+    """Say what was not tested."""
+    run = {check.id for check in checks if check.verdict != "not-run"}
+    optional = {"canaries": "canaries", "relearn": "learning the samples again", "rank": "models trained without them"}
+    left = [words for name, words in optional.items() if name not in run]
+    return f"Not tested: {', '.join([*left, 'attacks that train models of their own'])}, other copies of data or model."

@@ -1,250 +1,240 @@
 """One audit from beginning to end: read the subject, let the models speak once, check, judge."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit import checks as found
-from forgetkit.audit.against import against, single_ids, without_smaller
-from forgetkit.audit.check import Check, overall, with_control
-from forgetkit.audit.checks import Scored, scored
-from forgetkit.audit.report import document
-from forgetkit.audit.subject import Rows, Subject
+from forgetkit.audit.against import Against, against
+from forgetkit.audit.alone import alone
+from forgetkit.audit.answers import Answers, answers, control
+from forgetkit.audit.canaries import canary_check
+from forgetkit.audit.check import Check, overall
+from forgetkit.audit.checks import single_ids
+from forgetkit.audit.curves import Curves
+from forgetkit.audit.deciding import decided
+from forgetkit.audit.draws import Drawn, drawn, drawn_check
+from forgetkit.audit.integrity import copies, integrity
+from forgetkit.audit.policy import Policy
+from forgetkit.audit.relearn import relearn_check
+from forgetkit.audit.report import document, table
+from forgetkit.audit.self_check import SelfCheck, self_check
+from forgetkit.audit.subject import Opened, Subject
 from forgetkit.checkpoint import load_model, not_finite
 from forgetkit.compute import Machine
-from forgetkit.data.dataset import Split
-from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
-from forgetkit.record import Record
 from forgetkit.steps import on_machine, take
-from forgetkit.training import Classifier, predict
+from forgetkit.training import Classifier
+
+Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Which ids stand out as remembered, and which as over-forgotten."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one model says of all samples in question."""
+class Audited:
+    """What an audit found.
 
-    forget: Scored
-    unseen: Scored
-    retain: Scored
-    earlier: Scored
-    views: dict[str, Scored]
+    Attributes:
+        report: the document.
+        curves: the scores behind its figures; None where the model does not answer in numbers, or all ids are canaries.
+        remembered: ids that stand out as remembered; None likewise.
+        self_check: how the checks do at these numbers of samples, if that was asked.
+    """
 
-    @property
-    def finite(self) -> bool:
-        """Whether every φ is a number."""
-        parts = (self.forget, self.unseen, self.retain, self.earlier)
-        return all(bool(np.isfinite(part.phi).all()) for part in parts)
+    report: dict[str, Any]
+    curves: Curves | None
+    remembered: list[str] | None
+    self_check: SelfCheck | None
+
+    def lines(self, name: str) -> list[str]:
+        """Return what is printed; ``name`` is the checkpoint's."""
+        return [*table(name, self.report), *(self.self_check.lines() if self.self_check else [])]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the models said: the one under audit (or what of it is not finite), the original, the references."""
+
+    after: Answers | None
+    broken: str | None
+    before: Answers | None
+    others: list[Answers]
+    relearned: list[Check]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the checks found, each by itself."""
+
+    checks: list[Check]
+    drawn: bool
+    masks: Masks | None
+    beside: Against
 
 
 def run(
     subject: Subject,
-    original: tuple[Path, Record] | None,
+    original: Opened | None,
+    references: list[Opened],
     machine: Machine,
     *,
-    criterion: str,
-    level: float,
-    references: list[tuple[Path, Record]] | None = None,
+    policy: tuple[Policy, str | None],
+    relearn: bool = False,
+    check_self: bool = False,
     show_ids: bool = False,
-) -> dict[str, Any]:
-    """Run every check and return the report.
+) -> Audited:
+    """Run every check.
 
     Args:
         subject: what is judged.
         original: path and record of the original, the positive control.
-        machine: where to compute.
-        criterion: ``retrain`` (membership decides) or ``chance`` (accuracy on the ids decides).
-        level: error rate of each check.
         references: models trained without the samples; loaded one at a time.
+        machine: where to compute.
+        policy: what decides, and by how much; and the SHA-256 of its file, if it came from one.
+        relearn: train copies on forgotten and on unseen samples, too.
+        check_self: see how the checks do where the truth is known, too.
         show_ids: list single ids in the report.
     """
-    model = load_model(subject.path, subject.record, finite=False)
-    broken = not_finite(model.state_dict())
-    after = None if broken else _answers(on_machine(model, subject.record, machine), subject, machine)
-    if after and not after.finite:
-        broken, after = "the output", None
-    before = _control(original, subject, machine) if original and after else None
-    train, retain_rows = subject.dataset.train, subject.retain_rows
-    checks = [
-        found.integrity(
-            subject.record,
-            original[1] if original else None,
-            named=subject.named,
-            broken=broken,
-            duplicates=found.copies(train.images[subject.rows], train.images[retain_rows]),
-        )
-    ]
-    single = None
-    if after is None:
-        checks += [Check(name, "not-run", "NaN or infinity") for name in ("utility", "membership", "chance")]
-    else:
-        checks += _judge(after, before, np.unique(train.labels[retain_rows]), subject, criterion, level)
-        check, *single = found.single_ids(after.forget, after.unseen)
-        checks.append(check)
-        retrained = [_control(reference, subject, machine) for reference in references or []]
-        if retrained:
-            checks = without_smaller([*checks, *_against(after, before, retrained, level)])
-    rates = {
-        "forget": _rate(after.forget if after else None),
-        "retain": _rate(after.retain if after else None),
-        "unseen": _rate(after.unseen if after else None),
-        "original_unseen": _rate(before.unseen if before else None),
-    }
+    rules, digest = policy
+    said = _ask(subject, original, references, machine, relearn=relearn)
+    found = _check(said, subject, original, rules)
+    checks = decided(found.checks, rules, drawn=found.drawn)
     verdict, reasons = overall(checks, original=original is not None)
-    ids = train.ids_at(subject.rows)
-    return document(
+    ids = subject.dataset.train.ids_at(subject.rows)
+    after = said.after
+    checked = self_check(after.unseen, after.forget.labels, policy=rules) if after and check_self else None
+    report = document(
         verdict,
         reasons,
         checks,
-        accuracy=rates,
-        ids=_single_entry(ids, single, show_ids=show_ids),
+        accuracy=_rates(said.after, said.before),
+        ids=_single_entry(ids, found.masks, show_ids=show_ids),
         inputs={
             "checkpoint": subject.record.digest,
             "original": original[1].digest if original else None,
-            "references": [record.digest for _, record in references or []],
+            "references": [record.digest for _, record in references],
             "dataset": subject.dataset.fingerprint,
             "ids": {"count": len(ids), "digest": digest_of(ids)},
         },
-        policy={
-            "criterion": criterion,
-            "level": level,
-            "membership_margin": found.MEMBERSHIP_MARGIN,
-            "utility_margin": found.UTILITY_MARGIN,
-        },
+        policy=rules.to_json(digest),
+        self_check=checked.to_json() if checked else None,
     )
+    remembered = _listed(ids, found.masks[0] if found.masks else None)
+    return Audited(report, _curves(said, found.beside), remembered, checked)
 
 
-def _answers(classifier: Classifier, subject: Subject, machine: Machine, *, control: bool = False) -> Answers:
-    """Let a model speak once of every sample in question; of the control, forgotten and unseen samples are enough."""
+def _ask(
+    subject: Subject, original: Opened | None, references: list[Opened], machine: Machine, *, relearn: bool
+) -> Said:
+    """Load the models one at a time and let each speak."""
+    model = load_model(subject.path, subject.record, finite=False)
+    if broken := not_finite(model.state_dict()):
+        return Said(None, broken, None, [], [])
+    classifier = on_machine(model, subject.record, machine)
+    after = answers(classifier, subject, machine)
+    if not after.finite:
+        return Said(None, "the output", None, [], [])
+    relearned = [_relearned(classifier, subject, machine)] if relearn else []
+    before = control(original, subject, machine) if original else None
+    return Said(after, None, before, [control(reference, subject, machine) for reference in references], relearned)
+
+
+def _relearned(classifier: Classifier, subject: Subject, machine: Machine) -> Check:
     train, test, device = subject.dataset.train, subject.dataset.test, machine.device
-
-    def said(split: Split, rows: Rows) -> Scored:
-        images, labels = take(split, rows, device)
-        return scored(predict(classifier, images), labels)
-
-    images, labels = take(train, subject.rows, device)
-    return Answers(
-        forget=scored(predict(classifier, images), labels),
-        unseen=said(test, subject.dataset.check_rows),
-        retain=said(train, subject.retain_rows[:0] if control else subject.retain_rows),
-        earlier=said(train, subject.earlier[:0] if control else subject.earlier),
-        views={}
-        if control
-        else {view: scored(predict(classifier, found.view_of(images, view)), labels) for view in found.VIEWS},
-    )
+    forget, retain = (take(train, rows, device) for rows in (subject.rows, subject.retain_rows))
+    return relearn_check(classifier, forget, take(test, subject.dataset.check_rows, device), retain)
 
 
-def _control(original: tuple[Path, Record], subject: Subject, machine: Machine) -> Answers:
-    """Return what the original says.
-
-    Raises:
-        ForgetkitError: ``checkpoint-malformed`` where it does not answer in numbers.
-    """
-    answers = _answers(on_machine(load_model(*original), original[1], machine), subject, machine, control=True)
-    if not answers.finite:
-        raise ForgetkitError("checkpoint-malformed", f"{original[0]}: the original's outputs are not finite")
-    return answers
-
-
-def _judge(
-    after: Answers, before: Answers | None, kept: Rows, subject: Subject, criterion: str, level: float
-) -> list[Check]:
-    """Return every check but integrity and single ids; ``kept`` are the classes that keep retained samples."""
-    classes = len(subject.dataset.classes)
-    checks = _vanished(after, kept, criterion, level)
-    checks += _forgetting(after, before, classes, criterion, level)
-    checks += _utility(after, before, kept, level)
-    alike = after.unseen.take(np.isin(after.unseen.labels, after.forget.labels))
-    checks += found.exposures(after.forget, alike, level=level) if len(alike) else []
-    if len(after.earlier):
-        checks.append(_earlier(after.earlier, after.unseen, classes, criterion, level))
-    return checks
+def _check(said: Said, subject: Subject, original: Opened | None, policy: Policy) -> Found:
+    """Run the checks on what was said."""
+    after, before, beside = said.after, said.before, Against([])
+    checks = [_integrity(subject, original, said.broken)]
+    if after is None:
+        checks += [Check(name, "not-run", "NaN or infinity") for name in ("utility", "membership", "chance")]
+        return Found(checks, True, None, beside)
+    holds, masks = True, None
+    if len(after.forget):
+        draw = _drawn(after, said.others, subject, policy)
+        holds = draw.holds or policy.assume_exchangeable
+        checks.append(drawn_check(draw, assumed=policy.assume_exchangeable))
+    checks += alone(after, before, subject, policy)
+    if len(after.forget):
+        beside = against(after, before, said.others, level=policy.level) if said.others else beside
+        single, masks = single_ids(after.forget, after.unseen)
+        checks += [single, *beside.checks, *said.relearned]
+    return Found([*checks, *_canaries(after, before, subject, policy)], holds, masks, beside)
 
 
-def _against(after: Answers, before: Answers | None, references: list[Answers], level: float) -> list[Check]:
-    """Return the checks against references."""
-    single = single_ids(
-        (after.forget.softmax, after.unseen.softmax),
-        [(answers.forget.softmax, answers.unseen.softmax) for answers in references],
-        after.forget.labels,
-        after.unseen.labels,
-    )
-    if before is None or len(references) < 2:
-        need = "needs --original" if before is None else "needs at least two references"
-        return [Check("closer", "not-run", need), Check("rank", "not-run", need), single]
-    said = [(answers.forget.softmax, answers.forget.phi) for answers in (after, before, *references)]
-    return [*against(said[0], said[1], said[2:], level=level), single]
-
-
-def _forgetting(after: Answers, before: Answers | None, classes: int, criterion: str, level: float) -> list[Check]:
-    """Return the membership and chance checks; the one that the criterion names decides, beside its control."""
-    by_rank = criterion == "retrain"
-
-    def both(answers: Answers) -> list[Check]:
-        rank = found.membership(answers.forget, answers.unseen, level=level)
-        rank = rank if by_rank else replace(rank, gating=False, proves=False, verdict="info")
-        return [rank, found.chance(answers.forget.right, classes, level=level, gating=not by_rank)]
-
-    checks = both(after)
-    if before is not None:
-        controls = both(before)
-        checks = [
-            with_control(check, control) if check.proves else check
-            for check, control in zip(checks, controls, strict=True)
-        ]
-        checks += [
-            replace(control, id=f"{control.id}-original", verdict="info", gating=False, proves=False)
-            for control in controls
-        ]
-    views = [
-        found.chance(seen.right, classes, level=level, gating=False, view=view) for view, seen in after.views.items()
-    ]
-    return [*checks, *views]
-
-
-def _vanished(after: Answers, kept: Rows, criterion: str, level: float) -> list[Check]:
-    """Return the check on classes of which nothing was retained, if there are any."""
-    gone = ~np.isin(after.forget.labels, kept)
-    if criterion != "retrain" or not gone.any():
+def _canaries(after: Answers, before: Answers | None, subject: Subject, policy: Policy) -> list[Check]:
+    """Return the checks on canaries, if the model was trained with any."""
+    planted = subject.canaries
+    if planted is None:
         return []
-    return [found.vanished(after.forget.take(gone), level=level)]
+    forgotten = subject.record.forgotten.contains(subject.dataset.train.ids_at(planted.rows))
+    control = before.canaries if before else None
+    return canary_check(after.canaries, control, planted.included, forgotten=forgotten, level=policy.level)
 
 
-def _utility(after: Answers, before: Answers | None, kept: Rows, level: float) -> list[Check]:
-    """Return the utility checks, over the classes that keep retained samples."""
-    if before is None:
-        return [Check("utility", "not-run", "needs --original", gating=True)]
-    mask = np.isin(after.unseen.labels, kept)
-    if not mask.any():
-        return [
-            Check("utility", "inconclusive", "no unseen samples of classes that keep retained samples", gating=True)
-        ]
-    now, then = after.unseen.take(mask), before.unseen.take(mask)
-    return [found.utility_check(now, then, level=level), found.worst_class(now, then)]
+def _integrity(subject: Subject, original: Opened | None, broken: str | None) -> Check:
+    images = subject.dataset.train.images
+    return integrity(
+        subject.record,
+        original[1] if original else None,
+        named=subject.named,
+        broken=broken,
+        duplicates=copies(images[subject.rows], images[subject.retain_rows]),
+    )
 
 
-def _earlier(past: Scored, unseen: Scored, classes: int, criterion: str, level: float) -> Check:
-    """Return the deciding check on what was forgotten before; it can only fail."""
-    if criterion == "retrain":
-        check = found.membership(past, unseen, level=level)
-    else:
-        check = found.chance(past.right, classes, level=level, gating=True)
-    if check.verdict != "fail":
-        check = replace(check, verdict="info", gating=False)
-    return replace(check, group="earlier", proves=False)
+def _drawn(after: Answers, others: list[Answers], subject: Subject, policy: Policy) -> Drawn:
+    """Ask whether the ids were drawn or chosen."""
+    return drawn(
+        after.forget.labels,
+        subject.dataset.train.labels[subject.retain_rows],
+        [(said.forget.phi, said.unseen.phi) for said in others],
+        after.unseen.labels,
+        margin=policy.membership_margin,
+    )
 
 
-def _rate(part: Scored | None) -> float | None:
-    return float(part.right.mean()) if part is not None and len(part) else None
+def _rates(after: Answers | None, before: Answers | None) -> dict[str, float | None]:
+    """Return the accuracies of the report."""
+    parts = {
+        "forget": after and after.forget,
+        "retain": after and after.retain,
+        "unseen": after and after.unseen,
+        "original_unseen": before and before.unseen,
+    }
+    return {name: float(part.right.mean()) if part else None for name, part in parts.items()}
 
 
-def _single_entry(ids: list[str], masks: list[NDArray[np.bool_]] | None, *, show_ids: bool) -> dict[str, Any]:
+def _single_entry(ids: list[str], masks: Masks | None, *, show_ids: bool) -> dict[str, Any]:
     """Return how many single ids stand out, and which ones if they may be shown."""
     entry = {}
     for name, mask in zip(("remembered", "over_forgotten"), masks or (None, None), strict=True):
-        listed = [id_ for id_, hit in zip(ids, mask, strict=True) if hit] if mask is not None else []
-        entry[name] = {"count": None if mask is None else len(listed), "ids": listed if show_ids else None}
+        listed = _listed(ids, mask)
+        entry[name] = {"count": None if listed is None else len(listed), "ids": listed if show_ids else None}
     return entry
+
+
+def _listed(ids: list[str], mask: NDArray[np.bool_] | None) -> list[str] | None:
+    return None if mask is None else [id_ for id_, hit in zip(ids, mask, strict=True) if hit]
+
+
+def _curves(said: Said, beside: Against) -> Curves | None:
+    """Return what the figures of a report are drawn from."""
+    after, before = said.after, said.before
+    if after is None or len(after.forget) == 0:
+        return None
+    return Curves(
+        forget=after.forget.phi,
+        labels=after.forget.labels,
+        unseen=after.alike.phi,
+        unseen_labels=after.alike.labels,
+        original=before.forget.phi if before else None,
+        original_unseen=before.alike.phi if before else None,
+        references=tuple(other.forget.phi for other in said.others),
+        rank=beside.rank,
+        closer=beside.closer,
+    )

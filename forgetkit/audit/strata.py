@@ -127,3 +127,18 @@ def placements(own: Labels, other: Labels, own_class: Labels, other_counts: Labe
     # Keys order by class first, so all other samples of earlier classes rank below as well.
     earlier = np.cumsum(other_counts) - other_counts
     return np.asarray((below - earlier[own_class]) / other_counts[own_class])
+
+
+def null_error(forget_labels: Labels, unseen_labels: Labels) -> float:
+    """Return the standard error that the class-stratified AUC has where nothing leaks.
+
+    Args:
+        forget_labels: int64 of shape ``(n,)``.
+        unseen_labels: int64 of shape ``(m,)``; at least one class in common.
+
+    Source: Mann & Whitney, "On a test of whether one of two random variables is stochastically larger", 1947.
+    """
+    size = int(max(forget_labels.max(), unseen_labels.max())) + 1
+    n, m = (np.bincount(labels, minlength=size).astype(float) for labels in (forget_labels, unseen_labels))
+    n, m = n[(n > 0) & (m > 0)], m[(n > 0) & (m > 0)]
+    return float(np.sqrt(np.sum((n / n.sum()) ** 2 * (n + m + 1) / (12 * n * m))))

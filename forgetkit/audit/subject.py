@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.checks import same_recipe
+from forgetkit.audit.integrity import same_recipe
+from forgetkit.canaries import Canaries, open_canaries
 from forgetkit.console import Console
+from forgetkit.data.changed import on_data, same_data
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import ListForm, Source
 from forgetkit.record import Record
-from forgetkit.request import dataset_of, open_checkpoint, read_lists
+from forgetkit.request import checkpoint_files, dataset_of, open_checkpoint, read_lists
 
 Rows = NDArray[np.int64]
+Opened = tuple[Path, Record]
+"""A checkpoint whose record was read."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Subject:
         dataset: the data it was trained on.
         rows: training rows in question.
         earlier: training rows forgotten before, where the question is about others.
-        named: whether the record names all of ``rows`` as forgotten.
+        named: whether the record names all that was asked about as forgotten.
+        canaries: those that the model was trained with; they are in none of the rows.
     """
 
     path: Path
@@ -36,12 +41,20 @@ class Subject:
     rows: Rows
     earlier: Rows
     named: bool
+    canaries: Canaries | None
+
+    @property
+    def size(self) -> str:
+        """How much is asked about, in words."""
+        return f"{len(self.rows)} ids" + (f" and {len(self.canaries)} canaries" if self.canaries else "")
 
     @property
     def retain_rows(self) -> Rows:
-        """Training rows that the model may know: trained, less everything forgotten or in question."""
+        """Training rows that the model may know: trained, less everything forgotten or in question, and canaries."""
         kept = self.record.retains(self.dataset.train.ids)
         kept[self.rows] = False
+        if self.canaries:
+            kept[self.canaries.rows] = False
         return np.flatnonzero(kept)
 
 
@@ -52,15 +65,22 @@ def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Sou
         ForgetkitError: ``ids-empty`` where neither lists nor record name an id; else as for a step.
     """
     path, record = open_checkpoint(checkpoint)
-    dataset = dataset_of(path, record, source)
+    dataset = dataset_of(path, record, source, console)
+    record = on_data(record, dataset)
     trained = record.was_trained(dataset.train.ids)
     forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids) & trained)
+    if gone := len(record.forgotten) - int(record.forgotten.contains(dataset.train.ids).sum()):
+        text = f"{gone} of {len(record.forgotten)} forgotten ids are no longer in the data; nothing is said of them"
+        console.warn("ids-gone", text)
     if not lists:
+        if gone and len(forgotten) == 0:
+            message = f"{path}: all forgotten ids are gone from the data, and no audit can look at them"
+            raise ForgetkitError("ids-empty", message, "audit before the rows are deleted, or on a copy of the data")
         if len(forgotten) == 0:
             message = f"{path}: the record names no forgotten ids, and none were given"
             raise ForgetkitError("ids-empty", message, "name them with --ids")
-        return Subject(path, record, dataset, forgotten, forgotten[:0], named=True)
-    ids = read_lists(lists, form, dataset, console)
+        return _subject(path, record, dataset, forgotten, forgotten[:0], named=True)
+    ids = read_lists(lists, form, dataset, console, forgotten=record.forgotten)
     trained = record.was_trained(ids)
     if untrained := int((~trained).sum()):
         console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")
@@ -69,24 +89,35 @@ def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Sou
         raise ForgetkitError("ids-empty", "none of the ids was ever trained on: there is nothing to audit")
     rows = np.array(sorted(dataset.train.row_of[id_] for id_ in ids), dtype=np.int64)
     named = bool(record.forgotten.contains(ids).all())
-    return Subject(path, record, dataset, rows, np.setdiff1d(forgotten, rows), named)
+    return _subject(path, record, dataset, rows, np.setdiff1d(forgotten, rows), named=named)
 
 
-def check_original(subject: Subject, record: Record, name: str) -> None:
-    """Refuse an original that cannot be the control: of other data, or without the samples in question.
+def _subject(path: Path, record: Record, dataset: Dataset, rows: Rows, earlier: Rows, *, named: bool) -> Subject:
+    """Return the subject, its canaries apart."""
+    canaries = open_canaries(record, dataset)
+    if canaries:
+        rows, earlier = (np.setdiff1d(part, canaries.rows) for part in (rows, earlier))
+    return Subject(path, record, dataset, rows, earlier, named, canaries)
+
+
+def open_original(name: str, subject: Subject) -> Opened:
+    """Return path and record of the original.
 
     Raises:
-        ForgetkitError: ``checkpoint-mismatch``.
+        ForgetkitError: ``checkpoint-missing``, ``checkpoint-malformed``; ``checkpoint-mismatch`` for one that cannot be
+            the control: of other data, or without the samples in question.
     """
-    if record.dataset["fingerprint"] != subject.record.dataset["fingerprint"]:
+    path, record = open_checkpoint(name)
+    if not same_data(record, subject.record):
         raise ForgetkitError("checkpoint-mismatch", f"{name}: the original was trained on another data set")
     ids = subject.dataset.train.ids_at(subject.rows)
     if not record.retains(ids).all():
         message = f"{name}: it forgot, or never saw, some of the ids in question"
         raise ForgetkitError("checkpoint-mismatch", message, "--original is the model that was trained on them")
+    return path, record
 
 
-def open_references(names: list[str], subject: Subject, console: Console) -> list[tuple[Path, Record]]:
+def open_references(names: list[str], subject: Subject, console: Console) -> list[Opened]:
     """Return path and record of each reference; a folder stands for all ``.st`` files in it.
 
     One that was trained by another recipe than the model under audit is left out, with a warning.
@@ -96,10 +127,10 @@ def open_references(names: list[str], subject: Subject, console: Console) -> lis
             one that was trained on some of the ids, or the same model twice.
     """
     ids = subject.dataset.train.ids_at(subject.rows)
-    opened: dict[str, tuple[Path, Record]] = {}
-    for path in (path for name in names for path in _files(name)):
+    opened: dict[str, Opened] = {}
+    for path in (path for name in names for path in checkpoint_files(name)):
         record = open_checkpoint(str(path))[1]
-        if record.dataset["fingerprint"] != subject.record.dataset["fingerprint"]:
+        if not same_data(record, subject.record):
             raise ForgetkitError("checkpoint-mismatch", f"{path}: the reference was trained on another data set")
         if trained := int(record.retains(ids).sum()):
             message = f"{path}: it was trained on {trained} of the ids in question, so it is no reference"
@@ -111,14 +142,3 @@ def open_references(names: list[str], subject: Subject, console: Console) -> lis
         else:
             opened[record.digest] = (path, record)
     return list(opened.values())
-
-
-def _files(name: str) -> list[Path]:
-    """Return the checkpoints that a file or folder name stands for."""
-    path = Path(name)
-    if not name or not path.is_dir():
-        return [path] if name else [open_checkpoint(name)[0]]
-    files = sorted(file for file in path.glob("*.st") if not file.name.endswith(".optimizer.st"))
-    if not files:
-        raise ForgetkitError("checkpoint-missing", f"{path}: no .st file in this folder")
-    return files

@@ -1,25 +1,27 @@
 """``forgetkit audit``: was it forgotten?"""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, ListForm, Say, Source, choice
+from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, ListForm, Say, Source
 
 
-def audit(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The model to judge.", show_default=False)],
-    *,
+@dataclass(frozen=True)
+class Compared:
+    """What is asked about, and the models to compare with."""
+
     ids: Annotated[
         list[str] | None,
         typer.Option(
             "--ids", "-i", metavar="FILE", help="The ids in question; else all the record names.", rich_help_panel=INPUT
         ),
-    ] = None,
+    ] = None
     original: Annotated[
         str | None, typer.Option(metavar="CHECKPOINT", help="The model trained on everything.", rich_help_panel=INPUT)
-    ] = None,
+    ] = None
     reference: Annotated[
         list[str] | None,
         typer.Option(
@@ -27,17 +29,63 @@ def audit(
             help="A model trained again without the ids, or a folder of them. Repeat for more.",
             rich_help_panel=INPUT,
         ),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What decides."""
+
     criterion: Annotated[
-        str,
-        typer.Option(metavar="retrain|chance", help="Like a retrained model, or at chance.", rich_help_panel=METHOD),
-    ] = "retrain",
+        str | None,
+        typer.Option(
+            metavar="retrain|chance",
+            help="Like a retrained model, or at chance; retrain, if neither this nor a policy says so.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None
     level: Annotated[
-        float, typer.Option(metavar="P", min=0.001, max=0.2, help="Error rate of each check.", rich_help_panel=METHOD)
-    ] = 0.05,
-    junit: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.", rich_help_panel=OUTPUT)
-    ] = None,
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0.001,
+            max=0.2,
+            help="Error rate of each check; 0.05, if neither this nor a policy says so.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="What decides, and by how much, agreed on before: TOML.", rich_help_panel=METHOD
+        ),
+    ] = None
+    relearn: Annotated[
+        bool,
+        typer.Option(
+            "--relearn", help="Count the steps that teach the ids again, beside unseen samples.", rich_help_panel=METHOD
+        ),
+    ] = False
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check",
+            help="Say how often the checks err, and what they see, at these numbers of samples.",
+            rich_help_panel=METHOD,
+        ),
+    ] = False
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.", rich_help_panel=METHOD)
+    ] = False
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is written beside the verdict."""
+
+    junit: Annotated[str | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.", rich_help_panel=OUTPUT)] = (
+        None
+    )
     summary: Annotated[
         str | None,
         typer.Option(
@@ -45,16 +93,29 @@ def audit(
             help="Write Markdown, too; else append to GITHUB_STEP_SUMMARY where that is set.",
             rich_help_panel=OUTPUT,
         ),
-    ] = None,
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.", rich_help_panel=METHOD)
-    ] = False,
+    ] = None
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write a page that opens without a network, too.", rich_help_panel=OUTPUT),
+    ] = None
+    remembered_out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the ids that stand out as remembered, too.", rich_help_panel=OUTPUT),
+    ] = None
+    show_ids: Annotated[
+        bool, typer.Option("--show-ids", help="List single ids in the report.", rich_help_panel=OUTPUT)
+    ] = False
+
+
+def audit(
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The model to judge.", show_default=False)],
+    *,
+    compared: Compared,
+    judging: Judging,
+    files: Files,
     form: ListForm,
     source: Source,
     compute: Compute,
-    show_ids: Annotated[
-        bool, typer.Option("--show-ids", help="List single ids in the report.", rich_help_panel=OUTPUT)
-    ] = False,
     say: Say,
 ) -> None:
     """Judge whether samples were forgotten: exit 0 forgotten, 1 not, 3 inconclusive.
@@ -64,40 +125,50 @@ def audit(
 
     Examples:
         forgetkit audit model.relabel.st --original model.st
-        forgetkit audit model.relabel.st --original model.st --ids ids.txt --json
-        forgetkit audit model.relabel.st --original model.st --reference refs
+        forgetkit audit model.relabel.st --original model.st --reference refs --json
+        forgetkit audit model.relabel.st --original model.st --ids ids.txt --html audit.html
         forgetkit audit model.neutralize.st --original model.st --criterion chance --exit-zero
     """
-    from forgetkit.audit.check import EXIT_CODES
     from forgetkit.audit.outputs import Reports
-    from forgetkit.audit.report import table
+    from forgetkit.audit.policy import policy_of
     from forgetkit.audit.run import run
-    from forgetkit.audit.subject import check_original, open_references, subject_of
+    from forgetkit.audit.subject import open_original, open_references, subject_of
     from forgetkit.checkpoint import load_tensors
+    from forgetkit.commands.inspect import lines_of
     from forgetkit.compute import set_up
-    from forgetkit.request import open_checkpoint
 
-    choice("--criterion", criterion, ("retrain", "chance"))
+    policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
     console = say.console()
     console.note(f"audit: reading {checkpoint}")
-    subject = subject_of(checkpoint, ids or [], form, source=source, console=console)
-    first = open_checkpoint(original) if original is not None else None
-    if first:
-        check_original(subject, first[1], original or "")
-    references = open_references(reference or [], subject, console)
-    reports = Reports(junit, summary)
-    compared = [*references, *([first] if first else [])]
-    reports.check((subject.path, *(path for path, _ in compared)))
+    subject = subject_of(checkpoint, compared.ids or [], form, source=source, console=console)
+    original = open_original(compared.original, subject) if compared.original is not None else None
+    references = open_references(compared.reference or [], subject, console)
+    opened = [*references, *([original] if original else [])]
+    reports = Reports(files.junit, files.summary, files.html, files.remembered_out)
+    reports.check((subject.path, *(path for path, _ in opened), *_read(compared, judging)))
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
-    console.note(f"audit: {len(subject.rows)} ids of {subject.dataset.name}, {machine.device} {machine.precision}")
+    console.note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}")
     if say.dry_run:
-        for path, record in compared:
+        for path, record in opened:
             load_tensors(path, record)
         console.note("dry run: nothing was computed")
         return
-    found = run(subject, first, machine, criterion=criterion, level=level, references=references, show_ids=show_ids)
-    reports.write(found, Path(checkpoint).name)
-    verdict = found["verdict"]
-    console.result(table(checkpoint, found), found)
-    if not exit_zero and EXIT_CODES[verdict]:
-        raise typer.Exit(EXIT_CODES[verdict])
+    found = run(
+        subject,
+        original,
+        references,
+        machine,
+        policy=policy,
+        relearn=judging.relearn,
+        check_self=judging.self_check,
+        show_ids=files.show_ids,
+    )
+    reports.write(found, checkpoint, console, lines_of(checkpoint, subject.record.to_json(), subject.record.retained))
+    console.result(found.lines(checkpoint), found.report)
+    if not judging.exit_zero and found.report["exit_code"]:
+        raise typer.Exit(found.report["exit_code"])
+
+
+def _read(compared: Compared, judging: Judging) -> list[Path]:
+    """Return the files that were read and that no report may replace, less the checkpoints."""
+    return [Path(name) for name in (*(compared.ids or []), judging.policy) if name and name != "-"]

@@ -1,9 +1,9 @@
 """``forgetkit distill``: Kim & Woo 2022, stage 2."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +19,17 @@ from forgetkit.options import (
     Seed,
     Source,
     Training,
+    UtilityMargin,
+    choice,
     positive,
 )
+
+if TYPE_CHECKING:
+    from forgetkit.distilling import Distilling
+    from forgetkit.recipe import Recipe
+
+PUBLISHED = ("retain_fraction", "alpha", "beta", "temperature", "distill_epochs")
+"""The options of the paper's stage 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +70,53 @@ class Method:
         ),
     ] = 10
 
+    forget_teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="A model that never saw the ids: what they are distilled towards.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None
+    forget_weight: Annotated[
+        float, typer.Option(metavar="W", help="Weight of the ids beside the retain set.", rich_help_panel=METHOD)
+    ] = 1.0
+    ids_per_step: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Ids in a step with both teachers.", rich_help_panel=METHOD)
+    ] = 16
+    replay: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Retained samples in a step with both teachers.", rich_help_panel=METHOD),
+    ] = 32
+    stop: Annotated[
+        str,
+        typer.Option(
+            metavar="unseen|epochs",
+            help="With both teachers: stop where the second one is, or after all epochs.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "unseen"
+    utility_margin: UtilityMargin = 0.02
+
+    def options(self) -> dict[str, Any]:
+        """Return what the record holds of it; that of the second teacher only where there is one."""
+        options = asdict(self)
+        del options["forget_teacher"]
+        return options if self.forget_teacher is not None else {name: options[name] for name in PUBLISHED}
+
+    def distilling(self, recipe: "Recipe", seed: int) -> "Distilling":
+        """Return it as the library takes it."""
+        from forgetkit.distilling import Distilling
+
+        options = asdict(self)
+        del options["forget_teacher"], options["stop"]
+        return Distilling(recipe=recipe, seed=seed, brake=self.stop == "unseen", **options)
+
     def check(self) -> None:
         """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        choice("--stop", self.stop, ("unseen", "epochs"))
+        positive("--forget-weight", self.forget_weight)
+        positive("--utility-margin", self.utility_margin)
         if not 0 < self.retain_fraction <= 1:
             message = f"--retain-fraction: {self.retain_fraction} is not in (0, 1]"
             raise ForgetkitError("usage", message, "the paper's is 0.5")
@@ -88,51 +142,43 @@ def distill(
     samples: look at the membership AUC before and after, and audit the result. Without other options
     the training is the recorded recipe, with half its epochs.
 
+    With --forget-teacher, a model that never saw the ids (a short training is enough), the ids are distilled as well,
+    towards what that one says of them, until the student knows them no better.
+
     Examples:
         forgetkit distill model.neutralize.st --teacher model.st
         forgetkit distill model.neutralize.st --teacher model.st --epochs 5 --log epochs.jsonl
+        forgetkit train --like model.st --exclude ids.txt --epochs 3 --batch-size 32 -o proxy.st
+        forgetkit distill model.st --teacher model.st --forget-teacher proxy.st --ids ids.txt
     """
-    from forgetkit.checkpoint import load_model
     from forgetkit.compute import set_up
-    from forgetkit.methods.distill import distill as train_student
+    from forgetkit.distilling import distilled, open_teachers
     from forgetkit.recipe import halved, recipe_of, resolve_recipe
     from forgetkit.record import Step
-    from forgetkit.request import begin, open_teacher
+    from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
-    from forgetkit.steps import Samples, carry_out, on_machine, take
+    from forgetkit.steps import Outcome, Samples, carry_out
     from forgetkit.storage import publish_text
-    from forgetkit.training import Classifier, optimizer_of
+    from forgetkit.training import Classifier
 
     method.check()
     console = output.console()
     request = begin("distill", checkpoint, lists.ids or [], lists, source=source, console=console, needs_ids=False)
     if request is None:
         return
-    teacher_path, teacher_record = open_teacher(teacher, request)
+    teachers = open_teachers(request, teacher, method.forget_teacher)
     if not len(request.forgotten):
         console.warn("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training")
     recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training)
     machine = set_up(compute.device, compute.precision, compute.threads)
-    options = {**asdict(recipe), **asdict(method), "teacher": teacher_record.digest, **machine.options()}
+    options = {**asdict(recipe), **method.options(), **teachers.options(), **machine.options()}
     step = Step("distill", options, seed, request.record.digest, ids_entry(request.ids), {})
+    everything = replace(request, ids=request.dataset.train.ids_at(request.all_forgotten_rows))
     seen: list[dict[str, Any]] = []
 
-    def work(classifier: Classifier, tune: Samples) -> dict[str, Any]:
-        images, labels = take(request.dataset.train, request.retain_rows, machine.device)
-        history = train_student(
-            classifier,
-            on_machine(load_model(teacher_path, teacher_record), teacher_record, machine),
-            images,
-            labels,
-            recipe=recipe,
-            optimizer=optimizer_of(classifier, recipe),
-            tune=tune,
-            seed=seed,
-            epochs=console.progress(range(1, recipe.epochs + 1), "distill", recipe.epochs),
-            watch=seen.append,
-            **asdict(method),
-        )
-        return {"epochs": recipe.epochs, "best_epoch": history.best_epoch, "loss": history.epochs[-1]["loss"]}
+    def work(classifier: Classifier, tune: Samples) -> Outcome:
+        how = method.distilling(recipe, seed)
+        return distilled(classifier, tune, request, machine, teachers, how, console=console, watch=seen.append)
 
     written = carry_out(
         request,
@@ -140,9 +186,9 @@ def distill(
         machine,
         console=console,
         output=output,
-        others=(teacher_path,),
+        others=teachers.paths,
         beside=(Path(log),) if log else (),
-        measured=request.all_forgotten_rows,
+        measured=everything.measured_rows,
         work=work,
     )
     if written and log:

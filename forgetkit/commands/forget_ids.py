@@ -2,19 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, data_root
+from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, choice, data_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from forgetkit.choose import Mask
     from forgetkit.data.dataset import Dataset
+    from forgetkit.record import Record
+
+
+COPIES = ("add", "warn", "ignore")
+Several = list[str] | None
+
+
+def _option(*flags: str, metavar: str | None = None, help: str, panel: str = METHOD, least: int | None = None) -> Any:  # noqa: ANN401 - Typer's own class
+    return typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, min=least)
 
 
 @dataclass(frozen=True)
@@ -22,61 +29,63 @@ class Choice:
     """How to choose."""
 
     class_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class", metavar="NAME", help="A class, by name or index. Repeat: any of them.", rich_help_panel=METHOD
-        ),
+        Several, _option("--class", metavar="NAME", help="A class, by name or index. Repeat: any of them.")
     ] = None
     where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="An attribute. Repeat: any value of a column, all columns.",
-            rich_help_panel=METHOD,
-        ),
+        Several, _option(metavar="COLUMN=VALUE", help="An attribute. Repeat: any value of a column, all columns.")
+    ] = None
+    where_file: Annotated[
+        Several, _option(metavar="COLUMN=FILE", help="As --where, with each value that stands in a file, one a line.")
     ] = None
     ids: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat: any of them.", rich_help_panel=INPUT
-        ),
+        Several, _option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat: any of them.", panel=INPUT)
     ] = None
-    intersect: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Keep only the ids in this list.", rich_help_panel=METHOD)
-    ] = None
-    minus: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Take out the ids in this list.", rich_help_panel=METHOD)
-    ] = None
-    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Draw N of them.", rich_help_panel=METHOD)] = (
-        None
-    )
-    fraction: Annotated[
-        float | None, typer.Option(metavar="F", help="Draw this share of them.", rich_help_panel=METHOD)
-    ] = None
-    attributes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.csv", help="Table with a column id and attributes for --where.", rich_help_panel=INPUT
-        ),
-    ] = None
-    check_only: Annotated[
-        bool, typer.Option("--check", help="Check the lists, print nothing.", rich_help_panel=METHOD)
+    intersect: Annotated[Several, _option(metavar="FILE", help="Keep only the ids in this list.")] = None
+    minus: Annotated[Several, _option(metavar="FILE", help="Take out the ids in this list.")] = None
+    count: Annotated[int | None, _option(metavar="N", help="Draw N of them.", least=1)] = None
+    fraction: Annotated[float | None, _option(metavar="F", help="Draw this share of them.")] = None
+    canaries: Annotated[
+        bool, _option("--canaries", help="Add the included canaries; --seed is that of their training.")
     ] = False
+    with_duplicates: Annotated[
+        str, _option(metavar="NAME", help="Exact copies of chosen images among the other samples: add, warn or ignore.")
+    ] = "warn"
+    near_duplicates: Annotated[
+        bool, _option("--near-duplicates", help="Take images with nearly the same average hash for copies, too.")
+    ] = False
+    attributes: Annotated[
+        str | None, _option(metavar="FILE.csv", help="Table with a column id and attributes for --where.", panel=INPUT)
+    ] = None
+    check_only: Annotated[bool, _option("--check", help="Check the lists, print nothing.")] = False
 
     def check(self) -> None:
         """Refuse options that choose nothing or do not go together; raises ForgetkitError ``usage``."""
-        if not any([self.class_, self.where, self.ids, self.count, self.fraction is not None]):
-            hint = "give --class, --where, --ids, --count or --fraction"
+        if not self.chooses and not self.canaries:
+            hint = "give --class, --where, --ids, --count, --fraction or --canaries"
             raise ForgetkitError("usage", "nothing chooses the ids", hint)
+        if not self.chooses and (self.intersect or self.minus):
+            message = "--intersect and --minus narrow down what other options choose; --canaries comes after them"
+            raise ForgetkitError("usage", message, "give --class, --where, --ids, --count or --fraction, too")
         if self.count is not None and self.fraction is not None:
             raise ForgetkitError("usage", "--count and --fraction are both given", "give one of them")
-        if self.attributes is not None and not self.where:
+        choice("--with-duplicates", self.with_duplicates, COPIES)
+        if self.near_duplicates and self.with_duplicates == "ignore":
+            raise ForgetkitError(
+                "usage", "--near-duplicates does not go with --with-duplicates ignore", "say warn or add"
+            )
+        if self.attributes is not None and not self.where and not self.where_file:
             raise ForgetkitError("usage", "--attributes is given, but no --where", "for example: --where writer=w2154")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether anything but ``--canaries`` chooses."""
+        return any([self.class_, self.where, self.where_file, self.ids, self.count, self.fraction is not None])
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that it names; no output may replace one."""
-        named = (self.attributes, *(self.ids or []), *(self.intersect or []), *(self.minus or []))
+        persons = [text.partition("=")[2] for text in self.where_file or []]
+        named = (self.attributes, *persons, *(self.ids or []), *(self.intersect or []), *(self.minus or []))
         return tuple(Path(name) for name in named if name and name != "-")
 
 
@@ -88,7 +97,7 @@ def forget_ids(
         ),
     ] = None,
     *,
-    choice: Choice,
+    chooser: Choice,
     form: ListForm,
     seed: Seed = 0,
     source: Source,
@@ -98,6 +107,7 @@ def forget_ids(
 
     Different choosers mean all of them; then --intersect, --minus, and last the draw of --count or --fraction,
     which is stable: a smaller draw with the same seed is part of a larger one. The list is sorted, one id a line.
+    --canaries adds those that a training included, whole, to whatever else is chosen from the other samples.
 
     Examples:
         forgetkit forget-ids model.st --class 3 -o threes.txt
@@ -107,64 +117,101 @@ def forget_ids(
     """
     import numpy as np
 
-    from forgetkit.choose import drawn
-    from forgetkit.data.find import open_dataset
-    from forgetkit.request import dataset_of, leave_out, open_checkpoint, read_lists
+    from forgetkit.choose import drawn_of
+    from forgetkit.data.duplicates import with_copies
 
-    choice.check()
-    if checkpoint is None and not source.dataset:
-        raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
+    chooser.check()
     console = output.console()
-    record = None
-    if checkpoint is not None:
-        path, record = open_checkpoint(checkpoint)
-        dataset = dataset_of(path, record, source)
-    else:
-        dataset = open_dataset(source.dataset or "", data_root(source), download=source.download)
+    record, dataset = _opened(checkpoint, source, console)
     train = dataset.train
-
-    def listed(files: list[str]) -> "Mask":
-        mask: Mask = np.zeros(len(train), dtype=bool)
-        mask[[train.row_of[id_] for id_ in read_lists(files, form, dataset, console)]] = True
-        return mask
-
-    chosen = listed(choice.ids) if choice.ids else np.ones(len(train), dtype=bool)
-    asked = train.ids_at(np.flatnonzero(chosen))
-    done = bool(record and choice.ids and not leave_out(asked, record, console))
-    chosen &= _mask(choice, dataset, listed)
-    matching = int(chosen.sum())
-    if record:
-        chosen &= record.retains(train.ids)
-    gone = matching - int(chosen.sum())
-    if gone and not choice.ids:
-        console.note(f"forget-ids: {gone} of {matching} matching samples are forgotten already or never trained on")
-    left = train.ids_at(np.flatnonzero(chosen))
-    if not left and not done:
+    retained = record.retains(train.ids) if record else np.ones(len(train), dtype=bool)
+    canaries = np.zeros(len(train), dtype=bool)
+    if chooser.canaries:
+        canaries = _canaries(record, dataset, seed, checkpoint) & retained
+    chosen, done = _chosen(chooser, form, record, dataset, console)
+    gone = int((chosen & ~retained).sum())
+    if gone and not chooser.ids:
+        text = f"{gone} of {int(chosen.sum())} matching samples are forgotten already or never trained on"
+        console.note(f"forget-ids: {text}")
+    chosen &= retained & ~canaries
+    if not chosen.any() and not canaries.any() and not done:
         hint = "they are forgotten already or never trained on" if gone else "choose by fewer conditions"
         raise ForgetkitError("ids-empty", "no training sample is left to choose", hint)
-    if left:
-        left = sorted(drawn(left, count=choice.count, fraction=choice.fraction, seed=seed))
-    console.note(f"forget-ids: {len(left)} ids of {dataset.name}" if left else "forget-ids: nothing left to do")
-    inputs = (*choice.inputs, *((path,) if record else ()))
-    _write(left, inputs, checkpoint or "CHECKPOINT", console, output, check=choice.check_only)
+    left = drawn_of(chosen, train, count=chooser.count, fraction=chooser.fraction, seed=seed) | canaries
+    if chooser.with_duplicates != "ignore":
+        add = chooser.with_duplicates == "add"
+        left = with_copies(left, retained, dataset, add=add, near=chooser.near_duplicates, console=console)
+    ids = sorted(train.ids_at(np.flatnonzero(left)))
+    told = f"{len(ids)} ids of {dataset.name}" + (f", {canaries.sum()} of them canaries" if canaries.any() else "")
+    console.note(f"forget-ids: {told if ids else 'nothing left to do'}")
+    inputs = (*chooser.inputs, *((Path(checkpoint),) if checkpoint else ()))
+    _write(ids, inputs, checkpoint or "CHECKPOINT", console, output, check=chooser.check_only)
 
 
-def _mask(choice: Choice, dataset: "Dataset", listed: "Callable[[list[str]], Mask]") -> "Mask":
-    """Return which training samples meet every condition but ``--ids``."""
+def _opened(checkpoint: str | None, source: Source, console: Console) -> "tuple[Record | None, Dataset]":
+    """Return the checkpoint's record, if one is given, and the data to choose from."""
+    from forgetkit.data.find import open_dataset
+    from forgetkit.request import dataset_of, open_checkpoint
+
+    if checkpoint is not None:
+        path, record = open_checkpoint(checkpoint)
+        return record, dataset_of(path, record, source, console)
+    if not source.dataset:
+        raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
+    if source.dataset_changed:
+        raise ForgetkitError(
+            "usage", "--dataset-changed is given, but no checkpoint", "name the one that knew the data"
+        )
+    root, unseen = data_root(source), source.unseen
+    return None, open_dataset(source.dataset, root, download=source.download, unseen=unseen, console=console)
+
+
+def _canaries(record: "Record | None", dataset: "Dataset", seed: int, checkpoint: str | None) -> "Mask":
+    """Return which training samples are included canaries; their seed must open what the record commits to."""
     import numpy as np
 
-    from forgetkit.choose import in_classes, with_attributes
+    from forgetkit.canaries import open_canaries
 
-    mask: Mask = np.ones(len(dataset.train), dtype=bool)
-    if choice.class_:
-        mask &= in_classes(dataset, choice.class_)
-    if choice.where:
-        mask &= with_attributes(dataset, choice.where, choice.attributes)
-    if choice.intersect:
-        mask &= listed(choice.intersect)
-    if choice.minus:
-        mask &= ~listed(choice.minus)
+    found = open_canaries(record, dataset, seed) if record else None
+    if found is None:
+        hint = "a model gets them in its training: forgetkit train --canaries M"
+        raise ForgetkitError("usage", f"--canaries: {checkpoint or dataset.name} has none", hint)
+    mask: Mask = np.zeros(len(dataset.train), dtype=bool)
+    mask[found.included_rows] = True
     return mask
+
+
+def _chosen(
+    chooser: Choice, form: ListForm, record: "Record | None", dataset: "Dataset", console: Console
+) -> "tuple[Mask, bool]":
+    """Return which training samples the choosers choose, and whether every id listed is done with already."""
+    import numpy as np
+
+    from forgetkit.choose import conditions_of, in_classes, with_attributes
+    from forgetkit.request import leave_out, read_lists
+
+    def listed(files: list[str]) -> "Mask":
+        """Return which training samples the lists name."""
+        mask: Mask = np.zeros(len(dataset.train), dtype=bool)
+        ids = read_lists(files, form, dataset, console, forgotten=record.forgotten if record else None)
+        mask[[dataset.train.row_of[id_] for id_ in ids]] = True
+        return mask
+
+    chosen: Mask = listed(chooser.ids) if chooser.ids else np.full(len(dataset.train), chooser.chooses)
+    asked = dataset.train.ids_at(np.flatnonzero(chosen))
+    done = bool(record and chooser.ids and not leave_out(asked, record, console))
+    if chooser.class_:
+        chosen &= in_classes(dataset, chooser.class_)
+    if chooser.where or chooser.where_file:
+        found = conditions_of(dataset, chooser.where or [], chooser.where_file or [], chooser.attributes)
+        for text in (text for condition in found for text in condition.says(chosen)):
+            console.note(f"forget-ids: {text}")
+        chosen &= with_attributes(len(chosen), found)
+    if chooser.intersect:
+        chosen &= listed(chooser.intersect)
+    if chooser.minus:
+        chosen &= ~listed(chooser.minus)
+    return chosen, done
 
 
 def _write(

@@ -17,10 +17,11 @@ def inspect(checkpoint: Checkpoint, *, say: Say) -> None:
     path, record = open_checkpoint(checkpoint)
     content = record.to_json()
     document = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest, "record": content}
-    say.console().result(_lines(str(path), content, record.retained), document)
+    say.console().result(lines_of(str(path), content, record.retained), document)
 
 
-def _lines(path: str, record: dict[str, Any], retained: int) -> list[str]:
+def lines_of(path: str, record: dict[str, Any], retained: int) -> list[str]:
+    """Return a record in lines for people; ``retained`` is how many samples a step may draw from."""
     model = " ".join(
         [record["model"]["name"], *(f"{key}={value}" for key, value in record["model"]["options"].items())]
     )

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from forgetkit.errors import NotReached
 from forgetkit.options import (
     METHOD,
     MOST,
@@ -21,8 +20,10 @@ from forgetkit.options import (
     Rate,
     Seed,
     Source,
+    UtilityMargin,
     check_optimizer,
     choice,
+    positive,
 )
 
 
@@ -42,9 +43,11 @@ class Method:
     stop: Annotated[
         str,
         typer.Option(
-            metavar="chance|zero", help="Stop at an accuracy on the ids of 1/classes, or of 0.", rich_help_panel=METHOD
+            metavar="unseen|chance|zero",
+            help="Stop where the ids look like data never seen; or at 1/classes right, or none (the paper).",
+            rich_help_panel=METHOD,
         ),
-    ] = "chance"
+    ] = "unseen"
     check_at: Annotated[
         str,
         typer.Option("--check", metavar="often|epoch", help="Look 20 times an epoch, or once.", rich_help_panel=METHOD),
@@ -55,6 +58,7 @@ class Method:
     optimizer: OptimizerName = "adam"
     rate: Rate = 0.001
     momentum: Momentum = 0.0
+    utility_margin: UtilityMargin = 0.02
     batch_size: Annotated[
         int,
         typer.Option(
@@ -70,7 +74,8 @@ class Method:
         """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
         choice("--labels", self.labels, ("minimum", "maximum"))
         choice("--average", self.average, ("logits", "probabilities"))
-        choice("--stop", self.stop, ("chance", "zero"))
+        choice("--stop", self.stop, ("unseen", "chance", "zero"))
+        positive("--utility-margin", self.utility_margin)
         choice("--check", self.check_at, ("often", "epoch"))
         check_optimizer(self.optimizer, self.rate, self.momentum)
 
@@ -86,24 +91,24 @@ def neutralize(
     compute: Compute,
     output: Output,
 ) -> None:
-    """Train the ids towards contrastive labels until the model is at chance on them (Kim & Woo 2022, stage 1).
+    """Train the ids towards contrastive labels (Kim & Woo 2022, stage 1).
 
-    The result is not meant to be used as it is: it has lost accuracy, and a model at chance on some samples
-    gives them away. Go on with distill.
+    It stops where the ids look like data never seen. --stop chance is the paper: the model is at chance on the ids,
+    which gives them away, and has lost accuracy; go on with distill.
 
     Examples:
         forgetkit neutralize model.st --ids ids.txt
+        forgetkit neutralize model.st -i ids.txt --stop chance
         forgetkit neutralize model.st -i ids.txt --stop zero --check epoch --log looks.jsonl
     """
     from forgetkit.compute import set_up
-    from forgetkit.methods.neutralize import Look, mislabel
-    from forgetkit.methods.neutralize import neutralize as looks_of
+    from forgetkit.neutralizing import Neutralizing, neutralized
     from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
-    from forgetkit.steps import Samples, carry_out, take
+    from forgetkit.steps import Outcome, Samples, carry_out
     from forgetkit.storage import publish_text
-    from forgetkit.training import Classifier, make_optimizer, predict
+    from forgetkit.training import Classifier
 
     method.check()
     console = output.console()
@@ -115,37 +120,29 @@ def neutralize(
     options = {**asdict(method), "batch_size": batch_size, **machine.options()}
     options["check"] = options.pop("check_at")
     step = Step("neutralize", options, seed, request.record.digest, ids_entry(request.ids), {})
-    classes = request.record.classes
-    goal = 1 / len(classes) if method.stop == "chance" else 0.0
-    looks: list[Look] = []
+    how = Neutralizing(
+        labels=method.labels,
+        average=method.average,
+        stop=method.stop,
+        looks_per_epoch=20 if method.check_at == "often" else 1,
+        max_epochs=method.max_epochs,
+        optimizer=method.optimizer,
+        rate=method.rate,
+        momentum=method.momentum,
+        margin=method.utility_margin,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    looks: list[dict[str, Any]] = []
 
-    def work(classifier: Classifier, tune: Samples) -> dict[str, Any]:
-        images, labels = take(request.dataset.train, request.forget_rows, machine.device)
-        outputs = predict(classifier, images)
-        contrast = mislabel(outputs if method.average == "logits" else outputs.softmax(1), labels, kind=method.labels)
-        for look in looks_of(
-            classifier,
-            images,
-            labels,
-            contrast=contrast,
-            optimizer=make_optimizer(classifier, method.optimizer, rate=method.rate, momentum=method.momentum),
-            batch_size=batch_size,
-            epochs=console.progress(range(1, method.max_epochs + 1), "neutralize", method.max_epochs),
-            looks_per_epoch=20 if method.check_at == "often" else 1,
-            seed=seed,
-        ):
-            looks.append(look)
-            if look.accuracy <= goal:
-                named = {classes[true]: classes[wrong] for true, wrong in contrast.items()}
-                return {"steps": look.step, "epochs": look.epoch, "contrast": named}
-        right = f"{looks[-1].accuracy:.2%} of the forget set is right, above {goal:.2%}"
-        raise NotReached(f"after {method.max_epochs} epochs {right}", "raise --max-epochs or --rate")
+    def work(classifier: Classifier, tune: Samples) -> Outcome:
+        return neutralized(classifier, tune, request, machine, how, console=console, watch=looks.append)
 
     beside = (Path(log),) if log else ()
     written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
     if written and log:
-        publish_text(Path(log), "".join(json.dumps(asdict(look)) + "\n" for look in looks))
+        publish_text(Path(log), "".join(json.dumps(look) + "\n" for look in looks))
     if written:
-        if looks[-1].step == 0:
+        if looks[-1]["step"] == 0:
             console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")
         report_written(console, written)

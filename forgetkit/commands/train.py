@@ -1,9 +1,8 @@
 """``forgetkit train``: the original, the reference, and everything trained on from there."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,11 +20,11 @@ from forgetkit.options import (
     Output,
     Source,
     Training,
+    choice,
 )
 
 if TYPE_CHECKING:
-    from forgetkit.plan import Plan
-    from forgetkit.record import Record
+    from forgetkit.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -77,19 +76,58 @@ class Start:
         return tuple(Path(name) for name in named if name and name != "-")
 
 
-def train(
-    *,
-    start: Start,
-    training: Training,
-    keep_optimizer: KeepOptimizer = False,
+@dataclass(frozen=True)
+class Planting:
+    """Canaries: samples that a coin puts in or leaves out."""
+
+    canaries: Annotated[
+        int | None,
+        typer.Option(
+            metavar="M",
+            min=8,
+            help="Put in or leave out M samples on the flip of a coin, for the audit.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None
+    canary_kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Labels of canaries: mislabelled (a wrong one, the default) or natural (their own).",
+            rich_help_panel=METHOD,
+        ),
+    ] = None
+
+    def check(self, start: Start, seeds: "Seeds") -> None:
+        """Refuse options that do not go together; raises ForgetkitError ``usage``."""
+        from forgetkit.canaries import KINDS
+
+        choice("--canary-kind", self.kind, KINDS)
+        if self.canaries is None and self.canary_kind:
+            raise ForgetkitError("usage", "--canary-kind is given, but no --canaries", "for example: --canaries 1000")
+        if self.canaries is not None and start.from_ is not None:
+            message = "--canaries does not go with --from: that model has seen its samples"
+            raise ForgetkitError("usage", message, "train one with canaries from nothing")
+        if self.canaries is not None and seeds.replicas > 1:
+            message = "--canaries does not go with --replicas: the coins of each would differ"
+            raise ForgetkitError("usage", message, "train one with canaries, then replicas --like it")
+
+    @property
+    def kind(self) -> str:
+        """How canaries are labelled."""
+        return self.canary_kind or "mislabelled"
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How many models, from which seed on."""
+
     replicas: Annotated[
         int,
         typer.Option(
             metavar="K", min=1, max=10_000, help="Train K models; {n} in --out is the seed.", rich_help_panel=COMPUTE
         ),
-    ] = 1,
-    log: Log = None,
-    form: ListForm,
+    ] = 1
     seed: Annotated[
         int | None,
         typer.Option(
@@ -99,7 +137,18 @@ def train(
             help="Seed of everything random: 0; with --like, the recorded one + 1.",
             rich_help_panel=COMPUTE,
         ),
-    ] = None,
+    ] = None
+
+
+def train(
+    *,
+    start: Start,
+    training: Training,
+    planting: Planting,
+    keep_optimizer: KeepOptimizer = False,
+    seeds: Seeds,
+    log: Log = None,
+    form: ListForm,
     source: Source,
     compute: Compute,
     output: Output,
@@ -116,41 +165,43 @@ def train(
         forgetkit train --from model.st --only new.txt --epochs 2 -o model.more.st
     """
     from forgetkit.compute import set_up
-    from forgetkit.plan import carry_out, make_plans, start_model
-    from forgetkit.results import report_done, report_written, up_to_date
+    from forgetkit.factory import parse_options
+    from forgetkit.plan import make_plans
     from forgetkit.training_set import choose, open_base
+    from forgetkit.trainings import finish
 
     start.check()
-    _check_out(output.out, log, replicas)
+    planting.check(start, seeds)
+    _check_out(output.out, log, seeds.replicas)
     console = output.console()
     base = open_base(start.like, start.from_)
     chosen = choose(base, source, console, exclude=start.exclude or [], only=start.only, form=form)
+    first = seeds.seed if seeds.seed is not None else base.first_seed() if base else 0
+    if planting.canaries is not None:
+        chosen = _planted(chosen, planting.canaries, planting.kind, first, console)
     plans = make_plans(
         base,
         chosen,
-        set_up(compute.device, compute.precision, 1 if replicas > 1 else compute.threads),
-        model=(start.model or "convnet", dict(_option(text) for text in start.model_option or [])),
+        set_up(compute.device, compute.precision, 1 if seeds.replicas > 1 else compute.threads),
+        model=(start.model or "convnet", parse_options(start.model_option or [])),
         training=training,
         keep_optimizer=keep_optimizer,
-        seed=seed,
-        targets=(output.out or "", replicas),
-        log=log,
+        seeds=range(first, first + seeds.replicas),
+        targets=(output.out or "", log),
     )
-    finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.record, plan.beside))}
-    missing = [plan for plan in plans if plan.target not in finished]
-    _check_targets(missing, start.inputs, force=output.force)
-    for path, record in finished.items():
-        report_done(console, "train", path, record, output, alone=replicas == 1)
-    if missing:
-        console.note(f"train: {len(chosen.rows)} samples of {chosen.dataset.name}, {missing[0].says()}")
-    if output.dry_run:
-        for plan in missing[:1]:
-            start_model(plan)
-        console.note("dry run: nothing was computed or written")
-    elif replicas > 1:
-        _train_replicas(plans, missing, finished, workers=compute.threads, console=console)
-    elif missing:
-        report_written(console, carry_out(missing[0], chosen.dataset, console))
+    finish(plans, chosen.dataset, start.inputs, console, output, workers=compute.threads)
+
+
+def _planted(chosen: "TrainingSet", count: int, kind: str, seed: int, console: Console) -> "TrainingSet":
+    """Return the training set with canaries, and say what that many can show."""
+    from forgetkit.audit.canaries import prospects
+    from forgetkit.training_set import with_canaries
+
+    planted = with_canaries(chosen, count=count, kind=kind, seed=seed)
+    withheld = len(chosen.rows) - len(planted.rows)
+    console.note(f"train: {count:,} canaries, {kind}: {count - withheld:,} included, {withheld:,} withheld")
+    console.note(f"  {prospects(count)}")
+    return planted
 
 
 def _check_out(out: str | None, log: str | None, replicas: int) -> None:
@@ -162,63 +213,3 @@ def _check_out(out: str | None, log: str | None, replicas: int) -> None:
         raise ForgetkitError("usage", message, "for example: -o refs/{n}.st")
     if replicas > 1 and log and "{n}" not in log:
         raise ForgetkitError("usage", "--replicas needs {n} in --log too", "for example: --log logs/{n}.jsonl")
-
-
-def _check_targets(plans: "list[Plan]", inputs: tuple[Path, ...], *, force: bool) -> None:
-    """Refuse outputs that cannot or must not be written, before anything is computed."""
-    from forgetkit.storage import check_target
-
-    for plan in plans:
-        check_target(plan.target, force=force, inputs=inputs)
-        for path in plan.beside:
-            check_target(path, force=force, inputs=(*inputs, plan.target))
-
-
-def _train_replicas(
-    plans: "list[Plan]", missing: "list[Plan]", finished: "dict[Path, Record]", *, workers: int, console: Console
-) -> None:
-    """Train what is missing of several replicas side by side, then print them all."""
-    from forgetkit.compute import available_cores
-    from forgetkit.plan import carry_out_all
-    from forgetkit.results import Written, document
-
-    done = dict(finished)
-
-    def told(written: Written) -> None:
-        done[written.path] = written.record
-        sha = written.record.digest[:16]
-        console.note(f"train: wrote {written.path}  sha256:{sha}  in {written.seconds:.1f} s")
-
-    if missing:
-        carry_out_all(missing, workers or available_cores(), told)
-    entries = [document("train", plan.target, done[plan.target], up_to_date=plan.target in finished) for plan in plans]
-    console.result([str(plan.target) for plan in plans], _joined(entries))
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """Return key and value of ``KEY=VALUE``; the value is a JSON scalar, else a string."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ForgetkitError(
-            "usage", f"--model-option: '{text}' is not KEY=VALUE", "for example: --model-option stem=small"
-        )
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return key, value
-    return key, value if isinstance(parsed, dict | list) else parsed
-
-
-def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one document of several replicas."""
-    parts = [{key: entry[key] for key in ("outputs", "digest", "up_to_date", "metrics", "record")} for entry in entries]
-    return {
-        "ok": True,
-        "command": "train",
-        "outputs": [path for entry in entries for path in entry["outputs"]],
-        "digest": None,
-        "up_to_date": all(entry["up_to_date"] for entry in entries),
-        "metrics": None,
-        "record": None,
-        "replicas": parts,
-    }

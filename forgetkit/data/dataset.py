@@ -33,6 +33,11 @@ class Split:
         """Return the ids of ``rows``."""
         return [self.ids[row] for row in rows.tolist()]
 
+    def at(self, rows: NDArray[np.int64]) -> "Split":
+        """Return the samples in ``rows``, which are sorted; images that follow each other are not copied."""
+        images = self.images[_span(rows)]
+        return Split(self.ids_at(rows), np.ascontiguousarray(images), self.labels[rows])
+
     @cached_property
     def row_of(self) -> dict[str, int]:
         """The row of each id."""
@@ -49,6 +54,7 @@ class Dataset:
         attributes: further columns of the training split, by name, a value a row.
         fingerprint: SHA-256 in hex, see :func:`fingerprint_of`.
         root: the folder below which it was found.
+        numbered: whether ids are row numbers.
     """
 
     name: str
@@ -59,6 +65,7 @@ class Dataset:
     options: Mapping[str, object] = field(default_factory=dict)
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     root: Path = Path()
+    numbered: bool = True
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,6 +97,12 @@ def fingerprint_of(classes: Sequence[str], train: Split, test: Split) -> str:
 def row_numbers(count: int) -> list[str]:
     """Return the ids of a built-in split: its decimal row numbers."""
     return [str(row) for row in range(count)]
+
+
+def _span(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
+    """Return sorted ``rows`` as a slice if none is left out between the first and the last."""
+    follows = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+    return slice(int(rows[0]), int(rows[-1]) + 1) if follows else rows
 
 
 def _check_half(ids: Sequence[str]) -> NDArray[np.bool_]:

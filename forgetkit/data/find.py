@@ -1,18 +1,25 @@
 """Where a data set is, and whether it is the one that a checkpoint knows."""
 
 import hashlib
-import json
 import os
 import zlib
-from contextlib import suppress
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from forgetkit.console import compact_json
-from forgetkit.data.dataset import Dataset, fingerprint_of
-from forgetkit.data.sources import DATASETS, Source
-from forgetkit.errors import ForgetkitError
-from forgetkit.record import check_shape
-from forgetkit.storage import publish_text
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.console import Console, compact_json
+from forgetkit.data.cache import recall, remember, states
+from forgetkit.data.dataset import Dataset, Split, fingerprint_of
+from forgetkit.data.images import check_files
+from forgetkit.data.pack import packed
+from forgetkit.data.rows import rows_of
+from forgetkit.data.samples import Listing, Source, malformed
+from forgetkit.data.sources import DATASETS, Reader
+from forgetkit.data.unseen import UNSEEN_SHARE, put_aside
+from forgetkit.errors import ForgetkitError, shorten
 
 
 def default_root() -> Path:
@@ -22,83 +29,180 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "forgetkit"
 
 
-def open_dataset(name: str, root: Path, *, download: bool = False) -> Dataset:
+def open_dataset(
+    name: str, root: Path, *, download: bool = False, unseen: float | None = None, console: Console | None = None
+) -> Dataset:
     """Read the data set ``name`` below ``root``.
 
+    The file of ``arrays:FILE``, ``table:FILE`` or ``folder:DIR`` is looked for in its own folder if it names one, else
+    in ``root``, else in the working folder; the data set's name is without the folder.
+
+    Args:
+        name: what ``--dataset`` says.
+        root: folder of the data sets.
+        download: fetch it if it is not there.
+        unseen: the share to put aside where it has no test split; ``UNSEEN_SHARE`` if not given.
+        console: what progress is shown on.
+
     Raises:
-        ForgetkitError: ``dataset-unknown``, ``dataset-missing`` or ``dataset-malformed``.
+        ForgetkitError: ``dataset-unknown``, ``dataset-missing`` or ``dataset-malformed``; ``usage`` for ``unseen``
+            where the data set has a test split.
     """
-    reader = DATASETS[name]
-    try:
-        source = reader(root, download=download)
-    except FileNotFoundError as problem:
-        hint = f"fetch it with --dataset {name} --download, or say where it is: --data-root DIR or FORGETKIT_DATA"
-        raise ForgetkitError("dataset-missing", f"{name} is not in {root}", hint) from problem
-    except (OSError, ValueError, EOFError, zlib.error) as problem:
-        raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
-    fingerprint = _fingerprint(name, source)
-    _remember({"seen": {fingerprint: str(root.absolute())}})
-    return Dataset(name, source.classes, source.train, source.test, fingerprint, root=root)
+    reader, name, root, file = _place(name, root)
+    source = _read(reader, name, root, file, download=download)
+    options = {}
+    if source.test is None:
+        options = {"unseen": UNSEEN_SHARE if unseen is None else unseen}
+        source = put_aside(source, options["unseen"], str(root / file) if file else name)
+    elif unseen is not None:
+        raise ForgetkitError("usage", f"--unseen: {name} has a test split of its own", "leave the option out")
+    dataset = _loaded(source, name, root, root / (file or name), console or Console())
+    _check_classes(dataset)
+    remember({"seen": {dataset.fingerprint: str(root.absolute())}})
+    return replace(dataset, options=options)
 
 
-def find_dataset(name: str, fingerprint: str, roots: list[Path], *, download: bool = False) -> Dataset:
+def find_dataset(
+    name: str,
+    fingerprint: str,
+    roots: list[Path],
+    *,
+    download: bool = False,
+    unseen: float | None = None,
+    classes: Sequence[str] = (),
+    console: Console | None = None,
+) -> Dataset:
     """Find the data set with this ``fingerprint`` in one of ``roots`` or where it was last seen.
+
+    Args:
+        name: what ``--dataset`` says.
+        fingerprint: of the data set.
+        roots: folders to look in.
+        download: fetch it into the first one.
+        unseen: the share that was put aside, where that was done.
+        classes: of the model, in their order; those that the data have lost are added.
+        console: what progress is shown on.
 
     Raises:
         ForgetkitError: ``checkpoint-mismatch`` where only another data set of that name was found;
             else what :func:`open_dataset` raises for the first root.
     """
-    seen = _cache().get("seen", {}).get(fingerprint)
+    seen = recall().get("seen", {}).get(fingerprint)
     first: ForgetkitError | None = None
-    other: Path | None = None
+    other: Dataset | None = None
     for root in dict.fromkeys([*roots, *([Path(seen)] if seen else [])]):
         try:
-            dataset = open_dataset(name, root, download=download and root == roots[0])
+            fetch = download and root == roots[0]
+            dataset = open_dataset(name, root, download=fetch, unseen=unseen, console=console)
         except ForgetkitError as problem:
             first = first or problem
             continue
         if dataset.fingerprint == fingerprint:
-            return dataset
-        other = other or root
+            return with_classes(dataset, classes)
+        other = other or dataset
     if other is not None or first is None:
-        message = f"{name} in {other} is not the data set that the checkpoint was trained on (its fingerprint differs)"
-        raise ForgetkitError("checkpoint-mismatch", message, "say where the right one is: --data-root DIR")
+        found = f"{other.name} in {other.root}" if other else name
+        message = f"{found} is not the data set that the checkpoint was trained on (its fingerprint differs)"
+        hint = "say where the right one is: --data-root DIR"
+        if other is not None and not other.numbered:
+            hint += "; or, if forgotten rows were taken out of it: --dataset-changed"
+        raise ForgetkitError("checkpoint-mismatch", message, hint)
     raise first
 
 
-def _fingerprint(name: str, source: Source) -> str:
-    """Return the fingerprint, from the cache while the files that were read are unchanged."""
-    states = [
-        (str(path.absolute()), (found := path.stat()).st_size, found.st_mtime_ns, found.st_ctime_ns)
-        for path in source.files
-    ]
-    key = hashlib.sha256(compact_json([name, states]).encode()).hexdigest()
-    known = _cache().get("fingerprints", {}).get(key) if states else None
-    if known is None:
-        known = fingerprint_of(source.classes, source.train, source.test)
-        _remember({"fingerprints": {key: known}})
-    return str(known)
+def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
+    """Return the data set with labels as ``classes`` number them, if it has no class besides; else as it is.
+
+    A class whose samples were all taken out of the files is one of the model's still.
+    """
+    if tuple(classes) == dataset.classes or not set(dataset.classes) <= set(classes):
+        return dataset
+    index = np.array([list(classes).index(name) for name in dataset.classes], dtype=np.int64)
+    train, test = (replace(split, labels=index[split.labels]) for split in (dataset.train, dataset.test))
+    return replace(dataset, classes=tuple(classes), train=train, test=test)
 
 
-def _cache_path() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "forgetkit" / "datasets.json"
+def _place(name: str, root: Path) -> tuple[Reader, str, Path, str]:
+    """Return the reader of a data set, its name without folders, and where it is: a folder, and a file in that."""
+    kind, colon, given = name.partition(":")
+    reader = DATASETS[kind + colon]
+    if not colon:
+        return reader, name, root, ""
+    path = os.path.expanduser(given).rstrip(os.sep)
+    folder, file = os.path.split(os.path.abspath(path) if os.path.basename(path) in {".", ".."} else path)
+    if folder:
+        root = Path(folder)
+    elif not (root / file).exists() and Path(file).exists():
+        root = Path()
+    if not file:
+        raise ForgetkitError("dataset-missing", f"'{name}' names no file", f"for example: --dataset {kind}:FILE")
+    return reader, f"{kind}:{file}", root, file
 
 
-def _cache() -> dict[str, dict[str, str]]:
-    with suppress(OSError, ValueError, TypeError, RecursionError):
-        content = json.loads(_cache_path().read_text())
-        check_shape(content, dict, "the cache")
-        for part in content.values():
-            check_shape(part, dict, "the cache")
-            check_shape(list(part.values()), [str], "the cache")
-        return dict(content)
-    return {}
+def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -> Source:
+    """Return what a reader makes of the files; its own exceptions become the errors that a user sees."""
+    try:
+        return reader(root / file, download=download)
+    except FileNotFoundError as problem:
+        where = f"name its folder: --dataset {name.removesuffix(file)}FOLDER/{file}, or say where it is"
+        fetch = f"fetch it with --dataset {name} --download, or say where it is"
+        hint = f"{where if file else fetch}: --data-root DIR or FORGETKIT_DATA"
+        raise ForgetkitError("dataset-missing", f"{name} is not in {root}", hint) from problem
+    except (OSError, ValueError, EOFError, zlib.error) as problem:
+        raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
 
 
-def _remember(news: dict[str, dict[str, str]]) -> None:
-    """Add ``news`` to the cache; a cache that cannot be written is no error."""
-    cache = _cache()
-    merged = {part: {**cache.get(part, {}), **news.get(part, {})} for part in {*cache, *news}}
-    if merged != cache:
-        with suppress(ForgetkitError):
-            publish_text(_cache_path(), compact_json(merged) + "\n")
+def _loaded(source: Source, name: str, root: Path, place: Path, console: Console) -> Dataset:
+    """Return the data set with its images and its fingerprint, both from the cache while the files are unchanged."""
+    listing = None
+    if isinstance(source.train, Listing) and isinstance(source.test, Listing):
+        listing = source.train + source.test
+        check_files(listing)
+    files = [*source.files, *(listing.files if listing else ())]
+    state = compact_json([name, len(source.train), states(files)])
+    key = hashlib.sha256(state.encode()).hexdigest()
+    known = recall().get("fingerprints", {}).get(key) if files else None
+
+    def with_images(images: NDArray[np.uint8] | None) -> Dataset:
+        train, test = _splits(source, images)
+        made = Dataset(name, source.classes, train, test, "", attributes=source.attributes, root=root)
+        return replace(made, numbered=source.numbered)
+
+    def proves(images: NDArray[np.uint8]) -> bool:
+        return known is not None and _fingerprint(with_images(images)) == known
+
+    images, fresh = packed(listing, place, key, console, proves=proves) if listing else (None, False)
+    dataset = with_images(images)
+    if known is not None and not fresh:
+        return replace(dataset, fingerprint=known)
+    dataset = replace(dataset, fingerprint=_fingerprint(dataset))
+    remember({"fingerprints": {key: dataset.fingerprint}})
+    rows_of(dataset)
+    return dataset
+
+
+def _splits(source: Source, images: NDArray[np.uint8] | None) -> tuple[Split, Split]:
+    """Return both splits as arrays; ``images`` are those of a listing, training split first."""
+    first = 0
+    splits = []
+    for part in (source.train, source.test):
+        if isinstance(part, Listing) and images is not None:
+            part, first = Split(part.ids, images[first : first + len(part)], part.labels), first + len(part)
+        if not isinstance(part, Split):
+            raise TypeError("a source holds two splits, or two listings")
+        splits.append(part)
+    return splits[0], splits[1]
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    return fingerprint_of(dataset.classes, dataset.train, dataset.test)
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """Refuse a label in the test split that no training sample has."""
+    strange = np.flatnonzero(~np.isin(dataset.test.labels, dataset.train.labels))
+    if len(strange):
+        row = int(strange[0])
+        message = f"no training sample is of the class '{shorten(dataset.classes[dataset.test.labels[row]])}'"
+        hint = f"'{shorten(dataset.test.ids[row])}' of the test split is: take it out, or put some of them in training"
+        raise malformed(dataset.name, message, hint)

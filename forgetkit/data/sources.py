@@ -1,36 +1,30 @@
-"""DATASETS: the built-in data sets. A new one is one decorated function."""
+"""DATASETS: what ``--dataset`` knows. A new one is one decorated function."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from forgetkit.data.arrays import read_arrays
 from forgetkit.data.dataset import Split, row_numbers
+from forgetkit.data.folder import read_folder
+from forgetkit.data.ham10000 import read_ham10000
+from forgetkit.data.samples import Listing as Listing
+from forgetkit.data.samples import Source as Source
+from forgetkit.data.table import read_table
 from forgetkit.errors import ForgetkitError
 from forgetkit.registry import Registry
 
 
-@dataclass(frozen=True)
-class Source:
-    """A data set as its files hold it.
+class Reader(Protocol):
+    """Reads a data set below ``root``; raises FileNotFoundError where it is not there.
 
-    Attributes:
-        files: the files that were read; the cached fingerprint counts while they are unchanged.
+    One whose name ends in a colon reads a path of the user's, ``arrays:FILE.npz``; its ``root`` is that very path.
     """
 
-    classes: tuple[str, ...]
-    train: Split
-    test: Split
-    files: Sequence[Path] = field(default_factory=tuple)
-
-
-class Reader(Protocol):
-    """Reads a data set below ``root``; raises FileNotFoundError where it is not there."""
-
-    def __call__(self, root: Path, *, download: bool) -> Source:
+    def __call__(self, root: Path, /, *, download: bool) -> Source:
         """Return the data set."""
         ...
 
@@ -125,3 +119,27 @@ def cifar100(root: Path, *, download: bool) -> Source:
 def svhn(root: Path, *, download: bool) -> Source:
     """Read SVHN: 73,257 + 26,032 colour 32×32 house numbers (``extra`` is not used)."""
     return _torchvision("SVHN", root, download, "*_32x32.mat")
+
+
+@register_dataset("ham10000")
+def ham10000(root: Path, *, download: bool) -> Source:
+    """Read HAM10000: 10,015 dermatoscopic images, 7 classes; no lesion is in both splits. Not to be downloaded."""
+    return read_ham10000(root)
+
+
+@register_dataset("arrays:")
+def arrays(path: Path, *, download: bool) -> Source:
+    """Read ``arrays:FILE.npz``: images, labels, and perhaps split, ids and names of classes."""
+    return read_arrays(path)
+
+
+@register_dataset("table:")
+def table(path: Path, *, download: bool) -> Source:
+    """Read ``table:FILE.csv`` or ``table:FILE.parquet``: a row a sample, image files or pixels, and attributes."""
+    return read_table(path)
+
+
+@register_dataset("folder:")
+def folder(path: Path, *, download: bool) -> Source:
+    """Read ``folder:DIR``: a folder of images a class, perhaps below ``train`` and ``test``."""
+    return read_folder(path)

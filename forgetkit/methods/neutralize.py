@@ -115,19 +115,38 @@ def neutralize(
 
     Source: Kim & Woo 2022, Algorithm 3.
     """
+    yield Look(0, 0.0, accuracy(predict(model, images), labels))
+    steps = neutral_steps(
+        model, images, labels, contrast=contrast, optimizer=optimizer, batch_size=batch_size, epochs=epochs, seed=seed
+    )
+    for done, (epoch, step, last) in enumerate(steps, 1):
+        if step % math.ceil(last / looks_per_epoch) == 0 or step == last:
+            yield Look(done, epoch - 1 + step / last, accuracy(predict(model, images), labels))
+
+
+def neutral_steps(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    contrast: dict[int, int],
+    optimizer: Optimizer,
+    batch_size: int,
+    epochs: Iterable[int],
+    seed: int = 0,
+) -> Iterator[tuple[int, int, int]]:
+    """Take the steps of :func:`neutralize`, whose arguments these are, and look at nothing.
+
+    Yields:
+        after each step: the epoch, the step in it, and how many it has; all counted from 1.
+    """
     lookup = torch.zeros(max(max(contrast), int(labels.max())) + 1, dtype=torch.int64, device=labels.device)
     for source, target in contrast.items():
         lookup[source] = target
     targets = lookup[labels]
-    yield Look(0, 0.0, accuracy(predict(model, images), labels))
     model.eval()
-    done = 0
     for epoch in epochs:
         batches = shuffled(len(labels), batch_size, seed=seed, epoch=epoch)
-        every = math.ceil(len(batches) / looks_per_epoch)
-        for step, _ in enumerate(
-            fit(optimizer, batches, lambda rows: cross_entropy(model(images[rows]), targets[rows])), 1
-        ):
-            done += 1
-            if step % every == 0 or step == len(batches):
-                yield Look(done, epoch - 1 + step / len(batches), accuracy(predict(model, images), labels))
+        losses = fit(optimizer, batches, lambda rows: cross_entropy(model(images[rows]), targets[rows]))
+        for step, _ in enumerate(losses, 1):
+            yield epoch, step, len(batches)

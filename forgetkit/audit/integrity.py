@@ -1,0 +1,68 @@
+"""What an audit checks without statistics: the tensors, the record, the lineage, copies of forgotten images."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.audit.check import Check
+from forgetkit.data.changed import same_data
+from forgetkit.record import Record
+
+
+def integrity(record: Record, original: Record | None, *, named: bool, broken: str | None, duplicates: int) -> Check:
+    """Check what needs no statistics.
+
+    Args:
+        record: of the model under audit.
+        original: of the original, if it was given.
+        named: whether the record names every id in question as forgotten.
+        broken: name of a tensor that is not finite, if there is one.
+        duplicates: samples of the retain set that equal a forgotten image.
+    """
+    faults = []
+    if broken:
+        faults.append(f"'{broken}' holds NaN or infinity")
+    if not named:
+        faults.append("the record does not name these ids as forgotten")
+    if original is not None and record.digest == original.digest:
+        faults.append("the weights are the original's, bit for bit")
+    elif original is not None and not descends(record, original):
+        faults.append("the record does not lead back to the original, nor to a training by its recipe")
+    if duplicates:
+        faults.append(f"{duplicates} retained samples are exact copies of forgotten images")
+    note = "; ".join(faults) or "weights, record and lineage are in order"
+    return Check("integrity", "fail" if faults else "pass", note, gating=True)
+
+
+def descends(record: Record, original: Record) -> bool:
+    """Say whether a model comes from the original, or was trained from nothing by its recipe."""
+    return any(step.parent == original.digest for step in record.steps) or same_recipe(record, original)
+
+
+def same_recipe(record: Record, original: Record) -> bool:
+    """Say whether a model was last trained from nothing by the original's recipe, on its data."""
+    trainings = [step for step in record.steps if step.command == "train"]
+    same = (record.model, _training(record)) == (original.model, _training(original)) and same_data(record, original)
+    return bool(trainings) and trainings[-1].parent is None and same
+
+
+def copies(forget: NDArray[np.uint8], retain: NDArray[np.uint8]) -> int:
+    """Count the images of ``retain`` that equal one of ``forget``, byte for byte."""
+    if len(forget) == 0 or len(retain) == 0:
+        return 0
+    keys = [_hashes(images) for images in (forget, retain)]
+    maybe = np.flatnonzero(np.isin(keys[1], keys[0]))
+    known = {image.tobytes() for image in forget[np.isin(keys[0], keys[1])]}
+    return sum(retain[row].tobytes() in known for row in maybe)
+
+
+def _hashes(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return a 64-bit linear hash of each image; equal images have equal hashes."""
+    flat = images.reshape(len(images), -1)
+    weights = np.random.RandomState(0).randint(-(2**62), 2**62, size=flat.shape[1], dtype=np.int64)
+    parts = [(flat[start : start + 4096].astype(np.int64) * weights).sum(1) for start in range(0, len(flat), 4096)]
+    return np.concatenate(parts)
+
+
+def _training(record: Record) -> dict[str, object]:
+    """Return a recipe without the machine: threads and precision do not make another recipe."""
+    return {key: value for key, value in record.recipe.items() if key not in {"threads", "precision", "device"}}

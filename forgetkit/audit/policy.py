@@ -1,0 +1,235 @@
+"""What an audit must find, written down beforehand: a TOML file, hashed into the report.
+
+The keys are the fields of :class:`Policy`; what a file leaves out keeps its default:
+
+    criterion = "retrain"
+    membership_margin = 0.03
+    inconclusive = "fail"
+"""
+
+import hashlib
+import tomllib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.options import choice
+from forgetkit.registry import did_you_mean
+
+Criterion = Literal["retrain", "chance"]
+Chance = Literal["at", "at-most"]
+Inconclusive = Literal["report", "fail", "pass"]
+CRITERIA: tuple[Criterion, ...] = ("retrain", "chance")
+CHANCES: tuple[Chance, ...] = ("at", "at-most")
+INCONCLUSIVES: tuple[Inconclusive, ...] = ("report", "fail", "pass")
+ABOUT: dict[Criterion, tuple[str, ...]] = {
+    "retrain": ("membership", "closer", "rank", "canaries"),
+    "chance": ("chance",),
+}
+"""The checks that a criterion is about; it cannot do without all of them."""
+DECIDING: dict[Criterion, tuple[str, ...]] = {
+    "retrain": ("integrity", "vanished", "utility", *ABOUT["retrain"]),
+    "chance": ("integrity", "utility", *ABOUT["chance"]),
+}
+"""The checks that decide where a policy names none, each if it is run."""
+CAN_DECIDE = tuple(dict.fromkeys(check for checks in DECIDING.values() for check in checks))
+"""Checks that can pass and fail; the others are information whatever a policy says."""
+LEVELS = (0.001, 0.2)
+MEMBERSHIP_MARGINS = (0.001, 0.25)
+UTILITY_MARGINS = (0.001, 0.5)
+LARGEST_POLICY = 1 << 20
+"""Bytes that a policy may have."""
+MOST_DOTS = 20
+"""Dots in a line that is no comment: tomllib's memory grows with the square of the parts of a dotted key."""
+LONGEST_REASON = 160
+"""Characters of a parser's complaint that a message shows."""
+
+Word = TypeVar("Word", bound=str)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What decides an audit, and by how much.
+
+    Attributes:
+        criterion: like a model retrained without the samples, or at chance on them.
+        level: error rate of each check, in :data:`LEVELS`.
+        membership_margin: how far from ½ the AUC may lie, in :data:`MEMBERSHIP_MARGINS`.
+        utility_margin: accuracy on unseen samples that may be lost, in :data:`UTILITY_MARGINS`.
+        chance: whether accuracy must be at chance, or may be below it as well.
+        gating: ids of the checks that decide; None for those of the criterion.
+        inconclusive: whether an inconclusive verdict exits 3 (``report``), 1 (``fail``) or 0 (``pass``).
+        assume_exchangeable: whether the ids are taken for a random draw of their classes, on the author's word.
+
+    Source: Kim & Woo, "Efficient two-stage model retraining for machine unlearning", 2022, sections 3.2 and 6
+    (``chance``).
+    """
+
+    criterion: Criterion = "retrain"
+    level: float = 0.05
+    membership_margin: float = 0.05
+    utility_margin: float = 0.02
+    chance: Chance = "at"
+    gating: tuple[str, ...] | None = None
+    inconclusive: Inconclusive = "report"
+    assume_exchangeable: bool = False
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """Ids of the checks that decide: those named, else those of the criterion."""
+        return DECIDING[self.criterion] if self.gating is None else self.gating
+
+    def to_json(self, digest: str | None) -> dict[str, Any]:
+        """Return the policy as it stands in the report; ``digest`` is that of its file, if there is one."""
+        return {**asdict(self), "gating": list(self.deciding), "sha256": digest}
+
+
+def policy_of(name: str | None, *, criterion: str | None, level: float | None) -> tuple[Policy, str | None]:
+    """Return what decides, and the digest of its file: a policy, or else the options of the command line.
+
+    Raises:
+        ForgetkitError: ``usage`` where an option is no choice, or contradicts the file; else as :func:`read_policy`.
+    """
+    if criterion is not None:
+        choice("--criterion", criterion, CRITERIA)
+    given = {key: value for key, value in (("criterion", criterion), ("level", level)) if value is not None}
+    if name is None:
+        return replace(Policy(), **given), None  # type: ignore[arg-type]
+    policy, digest = read_policy(Path(name))
+    for key, value in given.items():
+        if value != (agreed := getattr(policy, key)):
+            message = f"--{key} {value} contradicts {name}, where it is {agreed}"
+            raise ForgetkitError("usage", message, f"leave --{key} out, or change the policy")
+    return policy, digest
+
+
+def read_policy(path: Path) -> tuple[Policy, str]:
+    """Read a policy.
+
+    Returns:
+        The policy, and the SHA-256 of the file's bytes in lower-case hex.
+
+    Raises:
+        ForgetkitError: ``policy-missing`` where the file cannot be read; ``policy-malformed`` where it is too large or
+            not TOML, or a key is unknown or its value of the wrong type or out of range.
+    """
+    content = _content(path)
+    values = asdict(Policy()) | _parsed(path, content)
+    policy = Policy(
+        criterion=_word(path, values, "criterion", CRITERIA),
+        level=_number(path, values, "level", LEVELS),
+        membership_margin=_number(path, values, "membership_margin", MEMBERSHIP_MARGINS),
+        utility_margin=_number(path, values, "utility_margin", UTILITY_MARGINS),
+        chance=_word(path, values, "chance", CHANCES),
+        gating=_gating(path, values),
+        inconclusive=_word(path, values, "inconclusive", INCONCLUSIVES),
+        assume_exchangeable=_switch(path, values, "assume_exchangeable"),
+    )
+    if not set(about := ABOUT[policy.criterion]) & set(policy.deciding):
+        message = f"'gating' names no check that the criterion '{policy.criterion}' is about"
+        raise _refusal(path, message, f"add {' or '.join(about)}, or change 'criterion'")
+    return policy, hashlib.sha256(content).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_POLICY + 1)
+    except (OSError, ValueError) as problem:  # a name with a NUL byte is a ValueError
+        why = getattr(problem, "strerror", None) or problem
+        raise ForgetkitError("policy-missing", f"{path}: {why}", "name a TOML file; see docs/audit.md") from problem
+    if len(content) > LARGEST_POLICY:
+        raise _refusal(path, f"holds more than {LARGEST_POLICY >> 20} MiB", "a policy is a few lines of TOML")
+    return content
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Any]:
+    text = _decoded(path, content)
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as problem:  # TOMLDecodeError, an impossible date, too many digits or brackets
+        hint = 'a line reads: level = 0.05, or: chance = "at"'
+        raise _refusal(path, f"not TOML: {_first_line(str(problem))}", hint) from problem
+    known = asdict(Policy())
+    for key in values:
+        if key not in known:
+            raise _refusal(path, f"there is no key '{shorten(key)}'", did_you_mean(key[:100], known))
+    return values
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        number = content.count(b"\n", 0, problem.start) + 1
+        raise _refusal(f"{path}:{number}", "not UTF-8", "save the policy as UTF-8 text") from problem
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > MOST_DOTS and not line.lstrip(" \t").startswith("#"):
+            raise _refusal(f"{path}:{number}", f"more than {MOST_DOTS} dots in a line", "no key of a policy has dots")
+    return text
+
+
+def _word(path: Path, values: dict[str, Any], key: str, choices: tuple[Word, ...]) -> Word:
+    value = values[key]
+    for word in choices:
+        if value == word:
+            return word
+    known = " or ".join(f"'{word}'" for word in choices)
+    hint = did_you_mean(value[:100], choices) if isinstance(value, str) else None
+    raise _refusal(path, f"'{key}' must be {known}, not {_shown(value)}", hint)
+
+
+def _number(path: Path, values: dict[str, Any], key: str, bounds: tuple[float, float]) -> float:
+    value, (low, high) = values[key], bounds
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise _refusal(path, f"'{key}' must be a number from {low:g} to {high:g}, not {_shown(value)}")
+    return float(value)
+
+
+def _switch(path: Path, values: dict[str, Any], key: str) -> bool:
+    value = values[key]
+    if not isinstance(value, bool):
+        raise _refusal(path, f"'{key}' must be true or false, not {_shown(value)}")
+    return value
+
+
+def _gating(path: Path, values: dict[str, Any]) -> tuple[str, ...] | None:
+    named = values["gating"]
+    if named is None:
+        return None
+    if not isinstance(named, list):
+        raise _refusal(
+            path, f"'gating' must be a list of checks, not {_shown(named)}", 'gating = ["integrity", "membership"]'
+        )
+    for check in named:
+        if check not in CAN_DECIDE:
+            hint = did_you_mean(check[:100], CAN_DECIDE) if isinstance(check, str) else None
+            raise _refusal(path, f"'gating' names {_shown(check)}, which is no check that can decide", hint)
+    if len(set(named)) < len(named):
+        raise _refusal(path, "'gating' names a check twice")
+    return tuple(named)
+
+
+def _refusal(where: Path | str, message: str, hint: str | None = None) -> ForgetkitError:
+    return ForgetkitError("policy-malformed", f"{where}: {message}", hint)
+
+
+def _shown(value: object) -> str:
+    """Return a value of a TOML file as a message may show it, however long or deep it is."""
+    if isinstance(value, str):
+        return f"'{shorten(value)}'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) > 10**15:  # Python refuses to print very long ones
+        return "a number that large"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list):
+        return "a list"
+    return "a table" if isinstance(value, dict) else "a date or time"
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 3]}..."

@@ -1,0 +1,183 @@
+"""Are forgotten samples learned again sooner than unseen ones? What is still in the weights comes back quickly."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from forgetkit.audit.check import Check
+from forgetkit.compute import seed_for
+from forgetkit.steps import Samples
+from forgetkit.training import Classifier, fit, make_optimizer
+
+REPEATS = 10
+SAMPLES = 64
+RETAINED = 500
+RATE = 0.01
+LEARNED = 0.1
+"""The mean cross-entropy at which samples count as learned."""
+CAP = 200
+"""Steps after which a run is given up and counts as this many."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Relearned:
+    """Steps to learn a block of forgotten samples, and as many unseen ones of the same classes; paired.
+
+    Attributes:
+        forget: steps of each repeat, in ``[0, CAP]``.
+        unseen: the same for the unseen samples.
+        samples: how many samples a block has.
+    """
+
+    forget: tuple[int, ...]
+    unseen: tuple[int, ...]
+    samples: int
+
+    @property
+    def ratio(self) -> float:
+        """Mean of ``ln((1 + unseen) / (1 + forget))``: above 0, forgotten samples come back sooner."""
+        return float(np.mean(self._logs))
+
+    @property
+    def p(self) -> float:
+        """Exact two-sided p of :attr:`ratio`."""
+        return sign_flip(self._logs)
+
+    @property
+    def given_up(self) -> int:
+        """Runs that did not get there in ``CAP`` steps."""
+        return sum(steps == CAP for steps in (*self.forget, *self.unseen))
+
+    @property
+    def _logs(self) -> NDArray[np.float64]:
+        return np.asarray(np.log1p(self.unseen) - np.log1p(self.forget))
+
+
+def relearn(classifier: Classifier, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Relearned:
+    """Count the steps of SGD that teach forgotten samples again, and those that teach unseen ones.
+
+    Ten disjoint blocks of up to 64 forgotten samples each meet a block of unseen samples of the same classes, so that
+    if both kinds are exchangeable within a class, each pair may be swapped by itself: the test over pairs is exact.
+    Every run starts from the same weights, on a copy; ``classifier`` is not changed. A step takes the block and 64 of
+    500 retained samples in turn, both with equal weight.
+
+    Dropout is off and batch norm keeps its statistics: a run must differ from its twin by the samples alone, not by
+    luck, nor by what a few of them do to the statistics of a batch.
+
+    Args:
+        classifier: the model under audit.
+        forget: its forgotten samples.
+        unseen: samples that it never saw, of the check half.
+        retain: its retained samples; there may be none.
+        seed: of the draws.
+
+    Raises:
+        ValueError: fewer than ten forgotten samples can be paired with unseen ones of their class.
+    """
+    draw = np.random.default_rng(seed_for(seed, "relearn"))
+    pairs = matched(forget[1].cpu().numpy(), unseen[1].cpu().numpy(), draw)
+    if len(pairs) < REPEATS:
+        raise ValueError(f"{len(pairs)} ids have an unseen sample of their class, {REPEATS} are needed")
+    size = min(SAMPLES, len(pairs) // REPEATS)
+    learner = deepcopy(classifier).eval()
+    start = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
+    steps: list[list[int]] = [[], []]
+    for repeat in range(REPEATS):
+        block = torch.from_numpy(pairs[repeat * size : (repeat + 1) * size])
+        rows = torch.from_numpy(draw.permutation(len(retain[1]))[:RETAINED])
+        kept = _rows(retain, rows)
+        for side, samples in enumerate((forget, unseen)):
+            learner.load_state_dict(start)
+            steps[side].append(steps_to_learn(learner, _rows(samples, block[:, side]), kept))
+    return Relearned(tuple(steps[0]), tuple(steps[1]), size)
+
+
+def steps_to_learn(learner: Classifier, samples: Samples, retain: Samples) -> int:
+    """Train ``learner`` until the mean cross-entropy of ``samples`` is at most 0.1; return the steps, or ``CAP``."""
+    images, labels = samples
+    learned = False
+
+    def loss(rows: Tensor) -> Tensor:
+        nonlocal learned
+        logits = learner(torch.cat([images, retain[0][rows]]))
+        own = cross_entropy(logits[: len(labels)], labels)
+        learned = own.item() <= LEARNED
+        return own + cross_entropy(logits[len(labels) :], retain[1][rows]) if len(rows) else own
+
+    optimizer = make_optimizer(learner, "sgd", rate=RATE)
+    for taken, _ in enumerate(fit(optimizer, _in_turn(len(retain[1])), loss)):
+        if learned:
+            return taken
+    return CAP
+
+
+def sign_flip(differences: NDArray[np.float64]) -> float:
+    """Return the exact two-sided p of a mean of differences that are symmetric about 0 under the null.
+
+    Args:
+        differences: float64 of shape ``(n,)``, 1 to 20 of them.
+
+    Source: Fisher, "The Design of Experiments", 1935, section 21.
+    """
+    n = len(differences)
+    if not 1 <= n <= 20:
+        raise ValueError(f"cannot flip {n} signs")
+    signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    sums = np.abs(signs @ differences)
+    # The first row flips nothing; equal sums may differ by their rounding.
+    return float(np.mean(sums >= sums[0] - 1e-9 * max(sums[0], 1.0)))
+
+
+def matched(forget: Rows, unseen: Rows, draw: np.random.Generator) -> Rows:
+    """Pair samples of the same class at random, each used once at most, as many as there are.
+
+    Args:
+        forget: classes of the forgotten samples, int64 of shape ``(n,)``.
+        unseen: classes of the unseen samples, int64 of shape ``(m,)``.
+        draw: source of randomness.
+
+    Returns:
+        rows of both, int64 of shape ``(pairs, 2)``, in random order.
+    """
+    found = []
+    for label in np.intersect1d(forget, unseen):
+        one, other = (draw.permutation(np.flatnonzero(labels == label)) for labels in (forget, unseen))
+        found.append(np.stack([one[: len(other)], other[: len(one)]], axis=1))
+    return draw.permutation(np.concatenate(found)) if found else np.empty((0, 2), np.int64)
+
+
+def relearn_check(classifier: Classifier, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Check:
+    """Return what :func:`relearn` found, as information."""
+    try:
+        found = relearn(classifier, forget, unseen, retain, seed=seed)
+    except ValueError as problem:
+        return Check("relearn", "not-run", str(problem), n=len(forget[1]))
+    runs = 2 * REPEATS
+    note = (
+        f"{found.samples} at a time: learned again in {median(found.forget):g} steps, unseen ones in "
+        f"{median(found.unseen):g} (medians of {REPEATS}; exact p {found.p:.3f}); above 0, they come back sooner"
+    )
+    if found.given_up:
+        note += f"; {found.given_up} of {runs} runs did not get there in {CAP} steps"
+    n = found.samples * REPEATS
+    return Check("relearn", "info", note, n=n, statistic=found.ratio, null=0.0, p=found.p)
+
+
+def _rows(samples: Samples, rows: Tensor) -> Samples:
+    rows = rows.to(samples[1].device)
+    return samples[0][rows], samples[1][rows]
+
+
+def _in_turn(count: int) -> Iterator[Tensor]:
+    """Yield for each step the rows of the retained samples that it takes."""
+    for step in range(CAP):
+        yield torch.arange(step * SAMPLES, step * SAMPLES + min(SAMPLES, count)) % max(count, 1)

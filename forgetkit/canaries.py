@@ -1,0 +1,171 @@
+"""Canaries: training samples that a coin put in or left out, so that an audit can count guesses. Without torch.
+
+Everything is drawn by keyed hashes of seed and id: it needs no state, and nothing of it depends on other samples.
+Source: Steinke, Nasr & Jagielski, "Privacy auditing with one (1) training run", 2023.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.console import compact_json
+from forgetkit.data.dataset import Dataset
+from forgetkit.errors import ForgetkitError
+from forgetkit.keys import KeySet
+from forgetkit.record import Record, check_shape
+
+KINDS = ("mislabelled", "natural")
+FEWEST = 8
+"""Candidates that a training must have; below, nothing can be guessed."""
+
+_SHAPE = {"count": int, "digest": str, "keys": str, "kind": str, "seed": int, "commitment": str}
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """The candidates of a training, in the order of their draw, which says nothing about the coins.
+
+    Attributes:
+        rows: training rows, int64 of shape ``(candidates,)``.
+        included: whether the coin put the candidate into the training, bool of the same shape.
+        labels: the label assigned to each, int64 of the same shape; an included one was trained with it.
+    """
+
+    rows: NDArray[np.int64]
+    included: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def included_rows(self) -> NDArray[np.int64]:
+        """Training rows of the candidates that were trained on."""
+        return self.rows[self.included]
+
+    @property
+    def withheld_rows(self) -> NDArray[np.int64]:
+        """Training rows of the candidates that no step may ever read."""
+        return self.rows[~self.included]
+
+
+def draw_canaries(dataset: Dataset, rows: NDArray[np.int64], *, count: int, kind: str, seed: int) -> Canaries:
+    """Draw candidates, flip their coins, and assign their labels: another class, uniformly, or (natural) their own.
+
+    Args:
+        dataset: whose training split is drawn from; its labels are the true ones.
+        rows: the training rows to draw from.
+        count: how many candidates.
+        kind: one of ``KINDS``.
+        seed: of all of it.
+
+    Raises:
+        ForgetkitError: ``usage`` for a count that is not to be had, or a wrong label where there is one class.
+    """
+    if not FEWEST <= count <= len(rows):
+        message = f"--canaries: {count} is not between {FEWEST} and the {len(rows)} samples to train on"
+        raise ForgetkitError("usage", message, "ask for fewer" if count > len(rows) else "hundreds show something")
+    if kind == "mislabelled" and len(dataset.classes) < 2:
+        raise ForgetkitError("usage", f"{dataset.name} has no other class to mislabel with", "--canary-kind natural")
+    return _drawn(dataset, _ordered(dataset, rows, seed)[:count], kind, seed)
+
+
+def entry_of(canaries: Canaries, dataset: Dataset, *, kind: str, seed: int, salt: str) -> dict[str, Any]:
+    """Return what the recipe holds of the canaries: which ids they are, as keyed digests, and the commitment."""
+    ids = dataset.train.ids_at(canaries.rows)
+    commitment = _commitment(canaries, ids, kind, seed)
+    return {**KeySet.of(ids, salt).to_json(), "kind": kind, "seed": seed, "commitment": commitment}
+
+
+def open_canaries(record: Record, dataset: Dataset, seed: int | None = None) -> Canaries | None:
+    """Return the canaries that a model was trained with, or None where it has none.
+
+    Args:
+        record: whose recipe holds the commitment.
+        dataset: the data it was trained on, as it is or :func:`relabelled`.
+        seed: of the coins; the recorded one if not given.
+
+    Raises:
+        ForgetkitError: ``canaries-mismatch`` where seed and data do not give the committed coins and labels;
+            ``checkpoint-malformed`` where the record's entry is not one.
+    """
+    if "canaries" not in record.recipe:
+        return None
+    entry, keys = _read(record)
+    seed = entry["seed"] if seed is None else seed
+    kind = entry["kind"]
+    rows = _ordered(dataset, np.flatnonzero(keys.contains(dataset.train.ids)), seed)
+    found = _drawn(dataset, rows, kind, seed)
+    trained = np.where(found.included, dataset.train.labels[rows], found.labels)  # as relabelled data has them
+    ids = dataset.train.ids_at(rows)
+    for canaries in (found, replace(found, labels=trained)):
+        if _commitment(canaries, ids, kind, seed) == entry["commitment"]:
+            return canaries
+    message = f"seed {seed} does not open the canaries that the record commits to"
+    raise ForgetkitError("canaries-mismatch", message, "give the --seed of train --canaries, and the same data")
+
+
+def relabelled(dataset: Dataset, canaries: Canaries) -> Dataset:
+    """Return the data set as the training saw it: included canaries carry their assigned label.
+
+    Images are shared, and the fingerprint is still that of the data as it is.
+    """
+    labels = dataset.train.labels.copy()
+    labels[canaries.included_rows] = canaries.labels[canaries.included]
+    return replace(dataset, train=replace(dataset.train, labels=labels))
+
+
+def as_trained(dataset: Dataset, record: Record) -> Dataset:
+    """Return the data set with the labels that the model of ``record`` was trained with.
+
+    Raises:
+        ForgetkitError: as :func:`open_canaries`.
+    """
+    canaries = open_canaries(record, dataset)
+    return relabelled(dataset, canaries) if canaries else dataset
+
+
+def _drawn(dataset: Dataset, rows: NDArray[np.int64], kind: str, seed: int) -> Canaries:
+    """Return the candidates ``rows`` with their coins and labels."""
+    ids, classes = dataset.train.ids_at(rows), len(dataset.classes)
+    included = np.array([_hash(seed, "coin", id_) & 1 for id_ in ids], dtype=bool)
+    labels = dataset.train.labels[rows]
+    if kind == "mislabelled" and classes > 1:
+        shifts = [1 + _hash(seed, "label", id_) % (classes - 1) for id_ in ids]
+        labels = (labels + np.array(shifts, dtype=np.int64)) % classes
+    return Canaries(rows, included, labels)
+
+
+def _ordered(dataset: Dataset, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return ``rows`` in the order in which candidates are drawn."""
+    places = [_hash(seed, "candidate", id_) for id_ in dataset.train.ids_at(rows)]
+    return rows[np.argsort(np.array(places, dtype=np.uint64), kind="stable")]
+
+
+def _hash(seed: int, purpose: str, id_: str) -> int:
+    """Return 64 bits that only seed, purpose and id decide."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/canaries/{purpose}/{id_}".encode(), digest_size=8).digest())
+
+
+def _commitment(canaries: Canaries, ids: Iterable[str], kind: str, seed: int) -> str:
+    """Return the SHA-256 (hex) over compact JSON of ``[seed, kind, [[id, included, label], …]]``."""
+    drawn = zip(ids, canaries.included.tolist(), canaries.labels.tolist(), strict=True)
+    return hashlib.sha256(compact_json([seed, kind, list(drawn)]).encode()).hexdigest()
+
+
+def _read(record: Record) -> tuple[dict[str, Any], KeySet]:
+    """Return the recipe's entry and the candidates' keys."""
+    entry = record.recipe["canaries"]
+    try:
+        check_shape(entry, _SHAPE, "'canaries' of the recipe")
+        keys = KeySet.from_json(entry, record.forgotten.salt)
+        if entry["kind"] not in KINDS or entry["seed"] < 0 or len(keys) < FEWEST:
+            raise ValueError("kind, seed or count is none")
+    except (TypeError, ValueError) as problem:
+        message = f"the record's canaries cannot be read ({problem})"
+        raise ForgetkitError("checkpoint-malformed", message, "give a checkpoint that forgetkit wrote") from problem
+    return entry, keys

@@ -1,0 +1,137 @@
+"""``forgetkit adopt``: weights that were trained elsewhere become a checkpoint."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forgetkit.console import Console
+from forgetkit.errors import ForgetkitError
+from forgetkit.options import INPUT, METHOD, Compute, Output, Source, Training
+
+if TYPE_CHECKING:
+    from forgetkit.adopting import Adoption
+    from forgetkit.compute import Machine
+    from forgetkit.data.dataset import Dataset
+
+Weights = Annotated[
+    str, typer.Argument(metavar="WEIGHTS", help="A safetensors file, or a folder with config.json.", show_default=False)
+]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the weights are of."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="convnet, resnet50 or torchvision:NAME.", rich_help_panel=METHOD),
+    ] = None
+    model_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An option of the model. Repeat for more.", rich_help_panel=METHOD),
+    ] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M,M,M", help="What was subtracted of each channel, pixels from 0 to 1.", rich_help_panel=INPUT
+        ),
+    ] = None
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="S,S,S", help="What each channel was divided by after that.", rich_help_panel=INPUT),
+    ] = None
+
+    def normalisation(self, channels: int) -> tuple[list[float], list[float]] | None:
+        """Return mean and standard deviation of each channel, if they are given.
+
+        Raises:
+            ForgetkitError: ``usage``.
+        """
+        if self.mean is None and self.std is None:
+            return None
+        if self.mean is None or self.std is None:
+            raise ForgetkitError("usage", "--mean and --std go together", "for example: --mean 0.5 --std 0.5")
+        return _numbers("--mean", self.mean, channels), _numbers("--std", self.std, channels)
+
+
+def adopt(
+    weights: Weights, *, origin: Origin, training: Training, source: Source, compute: Compute, output: Output
+) -> None:
+    """Make a checkpoint of weights that were trained elsewhere, and measure it.
+
+    The model counts as trained on the whole training split. How it was trained is recorded as the options say; a
+    reference of the audit is trained by that recipe. A wrong mean or std, or another order of classes, shows as
+    an accuracy no better than chance.
+
+    Examples:
+        forgetkit adopt weights.safetensors --model convnet --dataset digits -o adopted.st
+        forgetkit adopt exported --dataset digits --epochs 3 -o adopted.st
+    """
+    from forgetkit.adopting import plan_adoption
+    from forgetkit.compute import set_up
+    from forgetkit.data.find import open_dataset
+    from forgetkit.factory import parse_options
+    from forgetkit.foreign import find_weights
+    from forgetkit.options import data_root
+    from forgetkit.recipe import Recipe, resolve_recipe
+
+    if not output.out:
+        raise ForgetkitError("usage", "adopt needs --out", "for example: -o model.st")
+    if not source.dataset:
+        raise ForgetkitError("usage", "no data set given: which one was it trained on?", "name it: --dataset digits")
+    options = parse_options(origin.model_option or [])
+    recipe = resolve_recipe(Recipe(), training)
+    console = output.console()
+    console.note(f"adopt: reading {weights}")
+    path, config = find_weights(weights)
+    root = data_root(source)
+    dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, console=console)
+    machine = set_up(compute.device, compute.precision, compute.threads)
+    adoption = plan_adoption(
+        path,
+        config,
+        dataset,
+        model=(origin.model, options),
+        normalisation=origin.normalisation(dataset.shape[0]),
+        recipe={**asdict(recipe), **machine.options()},
+    )
+    _finish(adoption, dataset, machine, console, output)
+
+
+def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", console: Console, output: Output) -> None:
+    """Measure, write and report what was planned."""
+    from pathlib import Path
+
+    from forgetkit.adopting import carry_out
+    from forgetkit.results import report_done, report_written, up_to_date
+    from forgetkit.storage import check_target
+
+    target = Path(output.out or "")
+    if done := up_to_date(target, adoption.record):
+        report_done(console, "adopt", target, done, output)
+        return
+    check_target(target, force=output.force, inputs=(adoption.path,))
+    for note in adoption.notes:
+        console.note(f"  {note}")
+    if output.dry_run:
+        console.note("dry run: nothing was computed or written")
+    else:
+        report_written(console, carry_out(adoption, dataset, machine, target, console))
+
+
+def _numbers(option: str, text: str, channels: int) -> list[float]:
+    """Return a number for each channel, of as many or of one; raises ForgetkitError ``usage``."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    hint = f"for example: {option} {','.join(['0.5'] * channels)}"
+    if len(found) not in (1, channels):
+        message = f"{option}: '{text}' is not a number, or one for each of {channels} channels"
+        raise ForgetkitError("usage", message, hint)
+    low = 0.0 if option == "--mean" else 1e-6
+    if not all(low <= value <= 1 for value in found):
+        message = f"{option}: {text} is not of pixels from 0 to 1"
+        raise ForgetkitError("usage", message, f"{hint}; divide what is of pixels from 0 to 255 by 255")
+    return found * (channels // len(found))

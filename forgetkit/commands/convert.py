@@ -1,0 +1,112 @@
+"""``forgetkit convert``: the one place where a pickle is read, and only its tensors."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.options import Output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PLACES = ("state_dict", "model_state_dict", "model")
+
+Pickle = Annotated[str, typer.Argument(metavar="FILE", help="A file that torch.save wrote.", show_default=False)]
+
+
+def convert(file: Pickle, *, output: Output) -> None:
+    """Turn a file of torch.save into safetensors; it is read as tensors only, without running what it says.
+
+    The state_dict is the file's content itself, or stands under state_dict, model_state_dict or model. A whole pickled
+    module is refused: where it was made, save model.state_dict().
+
+    Examples:
+        forgetkit convert old.pt -o weights.safetensors
+        forgetkit convert old.pt -o weights.safetensors --force
+    """
+    from forgetkit.checkpoint import tensor_digest
+    from forgetkit.storage import check_target
+    from forgetkit.tensors import publish_tensors, same_tensors
+
+    if not output.out:
+        raise ForgetkitError("usage", "convert needs --out", "for example: -o weights.safetensors")
+    console, target, metadata = output.console(), Path(output.out), {"format": "pt"}
+    console.warn("pickle", f"{file} is a pickle, a program rather than data; take it only from those you trust")
+    tensors, place = state_of(read_pickle(file), file)
+    try:
+        digest = tensor_digest(tensors)
+    except KeyError as problem:
+        message = f"{file}: tensors of {problem} are not supported"
+        raise ForgetkitError("checkpoint-malformed", message, "save them as float32") from problem
+    console.note(f"convert: {len(tensors)} tensors" + (f" under '{place}'" if place else "") + f" of {file}")
+    done = same_tensors(target, tensors, metadata)
+    if not done:
+        check_target(target, force=output.force, inputs=(Path(file),))
+    if output.dry_run:
+        console.note("dry run: nothing was written")
+        return
+    if done:
+        console.note(f"convert: {target} is up to date")
+    else:
+        publish_tensors(target, tensors, metadata)
+        console.note(f"convert: wrote {target}  sha256:{digest[:16]}")
+        console.note(f"next: forgetkit adopt {target} --model NAME --dataset NAME -o model.st")
+    document = {"ok": True, "command": "convert", "outputs": [str(target)], "digest": digest}
+    console.result([str(target)], {**document, "up_to_date": done, "metrics": {}, "record": None})
+
+
+def read_pickle(name: str) -> object:
+    """Return what a file of torch.save holds, if that is tensors and plain values.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing``; ``checkpoint-malformed`` for anything else.
+    """
+    import torch
+
+    path, cure = Path(name), "where it was made: torch.save(model.state_dict(), FILE)"
+    try:
+        if not name or not path.is_file():
+            raise ForgetkitError("checkpoint-missing", f"{name or 'no file given'}: no such file", "name a .pt file")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (ForgetkitError, MemoryError):
+        raise
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        raise ForgetkitError("checkpoint-missing", f"{name}: {why}", "name a .pt file") from problem
+    except Exception as problem:  # a file of any kind makes the library raise anything
+        raise ForgetkitError("checkpoint-malformed", f"{name}: {_refused(problem)}", cure) from problem
+
+
+def state_of(content: object, name: str) -> tuple[dict[str, "Tensor"], str | None]:
+    """Return the tensors of a state_dict, each with memory of its own, and where they stood.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` where there is no state_dict, or it holds more than tensors.
+    """
+    import torch
+
+    where = next(
+        (key for key in PLACES if isinstance(content, Mapping) and isinstance(content.get(key), Mapping)), None
+    )
+    found: Any = content[where] if where and isinstance(content, Mapping) else content
+    cure = f"where it was made, save model.state_dict(), alone or under {', '.join(PLACES)}"
+    if not isinstance(found, Mapping) or not any(isinstance(value, torch.Tensor) for value in found.values()):
+        keys = f" with {', '.join(repr(key) for key in list(content)[:5])}" if isinstance(content, Mapping) else ""
+        message = f"{name}: no state_dict in it, but a {type(content).__name__}{keys}"
+        raise ForgetkitError("checkpoint-malformed", message, cure)
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            kind = f"{value.layout} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+            message = f"{name}: '{shorten(str(key))}' of the state_dict is {kind}, no plain tensor"
+            raise ForgetkitError("checkpoint-malformed", message, cure)
+    return {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in found.items()}, where
+
+
+def _refused(problem: Exception) -> str:
+    """Return in one line what a pickle asked for that is no tensor."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(problem))
+    return f"it would run code ({found[1]})" if found else "not a file of torch.save, or damaged"

@@ -1,0 +1,86 @@
+"""``forgetkit export``: a checkpoint for other tools."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.options import OUTPUT, Checkpoint, Output
+
+if TYPE_CHECKING:
+    from forgetkit.record import Record
+
+FILES = (".st", ".safetensors")
+
+Strip = Annotated[
+    bool, typer.Option("--strip", help="Leave the record out: nothing says what was forgotten.", rich_help_panel=OUTPUT)
+]
+
+
+def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> None:
+    """Write a checkpoint as a folder that timm loads, or its weights alone.
+
+    A folder holds model.safetensors and config.json: architecture, names of classes, size, mean and standard deviation
+    of the images. A name that ends in .st or .safetensors is one file, without the record.
+
+    Examples:
+        forgetkit export model.st -o exported
+        forgetkit export model.st --strip -o weights.safetensors
+    """
+    from forgetkit.checkpoint import load_tensors
+    from forgetkit.foreign import CONFIG, WEIGHTS, config_of
+    from forgetkit.record import dumps
+    from forgetkit.request import open_checkpoint
+    from forgetkit.results import document
+    from forgetkit.storage import check_target, publish_text
+    from forgetkit.tensors import publish_tensors, same_tensors
+
+    if not output.out:
+        raise ForgetkitError("usage", "export needs --out", "for example: -o exported")
+    target, alone = Path(output.out), output.out.endswith(FILES)
+    if alone and not strip:
+        message = f"{target}: one file with the record is what the checkpoint is already"
+        raise ForgetkitError("usage", message, "add --strip, or name a folder")
+    console = output.console()
+    console.note(f"export: reading {checkpoint}")
+    path, record = open_checkpoint(checkpoint)
+    tensors = load_tensors(path, record)
+    metadata = {"format": "pt"} if strip else {"format": "pt", "forgetkit": dumps(record)}
+    weights, config = (target, None) if alone else (target / WEIGHTS, target / CONFIG)
+    text = json.dumps(config_of(record, fixed=_is_fixed(record)), indent=2, ensure_ascii=False) + "\n" if config else ""
+    done = same_tensors(weights, tensors, metadata) and (config is None or _reads(config, text))
+    if not done:
+        for file in (weights, config) if config else (weights,):
+            check_target(file, force=output.force, inputs=(path,))
+    if output.dry_run:
+        console.note("dry run: nothing was written")
+        return
+    if not done:
+        publish_tensors(weights, tensors, metadata)
+        if config:
+            publish_text(config, text)
+    how = "is up to date" if done else f"written  sha256:{record.digest[:16]}"
+    console.note(f"export: {target} {how}")
+    console.note(f"next: {_next(record, target, weights)}")
+    console.result([str(target)], {**document("export", target, record, up_to_date=done), "metrics": {}})
+
+
+def _is_fixed(record: "Record") -> bool:
+    """Say whether the model is built for images of one size; only timm's configs need to know."""
+    from forgetkit.zoos import is_of_fixed_size
+
+    library, _, name = str(record.model["name"]).partition(":")
+    return library == "timm" and is_of_fixed_size(name)
+
+
+def _reads(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+def _next(record: "Record", target: Path, weights: Path) -> str:
+    """Return how the weights are loaded."""
+    if weights != target and str(record.model["name"]).startswith("timm:"):
+        return f"timm.create_model('local-dir:{target}', pretrained=True)"
+    return f"safetensors.torch.load_file('{weights}')"

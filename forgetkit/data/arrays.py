@@ -1,0 +1,169 @@
+"""``arrays:FILE.npz``: a data set as NumPy arrays, read and checked."""
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.data.dataset import Split, row_numbers
+from forgetkit.data.samples import Source, malformed
+from forgetkit.errors import shorten
+
+Array = NDArray[Any]
+NAMES = ("images", "labels", "split", "id", "classes")
+MOST_CLASSES = 100_000
+
+
+def read_arrays(path: Path) -> Source:
+    """Return what an ``.npz`` file holds; nothing in it is unpickled.
+
+    ``images`` is uint8 of shape ``(rows, height, width)`` or ``(rows, height, width, channels)``, ``labels`` are whole
+    numbers from 0. Optional: ``split`` (``train`` or ``test``, or 0 or 1), ``id`` (unique), ``classes`` (names).
+    Without ``id`` a sample's id is its row in the file; without ``classes`` they are ``0``, ``1``, ….
+
+    Raises:
+        FileNotFoundError: no such file.
+        ForgetkitError: ``dataset-malformed``.
+    """
+    arrays = _arrays(path)
+    try:
+        images = _images(arrays["images"])
+        labels = _labels(arrays["labels"], len(images))
+        classes = _classes(arrays.get("classes"), labels)
+        ids = _ids(arrays.get("id"), len(images))
+        unseen = _unseen(arrays.get("split"), len(ids))
+    except KeyError as problem:
+        found = ", ".join(arrays) or "nothing"
+        raise malformed(path, f"there is no array {problem}, only {found}", "save images and labels") from problem
+    except _Defect as problem:
+        raise malformed(path, *problem.args) from problem
+    whole, numbered = Split(ids, images, labels), "id" not in arrays
+    if unseen is None:
+        return Source(classes, whole, files=[path], numbered=numbered)
+    train, test = (whole.at(np.flatnonzero(rows)) for rows in (~unseen, unseen))
+    return Source(classes, train, test, [path], numbered=numbered)
+
+
+class _Defect(Exception):
+    """What is wrong with an array, and what to do."""
+
+
+def _arrays(path: Path) -> Mapping[str, Array]:
+    """Return the arrays of a file by name."""
+    hint = "write it with numpy.savez_compressed, without arrays of objects"
+    try:
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise malformed(path, "a single array, not an .npz file", hint)
+            return {name: loaded[name] for name in NAMES if name in loaded}
+    except FileNotFoundError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        BadZipFile,
+        zlib.error,
+        RuntimeError,
+        MemoryError,
+        SyntaxError,
+        TokenError,
+    ) as problem:
+        raise malformed(path, f"not readable as .npz: {problem}", hint) from problem
+
+
+def _images(images: Array) -> NDArray[np.uint8]:
+    """Return images as ``(rows, channels, height, width)``."""
+    if images.dtype != np.uint8:
+        raise _Defect(f"'images' are {images.dtype}, not uint8", "save pixels from 0 to 255: images.astype('uint8')")
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        hint = "a grey image is height × width, a colour image height × width × channels"
+        raise _Defect(f"'images' have shape {images.shape}", hint)
+    if images.ndim == 3:
+        return images[:, None]
+    if images.shape[1] <= 4 < images.shape[3]:
+        raise _Defect(f"'images' of shape {images.shape} look channels-first", "save images.transpose(0, 2, 3, 1)")
+    return images.transpose(0, 3, 1, 2)
+
+
+def _labels(labels: Array, rows: int) -> NDArray[np.int64]:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise _Defect(f"'labels' are {labels.dtype}, not whole numbers", "number the classes from 0; names: 'classes'")
+    _check_rows("labels", labels, rows)
+    if labels.min() < 0:
+        raise _Defect(f"'labels' hold {labels.min()}", "number the classes from 0")
+    if labels.max() >= MOST_CLASSES:
+        raise _Defect(f"'labels' hold {labels.max()}", "number the classes from 0, without gaps")
+    return labels.astype(np.int64)
+
+
+def _classes(classes: Array | None, labels: NDArray[np.int64]) -> tuple[str, ...]:
+    highest = int(labels.max())
+    if classes is None:
+        return tuple(row_numbers(max(highest + 1, 2)))
+    if classes.dtype.kind not in "US" or classes.ndim != 1:
+        raise _Defect(f"'classes' are {classes.dtype} of shape {classes.shape}", "save a list of names")
+    names = tuple(_texts(classes))
+    if highest >= len(names):
+        raise _Defect(f"'labels' hold {highest}, but there are {len(names)} 'classes'", "labels run from 0")
+    if len(set(names)) < max(len(names), 2):
+        raise _Defect(f"'classes' are {len(set(names))} different names", "name two classes or more, each once")
+    return names
+
+
+def _ids(ids: Array | None, rows: int) -> list[str]:
+    """Return the ids as text that an ID list can hold."""
+    if ids is None:
+        return row_numbers(rows)
+    if ids.dtype.kind not in "USiu":
+        raise _Defect(f"'id' is {ids.dtype}, neither text nor whole numbers", "save one id a sample as text")
+    _check_rows("id", ids, rows)
+    texts = _texts(ids)
+    bad = next((text for text in texts if not text or text != text.strip() or {"\n", "\r"} & {*text}), None)
+    if bad is not None:
+        hint = "an id is a line of an ID list: not empty, no line feeds, no outer spaces"
+        raise _Defect(f"'id' holds {shorten(bad)!a}", hint)
+    if comment := next((text for text in texts if text.startswith("#")), None):
+        raise _Defect(f"'id' holds '{shorten(comment)}'", "in an ID list, # begins a comment: rename it")
+    (most, count), *_ = Counter(texts).most_common(1)
+    if count > 1:
+        raise _Defect(f"'id' holds '{shorten(most)}' {count} times", "give every sample an id of its own")
+    return texts
+
+
+def _unseen(split: Array | None, rows: int) -> NDArray[np.bool_] | None:
+    """Return which samples no training step may see, bool of shape ``(rows,)``; None where the file does not say."""
+    if split is None:
+        return None
+    _check_rows("split", split, rows)
+    texts = np.array(_texts(split.astype(np.int64) if split.dtype.kind == "b" else split))
+    unseen: NDArray[np.bool_] = np.isin(texts, ("test", "1"))
+    other = texts[~unseen & ~np.isin(texts, ("train", "0"))]
+    if len(other):
+        raise _Defect(f"'split' holds '{shorten(str(other[0]))}'", "say train or test, or 0 or 1")
+    if unseen.all() or not unseen.any():
+        empty = "training" if unseen.all() else "unseen"
+        raise _Defect(f"no {empty} samples among {rows}", "name them with 'split': train or test")
+    return unseen
+
+
+def _check_rows(name: str, array: Array, rows: int) -> None:
+    if array.shape != (rows,):
+        raise _Defect(f"'{name}' has shape {array.shape}, but there are {rows} images", "save one entry an image")
+
+
+def _texts(array: Array) -> list[str]:
+    """Return entries as text; bytes are UTF-8."""
+    try:
+        texts = [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in array.tolist()]
+        "".join(texts).encode()
+    except UnicodeError as problem:
+        raise _Defect(f"a text is not UTF-8: {problem}", "save text as it is, or bytes as UTF-8") from problem
+    return texts

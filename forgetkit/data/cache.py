@@ -1,0 +1,60 @@
+"""What is remembered of data sets between commands; a cache that is broken or cannot be written is no error."""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.console import compact_json
+from forgetkit.errors import ForgetkitError
+from forgetkit.record import check_shape
+from forgetkit.storage import publish_text
+
+Memory = dict[str, dict[str, str]]
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "forgetkit"
+
+
+def recall() -> Memory:
+    """Return what is remembered, by kind."""
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        content = json.loads((cache_folder() / "datasets.json").read_text())
+        check_shape(content, dict, "the cache")
+        for part in content.values():
+            check_shape(part, dict, "the cache")
+            check_shape(list(part.values()), [str], "the cache")
+        return dict(content)
+    return {}
+
+
+def remember(news: Memory) -> None:
+    """Add ``news`` to what is remembered."""
+    memory = recall()
+    merged = {part: {**memory.get(part, {}), **news.get(part, {})} for part in {*memory, *news}}
+    if merged != memory:
+        with suppress(ForgetkitError):
+            publish_text(cache_folder() / "datasets.json", compact_json(merged) + "\n")
+
+
+def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any] | None:
+    """Return the array in an ``.npy`` file, or None where there is none that can be read."""
+    with suppress(OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, TokenError, OverflowError):
+        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        return found if isinstance(found, np.ndarray) else None
+    return None
+
+
+def states(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+    """Return name, size and times of files: what changes when they do."""
+    return [
+        (str(path.absolute()), (found := path.stat()).st_size, found.st_mtime_ns, found.st_ctime_ns) for path in files
+    ]

@@ -1,0 +1,168 @@
+"""A table file as columns of text: CSV or parquet, each row with a name for messages."""
+
+import csv
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.data.samples import malformed
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.id_formats import MOST_ROWS
+from forgetkit.registry import did_you_mean
+
+LARGEST_TABLE = 1 << 31
+"""Bytes that a table may have."""
+
+_PIXEL = re.compile(r"pixel_?(\d{1,8})", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table.
+
+    Attributes:
+        path: of the file.
+        texts: the values of each column but for pixels, a value a row, without outer spaces; empty where there is none.
+        pixels: those of the columns ``pixel0``, ``pixel1``, …, uint8 of shape ``(rows, pixels)``; None without them.
+        places: what a message calls each row: ``pets.csv:17``, ``pets.parquet row 16``.
+    """
+
+    path: Path
+    texts: Mapping[str, list[str]]
+    pixels: NDArray[np.uint8] | None
+    places: list[str]
+
+    def need(self, name: str, *, filled: bool = True) -> list[str]:
+        """Return a column that must be there, and with ``filled`` in every row.
+
+        Raises:
+            ForgetkitError: ``dataset-malformed``; names what is there, or the row.
+        """
+        if name not in self.texts:
+            hint = did_you_mean(name, self.texts).replace("known:", "its columns:")
+            raise malformed(f"{self.path}:1", f"there is no column '{name}'", f"{hint}; rename it, or add one")
+        values = self.texts[name]
+        empty = next((place for value, place in zip(values, self.places, strict=True) if not value), None)
+        if filled and empty is not None:
+            raise malformed(empty, f"'{name}' is empty", "fill it in, or take the row out")
+        return values
+
+
+def read_columns(path: Path) -> Columns:
+    """Read a ``.csv`` or ``.parquet`` file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ForgetkitError: ``dataset-malformed``; names the row. ``missing-extra`` for parquet without pyarrow.
+    """
+    state = path.stat()
+    readers: dict[str, Callable[[Path], Columns]] = {".csv": _csv, ".parquet": _parquet}
+    if path.suffix.lower() not in readers:
+        hint = "a table is a .csv or .parquet file; for folders of images: --dataset folder:DIR"
+        raise malformed(path, "not a table by its name", hint)
+    if not stat.S_ISREG(state.st_mode):
+        raise malformed(path, "not a regular file", "for folders of images: --dataset folder:DIR")
+    if state.st_size > LARGEST_TABLE:
+        raise malformed(path, f"has more than {LARGEST_TABLE >> 20:,} MiB", "save the pixels as image files")
+    columns = readers[path.suffix.lower()](path)
+    if not columns.places:
+        raise malformed(path, "holds no rows", "a table has a header, then a row a sample")
+    return columns
+
+
+def _csv(path: Path) -> Columns:
+    """Read a CSV file: UTF-8, a comma between fields; a byte order mark and CRLF are tolerated."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=True)
+        try:
+            header = [field.strip() for field in next(reader, [])]
+            pixels_at = _check_header(header, path)
+            texts_at = [at for at, name in enumerate(header) if name and at not in set(pixels_at)]
+            texts: dict[str, list[str]] = {header[at]: [] for at in texts_at}
+            pixels, places = bytearray(), []
+            for row in reader:
+                place = f"{path}:{reader.line_num}"
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    hint = "give every row the columns of the header; a value with a comma in it needs quotes"
+                    raise malformed(place, f"{len(row)} fields, but the header names {len(header)}", hint)
+                for at in texts_at:
+                    texts[header[at]].append(row[at].strip())
+                pixels += _pixel_bytes([row[at] for at in pixels_at], place)
+                places.append(place)
+        except UnicodeDecodeError as problem:
+            raise malformed(path, f"not UTF-8 text ({problem.reason})", "save the table as UTF-8 CSV") from problem
+        except csv.Error as problem:
+            raise malformed(f"{path}:{reader.line_num}", f"not CSV ({problem})", "look for a quote") from problem
+    found = np.frombuffer(pixels, np.uint8).reshape(len(places), -1) if pixels_at else None
+    return Columns(path, texts, found, places)
+
+
+def _parquet(path: Path) -> Columns:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as problem:
+        hint = "pip install 'forgetkit[parquet]'"
+        raise ForgetkitError("missing-extra", f"{path}: reading parquet needs pyarrow", hint) from problem
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        rows = file.metadata.num_rows
+        if rows > MOST_ROWS:
+            raise malformed(path, f"holds more than {MOST_ROWS:,} rows", "save fewer")
+        header = [name.strip() for name in file.schema_arrow.names]
+        pixels_at = _check_header(header, path)
+        held: list[list[Any]] = [column.to_pylist() for column in file.read().columns]
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as problem:
+        why = " ".join(str(problem).split())
+        raise malformed(path, f"not a parquet file ({why})", "save the table again") from problem
+    places = [f"{path} row {row}" for row in range(1, rows + 1)]
+    texts = {
+        name: [_text(value, name, place) for value, place in zip(held[at], places, strict=True)]
+        for at, name in enumerate(header)
+        if name and at not in set(pixels_at)
+    }
+    if not pixels_at:
+        return Columns(path, texts, None, places)
+    pixels = bytearray().join(
+        _pixel_bytes(list(row), place) for *row, place in zip(*(held[at] for at in pixels_at), places, strict=True)
+    )
+    return Columns(path, texts, np.frombuffer(pixels, np.uint8).reshape(rows, -1), places)
+
+
+def _check_header(header: Sequence[str], path: Path) -> list[int]:
+    """Return where the pixel columns stand, in their order; refuse a header that names a column twice."""
+    place = f"{path}:1"
+    names = [name for name in header if name]
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise malformed(place, f"fields are divided by {other!r}", "divide them by commas")
+    if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
+        raise malformed(place, f"the column '{shorten(twice)}' stands twice", "rename one of them")
+    numbers = {int(match[1]): at for at, name in enumerate(header) if (match := _PIXEL.fullmatch(name))}
+    if numbers and sorted(numbers) not in (list(range(len(numbers))), list(range(1, len(numbers) + 1))):
+        raise malformed(place, "the pixel columns are not numbered through", "name them pixel0, pixel1, …")
+    return [numbers[number] for number in sorted(numbers)]
+
+
+def _pixel_bytes(values: Iterable[Any], place: str) -> bytes:
+    try:
+        return bytes(int(value) for value in values)
+    except (ValueError, TypeError) as problem:
+        raise malformed(place, "a pixel is not a whole number from 0 to 255", "save pixels as uint8") from problem
+
+
+def _text(value: object, column: str, place: str) -> str:
+    """Return a value of a parquet file as text; whole numbers without a point."""
+    if value is None:
+        return ""
+    if isinstance(value, dict | list | bytes):
+        hint = "save images as files and name them in a column 'path'; attributes are text or numbers"
+        raise malformed(place, f"'{column}' holds a {type(value).__name__}", hint)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()

@@ -1,0 +1,100 @@
+"""Copies of chosen images elsewhere in a training split: equal pixels, or (near) an equal average hash."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.console import Console
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.rows import rows_of
+
+Mask = NDArray[np.bool_]
+
+NEAR = 2
+"""Bits of 64 in which the average hashes of near duplicates may differ."""
+SIDE = 8
+AT_ONCE = 1024
+"""Images whose hashes are compared at a time."""
+
+
+def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near: bool, console: Console) -> Mask:
+    """Return the chosen samples, with ``add`` their copies too; say, else warn, how many there are.
+
+    Args:
+        chosen: bool of shape ``(rows,)``.
+        among: where to look for copies, of the same shape.
+        dataset: whose training split it is about.
+        add: take copies for chosen.
+        near: count near duplicates, too.
+        console: what is said.
+    """
+    exact = duplicates_of(dataset, chosen, among)
+    alike = near_duplicates_of(dataset, chosen, among) & ~exact if near else np.zeros_like(exact)
+    if not exact.any() and not alike.any():
+        return chosen
+    text = f"exact copies of chosen images among the other samples: {exact.sum()}"
+    text += f", near ones: {alike.sum()}" if near else ""
+    if add:
+        console.note(f"  {text}; they are added")
+        return chosen | exact | alike
+    console.warn("ids-copied", f"{text}; they would stay: --with-duplicates add takes them too")
+    return chosen
+
+
+def duplicates_of(dataset: Dataset, chosen: Mask, among: Mask) -> Mask:
+    """Return which training samples ``among`` the others have exactly the pixels of a ``chosen`` one.
+
+    Args:
+        dataset: whose training split it is about.
+        chosen: bool of shape ``(rows,)``.
+        among: where to look, of the same shape; chosen samples are passed over.
+    """
+    found = np.zeros(len(chosen), dtype=bool)
+    images = dataset.train.images
+    digests = rows_of(dataset).pixels[: len(chosen)]
+    maybe = np.flatnonzero(among & ~chosen & np.isin(digests, digests[chosen]))
+    if len(maybe):
+        known = {images[row].tobytes() for row in np.flatnonzero(chosen & np.isin(digests, digests[maybe]))}
+        found[[row for row in maybe if images[row].tobytes() in known]] = True
+    return found
+
+
+def near_duplicates_of(dataset: Dataset, chosen: Mask, among: Mask) -> Mask:
+    """Return which training samples ``among`` the others have nearly the average hash of a ``chosen`` one.
+
+    An image of one colour is a near duplicate of nothing. Shapes as in :func:`duplicates_of`.
+    """
+    hashes, plain = average_hashes(dataset.train.images)
+    rows = np.flatnonzero(among & ~chosen & ~plain)
+    wanted = np.unique(hashes[chosen & ~plain])
+    found = np.zeros(len(chosen), dtype=bool)
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        distance = np.bitwise_count(hashes[part, None] ^ wanted[None])
+        found[part] = (distance <= NEAR).any(axis=1)
+    return found
+
+
+def average_hashes(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], Mask]:
+    """Return 64 bits an image, and which images are of one colour.
+
+    A bit says whether one of 8 × 8 fields of the grey image is brighter than their mean.
+
+    Args:
+        images: uint8 of shape ``(rows, channels, height, width)``.
+    """
+    tall, wide = (np.arange(SIDE) * size // SIDE for size in images.shape[2:])
+    hashes, plain = [], []
+    for start in range(0, len(images), AT_ONCE):
+        grey = images[start : start + AT_ONCE].mean(axis=1, dtype=np.float32)
+        sums = np.add.reduceat(np.add.reduceat(grey, tall, axis=1), wide, axis=2)
+        areas = np.outer(_sizes(tall, images.shape[2]), _sizes(wide, images.shape[3]))
+        fields = (sums / areas).reshape(len(grey), -1)
+        bright = fields > fields.mean(axis=1, keepdims=True)
+        hashes.append(np.packbits(bright, axis=1).view(np.uint64)[:, 0])
+        plain.append(fields.max(axis=1) - fields.min(axis=1) < 1)
+    return np.concatenate(hashes), np.concatenate(plain)
+
+
+def _sizes(starts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return how many lines each field has; one where there are fewer lines than fields."""
+    return np.maximum(np.diff(starts, append=size), 1)

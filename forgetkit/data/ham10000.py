@@ -1,0 +1,45 @@
+"""``ham10000``: dermatoscopic images as published, 10,015 of 7,470 lesions; no lesion is in both splits.
+
+Source: Tschandl, Rosendahl & Kittler, "The HAM10000 dataset", Scientific Data 5, 180161, 2018, doi:10.7910/DVN/DBW86T.
+"""
+
+from pathlib import Path
+
+from forgetkit.data.columns import Columns, read_columns
+from forgetkit.data.samples import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.errors import ForgetkitError, shorten
+
+METADATA = "HAM10000_metadata.csv"
+FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2", "ham10000_images_part_1", "ham10000_images_part_2")
+ATTRIBUTES = ("lesion_id", "dx_type", "age", "sex", "localization")
+
+
+def read_ham10000(root: Path) -> Source:
+    """Return HAM10000 from ``root/ham10000``, ``root/HAM10000`` or ``root`` itself.
+
+    An id is an ``image_id``, the label is ``dx``; the unseen share is put aside by lesion.
+
+    Raises:
+        ForgetkitError: ``dataset-missing``, which says what to get; ``dataset-malformed``.
+    """
+    folder = next((path for path in (root / "ham10000", root / "HAM10000", root) if (path / METADATA).is_file()), None)
+    if folder is None:
+        hint = f"put {METADATA} and {FOLDERS[0]}, …_2 into {root / 'ham10000'}; they are at doi:10.7910/DVN/DBW86T"
+        raise ForgetkitError("dataset-missing", f"ham10000 is not in {root}", hint)
+    columns = read_columns(folder / METADATA)
+    ids, lesions = columns.need("image_id"), columns.need("lesion_id")
+    check_ids(ids, columns.places)
+    classes, labels = numbered_labels(columns.need("dx"))
+    attributes = {name: columns.texts[name] for name in ATTRIBUTES if name in columns.texts}
+    listing = Listing(ids, labels, _files(ids, columns, folder), columns.places, folder)
+    return Source(classes, listing, files=[folder / METADATA], attributes=attributes, groups=lesions, numbered=False)
+
+
+def _files(ids: list[str], columns: Columns, folder: Path) -> list[Path]:
+    """Return the image of each row, from whichever of the published folders has it."""
+    there = {path.stem: path for part in FOLDERS for path in sorted((folder / part).glob("*.jpg"))}
+    for id_, place in zip(ids, columns.places, strict=True):
+        if id_ not in there:
+            message = f"the image '{shorten(id_)}.jpg' is in neither {FOLDERS[0]} nor {FOLDERS[1]}"
+            raise malformed(place, message, "unpack both archives of images beside the table")
+    return [there[id_] for id_ in ids]

@@ -1,0 +1,191 @@
+"""Image files as arrays: uint8, channels first, all of one shape."""
+
+import os
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.data.samples import Listing, malformed
+from forgetkit.errors import ForgetkitError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")
+"""Not TIFF: its library writes what it thinks of a file to stderr, past all error handling."""
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"}
+LARGEST_IMAGE = 1 << 26
+"""Pixels an image may have: a few bytes of a file can stand for billions."""
+AT_ONCE = 256
+"""Images decoded before the next ones are begun."""
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
+    RuntimeError, AssertionError, struct.error, zlib.error, Warning,
+)  # fmt: skip
+"""What Pillow's readers raise for files that are not what they say."""
+
+
+def check_files(listing: Listing) -> None:
+    """Refuse image files that are not there, are not regular files, or lie outside the root; none is opened.
+
+    Raises:
+        ForgetkitError: ``dataset-malformed``; names the row.
+    """
+    root, base = listing.root, os.path.realpath(listing.root)
+    inside: dict[str, bool] = {}
+    for file, place in zip(listing.files, listing.places, strict=True):
+        name, folder = _relative(file, root), os.path.dirname(file)
+        if folder not in inside:
+            inside[folder] = _within(os.path.realpath(folder), base)
+        linked = os.path.islink(file)
+        if not inside[folder] or (linked and not _within(os.path.realpath(file), base)):
+            raise malformed(place, f"'{name}' leads out of {root}", "put the image below it")
+        try:
+            mode = os.stat(file).st_mode
+        except OSError as problem:
+            why = "is a link that leads nowhere" if linked else "is not there"
+            hint = "write folders with /" if "\\" in name else "put the image there, or take the row out"
+            raise malformed(place, f"'{name}' {why}", hint) from problem
+        if not stat.S_ISREG(mode):
+            raise malformed(place, f"'{name}' is no regular file", "name an image file")
+
+
+def read_images(listing: Listing) -> tuple[Shape, Iterator[NDArray[np.uint8]]]:
+    """Return the shape of the images, and the images themselves in row order, decoded side by side.
+
+    Args:
+        listing: image files, checked by :func:`check_files`.
+
+    Raises:
+        ForgetkitError: ``dataset-malformed`` for the first image that is not like the others or cannot be read;
+            for the first file at once, for later ones while iterating.
+    """
+    with _quiet():
+        first = _read(listing.files[0], listing.places[0], listing.root, None)
+    return _shape(first), _decoded(listing, _shape(first))
+
+
+def _decoded(listing: Listing, shape: Shape) -> Iterator[NDArray[np.uint8]]:
+    def read(pair: tuple[Path, str]) -> NDArray[np.uint8]:
+        return _read(*pair, listing.root, (shape, _relative(listing.files[0], listing.root)))
+
+    pairs = zip(listing.files, listing.places, strict=True)
+    with _quiet(), ThreadPoolExecutor(_cores()) as pool:
+        while chunk := list(islice(pairs, AT_ONCE)):
+            yield from pool.map(read, chunk)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings off stderr; once for all threads, as filters are the process's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _read(file: Path, place: str, root: Path, known: tuple[Shape, str] | None) -> NDArray[np.uint8]:
+    """Return one image; its shape is looked at before any pixel is decoded."""
+    from PIL import Image
+
+    name = _relative(file, root)
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            _check_size(image, name, place)
+            mode = _mode(image, name, place)
+            if known is not None:
+                _check_shape((1 if mode == "L" else 3, image.height, image.width), known, name, place)
+            return _pixels(image, mode, name, place)
+    except ForgetkitError:
+        raise
+    except (*_BROKEN, Image.DecompressionBombError) as problem:
+        raise _unreadable(file, name, place, problem) from problem
+
+
+def _check_size(image: "Image", name: str, place: str) -> None:
+    if image.width * image.height > LARGEST_IMAGE:
+        message = f"'{name}' has {image.width} × {image.height} pixels, more than {LARGEST_IMAGE:,}"
+        raise malformed(place, message, "make it smaller")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a camera's JPEG with a preview
+        raise malformed(place, f"'{name}' holds {frames} images", "save them one a file")
+
+
+def _check_shape(shape: Shape, known: tuple[Shape, str], name: str, place: str) -> None:
+    """Refuse an image that is not like the first one."""
+    (channels, *size), first = known
+    if shape[1:] != tuple(size):
+        message = f"'{name}' has {shape[2]} × {shape[1]} pixels, the first one, '{first}', {size[1]} × {size[0]}"
+        raise malformed(place, message, "bring all images to one size")
+    if shape[0] != channels:
+        colours = {1: "grey", 3: "in colour"}
+        message = f"'{name}' is {colours[shape[0]]}, the first one, '{first}', is {colours[channels]}"
+        raise malformed(place, message, "save all grey, or all in colour")
+
+
+def _mode(image: "Image", name: str, place: str) -> str:
+    """Return what to convert an image to: ``L`` (grey) or ``RGB``."""
+    if image.mode in {"1", "L", "LA", "La"}:
+        return "L"
+    if image.mode in {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}:
+        return "RGB"
+    raise malformed(place, f"'{name}' has pixels of mode {image.mode}", "save it with 8 bits a channel")
+
+
+def _pixels(image: "Image", mode: str, name: str, place: str) -> NDArray[np.uint8]:
+    """Return the pixels, uint8 of shape ``(channels, height, width)``."""
+    if "A" in image.mode or "transparency" in image.info:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        if alpha.min() < 255:
+            raise malformed(place, f"'{name}' is partly transparent", "put it on a background")
+    pixels = np.asarray(image.convert(mode), dtype=np.uint8)
+    return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _unreadable(file: Path, name: str, place: str, problem: BaseException) -> ForgetkitError:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(problem, Image.DecompressionBombError):
+        return malformed(place, f"'{name}' has more than {LARGEST_IMAGE:,} pixels", "make it smaller")
+    if isinstance(problem, UnidentifiedImageError):
+        hint = f"images are {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        return malformed(place, f"'{name}' is not an image" + (" (0 bytes)" if _empty(file) else ""), hint)
+    why = " ".join(str(problem).split()) or type(problem).__name__
+    return malformed(place, f"'{name}' cannot be read ({why})", "fetch or save the image again")
+
+
+def _empty(file: Path) -> bool:
+    try:
+        return file.stat().st_size == 0
+    except OSError:
+        return False
+
+
+def _shape(image: NDArray[np.uint8]) -> Shape:
+    channels, height, width = image.shape
+    return channels, height, width
+
+
+def _within(path: str, base: str) -> bool:
+    return path == base or path.startswith(base.rstrip(os.sep) + os.sep)
+
+
+def _relative(file: Path, root: Path) -> str:
+    return os.path.relpath(file, root) if file.is_relative_to(root) else str(file)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

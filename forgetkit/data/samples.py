@@ -1,0 +1,111 @@
+"""What a reader of a data set returns: samples, as arrays or as image files that are still to be read."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.data.dataset import Split
+from forgetkit.errors import ForgetkitError, shorten
+
+LONGEST_ID = 1024
+"""Characters an id may have, as in an ID list."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Samples whose images are files; they are read once, side by side, and kept in the cache as a pack.
+
+    Attributes:
+        ids: one id a row, unique.
+        labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
+        files: the image of each row.
+        places: what a message calls each row: ``pets.csv:17``.
+        root: the folder that no image may lie outside of; names in messages are relative to it.
+    """
+
+    ids: Sequence[str]
+    labels: NDArray[np.int64]
+    files: Sequence[Path]
+    places: Sequence[str]
+    root: Path
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def at(self, rows: NDArray[np.int64]) -> "Listing":
+        """Return the samples in ``rows``."""
+        at = rows.tolist()
+        ids, places = ([column[row] for row in at] for column in (self.ids, self.places))
+        return Listing(ids, self.labels[rows], [self.files[row] for row in at], places, self.root)
+
+    def __add__(self, other: "Listing") -> "Listing":
+        labels = np.concatenate([self.labels, other.labels])
+        ids, places = [*self.ids, *other.ids], [*self.places, *other.places]
+        return Listing(ids, labels, [*self.files, *other.files], places, self.root)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as its files hold it.
+
+    Attributes:
+        classes: their names, in the order of the labels.
+        train: the training split; the whole data set where ``test`` is None.
+        test: the test split; None where a hash of the id is to put a share of ``train`` aside.
+        files: the files that were read, images of a listing apart; the cached fingerprint counts while they are
+            unchanged.
+        attributes: further columns of ``train``, by name, a value a row.
+        groups: a name a row of ``train``; samples of one group are put aside together.
+        numbered: whether ids are row numbers: then no row can be taken out of the files without renaming others.
+    """
+
+    classes: tuple[str, ...]
+    train: Split | Listing
+    test: Split | Listing | None = None
+    files: Sequence[Path] = field(default_factory=tuple)
+    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: Sequence[str] | None = None
+    numbered: bool = True
+
+
+def malformed(place: object, message: str, hint: str) -> ForgetkitError:
+    """Return the error for data that are not as they should be: where, what, and what to do."""
+    return ForgetkitError("dataset-malformed", f"{place}: {message}", hint)
+
+
+def check_ids(ids: Sequence[str], places: Sequence[str]) -> None:
+    """Refuse ids that no ID list can hold, and ids that stand twice.
+
+    Raises:
+        ForgetkitError: ``dataset-malformed``; names the row.
+    """
+    for id_, place in zip(ids, places, strict=True):
+        if not id_ or id_ != id_.strip() or len(id_) > LONGEST_ID or not _on_a_line(id_):
+            hint = f"an id is a line of an ID list: 1 to {LONGEST_ID} characters, no line feed, no outer spaces"
+            raise malformed(place, f"'{shorten(id_)}' cannot be an id", hint)
+        if id_.startswith("#"):
+            raise malformed(place, f"'{shorten(id_)}' cannot be an id", "in an ID list, # begins a comment: rename it")
+    if len(set(ids)) < len(ids):
+        (twice, _), *_ = Counter(ids).most_common(1)
+        first, second, *_ = (place for id_, place in zip(ids, places, strict=True) if id_ == twice)
+        hint = "give every sample an id of its own"
+        raise malformed(second, f"the id '{shorten(twice)}' stands in {first} already", hint)
+
+
+def numbered_labels(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the sorted classes (whole numbers by value), and the label of each row, int64 of shape ``(rows,)``."""
+    found = set(names)
+    whole = all(name.isascii() and name.isdecimal() and len(name) < 19 for name in found)
+    classes = sorted(found, key=lambda name: (int(name) if whole else 0, name))
+    index = {name: row for row, name in enumerate(classes)}
+    return tuple(classes), np.array([index[name] for name in names], dtype=np.int64)
+
+
+def _on_a_line(id_: str) -> bool:
+    return id_.isprintable() or not any(
+        character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in id_
+    )

@@ -1,0 +1,49 @@
+"""The share of a data set that is put aside as unseen, where it has no test split of its own."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.data.samples import Source
+from forgetkit.errors import ForgetkitError
+
+UNSEEN_SHARE = 0.2
+
+
+def put_aside(source: Source, share: float, name: str) -> Source:
+    """Return ``source`` with a test split: what a hash of the id (of the group, if there are groups) puts aside.
+
+    So each sample stays where it is when others come or go, and no group is divided.
+
+    Args:
+        source: without a test split.
+        share: what to put aside, in (0, 1).
+        name: of the data set, for messages.
+
+    Raises:
+        ForgetkitError: ``usage`` for a share that is none, ``dataset-malformed`` where a split is left empty.
+    """
+    if not 0 < share < 1:
+        raise ForgetkitError("usage", f"--unseen: {share} is not between 0 and 1", "for example: --unseen 0.2")
+    keys = source.train.ids if source.groups is None else source.groups
+    unseen = aside(keys, share)
+    if unseen.all() or not unseen.any():
+        empty = "training" if unseen.all() else "unseen"
+        hint = "name them with 'split': train or test, or bring more"
+        raise ForgetkitError("dataset-malformed", f"{name}: no {empty} samples among {len(unseen)}", hint)
+    kept, out = np.flatnonzero(~unseen), np.flatnonzero(unseen)
+    attributes = {column: [values[row] for row in kept.tolist()] for column, values in source.attributes.items()}
+    return replace(source, train=source.train.at(kept), test=source.train.at(out), attributes=attributes, groups=None)
+
+
+def aside(keys: Sequence[str], share: float) -> NDArray[np.bool_]:
+    """Say which keys fall into the first ``share`` of [0, 1) by their hash, bool of shape ``(keys,)``."""
+    return np.fromiter((_fraction(key) < share for key in keys), bool, len(keys))
+
+
+def _fraction(key: str) -> float:
+    """Return where in [0, 1) a key falls; not by the bit that halves the test split."""
+    return int.from_bytes(hashlib.blake2b(key.encode()).digest()[1:8]) / 2**56

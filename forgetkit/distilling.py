@@ -1,0 +1,196 @@
+"""Distillation, with one teacher as published or with a second one for what is to be forgotten."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from forgetkit.checkpoint import load_model
+from forgetkit.compute import Machine
+from forgetkit.console import Console
+from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.methods.distill import distill, distillation_loss
+from forgetkit.methods.joint import joint
+from forgetkit.methods.unseen import entry, words
+from forgetkit.recipe import Recipe
+from forgetkit.record import Record
+from forgetkit.request import Request, open_teacher
+from forgetkit.steering import Course, drain, gauge_on, steps_between, stop_unseen
+from forgetkit.steps import Outcome, Samples, on_machine, take
+from forgetkit.training import Classifier, optimizer_of, predict
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Path and record of the teacher for the retain set, and of the one for the forget set, if there is one."""
+
+    retain: tuple[Path, Record]
+    forget: tuple[Path, Record] | None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that are read for them."""
+        return (self.retain[0], *((self.forget[0],) if self.forget else ()))
+
+    def options(self) -> dict[str, str]:
+        """Return what a step records of them."""
+        second = {"forget_teacher": self.forget[1].digest} if self.forget else {}
+        return {"teacher": self.retain[1].digest, **second}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distilling:
+    """How to distil; the fields are options of the command.
+
+    Attributes:
+        replay: retained samples in a step with both teachers.
+        brake: whether to stop where the second teacher is.
+        utility_margin: accuracy on unseen samples that may then be lost.
+    """
+
+    recipe: Recipe
+    retain_fraction: float
+    alpha: float
+    beta: float
+    temperature: float
+    distill_epochs: int
+    forget_weight: float
+    ids_per_step: int
+    replay: int
+    brake: bool
+    utility_margin: float
+    seed: int
+
+
+def open_teachers(request: Request, teacher: str, forget_teacher: str | None) -> Teachers:
+    """Read the records of the teachers.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.request.open_teacher`; ``checkpoint-mismatch`` for a second teacher that
+            was trained on some of the ids; ``ids-empty`` where there is nothing for it to teach.
+    """
+    first = open_teacher(teacher, request)
+    if forget_teacher is None:
+        return Teachers(first, None)
+    path, record = open_teacher(forget_teacher, request)
+    ids = request.dataset.train.ids_at(request.all_forgotten_rows)
+    if not len(replace(request, ids=ids).measured_rows):
+        message = "--forget-teacher is given, but nothing to forget that is no canary"
+        raise ForgetkitError("ids-empty", message, "name the ids: --ids")
+    if known := int(record.retains(ids).sum()):
+        message = f"{path}: the forget teacher was trained on {known} of the {len(ids)} ids"
+        hint = "make one with: forgetkit train --like ORIGINAL.st --exclude IDS.txt --epochs 3 -o proxy.st"
+        raise ForgetkitError("checkpoint-mismatch", message, hint)
+    return Teachers(first, (path, record))
+
+
+def distilled(
+    classifier: Classifier,
+    tune: Samples,
+    request: Request,
+    machine: Machine,
+    teachers: Teachers,
+    how: Distilling,
+    *,
+    console: Console,
+    watch: Callable[[dict[str, Any]], None],
+) -> Outcome:
+    """Distil from the teachers into the classifier, which is changed in place; ``watch`` is told of epochs or looks.
+
+    Raises:
+        NotReached: with a second teacher, where no state that was seen both forgets and keeps accuracy.
+    """
+    first = on_machine(load_model(*teachers.retain), teachers.retain[1], machine)
+    retain = take(request.dataset.train, request.retain_rows, machine.device)
+    if teachers.forget is not None:
+        second = on_machine(load_model(*teachers.forget), teachers.forget[1], machine)
+        rows = replace(request, ids=request.dataset.train.ids_at(request.all_forgotten_rows))
+        return _towards_both(classifier, tune, rows, machine, (first, second), retain, how, console, watch)
+    history = distill(
+        classifier,
+        first,
+        *retain,
+        recipe=how.recipe,
+        optimizer=optimizer_of(classifier, how.recipe),
+        tune=tune,
+        retain_fraction=how.retain_fraction,
+        distill_epochs=how.distill_epochs,
+        alpha=how.alpha,
+        beta=how.beta,
+        temperature=how.temperature,
+        seed=how.seed,
+        epochs=console.progress(range(1, how.recipe.epochs + 1), "distill", how.recipe.epochs),
+        watch=watch,
+    )
+    last = history.epochs[-1]["loss"]
+    return Outcome({"epochs": how.recipe.epochs, "best_epoch": history.best_epoch, "loss": last})
+
+
+def _towards_both(
+    classifier: Classifier,
+    tune: Samples,
+    request: Request,
+    machine: Machine,
+    teachers: tuple[nn.Module, nn.Module],
+    retain: Samples,
+    how: Distilling,
+    console: Console,
+    watch: Callable[[dict[str, Any]], None],
+) -> Outcome:
+    """Distil the retain set from the first teacher, the ids from the second, which never saw them."""
+    gauge = gauge_on(request, tune, machine, seed=how.seed)
+    shown_by = gauge.look(teachers[1])
+    gauge = replace(gauge, right=0.5 if shown_by.auc is None else shown_by.auc)
+    forget = take(request.dataset.train, request.forget_rows, machine.device)
+    course = Course([forget], [gauge], retain)
+    known, soft = predict(teachers[0], retain[0]), predict(teachers[1], forget[0]).softmax(1)
+    before = gauge.look(teachers[0])
+    console.note(f"  the forget teacher: {words(shown_by)}")
+    console.note(f"  the teacher: {words(before)}")
+
+    def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
+        weights = {"alpha": how.alpha, "beta": how.beta, "temperature": how.temperature}
+        return distillation_loss(logits, known[rows], retain[1][rows], **weights)
+
+    def start(samples: Samples) -> tuple[Optimizer, Iterator[Tensor]]:
+        optimizer = optimizer_of(classifier, how.recipe)
+        steps = joint(
+            classifier,
+            samples[0],
+            lambda _: soft,
+            retain,
+            optimizer=optimizer,
+            forget_weight=how.forget_weight,
+            forget_batch=how.ids_per_step,
+            retain_batch=how.replay,
+            retain_loss=retain_loss,
+            seed=how.seed,
+        )
+        return optimizer, steps
+
+    batch = min(how.ids_per_step, len(forget[1])) + how.replay
+    every = steps_between(gauge, batch)
+    most = ceil(how.recipe.epochs * how.retain_fraction * len(retain[1]) / how.replay)
+    if not how.brake:
+        taken = drain(
+            console.progress((step for _, step in zip(range(most), start(forget)[1], strict=False)), "distill", most)
+        )
+        return Outcome({"steps": taken, "right": gauge.right})
+    found = stop_unseen(
+        classifier, forget, course, start, every=every, most=most, before=before, margin=how.utility_margin
+    )
+    for visit in found.visits:
+        watch({"step": visit.step, **entry(visit.look)})
+    shown = found.best or found.visits[-1]
+    console.note(f"  after {shown.step} steps: {words(shown.look)}")
+    if found.best is None:
+        message = f"after {shown.step} of at most {most} steps no state both forgets the ids and keeps accuracy"
+        raise NotReached(
+            f"{message} ({words(shown.look)})", "raise --epochs, lower --rate, or a larger --utility-margin"
+        )
+    looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
+    return Outcome({"steps": shown.step, "right": gauge.right, "looks": looks})

@@ -1,0 +1,125 @@
+"""What a model's factory may look like: three keywords that it is given, and typed options of its own."""
+
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from torch import nn
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.registry import did_you_mean
+
+Factory = Callable[..., nn.Module]
+GIVEN = ("in_channels", "image_size", "classes")
+_SCALARS = (bool, int, float, str)
+
+
+def check_factory(name: str, factory: Factory) -> None:
+    """Refuse a factory that could not be called, or whose options could not be checked.
+
+    Raises:
+        ForgetkitError: ``plugin-malformed``, with the option that is wrong.
+    """
+    try:
+        parameters = inspect.signature(factory, eval_str=True).parameters
+    except (NameError, TypeError, ValueError, SyntaxError, AttributeError) as problem:
+        raise _malformed(name, f"its signature cannot be read: {problem}", "write plain annotations") from problem
+    for key, parameter in parameters.items():
+        if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            hint = "give each option a name, a type and a default"
+            raise _malformed(name, f"'{parameter}' is not an option with a name", hint)
+        if key not in GIVEN:
+            _check_own(name, parameter)
+    if absent := [key for key in GIVEN if key not in parameters]:
+        hint = "def factory(*, in_channels: int, image_size: tuple[int, int], classes: int, ...)"
+        raise _malformed(name, f"it does not take '{absent[0]}'", hint)
+
+
+def resolve(name: str, factory: Factory, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the factory's own options: those ``given``, checked, and the defaults of the others.
+
+    Raises:
+        ForgetkitError: ``usage`` for an option it does not have, one of the wrong type, or one that is missing.
+    """
+    parameters = inspect.signature(factory, eval_str=True).parameters
+    own = {key: parameter for key, parameter in parameters.items() if key not in GIVEN}
+    for key, value in given.items():
+        if key not in own:
+            hint = did_you_mean(key, own) if own else f"{name} has no options"
+            raise ForgetkitError("usage", f"{name} has no option '{key}'", hint)
+        if not _is_of(value, own[key].annotation):
+            hint = f"it takes {_words(own[key].annotation)}"
+            if _is_of("", own[key].annotation):  # what looks like a number was read as one
+                hint += f"; as text: --model-option '{key}=\"{value}\"'"
+            raise ForgetkitError("usage", f"--model-option {key}: {value!r} does not fit", hint)
+    for key, parameter in own.items():
+        if key not in given and parameter.default is parameter.empty:
+            hint = f"--model-option {key}=...: {_words(parameter.annotation)}"
+            raise ForgetkitError("usage", f"{name} needs a value for '{key}'", hint)
+    return {key: given.get(key, parameter.default) for key, parameter in own.items()}
+
+
+def parse_options(texts: list[str]) -> dict[str, Any]:
+    """Return keys and values of ``KEY=VALUE``; a value is a JSON scalar, else text.
+
+    Raises:
+        ForgetkitError: ``usage``.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            message, hint = f"--model-option: '{text}' is not KEY=VALUE", "for example: --model-option stem=small"
+            raise ForgetkitError("usage", message, hint)
+        try:
+            parsed = json.loads(value)
+        except (ValueError, RecursionError):
+            parsed = value
+        found[key] = value if isinstance(parsed, dict | list) else parsed
+    return found
+
+
+def _check_own(name: str, parameter: inspect.Parameter) -> None:
+    kind = parameter.annotation
+    if not _is_scalar(kind):
+        found = "has no type" if kind is parameter.empty else f"is of {_words(kind)}"
+        hint = "an option is bool, int, float, str, Literal, or one of them or None"
+        raise _malformed(name, f"its option '{parameter.name}' {found}", hint)
+    if parameter.default is not parameter.empty and not _is_of(parameter.default, kind):
+        message = f"the default of '{parameter.name}', {parameter.default!r}, does not fit"
+        raise _malformed(name, message, f"it takes {_words(kind)}")
+
+
+def _is_scalar(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    if get_origin(kind) in (Union, UnionType):
+        return all(part is NoneType or _is_scalar(part) for part in get_args(kind))
+    if get_origin(kind) is Literal:
+        return all(isinstance(value, (*_SCALARS, NoneType)) for value in get_args(kind))
+    return kind in _SCALARS
+
+
+def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    if get_origin(kind) is Literal:
+        return any(value == known and type(value) is type(known) for known in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_of(value, part) for part in get_args(kind))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _words(kind: Any) -> str:  # noqa: ANN401 - any annotation
+    if get_origin(kind) is Literal:
+        return " or ".join(str(value) for value in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join("null" if part is NoneType else _words(part) for part in get_args(kind))
+    return getattr(kind, "__name__", str(kind)) if kind in _SCALARS else str(kind)
+
+
+def _malformed(name: str, message: str, hint: str) -> ForgetkitError:
+    return ForgetkitError("plugin-malformed", f"the factory of '{name}' cannot be used: {message}", hint)

@@ -1,0 +1,167 @@
+"""Weights from elsewhere: safetensors files without a record, and folders as timm and Hugging Face write them."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.record import Record, check_shape, read_header
+
+WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
+LARGEST_CONFIG = 1 << 20
+WHITE = 255.0
+"""A pixel's largest value: configs have mean and std of pixels from 0 to 1, records of pixels as they are."""
+_OWN = "forgetkit:"
+"""What stands before the name of a registered model in a config, where timm's names stand alone."""
+_FROM_DATA = {"in_chans", "num_classes", "img_size"}
+_HOW = "give safetensors: a file, or a folder with model.safetensors and config.json"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a folder says of its weights.
+
+    Attributes:
+        model: what ``--model`` would say, if it names one that can be built.
+        options: what ``--model-option`` would.
+        mean: per channel, pixels from 0 to 1, if it is known.
+        std: likewise.
+        labels: names of the classes, in the order of the logits; empty if they are not known.
+        other: the architecture it names where it is not one of timm's.
+    """
+
+    model: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    labels: list[str] = field(default_factory=list)
+    other: str | None = None
+
+
+def find_weights(name: str) -> tuple[Path, Config]:
+    """Return the file of weights that ``name`` stands for, and what the config beside it says, if it is a folder.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
+    """
+    if not name:
+        raise ForgetkitError("checkpoint-missing", "no weights given: the path is empty", _HOW)
+    path = Path(name)
+    if not path.is_dir():
+        return path, Config()
+    if not (path / WEIGHTS).is_file():
+        pickles = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in path.glob(kind))
+        hint = f"forgetkit convert {path / pickles[0]} -o {path / WEIGHTS}" if pickles else _HOW
+        if (path / f"{WEIGHTS}.index.json").is_file():
+            hint = "the weights are in several files: join them into one"
+        raise ForgetkitError("checkpoint-missing", f"{path}: no {WEIGHTS} in this folder", hint)
+    return path / WEIGHTS, _config(path)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a safetensors file without a record, and the SHA-256 of the file.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8) if path.is_file() else b""
+    except OSError as problem:
+        raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror}", _HOW) from problem
+    if start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[4:] != bytes(4)):
+        hint = f"forgetkit convert {path} -o {path.with_suffix('.safetensors')}"
+        raise ForgetkitError("checkpoint-malformed", f"{path}: not safetensors, but what PyTorch itself saves", hint)
+    try:
+        metadata = read_header(path).get("__metadata__") or {}
+        tensors = load_file(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except ForgetkitError as problem:
+        raise ForgetkitError(problem.code, problem.message, _HOW) from problem
+    except (SafetensorError, KeyError, RuntimeError, OSError) as problem:
+        hint = "the file is damaged: use a copy"
+        raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", hint) from problem
+    if isinstance(metadata, dict) and "forgetkit" in metadata:
+        message = f"{path}: it has a forgetkit record, which adopting would lose"
+        raise ForgetkitError("checkpoint-malformed", message, f"it is a checkpoint already: forgetkit inspect {path}")
+    return tensors, digest
+
+
+def config_of(record: Record, *, fixed: bool) -> dict[str, Any]:
+    """Return the config of a folder with the model of ``record``, as timm writes it; timm finds its own models again.
+
+    Args:
+        record: of the checkpoint.
+        fixed: the model is built for images of one size.
+    """
+    name, shape, classes = record.model["name"], record.input["shape"], record.classes
+    library, colon, architecture = name.partition(":")
+    given = {key: value for key, value in record.model["options"].items() if value is not None}
+    if library == "timm" and colon:
+        sizes = {"img_size": shape[1:]} if fixed else {}
+        given |= {"in_chans": shape[0], "num_classes": len(classes), **sizes}
+    else:
+        architecture = name if colon else f"{_OWN}{name}"
+    return {
+        "architecture": architecture,
+        "num_classes": len(classes),
+        "label_names": classes,
+        "model_args": given,
+        "pretrained_cfg": {
+            "input_size": shape,
+            "fixed_input_size": fixed,
+            "mean": [value / WHITE for value in record.input["mean"]],
+            "std": [value / WHITE for value in record.input["std"]],
+            "num_classes": len(classes),
+            "crop_pct": 1.0,
+            "interpolation": "bilinear",
+        },
+    }
+
+
+def _config(folder: Path) -> Config:
+    """Read the config of a folder: timm's, or as far as it goes another one's.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed``.
+    """
+    content = _json(folder / CONFIG)
+    cfg = content.get("pretrained_cfg", content)
+    images = _json(folder / PREPROCESSOR)
+    architecture, arguments = content.get("architecture"), content.get("model_args", {})
+    labels = content.get("label_names", [])
+    mean, std = (cfg.get(key, images.get(f"image_{key}")) for key in ("mean", "std"))
+    try:
+        check_shape(arguments, dict, "'model_args'")
+        check_shape(architecture, (None, str), "'architecture'")
+        check_shape(labels, [str], "'label_names'")
+        for name, values in (("'mean'", mean), ("'std'", std)):
+            check_shape(values, (None, [int | float]), name)
+    except TypeError as problem:
+        raise ForgetkitError("checkpoint-malformed", f"{folder / CONFIG}: {problem}", "correct it") from problem
+    if architecture is None:
+        return Config(mean=mean, std=std, other=str(content.get("architectures", "")) or None)
+    model = architecture.removeprefix(_OWN) if ":" in architecture else f"timm:{architecture}"
+    options = {key: value for key, value in arguments.items() if key not in _FROM_DATA}
+    return Config(model, options, mean, std, labels)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, with that under ``pretrained_cfg`` checked; empty where there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError("too large")
+        content = json.loads(path.read_bytes())
+        check_shape(content, dict, "it")
+        check_shape(content.get("pretrained_cfg", {}), dict, "'pretrained_cfg'")
+    except (OSError, ValueError, TypeError, RecursionError) as problem:
+        raise ForgetkitError("checkpoint-malformed", f"{path}: not a config: {problem}", "correct it") from problem
+    return dict(content)

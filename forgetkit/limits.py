@@ -1,0 +1,168 @@
+"""When a stream of requests has gone too far: after so many ids, or at too great a divergence (docs/unlearning.md)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.options import INPUT, METHOD, choice, positive
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from forgetkit.record import Record
+    from forgetkit.request import Request
+
+JUDGED_FROM = 300
+"""Ids forgotten so far from which on membership can judge."""
+MEMBERSHIP_BOUND = 0.10
+"""What the upper 95 % bound of |AUC - ½| may be."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a stream of requests."""
+
+    sequence_limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Ids that may be forgotten by steps in a row.", rich_help_panel=METHOD),
+    ] = None
+    max_divergence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|FLOAT", help="Distance from the references that ids may show.", rich_help_panel=METHOD
+        ),
+    ] = None
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE-or-FOLDER",
+            help="A model without the ids, for --max-divergence, or a folder of them. Repeat for more.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None
+    on_limit: Annotated[
+        str,
+        typer.Option(
+            metavar="stop|retrain",
+            help="Past a limit, or where nothing else works: write nothing, or retrain.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "stop"
+
+    def check(self) -> None:
+        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        choice("--on-limit", self.on_limit, ("stop", "retrain"))
+        if self.bound is not None:
+            positive("--max-divergence", self.bound)
+        if self.reference and self.max_divergence is None:
+            raise ForgetkitError("usage", "--reference needs --max-divergence", "for example --max-divergence auto")
+        if self.bound is not None and not self.reference:
+            raise ForgetkitError("usage", "--max-divergence FLOAT needs --reference", "or --max-divergence auto")
+
+    @property
+    def bound(self) -> float | None:
+        """The bound, where it is given as a number."""
+        if self.max_divergence in {None, "auto"}:
+            return None
+        try:
+            return float(self.max_divergence or "")
+        except ValueError:
+            message = f"--max-divergence: '{self.max_divergence}' is neither 'auto' nor a number"
+            raise ForgetkitError("usage", message, "for example --max-divergence 0.3") from None
+
+    def options(self, digests: list[str]) -> dict[str, Any]:
+        """Return what a step records of them, as far as it is known beforehand; nothing where there are none."""
+        if self.sequence_limit is None and self.max_divergence is None:
+            return {}
+        limits: dict[str, Any] = {} if self.sequence_limit is None else {"sequence_limit": self.sequence_limit}
+        if self.max_divergence is not None:
+            limits |= {"max_divergence": self.bound}
+        return {**limits, "on_limit": self.on_limit, "references": digests}
+
+    @property
+    def searched(self) -> list[str]:
+        """The options that the step finds by itself."""
+        return ["max_divergence"] if self.max_divergence == "auto" else []
+
+    def check_sequence(self, request: "Request") -> None:
+        """Refuse more ids than the sequence limit since the last training from nothing; raises NotReached."""
+        before = sum(step.ids["count"] for step in request.record.steps if step.ids and step.parent is not None)
+        if self.sequence_limit is not None and before + len(request.ids) > self.sequence_limit:
+            message = (
+                f"{before + len(request.ids)} ids would be forgotten since the last training, "
+                f"more than --sequence-limit {self.sequence_limit}"
+            )
+            raise NotReached(message, "retrain without them: --on-limit retrain")
+
+
+def check_divergence(
+    softmax: "NDArray[np.float64]", references: "list[NDArray[np.float64]]", bound: float | None
+) -> dict[str, Any]:
+    """Compare a model's divergence from references with a bound.
+
+    Args:
+        softmax: of the model on all ids forgotten so far, float64 of shape ``(n, classes)``.
+        references: of each reference on the same samples.
+        bound: of the statistic T; None for what honest retraining shows, which takes 5 references.
+
+    Returns:
+        what the record holds of it.
+
+    Raises:
+        NotReached: where the bound is exceeded.
+    """
+    from forgetkit.audit.divergence import auto_bound, divergence, least_statistic, mean_of
+
+    found: dict[str, Any] = {"divergence": divergence(softmax, mean_of(references)).statistic}
+    if bound is None:
+        auto = auto_bound(references)
+        found |= {"divergence": least_statistic(softmax, references), "false_alarms": auto.false_alarms}
+        bound = auto.value
+    found["divergence_bound"] = bound
+    if found["divergence"] > bound:
+        message = f"the ids lie {found['divergence']:.3f} from the references, beyond the bound {bound:.3f}"
+        raise NotReached(message, "retrain without them: --on-limit retrain")
+    return found
+
+
+def check_membership(forget: tuple[Any, Any], unseen: tuple[Any, Any]) -> dict[str, Any]:
+    """Judge by membership, where there are too few references: φ and labels of all ids so far, and of the tune half.
+
+    Raises:
+        NotReached: where the upper 95 % bound of |AUC - ½| is above 0.10, from 300 ids on.
+    """
+    from forgetkit.audit.membership import stratified_auc
+
+    if len(forget[1]) < JUDGED_FROM:
+        return {"membership_bound": None}
+    low, high = stratified_auc(*forget, *unseen).estimate.narrow
+    worst = max(0.5 - low, high - 0.5)
+    if worst > MEMBERSHIP_BOUND:
+        message = f"membership AUC of the {len(forget[1])} ids so far may be {worst:.3f} from ½, beyond 0.10"
+        raise NotReached(message, "retrain without them: --on-limit retrain")
+    return {"membership_bound": worst}
+
+
+def open_references(names: list[str], request: "Request") -> "list[tuple[Path, Record]]":
+    """Return path and record of each reference, a folder standing for all in it.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing``, ``checkpoint-malformed``; ``checkpoint-mismatch`` for one of other data,
+            or trained on an id that was forgotten.
+    """
+    from forgetkit.data.changed import same_data
+    from forgetkit.request import checkpoint_files, open_checkpoint
+
+    ids = request.dataset.train.ids_at(request.all_forgotten_rows)
+    opened = [open_checkpoint(str(path)) for name in names for path in checkpoint_files(name)]
+    for path, record in opened:
+        if not same_data(record, request.record):
+            raise ForgetkitError("checkpoint-mismatch", f"{path}: the reference was trained on another data set")
+        if known := int(record.retains(ids).sum()):
+            message = f"{path}: it was trained on {known} of the {len(ids)} ids forgotten so far, so it is no reference"
+            raise ForgetkitError("checkpoint-mismatch", message, "make one with: forgetkit train --like … --exclude …")
+    return opened

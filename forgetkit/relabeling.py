@@ -1,0 +1,244 @@
+"""Random relabeling, aimed: which kind of steps, at which rate, takes the ids to where a retrained model would be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from forgetkit.compute import Machine
+from forgetkit.console import Console
+from forgetkit.errors import NotReached
+from forgetkit.methods.search import best_of, find_rate
+from forgetkit.methods.unseen import Look, entry, recognisable, words
+from forgetkit.record import Record
+from forgetkit.relabeler import REPLAY, Relabeling
+from forgetkit.request import Request
+from forgetkit.steering import FEWEST, Course, course_of, drain, gauge_on, steps_between, stop_unseen
+from forgetkit.steps import Outcome, Samples, take
+from forgetkit.training import Classifier
+
+SCAN = {
+    "adadelta": [1e-3, 5.6e-3, 3.2e-2, 0.18, 1.0],
+    "adam": [1e-6, 5.6e-6, 3.2e-5, 1.8e-4, 1e-3],
+    "adamw": [1e-6, 5.6e-6, 3.2e-5, 1.8e-4, 1e-3],
+    "sgd": [1e-5, 5.6e-5, 3.2e-4, 1.8e-3, 1e-2],
+}
+"""Rates that steps per id are tried at, from no change to a lost model."""
+JOINT = {"adadelta": [1.0, 0.3], "adam": [1e-3, 3e-4], "adamw": [1e-3, 3e-4], "sgd": [0.03, 0.01]}
+"""Rates that joint steps are tried at."""
+SHARE_OF_RETRAINING = 0.2
+"""What joint steps at one rate may take of the work of a retraining."""
+FEW_GROUPS = 8
+"""Groups that joint steps are rehearsed on, at the most."""
+
+
+@dataclass(frozen=True)
+class Aimed:
+    """What it came to: the optimizer as it ended, the setting taken, everything tried."""
+
+    optimizer: Optimizer
+    mix: str
+    rate: float
+    steps: int
+    trials: list[dict[str, Any]]
+    judged: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the record says of it."""
+        metrics: dict[str, Any] = {"steps": self.steps}
+        if not self.trials:
+            return Outcome(metrics)
+        resolved = {"mix": self.mix, "rate": self.rate, "joint_steps": self.steps if self.mix == "joint" else None}
+        return Outcome({**metrics, "trials": self.trials, "judged": self.judged}, resolved)
+
+
+def most_joint_steps(record: Record, retained: int, ids_per_step: int, replay: int) -> int:
+    """Return the joint steps that take a fifth of the work of a retraining."""
+    images = int(record.recipe.get("epochs", 1)) * retained
+    return max(1, int(SHARE_OF_RETRAINING * images / (ids_per_step + (replay or REPLAY))))
+
+
+def unlearn(
+    classifier: Classifier,
+    tune: Samples,
+    request: Request,
+    machine: Machine,
+    how: Relabeling,
+    *,
+    aim: tuple[str, float | None, bool],
+    console: Console,
+) -> Aimed:
+    """Relabel the ids of a request: at the rate that is given, or in the way that is found.
+
+    Args:
+        classifier: changed in place.
+        tune: images and labels of the tune half.
+        request: what is to be forgotten.
+        machine: where to compute.
+        how: everything but kind of steps and rate.
+        aim: ``per-id``, ``joint`` or ``auto``; the rate or None; whether to allow a step that changed nothing.
+        console: told of every trial.
+
+    Raises:
+        NotReached: where nothing that was tried both forgets and keeps accuracy; or where a fixed rate left at least
+            100 ids as recognisable as they were.
+    """
+    mix, rate, allowed = aim
+    forget = take(request.dataset.train, request.forget_rows, machine.device)
+    if mix != "per-id" or rate is None:
+        course = course_of(request, tune, machine, seed=how.seed)
+        return search(classifier, forget, course, how, mix=mix, rate=rate, console=console)
+    judged = not allowed and len(request.measured_rows) >= FEWEST
+    gauge = gauge_on(request, tune, machine, seed=how.seed) if judged else None
+    before = gauge.look(classifier) if gauge else None
+    retain = take(request.dataset.train, request.retain_rows, machine.device) if how.replay else None
+    optimizer, steps = how.per_id(classifier, forget, retain, rate)
+    taken = len(list(console.progress(steps, "relabel", len(forget[1]) * (2 if how.replay else 1))))
+    if gauge and before and recognisable(after := gauge.look(classifier), before):
+        message = (
+            f"at rate {rate:g} the ids are as recognisable as before: membership AUC less ½ "
+            f"{before.gap:+.3f} → {after.gap:+.3f}"
+        )
+        raise NotReached(message, "raise --rate, leave it out to have it searched for, or --allow-unforgotten")
+    return Aimed(optimizer, mix, rate, taken, [])
+
+
+def search(
+    model: nn.Module,
+    forget: Samples,
+    course: Course,
+    how: Relabeling,
+    *,
+    mix: str,
+    rate: float | None,
+    console: Console,
+) -> Aimed:
+    """Relabel ``forget`` in the way that forgets it and keeps accuracy; the model ends there.
+
+    Args:
+        model: changed in place.
+        forget: images and labels, in the order of the requests.
+        course: what trials run on.
+        how: everything but kind of steps and rate.
+        mix: ``per-id``, ``joint``, or ``auto``: per id, and joint where that fails.
+        rate: of joint steps, or None to try some.
+        console: told of every trial.
+
+    Raises:
+        NotReached: where nothing that was tried both forgets and keeps accuracy.
+    """
+    before = course.before(model)
+    console.note(f"  {course.says()}")
+    console.note(f"  before: {words(before)}")
+    if before.auc is not None and before.gap <= before.tolerance:
+        text = (
+            f"nothing measurable was memorised: membership AUC {before.auc:.3f} before, where {before.right:g} is none"
+        )
+        console.warn("nothing-memorised", text)
+    trials: list[dict[str, Any]] = []
+    found = None if mix == "joint" else _aim_per_id(model, forget, course, how, before, trials, console)
+    if found is None and mix != "per-id":
+        rates = JOINT[how.optimizer] if rate is None else [rate]
+        found = _aim_joint(model, forget, course, how, before, trials, console, rates)
+    if found is None:
+        tried = "; ".join(
+            f"{trial['mix']} at {trial['rate']:.2g} {trial['gap']:+.3f}, {trial['accuracy']:.1%}" for trial in trials
+        )
+        message = (
+            f"none of {len(trials)} settings both forgets the ids and keeps accuracy to {how.margin:g}; distance from "
+            f"the goal, and accuracy: {tried} (before: {before.gap:+.3f}, {before.accuracy:.1%})"
+        )
+        hint = "try distill --forget-teacher, another --optimizer, or a larger --utility-margin"
+        raise NotReached(message, hint)
+    _warn_left(found, before, console)
+    return found
+
+
+def _warn_left(found: Aimed, before: Look, console: Console) -> None:
+    """Say so where the ids are less recognisable than before, but not as little as unseen samples."""
+    taken = next(trial for trial in reversed(found.trials) if (trial["mix"], trial["rate"]) == (found.mix, found.rate))
+    if abs(taken["gap"]) > before.tolerance:
+        text = f"{abs(taken['gap']) / max(abs(before.gap), 1e-9):.0%} of what could be recognised is left"
+        console.warn("partly-forgotten", f"{text} ({taken['gap']:+.3f} from where a retrained model would be)")
+
+
+def _aim_per_id(
+    model: nn.Module,
+    forget: Samples,
+    course: Course,
+    how: Relabeling,
+    before: Look,
+    trials: list[dict[str, Any]],
+    console: Console,
+) -> Aimed | None:
+    """Search the rate of the paper's steps; take the best, if there is one."""
+
+    def trial(rate: float) -> Look:
+        return course.rehearse(model, lambda samples: drain(how.per_id(model, samples, course.retain, rate)[1]))
+
+    tried = []
+    for found in find_rate(trial, SCAN[how.optimizer], before=before, margin=how.margin):
+        tried.append(found)
+        trials.append({"mix": "per-id", "rate": found.rate, "steps": len(forget[1]), **entry(found.look)})
+        console.note(f"  tried per id at {found.rate:.2g}: {words(found.look)}")
+    best = best_of(tried, before, how.margin)
+    if best is None:
+        return None
+    optimizer, steps = how.per_id(model, forget, course.retain, best.rate)
+    return Aimed(optimizer, "per-id", best.rate, drain(steps), trials, course.says())
+
+
+def _aim_joint(
+    model: nn.Module,
+    forget: Samples,
+    course: Course,
+    how: Relabeling,
+    before: Look,
+    trials: list[dict[str, Any]],
+    console: Console,
+    rates: list[float],
+) -> Aimed | None:
+    """Take joint steps until the place is reached, at the first rate that keeps accuracy, if there is one."""
+    begin = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    course = course.first(FEW_GROUPS)
+    batch = min(how.ids_per_step, len(course.groups[0][1])) + (how.replay or REPLAY)
+    every = steps_between(course.gauges[0], batch) if course.direct else 1
+    for rate in rates:
+        found = stop_unseen(
+            model,
+            forget,
+            course,
+            lambda samples, r=rate: how.joint(model, samples, course.retain, r),  # type: ignore[misc]
+            every=every,
+            most=how.most_steps,
+            before=before,
+            margin=how.margin,
+        )
+        shown = found.best or found.visits[-1]
+        trials.append({"mix": "joint", "rate": rate, "steps": shown.step, **entry(shown.look)})
+        console.note(f"  tried joint steps at {rate:.2g}, {shown.step} of them: {words(shown.look)}")
+        if found.best:
+            return Aimed(found.optimizer, "joint", rate, found.best.step, trials, course.says())
+        model.load_state_dict(begin)
+    return None
+
+
+def warn_unmoved(console: Console, metrics: dict[str, Any]) -> None:
+    """Say so when a fixed rate left the forget set as it was.
+
+    That is: as many are right as before, and mean φ fell by less than a quarter of its spread on unseen samples.
+    """
+    if "forget_phi" not in metrics:  # nothing but canaries was forgotten
+        return
+    fall = metrics["forget_phi_before"] - metrics["forget_phi"]
+    as_right = metrics["forget_accuracy"] >= metrics["forget_accuracy_before"]
+    if as_right and fall < 0.25 * metrics["tune_phi_sd_before"]:
+        text = (
+            f"this moved nothing: {metrics['forget_accuracy']:.2%} of the ids are right as before, mean φ "
+            f"{metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}, "
+            f"weights by {metrics['weight_change']:.2%}; whatever was remembered still is; "
+            "raise --rate, or leave it to be found"
+        )
+        console.warn("unmoved", text)

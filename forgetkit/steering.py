@@ -1,0 +1,259 @@
+"""How a step finds where to stop: by looks at the forget set, or at retained samples that stand in for it.
+
+A few ids, or ids that were chosen for what they have in common, say nothing about where a retrained model would be.
+Retained samples, drawn at random, are unlearned in their place; the setting that takes them there is then the ids'.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim import Optimizer
+
+from forgetkit.audit.draws import CHOSEN_LEVEL, class_mix
+from forgetkit.compute import Machine, generator_for
+from forgetkit.methods.search import Visit, best_of, brake
+from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
+from forgetkit.request import Request
+from forgetkit.steps import Samples, take
+
+FEWEST = 100
+"""Ids below which their own AUC is noise."""
+REHEARSED = 200
+"""Retained samples that stand in for fewer."""
+MANY = 1000
+"""Ids from which on looks are to cost little."""
+SHARES = (0.35, 0.2)
+"""Of the time of the steps between two looks, what a look may take; of fewer than 1,000 ids, and from there on."""
+BACKWARD = 3
+"""What a training step takes, in predictions of as many samples."""
+GROWTH = 1.2
+"""Ratio of two places at which a rehearsal looks."""
+FAR = 0.45
+"""Distance past the place at which a group of any size has gone far enough."""
+
+
+Start = Callable[[Samples], tuple[Optimizer, Iterable[object]]]
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Where a run came to: its optimizer, every look, and the best of those that keep accuracy and forget, if any."""
+
+    optimizer: Optimizer
+    visits: list[Visit]
+    best: Visit | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """What trials run on.
+
+    Attributes:
+        groups: the forget set; or groups of retained samples that stand in for it, each for itself.
+        gauges: what is looked at, for each group.
+        retain: images and labels that a step may draw from: the retain set, less those that stand in.
+        why: why others stand in for the forget set; empty where they do not.
+        trained: accuracy on the tune half after the last training: what a stream of steps must keep, all together.
+    """
+
+    groups: list[Samples]
+    gauges: list[Gauge]
+    retain: Samples
+    why: str = ""
+    trained: float = 0.0
+
+    @property
+    def direct(self) -> bool:
+        """Whether trials run on the forget set itself."""
+        return not self.why
+
+    def says(self) -> str:
+        """Say on what the setting is found out."""
+        if self.direct:
+            return "judged on the forget set and the tune half"
+        sizes = len(self.groups), len(self.groups[0][1])
+        return f"{self.why}: rehearsed on {sizes[0] * sizes[1]} retained samples, {sizes[0]} times {sizes[1]}"
+
+    def first(self, count: int) -> "Course":
+        """Return the same with the first ``count`` groups only, where each is dear."""
+        return replace(self, groups=self.groups[:count], gauges=self.gauges[:count])
+
+    def before(self, model: nn.Module) -> Look:
+        """Return what the model shows now; its accuracy is at least that of the last training."""
+        found = self.rehearse(model, lambda _: None)
+        return replace(found, accuracy=max(found.accuracy, self.trained))
+
+    def rehearse(self, model: nn.Module, work: Callable[[Samples], object]) -> Look:
+        """Do ``work`` on each group, always from the model's present weights, and pool the looks; weights are put back.
+
+        Args:
+            model: changed by ``work``.
+            work: unlearns one group.
+        """
+        start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        looks = []
+        for samples, gauge in zip(self.groups, self.gauges, strict=True):
+            work(samples)
+            looks.append((gauge.look(model), len(samples[1])))
+            model.load_state_dict(start)
+        return pooled(looks)
+
+
+def course_of(request: Request, tune: Samples, machine: Machine, *, seed: int) -> Course:
+    """Decide on what a step finds its setting out.
+
+    Args:
+        request: what is to be forgotten.
+        tune: images and labels of the tune half.
+        machine: where to compute.
+        seed: of the draw of retained samples.
+    """
+    split, why, trained = request.dataset.train, _reason(request), _trained(request)
+    if not why:
+        gauge, forget = gauge_on(request, tune, machine, seed=seed), take(split, request.forget_rows, machine.device)
+        return Course([forget], [gauge], take(split, request.retain_rows, machine.device), trained=trained)
+    kept = _kept(request).to(machine.device)
+    groups, rest = _stand_ins(request.retain_rows, len(request.forget_rows), seed)
+    taken = [take(split, group, machine.device) for group in groups]
+    most = max(64, LARGEST_LOOK // len(groups))
+    gauges = [gauge_of(samples, tune, kept, seed=seed + place, most=most) for place, samples in enumerate(taken)]
+    return Course(taken, gauges, take(split, rest, machine.device), why, trained)
+
+
+def _trained(request: Request) -> float:
+    """Return the recorded accuracy on the tune half after the last training; 0 where it is of other classes too."""
+    trainings = [step for step in request.record.steps if step.command in {"train", "adopt"}]
+    found = [step.metrics.get("tune_accuracy", 0.0) for step in trainings]
+    return float(found[-1]) if found and bool(_kept(request).all()) else 0.0
+
+
+def gauge_on(request: Request, tune: Samples, machine: Machine, *, seed: int) -> Gauge:
+    """Return the gauge of the forget set itself, less canaries."""
+    forget = take(request.dataset.train, request.measured_rows, machine.device)
+    return gauge_of(forget, tune, _kept(request).to(machine.device), seed=seed)
+
+
+def steps_between(gauge: Gauge, images_per_step: int) -> int:
+    """Return how many steps to take between two looks; of 1,000 ids, looking costs a fifth of the steps at the most."""
+    share = SHARES[len(gauge.forget[1]) >= MANY]
+    return max(1, ceil(gauge.size / (share * BACKWARD * images_per_step)))
+
+
+def stop_unseen(
+    model: nn.Module,
+    forget: Samples,
+    course: Course,
+    start: Start,
+    *,
+    every: int,
+    most: int,
+    before: Look,
+    margin: float,
+) -> Stopped:
+    """Take steps on the forget set until it looks like data never seen; the model ends in the best state.
+
+    Args:
+        model: changed in place.
+        forget: images and labels.
+        course: what is looked at; where others stand in for the forget set, the number of steps is rehearsed on them.
+        start: begins a run on some samples: an optimizer, and a generator that takes a step each time it is asked.
+        every: steps between looks.
+        most: steps at the most.
+        before: what the groups of ``course`` show at the start.
+        margin: accuracy on unseen samples that may be lost.
+    """
+    optimizer, steps = start(forget)
+    if course.direct:
+        source = islice(steps, most)
+        gauge = course.gauges[0]
+        visits = list(brake(model, optimizer, source, gauge, before=before, margin=margin, every=every))
+        return Stopped(optimizer, visits or [Visit(0, before)], best_of(visits, before, margin))
+    visits = rehearsed_steps(course, model, start, every=every, most=most)
+    best = best_of(visits, before, margin)
+    if best:
+        drain(islice(steps, best.step))
+    return Stopped(optimizer, visits, best)
+
+
+def rehearsed_steps(course: Course, model: nn.Module, start: Start, *, every: int, most: int) -> list[Visit]:
+    """Return what all groups together show after every so many steps; the model's weights are put back.
+
+    A group ends where it is far past the place; it counts on as it was then.
+
+    Args:
+        course: groups to run on.
+        model: changed, and put back.
+        start: see :func:`stop_unseen`.
+        every: steps between looks.
+        most: steps of a group at the most.
+    """
+    tracks: list[list[Look]] = []
+    places = _places(every, most)
+
+    def run(gauge: Gauge, samples: Samples) -> None:
+        source, track = iter(start(samples)[1]), list[Look]()
+        tracks.append(track)
+        for now, then in pairwise([0, *places]):
+            if not len(list(islice(source, then - now))):
+                return
+            track.append(gauge.look(model))
+            if track[-1].gap < -min(2 * track[-1].error, FAR):
+                return
+
+    waiting = iter(course.gauges)
+    course.rehearse(model, lambda samples: run(next(waiting), samples))
+    sizes = [len(labels) for _, labels in course.groups]
+    return [
+        Visit(
+            step, pooled([(track[min(place, len(track) - 1)], size) for track, size in zip(tracks, sizes, strict=True)])
+        )
+        for place, step in enumerate(places[: max(len(track) for track in tracks)])
+    ]
+
+
+def _places(every: int, most: int) -> list[int]:
+    """Return the steps after which a rehearsal looks: the further on, the wider apart."""
+    places = [min(every, most)]
+    while places[-1] < most:
+        places.append(min(most, max(places[-1] + every, ceil(places[-1] * GROWTH))))
+    return places
+
+
+def _kept(request: Request) -> torch.Tensor:
+    """Return for each class whether samples of it are retained, bool of shape ``(classes,)``."""
+    pool = request.dataset.train.labels[request.retain_rows]
+    return torch.from_numpy(np.bincount(pool, minlength=len(request.dataset.classes)) > 0)
+
+
+def _reason(request: Request) -> str:
+    """Return why the ids cannot speak for themselves, if they cannot; whole classes can."""
+    split = request.dataset.train
+    pool, labels = split.labels[request.retain_rows], split.labels[request.measured_rows]
+    if not len(labels):
+        return "the ids are canaries"
+    labels = labels[np.isin(labels, pool)]
+    if not len(labels):
+        return ""
+    if len(labels) < FEWEST:
+        return f"{len(labels)} ids are too few"
+    return "" if class_mix(labels, pool) > CHOSEN_LEVEL else "the ids were chosen, not drawn, by their mix of classes"
+
+
+def _stand_ins(retain: NDArray[np.int64], count: int, seed: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """Draw groups of ``count`` retained rows, 200 rows in all; return them, and the other retained rows."""
+    order = torch.randperm(len(retain), generator=generator_for(seed, "rehearse")).numpy()
+    size = min(count, max(1, len(retain) // 2))
+    number = max(1, min(ceil(REHEARSED / size), len(retain) // 2 // size))
+    drawn = retain[order]
+    return [drawn[start : start + size] for start in range(0, number * size, size)], drawn[number * size :]
+
+
+def drain(steps: Iterable[object]) -> int:
+    """Take every step; return how many there were."""
+    return sum(1 for _ in steps)

@@ -1,0 +1,121 @@
+"""The end of a step in a stream of requests: is the model still near what retraining gives; and else, retrain."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.audit.divergence import AUTO_FROM
+from forgetkit.audit.scores import phi
+from forgetkit.checkpoint import load_model
+from forgetkit.compute import Machine
+from forgetkit.console import Console
+from forgetkit.limits import Limits, check_divergence, check_membership
+from forgetkit.options import Output, Training
+from forgetkit.plan import Plan, make_plans
+from forgetkit.record import Record
+from forgetkit.request import Request
+from forgetkit.results import up_to_date
+from forgetkit.steps import Samples, on_machine, take
+from forgetkit.training import Classifier, predict
+from forgetkit.training_set import Base, TrainingSet
+from forgetkit.trainings import finish
+
+
+def check_limits(
+    classifier: Classifier,
+    tune: Samples,
+    request: Request,
+    machine: Machine,
+    limits: Limits,
+    references: list[tuple[Path, Record]],
+) -> dict[str, Any]:
+    """Judge a model after a step over all ids forgotten so far; return what the record holds of it.
+
+    Args:
+        classifier: the model.
+        tune: images and labels of the tune half.
+        request: what was forgotten now; its record names what was before.
+        machine: where to compute.
+        limits: what is allowed.
+        references: models that saw none of these ids; loaded one at a time.
+
+    Raises:
+        NotReached: where it is exceeded.
+    """
+    if limits.max_divergence is None:
+        return {}
+    images, labels = take(request.dataset.train, _judged_rows(request), machine.device)
+    if not len(labels):
+        return {}
+    logits = predict(classifier, images)
+    if references and (limits.bound is not None or len(references) >= AUTO_FROM):
+
+        def softmax(path: Path, record: Record) -> NDArray[np.float64]:
+            model = on_machine(load_model(path, record), record, machine)
+            return predict(model, images).double().softmax(1).cpu().numpy()
+
+        own = logits.double().softmax(1).cpu().numpy()
+        return check_divergence(own, [softmax(*reference) for reference in references], limits.bound)
+    unseen = predict(classifier, tune[0])
+    scores = [(phi(said, of).cpu().numpy(), of.cpu().numpy()) for said, of in ((logits, labels), (unseen, tune[1]))]
+    return check_membership(scores[0], scores[1])
+
+
+def _judged_rows(request: Request) -> NDArray[np.int64]:
+    """Return the rows of all ids forgotten so far, less canaries and classes of which nothing is retained."""
+    split = request.dataset.train
+    rows = replace(request, ids=split.ids_at(request.all_forgotten_rows)).measured_rows
+    return rows[np.isin(split.labels[rows], split.labels[request.retain_rows])]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """A training from nothing without every id forgotten so far, in a step's place."""
+
+    plan: Plan
+    request: Request
+
+    @property
+    def done(self) -> bool:
+        """Whether its checkpoint is there already."""
+        return up_to_date(self.plan.target, self.plan.record) is not None
+
+    def carry_out(self, console: Console, output: Output) -> None:
+        """Train, write and report."""
+        finish([self.plan], self.request.dataset, self.request.inputs, console, output, workers=1)
+
+
+def retraining(request: Request, machine: Machine, target: Path) -> Retraining:
+    """Plan a retraining by the recorded recipe without every id forgotten so far.
+
+    Args:
+        request: what is to be forgotten.
+        machine: where to compute.
+        target: where to write.
+    """
+    record = request.record
+    chosen = TrainingSet(
+        request.dataset,
+        request.retain_rows,
+        record.trained,
+        request.forgotten,
+        request.ids,
+        [],
+        record.recipe.get("canaries"),
+    )
+    base = Base(request.path, record, like=True)
+    first = base.first_seed()
+    plans = make_plans(
+        base,
+        chosen,
+        machine,
+        model=("", {}),
+        training=Training(),
+        keep_optimizer=False,
+        seeds=range(first, first + 1),
+        targets=(str(target), None),
+    )
+    return Retraining(plans[0], request)

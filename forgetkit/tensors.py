@@ -1,0 +1,27 @@
+"""Files of tensors that are no checkpoints: written and compared."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from forgetkit.checkpoint import tensor_digest, write_tensors
+from forgetkit.errors import ForgetkitError
+from forgetkit.record import read_header
+from forgetkit.storage import publish
+
+
+def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file whole or not at all; raises ForgetkitError as :func:`forgetkit.storage.publish`."""
+    publish(path, lambda temporary: write_tensors(temporary, dict(tensors), metadata))
+
+
+def same_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bool:
+    """Say whether the file at ``path`` holds these tensors and this metadata."""
+    try:
+        known = path.is_file() and read_header(path).get("__metadata__") == metadata
+        return known and tensor_digest(load_file(path)) == tensor_digest(tensors)
+    except (ForgetkitError, SafetensorError, KeyError, OSError):
+        return False

@@ -1,0 +1,111 @@
+"""Trainings carried out: what is done already is left, several go side by side, then all are reported."""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
+from typing import Any
+
+from forgetkit.canaries import as_trained
+from forgetkit.compute import available_cores, set_up
+from forgetkit.console import Console
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.find import find_dataset
+from forgetkit.options import Output
+from forgetkit.plan import Plan, carry_out, start_model
+from forgetkit.plugins import load_plugins, loaded_plugins
+from forgetkit.record import Record
+from forgetkit.results import Written, document, report_done, report_written, up_to_date
+from forgetkit.storage import check_target
+
+
+def finish(
+    plans: list[Plan],
+    dataset: Dataset,
+    inputs: tuple[Path, ...],
+    console: Console,
+    output: Output,
+    *,
+    workers: int,
+) -> None:
+    """Carry out what is not done already, and report all of it; ``inputs`` no output may replace."""
+    finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.record, plan.beside))}
+    missing = [plan for plan in plans if plan.target not in finished]
+    _check_targets(missing, inputs, force=output.force)
+    for path, record in finished.items():
+        report_done(console, "train", path, record, output, alone=len(plans) == 1)
+    if missing:
+        console.note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].says()}")
+    if output.dry_run:
+        for plan in missing[:1]:
+            start_model(plan)
+        console.note("dry run: nothing was computed or written")
+    elif len(plans) > 1:
+        _train_replicas(plans, missing, finished, workers=workers, console=console)
+    elif missing:
+        report_written(console, carry_out(missing[0], dataset, console))
+
+
+def carry_out_all(plans: list[Plan], workers: int, told: Callable[[Written], None]) -> None:
+    """Carry out ``plans`` in ``workers`` processes with one thread each, as single runs would with ``--threads 1``."""
+    workers = min(workers, len(plans))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN))
+    try:
+        for done in as_completed([pool.submit(_worker, plan, loaded_plugins()) for plan in plans]):
+            told(done.result())
+    except BaseException:  # interrupted, or one failed: the others' work is not waited for
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in active_children():
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+def _check_targets(plans: list[Plan], inputs: tuple[Path, ...], *, force: bool) -> None:
+    """Refuse outputs that cannot or must not be written, before anything is computed."""
+    for plan in plans:
+        check_target(plan.target, force=force, inputs=inputs)
+        for path in plan.beside:
+            check_target(path, force=force, inputs=(*inputs, plan.target))
+
+
+def _train_replicas(
+    plans: list[Plan], missing: list[Plan], finished: dict[Path, Record], *, workers: int, console: Console
+) -> None:
+    """Train what is missing of several replicas side by side, then print them all."""
+    done = dict(finished)
+
+    def told(written: Written) -> None:
+        done[written.path] = written.record
+        sha = written.record.digest[:16]
+        console.note(f"train: wrote {written.path}  sha256:{sha}  in {written.seconds:.1f} s")
+
+    if missing:
+        carry_out_all(missing, workers or available_cores(), told)
+    entries = [document("train", plan.target, done[plan.target], up_to_date=plan.target in finished) for plan in plans]
+    console.result([str(plan.target) for plan in plans], _joined(entries))
+
+
+def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one document of several replicas."""
+    parts = [{key: entry[key] for key in ("outputs", "digest", "up_to_date", "metrics", "record")} for entry in entries]
+    return {
+        "ok": True,
+        "command": "train",
+        "outputs": [path for entry in entries for path in entry["outputs"]],
+        "digest": None,
+        "up_to_date": all(entry["up_to_date"] for entry in entries),
+        "metrics": None,
+        "record": None,
+        "replicas": parts,
+    }
+
+
+def _worker(plan: Plan, plugins: list[Path]) -> Written:
+    load_plugins(plugins)
+    set_up(plan.machine.device, plan.machine.precision, plan.machine.threads)
+    data = plan.record.dataset
+    share, classes = data["options"].get("unseen"), plan.record.classes
+    dataset = find_dataset(data["name"], data["fingerprint"], [plan.root], unseen=share, classes=classes)
+    return carry_out(plan, as_trained(dataset, plan.record), Console(quiet=True))

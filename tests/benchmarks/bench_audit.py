@@ -1,0 +1,91 @@
+"""Time a whole audit of MNIST without references, against a bare prediction pass over the samples that it needs.
+
+usage: python tests/benchmarks/bench_audit.py [RUNS]     (7 if not given; needs MNIST in FORGETKIT_DATA)
+
+Function to function: the audit from two loaded records to its report; the bare pass is two models in memory, tensors in
+memory, torch's inference mode and nothing else. Prints both medians and the median of the paired ratios.
+"""
+
+import contextlib
+import io
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from forgetkit import cli
+from forgetkit.audit.answers import VIEWS, view_of
+from forgetkit.audit.policy import Policy
+from forgetkit.audit.run import run
+from forgetkit.audit.subject import Subject
+from forgetkit.checkpoint import load_model
+from forgetkit.compute import Machine, set_up
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.find import open_dataset
+from forgetkit.record import read_record
+from forgetkit.steps import on_machine, take
+
+IDS = 600
+
+
+def command(*arguments: str) -> None:
+    """Run a command quietly."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        if cli.run([*arguments, "-q"]):
+            raise SystemExit(f"failed: {' '.join(arguments)}")
+
+
+def bare(paths: list[Path], subject: Subject, dataset: Dataset, machine: Machine) -> float:
+    """Return the seconds of the bare pass: the audited model on everything, the original on ids and unseen samples."""
+    models = []
+    for path in paths:
+        record = read_record(path)
+        models.append(on_machine(load_model(path, record), record, machine))
+    forget = take(dataset.train, subject.rows, "cpu")[0]
+    unseen = take(dataset.test, dataset.check_rows, "cpu")[0]
+    retain = take(dataset.train, subject.retain_rows, "cpu")[0]
+    views = [view_of(forget, view) for view in VIEWS]
+    work = [(models[0], part) for part in (forget, unseen, retain, *views)] + [
+        (models[1], part) for part in (forget, unseen)
+    ]
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        for model, images in work:
+            model.eval()
+            for batch in torch.split(images, 1024):
+                model(batch)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Make the models, time both in turn, print the figures."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    dataset = open_dataset("mnist", Path(os.environ.get("FORGETKIT_DATA", ".")))
+    with TemporaryDirectory() as folder:
+        os.chdir(folder)
+        command("train", "--dataset", "mnist", "--epochs", "1", "-o", "model.st")
+        command("forget-ids", "model.st", "--count", str(IDS), "-o", "ids.txt")
+        command("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.01", "--allow-unforgotten", "-o", "after.st")
+        machine = set_up("cpu", "float32", 0)
+        path, record = Path("after.st"), read_record(Path("after.st"))
+        rows = np.flatnonzero(record.forgotten.contains(dataset.train.ids))
+        subject = Subject(path, record, dataset, rows, rows[:0], True, None)
+        original = (Path("model.st"), read_record(Path("model.st")))
+        pairs = []
+        for _ in range(runs):
+            plain = bare([path, original[0]], subject, dataset, machine)
+            begun = time.perf_counter()
+            run(subject, original, [], machine, policy=(Policy(), None))
+            pairs.append((time.perf_counter() - begun, plain))
+    whole, plain = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(one / other for one, other in pairs)
+    print(f"audit {whole:.2f} s, bare prediction {plain:.2f} s: {ratio:.2f} times (median of {runs} pairs)")
+
+
+if __name__ == "__main__":
+    main()

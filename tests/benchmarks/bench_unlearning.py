@@ -1,0 +1,359 @@
+"""Compare ways to unlearn with models that never saw the ids: does it end where a retrained model is, at what cost?
+
+usage: python tests/benchmarks/bench_unlearning.py DATASET [--draws N] [--references K] [--workers W] [--quick]
+       python tests/benchmarks/bench_unlearning.py DATASET … --proxies
+
+DATASET is digits, arrays:cifar10-4000.npz or mnist (2,000 of its training samples), found in FORGETKIT_DATA. Each draw
+forgets another random twentieth of the training set (seeds 100, 101, …) from one original, with references of its own
+(seeds 1, 2, …). AUC is judged on the check half, which no method may look at. Times are CPU seconds of one thread
+inside the functions, as a share of one retraining, a proxy included. Prints one Markdown table; with --proxies that of
+cheaper and dearer forget teachers instead of that of the methods. --quick leaves two dear and weak ways out.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from forgetkit.audit.divergence import total_variation
+from forgetkit.audit.scores import phi
+from forgetkit.audit.strata import auc
+from forgetkit.checkpoint import load_model
+from forgetkit.compute import Machine, set_up
+from forgetkit.console import Console
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.find import open_dataset
+from forgetkit.distilling import Distilling, Teachers, distilled
+from forgetkit.errors import NotReached
+from forgetkit.ids import draw
+from forgetkit.keys import KeySet
+from forgetkit.neutralizing import Neutralizing, neutralized
+from forgetkit.options import Training
+from forgetkit.plan import carry_out, make_plans
+from forgetkit.recipe import Recipe, halved, recipe_of
+from forgetkit.record import Record, read_record
+from forgetkit.relabeling import Relabeling, most_joint_steps, unlearn
+from forgetkit.request import Request
+from forgetkit.steps import on_machine, take
+from forgetkit.training import Classifier, accuracy, predict
+from forgetkit.training_set import Base, TrainingSet
+
+QUIET = Console(quiet=True)
+PROXY = Training(epochs=3, batch_size=32, rate=0.002, schedule="cosine")
+PROXIES = {
+    "1 epoch": (replace(PROXY, epochs=1), 1.0),
+    "2 epochs": (replace(PROXY, epochs=2), 1.0),
+    "3 epochs (docs)": (PROXY, 1.0),
+    "6 epochs": (replace(PROXY, epochs=6), 1.0),
+    "3 epochs of batches of 128 at the recipe's rate": (Training(epochs=3), 1.0),
+    "6 epochs on a third of the retain set": (replace(PROXY, epochs=6), 1 / 3),
+    "the full recipe": (Training(), 1.0),
+}
+"""Trainings of forget teachers, and the share of the retain set that they see."""
+MNIST_IDS = 2000
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one model shows: AUC on the check half, error and softmax on the ids, accuracy on the unseen split."""
+
+    auc: float
+    error: float
+    accuracy: float
+    softmax: Any
+    seconds: float
+    reached: bool = True
+
+
+def trained(
+    base: Base | None,
+    dataset: Dataset,
+    ids: list[str],
+    out: Path,
+    machine: Machine,
+    *,
+    seed: int,
+    training: Training,
+    part: float = 1.0,
+) -> Record:
+    """Train without ``ids`` (on a part of the rest); from nothing, by the recipe of ``base`` if given; and write it."""
+    limit = draw(list(dataset.train.ids), MNIST_IDS, 0) if dataset.name == "mnist" else None
+    salt = dataset.fingerprint
+    known = KeySet.of(limit, salt) if limit else None
+    gone = KeySet.of(ids, salt)
+    mask = known.contains(dataset.train.ids) if known else np.ones(len(dataset.train), dtype=bool)
+    rows = np.flatnonzero(mask & ~gone.contains(dataset.train.ids))
+    rows = np.sort(np.random.RandomState(seed).permutation(rows)[: round(part * len(rows))])
+    chosen = TrainingSet(dataset, rows, known, gone, ids, [], None)
+    plans = make_plans(
+        base,
+        chosen,
+        machine,
+        model=("convnet", {}),
+        training=training,
+        keep_optimizer=False,
+        seeds=range(seed, seed + 1),
+        targets=(str(out), None),
+    )
+    return carry_out(plans[0], dataset, QUIET).record
+
+
+class Draw:
+    """One forget set, its references and every way to unlearn it."""
+
+    def __init__(self, name: str, folder: Path, number: int, references: int) -> None:
+        self.machine = set_up("cpu", "float32", 1)
+        self.dataset = open_dataset(name, Path(os.environ.get("FORGETKIT_DATA", ".")))
+        self.path, self.folder, self.references = folder / "original.st", folder, references
+        self.record = read_record(self.path)
+        known = self.record.was_trained(self.dataset.train.ids)
+        pool = [id_ for id_, kept in zip(self.dataset.train.ids, known, strict=True) if kept]
+        self.ids = draw(pool, len(pool) // 20, 100 + number)
+        self.request = Request(self.path, self.record, self.dataset, self.ids, ())
+        self.number, self.tune = number, take(self.dataset.test, self.dataset.tune_rows, "cpu")
+
+    def model(self, path: Path) -> Classifier:
+        """Return the model at ``path``."""
+        record = read_record(path)
+        return on_machine(load_model(path, record), record, self.machine)
+
+    def show(self, model: Classifier, seconds: float = 0.0, *, reached: bool = True) -> Shown:
+        """Measure a model, on the check half."""
+        images, labels = take(self.dataset.train, self.request.forget_rows, "cpu")
+        every, truth = take(self.dataset.test, np.arange(len(self.dataset.test)), "cpu")
+        forget, unseen, check = predict(model, images), predict(model, every), torch.from_numpy(self.dataset.check_rows)
+        scores = [phi(forget, labels), labels, phi(unseen[check], truth[check]), truth[check]]
+        area = auc(*(values.numpy() for values in scores))
+        softmax = forget.double().softmax(1).numpy()
+        return Shown(area, 1 - accuracy(forget, labels), accuracy(unseen, truth), softmax, seconds, reached)
+
+    def train(self, name: str, *, seed: int, training: Training, part: float = 1.0) -> tuple[Path, float]:
+        """Train without the ids; return the checkpoint and its CPU seconds."""
+        path = self.folder / f"{name}-{self.number}.st"
+        base = Base(self.path, self.record, like=True)
+        begun = time.process_time()
+        trained(base, self.dataset, self.ids, path, self.machine, seed=seed, training=training, part=part)
+        return path, time.process_time() - begun
+
+    def step(self, work: Callable[[Classifier], Any], start: Path | None = None, extra: float = 0.0) -> Shown:
+        """Run a method on a copy of the original (or of ``start``), and measure."""
+        model = self.model(start or self.path)
+        begun = time.process_time()
+        try:
+            work(model)
+        except NotReached:
+            seconds = time.process_time() - begun + extra
+            return self.show(self.model(self.path), seconds, reached=False)
+        return self.show(model, time.process_time() - begun + extra)
+
+    def relabel(self, model: Classifier, optimizer: str, mix: str, rate: float | None = None) -> None:
+        """Relabel as the command does."""
+        how = Relabeling(
+            optimizer=optimizer,
+            momentum=0.0,
+            classes=10,
+            labels_per_id=9,
+            replay=0,
+            ids_per_step=64,
+            forget_weight=0.1,
+            margin=0.02,
+            most_steps=most_joint_steps(self.record, len(self.request.retain_rows), 64, 0),
+            seed=0,
+        )
+        unlearn(model, self.tune, self.request, self.machine, how, aim=(mix, rate, True), console=QUIET)
+
+    def neutralize(self, model: Classifier, stop: str) -> None:
+        """Neutralize as the command does."""
+        how = Neutralizing(
+            labels="minimum",
+            average="logits",
+            stop=stop,
+            looks_per_epoch=20,
+            max_epochs=500,
+            optimizer="adam",
+            rate=0.001,
+            momentum=0.0,
+            margin=1.0,
+            batch_size=min(128, max(8, len(self.ids) // 20)),
+            seed=0,
+        )
+        neutralized(model, self.tune, self.request, self.machine, how, console=QUIET, watch=lambda _: None)
+
+    def distil(self, model: Classifier, proxy: Path | None) -> None:
+        """Distil as the command does, with the original and, if given, a proxy as teachers."""
+        recipe: Recipe = halved(recipe_of(self.record.recipe))
+        how = Distilling(
+            recipe=recipe,
+            retain_fraction=0.5,
+            alpha=1.1,
+            beta=0.9,
+            temperature=4.0,
+            distill_epochs=10,
+            forget_weight=1.0,
+            ids_per_step=16,
+            replay=32,
+            brake=True,
+            utility_margin=0.02,
+            seed=0,
+        )
+        teachers = Teachers((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
+        distilled(model, self.tune, self.request, self.machine, teachers, how, console=QUIET, watch=lambda _: None)
+
+
+def run_draw(name: str, folder: str, number: int, references: int, kind: str) -> dict[str, Any]:
+    """Return what every method shows on one draw, the references, and the CPU seconds of a retraining."""
+    one = Draw(name, Path(folder), number, references)
+    made = [one.train(f"reference{seed}", seed=seed, training=Training()) for seed in range(1, references + 1)]
+    shown = with_proxies(one) if kind == "proxies" else with_methods(one, quick=kind == "quick")
+    return {
+        "shown": {label: asdict(found) for label, found in shown.items()},
+        "references": [asdict(one.show(one.model(path))) for path, _ in made],
+        "retraining": float(np.mean([seconds for _, seconds in made])),
+    }
+
+
+def with_proxies(one: Draw) -> dict[str, Shown]:
+    """Return what distillation shows with forget teachers of different cost."""
+    shown = {"original": one.show(one.model(one.path))}
+    for label, (training, part) in PROXIES.items():
+        proxy, cost = one.train("proxy", seed=50, training=training, part=part)
+        shown[f"the proxy: {label}"] = one.show(one.model(proxy), cost)
+        shown[f"distilled towards it: {label}"] = one.step(lambda m, p=proxy: one.distil(m, p), extra=cost)  # type: ignore[misc]
+    return shown
+
+
+def with_methods(one: Draw, *, quick: bool) -> dict[str, Shown]:
+    """Return what every method shows."""
+    proxy, cost = one.train("proxy", seed=50, training=PROXY)
+
+    def published(model: Classifier) -> None:
+        one.neutralize(model, "chance")
+        one.distil(model, None)
+
+    def both(model: Classifier) -> None:
+        one.neutralize(model, "chance")
+        one.distil(model, proxy)
+
+    def until_unseen(model: Classifier) -> None:
+        one.neutralize(model, "unseen")
+        one.distil(model, None)
+
+    found = {
+        "original": one.show(one.model(one.path)),
+        "relabel, AdaDelta 0.001 (published)": one.step(lambda m: one.relabel(m, "adadelta", "per-id", 0.001)),
+        "relabel --rate auto (default)": one.step(lambda m: one.relabel(m, "adadelta", "auto")),
+        "relabel --optimizer adam --mix joint": one.step(lambda m: one.relabel(m, "adam", "joint")),
+        "neutralize --stop chance, distill (published)": one.step(published),
+        "the proxy by itself": replace(one.show(one.model(proxy)), seconds=cost),
+        "distill --forget-teacher": one.step(lambda m: one.distil(m, proxy), extra=cost),
+    }
+    if quick:
+        return found
+    return {
+        **found,
+        "neutralize --stop unseen, distill": one.step(until_unseen),
+        "neutralize --stop chance, distill --forget-teacher": one.step(both, extra=cost),
+    }
+
+
+def mean_with(values: list[float]) -> str:
+    """Return a mean with its 95 % interval over draws (Student's t)."""
+    middle, n = float(np.mean(values)), len(values)
+    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return f"{middle:.3f} ± {half:.3f}"
+
+
+def far(shown: dict[str, Any], references: list[dict[str, Any]]) -> float:
+    """Return the mean total variation to the references' mean softmax."""
+    return float(total_variation(shown["softmax"], np.mean([one["softmax"] for one in references], axis=0)).mean())
+
+
+def table(draws: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of the table."""
+    areas = [one["auc"] for found in draws for one in found["references"]]
+    low, high = np.percentile(areas, [2.5, 97.5])
+    spread = max(0.5 - low, high - 0.5)
+    original = float(np.mean([found["shown"]["original"]["accuracy"] for found in draws]))
+    lines = [
+        "| | AUC on check (½) | error on the ids | unseen accuracy | distance to references | time | reached |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    floors = [
+        far(one, [other for other in found["references"] if other is not one])
+        / far(found["shown"]["original"], [other for other in found["references"] if other is not one])
+        for found in draws
+        for one in found["references"]
+    ]
+    retrained = [one for found in draws for one in found["references"]]
+    lines.append(
+        f"| retrained (references) | {np.mean(areas):.3f}, 95 % in [{low:.3f}, {high:.3f}] | "
+        f"{np.mean([one['error'] for one in retrained]):.3f} | {np.mean([one['accuracy'] for one in retrained]):.4f} | "
+        f"{np.mean(floors):.2f} | 100 % | |"
+    )
+    for label in draws[0]["shown"]:
+        found = [one["shown"][label] for one in draws]
+        shares = [one["shown"][label]["seconds"] / one["retraining"] for one in draws]
+        distances = [
+            far(one["shown"][label], one["references"]) / far(one["shown"]["original"], one["references"])
+            for one in draws
+        ]
+        mean, right = float(np.mean([one["auc"] for one in found])), float(np.mean([one["accuracy"] for one in found]))
+        kept = [
+            name
+            for name, good in (
+                ("AUC", abs(mean - 0.5) <= spread),
+                ("accuracy", right >= original - 0.02),
+                ("distance", float(np.mean(distances)) < 1),
+                ("time", float(np.mean(shares)) <= 0.4),
+            )
+            if good
+        ]
+        refused = sum(not one["reached"] for one in found)
+        note = ("all" if len(kept) == 4 else ", ".join(kept) or "none") + (
+            f"; refused {refused} times" if refused else ""
+        )
+        lines.append(
+            f"| {label} | {mean_with([one['auc'] for one in found])} | "
+            f"{np.mean([one['error'] for one in found]):.3f} | "
+            f"{right:.4f} | {np.mean(distances):.2f} | {np.mean(shares):.0%} | {'' if label == 'original' else note} |"
+        )
+    return lines
+
+
+def main() -> None:
+    """Run all draws and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--references", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", dest="kind", action="store_const", const="quick", default="all")
+    parser.add_argument("--proxies", dest="kind", action="store_const", const="proxies")
+    given = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        dataset = open_dataset(given.dataset, Path(os.environ.get("FORGETKIT_DATA", ".")))
+        machine = set_up("cpu", "float32", 1)
+        trained(None, dataset, [], Path(folder) / "original.st", machine, seed=0, training=Training())
+        with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
+            jobs = [
+                pool.submit(run_draw, given.dataset, folder, number, given.references, given.kind)
+                for number in range(given.draws)
+            ]
+            draws = [job.result() for job in jobs]
+    size = len(draws[0]["shown"]["original"]["softmax"])
+    print(f"{given.dataset}: {size} ids forgotten, {given.draws} draws, {given.references} references each\n")
+    print("\n".join(table(draws)))
+
+
+if __name__ == "__main__":
+    main()

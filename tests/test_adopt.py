@@ -1,0 +1,334 @@
+"""Adoption: weights from elsewhere become a checkpoint, or one line says why not."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.matching import common_prefix, match
+from forgetkit.record import read_record
+from tests.conftest import Ran, Run
+
+Tensors = dict[str, Tensor]
+
+
+@pytest.fixture
+def weights(model: Path, tmp_path: Path) -> Path:
+    """Return ``weights.safetensors``: the digits model's tensors without a record."""
+    path = tmp_path / "weights.safetensors"
+    save_file(load_file(model), path)
+    return path
+
+
+def adopted(forgetkit: Run, source: object, *more: object) -> Ran:
+    return forgetkit("adopt", source, "--model", "convnet", "--dataset", "digits", "-o", "a.st", *more)
+
+
+def refused(ran: Ran, folder: Path) -> str:
+    """Return the message of a command that failed in two lines and wrote nothing."""
+    error, hint = [line for line in ran.err.splitlines() if line.startswith(("error:", "hint:"))]
+    assert (ran.code, ran.out, (folder / "a.st").exists()) == (2, "", False)
+    assert hint.startswith("hint: ")
+    return error.removeprefix("error: ")
+
+
+def test_adopted_weights_are_the_ones_given_and_measured(forgetkit: Run, model: Path, weights: Path) -> None:
+    ran = adopted(forgetkit, weights, "--json")
+    original, record = read_record(model), read_record(model.with_name("a.st"))
+    assert (ran.code, ran.json["outputs"], ran.json["digest"]) == (0, ["a.st"], original.digest)
+    assert ran.json["metrics"]["test_accuracy"] == original.steps[0].metrics["test_accuracy"]
+    assert ran.json["metrics"]["tune_accuracy"] == original.steps[0].metrics["tune_accuracy"]
+    assert record.input == original.input
+    assert (record.trained, len(record.forgotten), record.retained) == (None, 0, 1297)
+    assert (record.forgotten.salt, record.classes) == (original.forgotten.salt, original.classes)
+
+
+def test_the_step_has_no_parent_and_names_what_was_read(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    import hashlib
+
+    assert adopted(forgetkit, weights, "--optimizer", "sgd", "--momentum", "0.9").code == 0
+    (step,) = read_record(tmp_path / "a.st").steps
+    assert (step.command, step.parent, step.ids, step.seed) == ("adopt", None, None, 0)
+    assert step.options["source"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    recipe = read_record(tmp_path / "a.st").recipe
+    assert (recipe["optimizer"], recipe["momentum"], recipe["epochs"]) == ("sgd", 0.9, 20)
+
+
+def test_adopting_again_is_up_to_date_and_other_settings_are_not(forgetkit: Run, weights: Path) -> None:
+    assert adopted(forgetkit, weights).code == 0
+    again = adopted(forgetkit, weights)
+    assert (again.code, again.out) == (0, "a.st\n")
+    assert "a.st is up to date" in again.err
+    other = adopted(forgetkit, weights, "--mean", "0.5", "--std", "0.5")
+    assert (other.code, "exists already" in other.err) == (2, True)
+
+
+def test_an_adopted_model_forgets_and_is_audited(forgetkit: Run, weights: Path, ids: Path, tmp_path: Path) -> None:
+    assert adopted(forgetkit, weights).code == 0
+    assert forgetkit("relabel", "a.st", "--ids", ids, "--rate", "0.1").out == "a.relabel.st\n"
+    assert forgetkit("audit", "a.relabel.st", "--original", "a.st").code in {0, 1, 3}
+    assert forgetkit("train", "--like", "a.st", "--exclude", ids, "--epochs", "1", "-o", "r.st").code == 0
+    assert forgetkit("inspect", "a.relabel.st").code == 0
+
+
+def test_a_dry_run_checks_all_and_writes_nothing(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    ran = adopted(forgetkit, weights, "--dry-run")
+    assert (ran.code, ran.out, (tmp_path / "a.st").exists()) == (0, "", False)
+
+
+def changed(path: Path, change: Callable[[Tensors], Tensors]) -> Path:
+    """Rewrite a file of tensors."""
+    save_file({name: tensor.clone().contiguous() for name, tensor in change(load_file(path)).items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "_orig_mod.module.", "net.inner."])
+def test_a_prefix_of_all_names_is_taken_off_and_said(forgetkit: Run, weights: Path, prefix: str) -> None:
+    plain = read_record(weights.with_name("model.st")).digest
+    changed(weights, lambda tensors: {prefix + name: tensor for name, tensor in tensors.items()})
+    ran = adopted(forgetkit, weights)
+    assert ran.code == 0
+    assert f"took the prefix '{prefix}' off 6 names" in ran.err
+    assert read_record(weights.with_name("a.st")).digest == plain
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_become_float32_and_it_is_said(forgetkit: Run, weights: Path, kind: torch.dtype) -> None:
+    changed(weights, lambda tensors: {name: tensor.to(kind) for name, tensor in tensors.items()})
+    ran = adopted(forgetkit, weights)
+    assert f"converted 6 tensors of {str(kind).removeprefix('torch.')} to float32" in ran.err
+    given, written = load_file(weights), load_file(weights.with_name("a.st"))
+    assert all(torch.equal(given[name].float(), tensor) for name, tensor in written.items())
+
+
+def test_mean_and_std_are_of_pixels_from_0_to_1(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    assert adopted(forgetkit, weights, "--mean", "0.02", "--std", "0.024").code == 0
+    found = read_record(tmp_path / "a.st").input
+    assert (found["mean"], found["std"]) == ([0.02 * 255], [0.024 * 255])
+
+
+def test_accuracy_no_better_than_a_guess_is_a_warning(forgetkit: Run, weights: Path) -> None:
+    ran = adopted(forgetkit, weights, "--mean", "1", "--std", "1", "--json")
+    assert ran.code == 0
+    assert [warning["code"] for warning in ran.json["warnings"]] == ["chance"]
+    assert "--mean, --std and the order of the classes" in ran.json["warnings"][0]["message"]
+
+
+def set_to(name: str, tensor: Tensor) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {**tensors, name: tensor}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: {n: v for n, v in t.items() if n != "fc.bias"}, "1 missing (fc.bias)"),
+        (set_to("head.weight", torch.ones(2)), "1 unexpected (head.weight)"),
+        (set_to("fc.weight", torch.ones(5, 256)), "1 of another shape (fc.weight 5×256 not 10×256)"),
+        (
+            set_to("fc.bias", torch.ones(10, dtype=torch.int64)),
+            "1 of another type (fc.bias torch.int64 not torch.float32)",
+        ),
+        (
+            lambda t: {**{f"x{row}": torch.ones(1) for row in range(7)}, "fc.bias": torch.ones(3)},
+            "5 missing (conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc.weight); "
+            "7 unexpected (x0, x1, x2, x3, x4, ...); 1 of another shape (fc.bias 3 not 10)",
+        ),
+    ],
+)
+def test_every_tensor_that_does_not_fit_is_named_at_once(
+    forgetkit: Run, weights: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], words: str
+) -> None:
+    message = refused(adopted(forgetkit, changed(weights, change)), tmp_path)
+    assert message == f"{weights} does not fit convnet (1×8×8 images, 10 classes): {words}"
+
+
+def test_weights_that_are_not_finite_are_refused(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    changed(weights, set_to("fc.bias", torch.full((10,), torch.inf)))
+    assert "'fc.bias' holds NaN or infinity" in refused(adopted(forgetkit, weights), tmp_path)
+
+
+def config(**content: object) -> str:
+    return json.dumps(
+        {"architecture": "forgetkit:convnet", "pretrained_cfg": {"mean": [0.02], "std": [0.024]}} | content
+    )
+
+
+@pytest.fixture
+def folder(weights: Path, tmp_path: Path) -> Path:
+    """Return a folder with the weights and a config."""
+    (tmp_path / "hub").mkdir()
+    weights.rename(tmp_path / "hub" / "model.safetensors")
+    (tmp_path / "hub" / "config.json").write_text(config())
+    return tmp_path / "hub"
+
+
+def test_a_folder_says_its_model_and_normalisation(forgetkit: Run, folder: Path, tmp_path: Path) -> None:
+    ran = forgetkit("adopt", folder, "--dataset", "digits", "-o", "a.st")
+    record = read_record(tmp_path / "a.st")
+    assert (ran.code, record.model["name"], record.input["mean"]) == (0, "convnet", [0.02 * 255])
+    assert "mean and std of the config" in ran.err
+
+
+def test_options_go_before_the_config(forgetkit: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").write_text(config(architecture="resnet18"))
+    assert adopted(forgetkit, folder, "--mean", "0.03", "--std", "0.5").code == 0
+    assert read_record(tmp_path / "a.st").input["mean"] == [0.03 * 255]
+
+
+def test_the_preprocessor_of_hugging_face_is_read(forgetkit: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"architectures": ["ResNetForImageClassification"]}))
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.02], "image_std": [0.5]}))
+    message = refused(forgetkit("adopt", folder, "--dataset", "digits", "-o", "a.st"), tmp_path)
+    assert "ResNetForImageClassification" in message
+    assert adopted(forgetkit, folder).code == 0
+    assert read_record(tmp_path / "a.st").input["std"] == [0.5 * 255]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not a config"),
+        ("[]", "it is missing or not of its type"),
+        ("[" * 100_000, "not a config"),
+        (" " * (1 << 21), "too large"),
+        (config(architecture=3), "'architecture'"),
+        (config(pretrained_cfg=3), "'pretrained_cfg'"),
+        (config(pretrained_cfg={"mean": "x", "std": [1]}), "'mean'"),
+        (config(pretrained_cfg={"mean": [0.1, 0.2], "std": [1, 1]}), "not those of 1 channels"),
+        (config(pretrained_cfg={"mean": [0.1], "std": [0]}), "not those of 1 channels"),
+        (config(model_args={"width": 3}), "convnet has no option 'width'"),
+        (config(architecture="no_such_network"), "timm has no model 'no_such_network'"),
+        (config(architecture="hub:evil"), "there is no model named 'hub:evil'"),
+        (config(label_names=[*"1023456789"]), "in another order"),
+        (config(label_names="0123456789"), "'label_names'"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_one_line(
+    forgetkit: Run, folder: Path, tmp_path: Path, content: str, words: str
+) -> None:
+    if "timm" in words:
+        pytest.importorskip("timm", reason="needs timm")
+    (folder / "config.json").write_text(content)
+    assert words in refused(forgetkit("adopt", folder, "--dataset", "digits", "-o", "a.st"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--mean", "0.5"), "--mean and --std go together"),
+        (("--mean", "123.7", "--std", "58.4"), "--mean: 123.7 is not of pixels from 0 to 1"),
+        (
+            ("--mean", "0.5,0.5,0.5", "--std", "0.5"),
+            "--mean: '0.5,0.5,0.5' is not a number, or one for each of 1 channels",
+        ),
+        (("--mean", "half", "--std", "0.5"), "--mean: 'half' is not a number"),
+        (("--mean", "nan", "--std", "0.5"), "--mean: nan is not of pixels from 0 to 1"),
+        (("--mean", "0.5", "--std", "0"), "--std: 0 is not of pixels from 0 to 1"),
+        (("--model", "convnett"), "there is no model named 'convnett'"),
+        (("--model", "torchvision:resnet81"), "torchvision has no classifier 'resnet81'"),
+        (("--model-option", "stem"), "--model-option: 'stem' is not KEY=VALUE"),
+        (("--model-option", "stem=small"), "convnet has no option 'stem'"),
+        (("--out", ""), "--out: the path is empty"),
+        (("--out", "weights.safetensors"), "the output would replace the input"),
+        (("--dataset", "digit"), "there is no dataset named 'digit'"),
+        (("--optimizer", "addam"), "--optimizer: 'addam' is not one of"),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    forgetkit: Run, weights: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in refused(adopted(forgetkit, "weights.safetensors", *arguments), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file or directory"),
+        (b"", "not a safetensors file"),
+        (b"PK\3\4rest", "not safetensors, but what PyTorch itself saves"),
+        (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j", "not safetensors, but what PyTorch itself saves"),
+        (b"GGUF" + bytes(40), "not a safetensors file"),
+        (b"\x10" + bytes(7) + b'{"a":{"x":1}}   ', "x"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_line(forgetkit: Run, tmp_path: Path, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / "x").write_bytes(content)
+    message = refused(adopted(forgetkit, "x"), tmp_path)
+    assert message.startswith("x")
+    assert words in message
+
+
+def test_a_checkpoint_is_not_adopted(forgetkit: Run, model: Path, tmp_path: Path) -> None:
+    assert "it has a forgetkit record, which adopting would lose" in refused(adopted(forgetkit, model), tmp_path)
+
+
+def test_a_folder_without_weights_says_what_to_do(forgetkit: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    ran = adopted(forgetkit, folder)
+    assert "no model.safetensors in this folder" in refused(ran, tmp_path)
+    assert f"hint: forgetkit convert {folder / 'pytorch_model.bin'} -o {folder / 'model.safetensors'}\n" in ran.err
+
+
+@pytest.mark.parametrize("missing", [("--dataset", "digits"), ("-o", "a.st"), ("--model", "convnet")])
+def test_what_is_missing_is_named(forgetkit: Run, weights: Path, tmp_path: Path, missing: tuple[str, str]) -> None:
+    all_three = {"--dataset": "digits", "-o": "a.st", "--model": "convnet"}
+    left = [word for flag, value in all_three.items() if flag != missing[0] for word in (flag, value)]
+    assert refused(forgetkit("adopt", weights, *left), tmp_path)
+
+
+class Tied(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+        self.other.weight = self.one.weight
+        self.norm = nn.BatchNorm1d(3)
+
+
+@pytest.mark.parametrize("kept", ["one.weight", "other.weight"])
+def test_tied_weights_may_stand_in_the_file_once(kept: str) -> None:
+    expected = Tied().state_dict()
+    dropped = ({"one.weight", "other.weight"} - {kept}).pop()
+    found = {name: tensor + 1 for name, tensor in expected.items() if name != dropped}
+    state, notes = match(found, expected, where="w", what="m")
+    assert torch.equal(state[dropped], found[kept])
+    assert notes == [f"'{dropped}' is tied to '{kept}'"]
+
+
+def test_counters_of_batch_norm_may_be_missing() -> None:
+    expected = nn.BatchNorm1d(3).state_dict()
+    found = {name: tensor for name, tensor in expected.items() if name != "num_batches_tracked"}
+    state, notes = match(found, expected, where="w", what="m")
+    assert int(state["num_batches_tracked"]) == 0
+    assert notes == ["1 counters of batch norm begin at 0"]
+
+
+NAMES = st.lists(st.from_regex(r"[ab]{1,2}(\.[ab]{1,2}){0,2}", fullmatch=True), min_size=1, max_size=6, unique=True)
+
+
+@given(NAMES, st.sampled_from(["", "module.", "model.", "_orig_mod.module."]))
+def test_a_state_under_any_prefix_is_found_again(names: list[str], prefix: str) -> None:
+    expected = {name: torch.full((2,), float(row)) for row, name in enumerate(names)}
+    state, _ = match({prefix + name: tensor for name, tensor in expected.items()}, expected, where="w", what="m")
+    assert {name: float(tensor[0]) for name, tensor in state.items()} == {n: float(t[0]) for n, t in expected.items()}
+
+
+@given(NAMES, NAMES)
+def test_what_does_not_fit_is_refused_and_never_guessed(names: list[str], others: list[str]) -> None:
+    prefix = common_prefix(others, names)
+    expected, found = ({name: torch.ones(1) for name in group} for group in (names, others))
+    if {name.removeprefix(prefix) for name in others} == set(names):
+        assert match(found, expected, where="w", what="m")[0].keys() == expected.keys()
+        return
+    with pytest.raises(ForgetkitError) as caught:
+        match(found, expected, where="w", what="m")
+    assert caught.value.code == "checkpoint-mismatch"

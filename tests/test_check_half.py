@@ -1,0 +1,92 @@
+"""Nothing is ever chosen on the check half, or on references: spoil them, and every step ends bit for bit the same."""
+
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+
+from forgetkit import cli
+from forgetkit.data.find import open_dataset
+from forgetkit.record import Record, read_record
+from tests.conftest import Run
+from tests.noise import TWINS
+
+MACHINE = ("--threads", "1", "--precision", "float32", "-f")
+JOINT = "--optimizer sgd --momentum 0.9 --mix joint --ids-per-step 8 --replay 8 --forget-weight 1 --utility-margin 0.2"
+STEPS = {
+    "relabel": "relabel m.st -i ids.txt -o out.st",
+    "relabel-bisect": "relabel m.st -i ids.txt --optimizer sgd --momentum 0.9 --utility-margin 0.2 -o out.st",
+    "relabel-joint": f"relabel m.st -i ids.txt {JOINT} -o out.st",
+    "relabel-joint-rehearsed": f"relabel m.st -i few.txt {JOINT} -o out.st",
+    "relabel-rehearsed": "relabel m.st -i few.txt --replay 1 --optimizer sgd --momentum 0.97 "
+    "--utility-margin 0.2 -o out.st",
+    "neutralize": "neutralize m.st -i ids.txt --utility-margin 0.2 -o out.st",
+    "neutralize-rehearsed": "neutralize m.st -i few.txt --utility-margin 0.2 -o out.st",
+    "distill": "distill m.st --teacher m.st --forget-teacher proxy.st -i ids.txt --epochs 90 --rate 0.005 "
+    "--forget-weight 4 --utility-margin 0.2 -o out.st",
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a folder for each twin, with ``m.st``, ``proxy.st`` (without ids.txt) and lists."""
+    found = {}
+    for twin in TWINS:
+        folder = found[twin] = tmp_path_factory.mktemp(twin)
+        (folder / "ids.txt").write_text("".join(f"{row}\n" for row in range(120)))
+        (folder / "few.txt").write_text("".join(f"{row}\n" for row in range(20)))
+        for command in (
+            f"train --dataset {twin} --epochs 60 --rate 0.003 -o m.st",
+            "train --like m.st --exclude ids.txt --epochs 4 -o proxy.st",
+            "train --like m.st --exclude ids.txt --epochs 1 -o other.st",
+        ):
+            words = [str(folder / word) if word.endswith((".st", ".txt")) else word for word in command.split()]
+            assert cli.run([*words, *MACHINE, "-q"]) == 0
+    return found
+
+
+def end(forgetkit: Run, folder: Path, command: str) -> Record:
+    """Run a step on copies of a folder's files; return the record of ``out.st``."""
+    for path in folder.iterdir():
+        copy(path, path.name)
+    Path("out.st").unlink(missing_ok=True)
+    ran = forgetkit(*command.split(), *MACHINE)
+    assert (ran.code, ran.lines) == (0, ["out.st"]), ran.err
+    return read_record(Path("out.st"))
+
+
+def chosen(record: Record) -> dict[str, Any]:
+    """Return what a step chose, and by which looks."""
+    step = record.steps[-1]
+    names = ("trials", "looks", "steps", "judged", "right")
+    return {**step.options, **{name: step.metrics.get(name) for name in names}}
+
+
+def test_the_twins_differ_in_the_check_half_alone(folders: dict[str, Path]) -> None:
+    one, other = (open_dataset(twin, Path()) for twin in TWINS)
+    assert one.fingerprint != other.fingerprint
+    check, tune = one.check_rows, one.tune_rows
+    assert (one.test.images[check] != other.test.images[check]).all()
+    assert (one.test.labels[check] != other.test.labels[check]).all()
+    assert (one.test.images[tune] == other.test.images[tune]).all()
+    assert (one.train.images == other.train.images).all()
+    first, second = (read_record(folders[twin] / "m.st") for twin in TWINS)
+    assert first.digest == second.digest
+    assert first.steps[0].metrics["test_accuracy"] != second.steps[0].metrics["test_accuracy"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_no_step_looks_at_the_check_half(forgetkit: Run, folders: dict[str, Path], step: str) -> None:
+    one, other = (end(forgetkit, folders[twin], STEPS[step]) for twin in TWINS)
+    assert one.digest == other.digest != read_record(folders[TWINS[0]] / "m.st").digest
+    assert chosen(one) == {**chosen(other), **{k: v for k, v in chosen(one).items() if k.endswith("teacher")}}
+    assert chosen(one).get("trials") or chosen(one).get("looks")
+
+
+def test_references_judge_and_choose_nothing(forgetkit: Run, folders: dict[str, Path]) -> None:
+    folder, command = folders[TWINS[0]], "relabel m.st -i ids.txt --max-divergence 2 --reference {}.st -o out.st"
+    one, other = (end(forgetkit, folder, command.format(name)) for name in ("proxy", "other"))
+    assert one.digest == other.digest == end(forgetkit, folder, STEPS["relabel"]).digest
+    assert one.steps[-1].metrics["divergence"] != other.steps[-1].metrics["divergence"]
+    assert one.steps[-1].metrics["trials"] == other.steps[-1].metrics["trials"]

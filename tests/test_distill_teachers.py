@@ -1,0 +1,136 @@
+"""Distillation with a second teacher, which never saw what is to be forgotten."""
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from forgetkit import cli
+from forgetkit.record import read_record
+from tests.conftest import Ran, Run
+from tests.noise import TWINS
+
+ENOUGH = ("--epochs", "90", "--rate", "0.005", "--forget-weight", "4", "--utility-margin", "0.2")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with ``m.st``, which memorised noise, ``ids.txt`` and ``proxy.st``, trained without them."""
+    folder = tmp_path_factory.mktemp("teachers")
+    (folder / "ids.txt").write_text("".join(f"{row}\n" for row in range(120)))
+    (folder / "more.txt").write_text("120\n121\n")
+    for command in (
+        f"train --dataset {TWINS[0]} --epochs 60 --rate 0.003 -o m.st",
+        "train --like m.st --exclude ids.txt --epochs 4 -o proxy.st",
+    ):
+        words = [str(folder / word) if word.endswith((".st", ".txt")) else word for word in command.split()]
+        assert cli.run([*words, "--threads", "1", "--precision", "float32", "-q"]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path) -> Path:
+    """Return ``tmp_path`` with what was made."""
+    copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def distill(forgetkit: Run, path: str, *options: str) -> Ran:
+    """Distil from ``m.st``."""
+    machine = ("--threads", "1", "--precision", "float32")
+    return forgetkit("distill", path, "--teacher", "m.st", *machine, *options)
+
+
+BOTH = ("--forget-teacher", "proxy.st", "-i", "ids.txt")
+
+
+def test_the_ids_are_known_no_better_than_to_the_teacher_that_never_saw_them(forgetkit: Run, here: Path) -> None:
+    ran = distill(forgetkit, "m.st", *BOTH, *ENOUGH, "--log", "looks.jsonl", "--json")
+    assert ran.code == 0, ran.err
+    metrics = ran.json["metrics"]
+    assert metrics["tune_auc_before"] > 0.8
+    gap = metrics["tune_auc_before"] - metrics["right"]
+    assert abs(metrics["tune_auc"] - metrics["right"]) <= gap / 2
+    looks = [json.loads(line) for line in Path("looks.jsonl").read_text().splitlines()]
+    assert looks == metrics["looks"]
+    assert metrics["steps"] in [look["step"] for look in looks]
+    assert abs(metrics["right"] - 0.5) < 0.1
+
+
+def test_both_teachers_stand_in_the_record_by_their_digests(forgetkit: Run, here: Path) -> None:
+    distill(forgetkit, "m.st", *BOTH, "--stop", "epochs")
+    record = read_record(Path("m.distill.st"))
+    options = record.steps[-1].options
+    assert options["teacher"] == read_record(Path("m.st")).digest
+    assert options["forget_teacher"] == read_record(Path("proxy.st")).digest
+    assert (options["stop"], options["ids_per_step"], options["replay"]) == ("epochs", 16, 32)
+    assert len(record.forgotten) == 120
+    assert "up to date" in distill(forgetkit, "m.st", *BOTH, "--stop", "epochs").err
+
+
+def test_without_it_the_record_is_that_of_the_paper(forgetkit: Run, here: Path) -> None:
+    assert distill(forgetkit, "m.st", "-i", "ids.txt", "--epochs", "1").code == 0
+    options = read_record(Path("m.distill.st")).steps[-1].options
+    assert not {"forget_teacher", "stop", "replay", "ids_per_step", "utility_margin"} & options.keys()
+
+
+def test_both_teachers_are_left_as_they_were(forgetkit: Run, here: Path) -> None:
+    before = [Path(name).read_bytes() for name in ("m.st", "proxy.st", "ids.txt")]
+    assert distill(forgetkit, "m.st", *BOTH, "--stop", "epochs").code == 0
+    assert [Path(name).read_bytes() for name in ("m.st", "proxy.st", "ids.txt")] == before
+    for name in ("m.st", "proxy.st"):
+        ran = distill(forgetkit, "m.st", *BOTH, "--stop", "epochs", "-o", name, "-f", "--json")
+        assert (ran.code, ran.json["code"]) == (2, "output-unwritable")
+
+
+def test_short_of_the_goal_nothing_is_written(forgetkit: Run, here: Path) -> None:
+    before = sorted(path.name for path in here.iterdir())
+    ran = distill(forgetkit, "m.st", *BOTH, "--epochs", "1", "--json")
+    assert (ran.code, ran.json["code"]) == (1, "not-reached")
+    assert "no state both forgets the ids and keeps accuracy" in ran.json["message"]
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_all_epochs_are_taken_where_that_is_asked_for(forgetkit: Run, here: Path) -> None:
+    ran = distill(forgetkit, "m.st", *BOTH, "--stop", "epochs", "--epochs", "3", "--retain-fraction", "1", "--json")
+    assert ran.json["metrics"]["steps"] == 14  # 3 epochs of 140 retained samples, 32 in a step
+
+
+def test_what_was_forgotten_before_is_distilled_from_it_too(forgetkit: Run, here: Path) -> None:
+    assert distill(forgetkit, "m.st", "-i", "ids.txt", "--epochs", "1", "-o", "first.st").code == 0
+    ran = distill(forgetkit, "first.st", "--forget-teacher", "proxy.st", "--stop", "epochs", "--epochs", "1", "--json")
+    assert (ran.code, len(read_record(Path("first.distill.st")).forgotten)) == (0, 120)
+    assert ran.json["metrics"]["forget_accuracy"] is not None
+
+
+def test_a_teacher_that_saw_an_id_is_refused(forgetkit: Run, here: Path) -> None:
+    for teacher, count in (("m.st", 120), ("proxy.st", 2)):
+        ids = "ids.txt" if teacher == "m.st" else "more.txt"
+        ran = distill(forgetkit, "m.st", "--forget-teacher", teacher, "-i", ids, "--json")
+        assert (ran.code, ran.json["code"]) == (2, "checkpoint-mismatch")
+        assert f"trained on {count} of the {count} ids" in ran.json["message"]
+        assert "--exclude" in ran.json["hint"]
+
+
+def test_a_second_teacher_needs_something_to_teach(forgetkit: Run, here: Path) -> None:
+    ran = distill(forgetkit, "m.st", "--forget-teacher", "proxy.st", "--json")
+    assert (ran.code, ran.json["code"]) == (2, "ids-empty")
+
+
+def test_canaries_are_no_part_of_what_is_measured(forgetkit: Run, here: Path) -> None:
+    train = ("train", "--dataset", "digits", "--epochs", "1", "--canaries", "40", "--threads", "1", "-o", "c.st")
+    assert forgetkit(*train).code == 0
+    assert forgetkit("forget-ids", "c.st", "--canaries", "-o", "canaries.txt").code == 0
+    step = ("distill", "c.st", "--teacher", "c.st", "-i", "canaries.txt", "--epochs", "1", "--threads", "1", "--json")
+    ran = forgetkit(*step)
+    assert ran.code == 0, ran.err
+    assert not {"forget_accuracy", "tune_auc", "forget_phi"} & ran.json["metrics"].keys()
+    ran = forgetkit(*step, "--forget-teacher", "c.st", "-f")
+    assert (ran.code, ran.json["code"]) == (2, "ids-empty")
+
+
+@pytest.mark.parametrize("option", [("--stop", "never"), ("--forget-weight", "0"), ("--replay", "0")])
+def test_options_that_make_no_sense_are_bad_usage(forgetkit: Run, here: Path, option: tuple[str, str]) -> None:
+    ran = distill(forgetkit, "m.st", *BOTH, *option, "--json")
+    assert (ran.code, ran.json["code"]) == (2, "usage")

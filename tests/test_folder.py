@@ -1,0 +1,162 @@
+"""``folder:DIR``: a data set as class folders of images, and what may be wrong with one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forgetkit.data.find import open_dataset
+from forgetkit.errors import ForgetkitError
+from tests.pictures import picture, refusal
+
+
+def animals(root: Path, per_class: int = 3) -> Path:
+    """Write ``train`` and ``test`` with class folders ``cat`` and ``dog``."""
+    for part in ("train", "test"):
+        for shift, kind in ((0, "cat"), (100, "dog")):
+            for row in range(per_class):
+                picture(root / part / kind / f"{row}.png", shift + row + 10 * (part == "test"))
+    return root
+
+
+def test_class_folders_below_train_and_test_are_a_data_set(tmp_path: Path) -> None:
+    dataset = open_dataset(f"folder:{animals(tmp_path / 'pets', 2)}", tmp_path)
+    assert (dataset.name, dataset.classes, dataset.shape) == ("folder:pets", ("cat", "dog"), (1, 3, 4))
+    assert dataset.train.ids == ["train/cat/0.png", "train/cat/1.png", "train/dog/0.png", "train/dog/1.png"]
+    assert dataset.test.ids == ["test/cat/0.png", "test/cat/1.png", "test/dog/0.png", "test/dog/1.png"]
+    assert dataset.train.labels.tolist() == [0, 0, 1, 1]
+    assert dataset.train.images[:, 0, 0, 0].tolist() == [0, 1, 100, 101]
+    assert dataset.test.images[:, 0, 0, 0].tolist() == [10, 11, 110, 111]
+
+
+def test_without_test_a_fifth_is_put_aside_and_ids_begin_with_the_class(tmp_path: Path) -> None:
+    for row in range(200):
+        picture(tmp_path / "pets" / ("cat", "dog")[row % 2] / "deep" / f"{row}.png", row)
+    dataset = open_dataset("folder:pets", tmp_path)
+    assert 15 < len(dataset.test) < 65
+    assert dataset.train.ids == sorted(dataset.train.ids)
+    assert dataset.train.ids[0].startswith("cat/deep/")
+    assert dataset.options == {"unseen": 0.2}
+
+
+def test_train_alone_is_divided_like_class_folders(tmp_path: Path) -> None:
+    for row in range(50):
+        picture(tmp_path / "pets" / "train" / ("cat", "dog")[row % 2] / f"{row}.png", row)
+    dataset = open_dataset("folder:pets", tmp_path)
+    assert len(dataset.train) + len(dataset.test) == 50
+    assert dataset.train.ids[0].startswith("train/cat/")
+
+
+def test_train_may_be_the_name_of_a_class(tmp_path: Path) -> None:
+    for row in range(60):
+        picture(tmp_path / "wheels" / ("bus", "car", "train")[row % 3] / f"{row}.png", row)
+    assert open_dataset("folder:wheels", tmp_path).classes == ("bus", "car", "train")
+
+
+def test_hidden_files_and_litter_are_passed_over(tmp_path: Path) -> None:
+    root = animals(tmp_path / "pets")
+    wanted = open_dataset("folder:pets", tmp_path).fingerprint
+    for name in (".DS_Store", "train/.git/x", "train/cat/Thumbs.db", "train/cat/.hidden/x.png", "README.md"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("litter")
+    assert open_dataset("folder:pets", tmp_path).fingerprint == wanted
+
+
+def test_the_working_folder_itself_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(animals(tmp_path / "pets"))
+    assert open_dataset("folder:.", tmp_path).name == "folder:pets"
+
+
+def test_links_within_the_folder_are_followed(tmp_path: Path) -> None:
+    root = animals(tmp_path / "pets")
+    (root / "train" / "cat" / "9.png").symlink_to(root / "train" / "cat" / "0.png")
+    dataset = open_dataset("folder:pets", tmp_path)
+    assert "train/cat/9.png" in dataset.train.ids
+
+
+def test_the_order_of_creation_does_not_matter(tmp_path: Path) -> None:
+    names = [f"{kind}/{row}.png" for kind in ("cat", "dog") for row in range(20)]
+    for root, ordered in (("a", names), ("b", names[::-1])):
+        for name in ordered:
+            picture(tmp_path / root / "pets" / name, int(np.frombuffer(name.encode()[-6:-4], np.uint8).sum()))
+    one, other = (open_dataset("folder:pets", tmp_path / root).fingerprint for root in "ab")
+    assert one == other
+
+
+def lone_class(root: Path) -> None:
+    for part in ("train", "test"):
+        os.rename(root / part / "dog", root.parent / f"{part}-dog")
+
+
+def strange_in_test(root: Path) -> None:
+    os.rename(root / "train" / "dog", root / "train" / "eel")
+
+
+def linked_folder(root: Path) -> None:
+    (root / "train" / "eel").symlink_to(root / "train" / "cat")
+
+
+def deep_loop(root: Path) -> None:
+    (root / "train" / "cat" / "again").symlink_to(root)
+
+
+def linked_file(root: Path) -> None:
+    picture(root.parent / "secret.png")
+    (root / "train" / "cat" / "9.png").symlink_to(root.parent / "secret.png")
+
+
+def dangling(root: Path) -> None:
+    (root / "train" / "cat" / "9.png").symlink_to("gone.png")
+
+
+def line_feed(root: Path) -> None:
+    picture(root / "train" / "cat" / "a\nb.png")
+
+
+def not_utf8(root: Path) -> None:
+    (root / "train" / "cat" / "0.png").rename(os.fsdecode(os.fsencode(root / "train" / "cat") + b"/\xff.png"))
+
+
+WRONG: list[tuple[Callable[[Path], object], str, str]] = [
+    (lambda root: (root / "train" / "eel").mkdir(), "/train/eel: a class folder without an image", "take it out"),
+    (lambda root: (root / "train" / "cat" / "a.txt").touch(), ": 'train/cat/a.txt' is not an image", "images are PNG"),
+    (lambda root: picture(root / "train" / "a.png"), "/train/a.png: an image outside the class folders", "move it"),
+    (lambda root: (root / "val" / "cat").mkdir(parents=True), "/val: a folder beside train and test", "move it"),
+    (lambda root: picture(root / "test/cat/0.png", size=(5, 3)), ": 'test/cat/0.png' has 5 × 3 pixels", "one size"),
+    (lambda root: picture(root / "test/cat/0.png", mode="RGB"), ": 'test/cat/0.png' is in colour", "all grey"),
+    (lone_class, ": all images are in one class folder, 'cat'", "two or more"),
+    (strange_in_test, ": no training sample is of the class 'dog'", "'test/dog/0.png' of the test split"),
+    (linked_folder, "/train/eel: a link to a folder", "move the folder here"),
+    (deep_loop, "/train/cat/again: a link to a folder", "move the folder here"),
+    (linked_file, ": 'train/cat/9.png' leads out of", "below"),
+    (dangling, ": 'train/cat/9.png' is a link that leads nowhere", "take the row out"),
+    (line_feed, ": 'train/cat/a\\nb.png' cannot be an id", "no line feed"),
+    (not_utf8, ": 'train/cat/\\udcff.png' cannot be an id", "a line of an ID list"),
+]
+
+
+@pytest.mark.parametrize(("change", "words", "cure"), WRONG, ids=[words for _, words, _ in WRONG])
+def test_what_is_wrong_is_named_with_its_cure(
+    tmp_path: Path, change: Callable[[Path], object], words: str, cure: str
+) -> None:
+    root = animals(tmp_path / "pets")
+    change(root)
+    problem = refusal(f"folder:{root}")
+    place = "folder:pets" if "training sample" in words else str(root)
+    assert problem.message.startswith(f"{place}{words}"), problem.message
+    assert cure in (problem.hint or "")
+
+
+def test_a_folder_without_class_folders_or_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "t.csv").touch()
+    assert "there is no class folder" in refusal(f"folder:{tmp_path}/empty").message
+    assert refusal(f"folder:{tmp_path}/t.csv").hint == "for a table: --dataset table:t.csv"
+
+
+def test_a_missing_folder_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ForgetkitError) as caught:
+        open_dataset("folder:gone", tmp_path)
+    assert caught.value.code == "dataset-missing"

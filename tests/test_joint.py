@@ -1,0 +1,205 @@
+"""Joint steps against a literal loop, and what they must not touch."""
+
+import copy
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div
+from torch.optim import SGD
+
+from forgetkit.compute import generator_for
+from forgetkit.methods.joint import joint
+from forgetkit.training import predict
+
+CLASSES = 4
+
+
+class Watched(nn.Module):
+    """A network of some 500 parameters with batch norm and dropout that notes the samples it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        norm, dropout = nn.BatchNorm2d(4), nn.Dropout(0.5)
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.ReLU(), dropout, nn.Flatten(), nn.Linear(64, CLASSES))
+        self.double()
+        self.batches: list[list[int]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits; the first pixel of an image is its number, and is not looked at otherwise."""
+        self.batches.append(images[:, 0, 0, 0].int().tolist())
+        images = images.clone()
+        images[:, :, 0, 0] = 0
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def samples(count: int, first: int) -> tuple[Tensor, Tensor]:
+    """Return images, numbered from ``first`` on, and labels."""
+    images = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(first)).double()
+    images[:, 0, 0, 0] = torch.arange(first, first + count)
+    return images, torch.arange(count) % CLASSES
+
+
+FORGET, RETAIN = samples(10, 100), samples(24, 0)
+
+
+def soft(number: int) -> Tensor:
+    """Return soft targets of a pass over the forget set, others in each pass."""
+    return torch.randn(10, CLASSES, generator=torch.Generator().manual_seed(number)).double().softmax(1)
+
+
+def started(model: nn.Module, *, weight: float = 0.5, rate: float = 0.1, seed: int = 0) -> Iterator[Tensor]:
+    """Begin joint steps of 4 forgotten and 8 retained samples with SGD."""
+    optimizer = SGD(model.parameters(), lr=rate)
+    return joint(
+        model,
+        FORGET[0],
+        soft,
+        RETAIN,
+        optimizer=optimizer,
+        forget_weight=weight,
+        forget_batch=4,
+        retain_batch=8,
+        seed=seed,
+    )
+
+
+def orders(count: int, size: int, purpose: str, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
+    """Yield pass and rows of each batch: shuffled anew in each pass."""
+    for number in range(1, 99):
+        order = torch.randperm(count, generator=generator_for(seed, purpose, number))
+        yield from ((number, order[start : start + size]) for start in range(0, count, size))
+
+
+def test_steps_are_those_of_a_literal_loop() -> None:
+    model = Watched()
+    other = copy.deepcopy(model).eval()
+    losses = list(islice(started(model), 7))
+    optimizer = SGD(other.parameters(), lr=0.1)
+    for (number, gone), (_, rows), found in zip(
+        orders(10, 4, "joint forget"), orders(24, 8, "joint retain"), losses, strict=False
+    ):
+        target = soft(number)[gone]
+        away = -(target * other(FORGET[0][gone]).log_softmax(1)).sum(1).mean()
+        loss = cross_entropy(other(RETAIN[0][rows]), RETAIN[1][rows]) + 0.5 * away
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert float(found) == pytest.approx(float(loss.detach()), abs=1e-9)
+    pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-9, rtol=0) for a, b in pairs)
+
+
+@given(st.integers(0, 99))
+def test_against_a_soft_target_cross_entropy_has_the_gradient_of_the_divergence(seed: int) -> None:
+    source = torch.Generator().manual_seed(seed)
+    logits = torch.randn(6, CLASSES, generator=source).double().requires_grad_()
+    target = torch.randn(6, CLASSES, generator=source).double().softmax(1)
+    (one,) = torch.autograd.grad(cross_entropy(logits, target), logits)
+    divergence = kl_div(logits.log_softmax(1), target, reduction="batchmean")
+    (other,) = torch.autograd.grad(divergence, logits)
+    assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_the_forget_set_comes_to_its_targets_and_the_retain_set_to_its_labels() -> None:
+    model, target = Watched(), soft(1)
+
+    def state() -> tuple[float, float]:
+        outputs = predict(model, FORGET[0])
+        away = kl_div(outputs.log_softmax(1), target, reduction="batchmean")
+        return float(away), float(cross_entropy(predict(model, RETAIN[0]), RETAIN[1]))
+
+    before = state()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    steps = joint(model, FORGET[0], lambda _: target, RETAIN, optimizer=optimizer, forget_weight=1.0, forget_batch=5)
+    list(islice(steps, 150))
+    after = state()
+    assert after[0] < before[0] / 4
+    assert after[1] < before[1] / 2
+
+
+def test_without_weight_the_forget_set_does_not_count() -> None:
+    ends = []
+    for images in (FORGET[0], FORGET[0] * -3):
+        model = Watched()
+        steps = joint(model, images, soft, RETAIN, optimizer=SGD(model.parameters(), lr=0.1), forget_weight=0.0)
+        list(islice(steps, 5))
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(ends[0], ends[1])
+
+
+def test_every_pass_takes_each_sample_once_and_nothing_else_is_read() -> None:
+    model = Watched()
+    list(islice(started(model), 6))
+    gone = [[n for n in batch if n >= 100] for batch in model.batches]
+    kept = [[n for n in batch if n < 100] for batch in model.batches]
+    assert [len(batch) for batch in gone] == [4, 4, 2, 4, 4, 2]
+    for turn in (gone[:3], gone[3:]):
+        assert sorted(n for batch in turn for n in batch) == list(range(100, 110))
+    for turn in (kept[:3], kept[3:]):
+        assert sorted(n for batch in turn for n in batch) == list(range(24))
+    assert gone[:3] != gone[3:]
+    assert kept[:3] != kept[3:]
+
+
+def test_targets_are_asked_for_once_a_pass() -> None:
+    model, asked = Watched(), []
+
+    def targets(number: int) -> Tensor:
+        asked.append(number)
+        return soft(number)
+
+    steps = joint(model, FORGET[0], targets, RETAIN, optimizer=SGD(model.parameters(), lr=0.1), forget_batch=4)
+    list(islice(steps, 7))
+    assert asked == [1, 2, 3]
+
+
+def test_running_statistics_are_bit_identical_and_dropout_is_off() -> None:
+    first, second = Watched().train(), Watched().train()
+    before = {name: buffer.clone() for name, buffer in first.named_buffers()}
+    list(islice(started(first), 5))
+    torch.manual_seed(99)
+    list(islice(started(second), 5))
+    assert before
+    assert all(torch.equal(buffer, before[name]) for name, buffer in first.named_buffers())
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_the_loss_of_the_retain_set_may_be_another() -> None:
+    model, given_rows = Watched(), []
+
+    def loss(logits: Tensor, rows: Tensor) -> Tensor:
+        given_rows.append(rows.tolist())
+        assert logits.shape == (len(rows), CLASSES)
+        return logits.square().sum()
+
+    start = predict(model, RETAIN[0]).square().sum()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    steps = joint(
+        model, FORGET[0], soft, RETAIN, optimizer=optimizer, forget_weight=0.0, retain_batch=8, retain_loss=loss
+    )
+    list(islice(steps, 6))
+    assert given_rows == [batch[:8] for batch in model.batches[1:]]
+    assert predict(model, RETAIN[0]).square().sum() < start
+
+
+def test_the_order_depends_on_the_seed_alone() -> None:
+    batches = []
+    for seed in (1, 1, 2):
+        list(islice(started(model := Watched(), seed=seed), 4))
+        batches.append(model.batches)
+    assert batches[0] == batches[1] != batches[2]
+
+
+def test_a_step_is_taken_only_when_it_is_asked_for() -> None:
+    model = Watched()
+    steps = started(model)
+    assert model.batches == []
+    next(steps)
+    assert len(model.batches) == 1

@@ -1,0 +1,332 @@
+"""``table:FILE``: a data set as a table of image files or pixels, and what may be wrong with one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.find import open_dataset
+from forgetkit.errors import ForgetkitError
+from tests.pictures import pets, picture, refusal
+
+
+def table(folder: Path, text: str, name: str = "pets.csv") -> Dataset:
+    (folder / name).write_text(text)
+    return open_dataset(f"table:{folder / name}", folder)
+
+
+def test_a_table_of_images_comes_out_in_its_order(tmp_path: Path) -> None:
+    dataset = open_dataset(f"table:{pets(tmp_path)}", tmp_path)
+    assert dataset.name == "table:pets.csv"
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.train.ids == ["p0", "p1", "p2", "p5", "p6", "p7"]
+    assert dataset.test.ids == ["p3", "p4", "p8", "p9"]
+    assert dataset.train.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert dataset.train.images.shape == (6, 1, 3, 4)
+    assert dataset.train.images[3].reshape(-1).tolist() == list(range(5, 17))
+    assert dataset.test.images[1].reshape(-1).tolist() == list(range(4, 16))
+
+
+def test_all_other_columns_are_attributes_of_the_training_split(tmp_path: Path) -> None:
+    dataset = open_dataset(f"table:{pets(tmp_path)}", tmp_path)
+    assert dataset.attributes == {"user": ["u0", "u1", "u2", "u2", "u0", "u1"]}
+
+
+def test_colour_images_come_out_channels_first(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 4 * 3, dtype=np.uint8).reshape(3, 4, 3)
+    pets(tmp_path)
+    for row in range(10):
+        Image.fromarray(pixels + np.uint8(row)).save(tmp_path / "img" / f"{row}.png")
+    train = open_dataset(f"table:{tmp_path}/pets.csv", tmp_path).train
+    assert (train.images[1] == pixels.transpose(2, 0, 1) + 1).all()
+
+
+@pytest.mark.parametrize("form", ["\ufeff{}", "{}\r\n", "{}", "{}\n\n", '"{}"'])
+def test_a_byte_order_mark_crlf_blank_lines_and_quotes_are_tolerated(tmp_path: Path, form: str) -> None:
+    lines = pets(tmp_path).read_text().splitlines()
+    wanted = open_dataset(f"table:{tmp_path}/pets.csv", tmp_path).fingerprint
+    if '"' in form:
+        text = "\n".join(",".join(f'"{field}"' for field in line.split(",")) for line in lines)
+    else:
+        text = form.format(("\r\n" if "\r" in form else "\n").join(lines))
+    (tmp_path / "pets.csv").write_text(text, newline="")
+    assert open_dataset(f"table:{tmp_path}/pets.csv", tmp_path).fingerprint == wanted
+
+
+def test_classes_are_sorted_and_numbers_by_value(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{id_},{label},{split},0\n" for id_, label, split in zip("abcd", [10, 9, 10, 9], TRAIN, strict=True)
+    )
+    assert table(tmp_path, f"id,label,split,pixel0\n{rows}").classes == ("9", "10")
+
+
+TRAIN = ["train", "train", "train", "test"]
+
+
+def test_pixel_columns_are_a_grey_square(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n % 2},{TRAIN[n]},{n},1,2,255\n" for n in range(4))
+    dataset = table(tmp_path, f"id,label,split,pixel0,pixel1,pixel2,pixel3\n{rows}")
+    assert dataset.shape == (1, 2, 2)
+    assert dataset.train.images[2].tolist() == [[[2, 1], [2, 255]]]
+
+
+def test_pixel_columns_in_three_colours_run_red_green_blue(tmp_path: Path) -> None:
+    header = ",".join(f"pixel{n:04}" for n in range(12))
+    values = ",".join(str(n) for n in range(12))
+    rows = "".join(f"{n},{n % 2},{TRAIN[n]},{values}\n" for n in range(4))
+    image = table(tmp_path, f"id,label,split,{header}\n{rows}").train.images[0]
+    assert image.tolist() == [[[0, 3], [6, 9]], [[1, 4], [7, 10]], [[2, 5], [8, 11]]]
+
+
+def test_parquet_holds_the_same(tmp_path: Path) -> None:
+    csv = pytest.importorskip("pyarrow.csv")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    wanted = open_dataset(f"table:{pets(tmp_path)}", tmp_path)
+    parquet.write_table(csv.read_csv(tmp_path / "pets.csv"), tmp_path / "pets.parquet")
+    found = open_dataset("table:pets.parquet", tmp_path)
+    assert (found.fingerprint, found.attributes) == (wanted.fingerprint, wanted.attributes)
+
+
+def test_without_a_split_each_id_stays_where_it_is(tmp_path: Path) -> None:
+    rows = [f"x{n},{n % 2},{n % 256}\n" for n in range(2000)]
+    whole = table(tmp_path, "id,label,pixel0\n" + "".join(rows))
+    fewer = table(tmp_path, "id,label,pixel0\n" + "".join(rows[500:]), "fewer.csv")
+    assert abs(len(whole.test) - 400) < 4 * np.sqrt(2000 * 0.2 * 0.8)
+    assert set(fewer.test.ids) == set(whole.test.ids) - {f"x{n}" for n in range(500)}
+    assert whole.options == {"unseen": 0.2}
+
+
+def test_unseen_is_another_share_and_nested(tmp_path: Path) -> None:
+    text = "id,label,pixel0\n" + "".join(f"x{n},{n % 2},0\n" for n in range(1000))
+    fifth = table(tmp_path, text)
+    half = open_dataset("table:pets.csv", tmp_path, unseen=0.5)
+    assert set(fifth.test.ids) < set(half.test.ids)
+    assert half.options == {"unseen": 0.5}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+def test_a_share_that_is_none_is_a_usage_error(tmp_path: Path, share: float) -> None:
+    with pytest.raises(ForgetkitError, match=r"^--unseen: .* is not between 0 and 1$"):
+        open_dataset(f"table:{pets(tmp_path, columns='id,path,label')}", tmp_path, unseen=share)
+
+
+def test_a_share_is_refused_where_there_is_a_test_split(tmp_path: Path) -> None:
+    with pytest.raises(ForgetkitError, match="has a test split of its own"):
+        open_dataset(f"table:{pets(tmp_path)}", tmp_path, unseen=0.2)
+
+
+def line(row: int, **changed: str) -> Callable[[Path], None]:
+    """Return what changes fields of one line of the table, counted from 2."""
+
+    def change(folder: Path) -> None:
+        lines = (folder / "pets.csv").read_text().splitlines()
+        names = lines[0].split(",")
+        fields = dict(zip(names, lines[row - 1].split(","), strict=True)) | changed
+        lines[row - 1] = ",".join(fields[name] for name in names)
+        (folder / "pets.csv").write_text("\n".join(lines) + "\n")
+
+    return change
+
+
+def text(old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "pets.csv"
+        path.write_text(path.read_text().replace(old, new))
+
+    return change
+
+
+def image(row: int, **form: object) -> Callable[[Path], None]:
+    return lambda folder: picture(folder / "img" / f"{row}.png", row, **form) and None  # type: ignore[arg-type]
+
+
+def content(row: int, data: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / "img" / f"{row}.png").write_bytes(data) and None
+
+
+def cut_jpeg(folder: Path) -> None:
+    whole = picture(folder / "whole.jpg", size=(64, 64)).read_bytes()
+    for row in range(10):
+        picture(folder / "img" / f"{row}.png", row, size=(64, 64))
+    (folder / "img" / "6.png").write_bytes(whole[: len(whole) * 3 // 4])
+
+
+def bomb(folder: Path) -> None:
+    Image.new("1", (30_000, 30_000)).save(folder / "img" / "6.png")
+
+
+def transparent(folder: Path) -> None:
+    Image.new("LA", (4, 3), (0, 100)).save(folder / "img" / "6.png")
+
+
+def sixteen_bits(folder: Path) -> None:
+    Image.fromarray(np.zeros((3, 4), np.uint16)).save(folder / "img" / "6.png")
+
+
+def animated(folder: Path) -> None:
+    frames = [Image.new("L", (4, 3), shade) for shade in (0, 99)]
+    frames[0].save(folder / "img" / "6.gif", save_all=True, append_images=frames[1:])
+    line(8, path="img/6.gif")(folder)
+
+
+def tiff(folder: Path) -> None:
+    picture(folder / "img" / "6.tif")
+    line(8, path="img/6.tif")(folder)
+
+
+def pipe(folder: Path) -> None:
+    (folder / "img" / "6.png").unlink()
+    os.mkfifo(folder / "img" / "6.png")
+
+
+def loop(folder: Path) -> None:
+    (folder / "img" / "6.png").unlink()
+    (folder / "img" / "6.png").symlink_to("6.png")
+
+
+def link_out(folder: Path) -> None:
+    picture(folder.parent / "secret.png")
+    (folder / "img" / "6.png").unlink()
+    (folder / "img" / "6.png").symlink_to(folder.parent / "secret.png")
+
+
+def folder_link_out(folder: Path) -> None:
+    picture(folder.parent / "other" / "6.png")
+    (folder / "more").symlink_to(folder.parent / "other")
+    line(8, path="more/6.png")(folder)
+
+
+WRONG: list[tuple[Callable[[Path], None], str, str]] = [
+    (text("label", "lable"), ":1: there is no column 'label'", "did you mean 'lable'?"),
+    (text("id,path", "nr,file"), ":1: there is no column 'id'", "its columns: file, label"),
+    (text("path,label", "Path,label"), ":1: there is no column 'path'", "did you mean 'Path'?"),
+    (text("split,user", "user,user"), ":1: the column 'user' stands twice", "rename"),
+    (text(",", ";"), ":1: fields are divided by ';'", "commas"),
+    (line(8, path="img/17.png"), ":8: 'img/17.png' is not there", "take the row out"),
+    (line(8, path="img\\6.png"), ":8: 'img\\6.png' is not there", "write folders with /"),
+    (line(8, path="../../etc/passwd"), ":8: '../../etc/passwd' leads out of", "below"),
+    (line(8, path="/etc/passwd"), ":8: '/etc/passwd' begins at the root", "relative to the table"),
+    (line(8, path="img"), ":8: 'img' is no regular file", "name an image"),
+    (line(8, path=""), ":8: 'path' is empty", "fill it in"),
+    (line(8, path="img/\x006.png"), ":8: 'img/\\x006.png' is no path", "name an image"),
+    (line(8, label=""), ":8: 'label' is empty", "fill it in"),
+    (line(8, id="p0"), ":8: the id 'p0' stands in", "an id of its own"),
+    (line(8, id="#6"), ":8: '#6' cannot be an id", "begins a comment"),
+    (line(8, id='"a\nb"'), ":9: 'a\\nb' cannot be an id", "no line feed"),
+    (line(8, id="x" * 1025), ":8: 'xxx", "1 to 1024 characters"),
+    (line(8, split="val"), ":8: the split 'val' is neither train nor test", "say train or test"),
+    (line(8, user="a,b"), ":8: 6 fields, but the header names 5", "quotes"),
+    (text("test", "train"), ": no row has the split 'test'", "take the column 'split' out"),
+    (text("dog", "cat"), ": all rows are of one class, 'cat'", "two or more"),
+    (line(5, label="eel"), ": no training sample is of the class 'eel'", "'p3' of the test split"),
+    (image(6, size=(5, 3)), ":8: 'img/6.png' has 5 × 3 pixels, the first one, 'img/0.png', 4 × 3", "one size"),
+    (image(6, mode="RGB"), ":8: 'img/6.png' is in colour, the first one, 'img/0.png', is grey", "all grey"),
+    (content(6, b""), ":8: 'img/6.png' is not an image (0 bytes)", "images are PNG"),
+    (content(6, b"hello, world"), ":8: 'img/6.png' is not an image", "images are PNG"),
+    (tiff, ":8: 'img/6.tif' is not an image", "images are PNG"),
+    (content(6, b"\x89PNG\r\n\x1a\n" + b"\0" * 40), ":8: 'img/6.png' ", "image"),
+    (cut_jpeg, ":8: 'img/6.png' cannot be read (image file is truncated", "again"),
+    (bomb, ":8: 'img/6.png' has ", "make it smaller"),
+    (transparent, ":8: 'img/6.png' is partly transparent", "background"),
+    (sixteen_bits, ":8: 'img/6.png' has pixels of mode I;16", "8 bits"),
+    (animated, ":8: 'img/6.gif' holds 2 images", "one a file"),
+    (pipe, ":8: 'img/6.png' is no regular file", "name an image"),
+    (loop, ":8: 'img/6.png' is a link that leads nowhere", "put the image there"),
+    (link_out, ":8: 'img/6.png' leads out of", "below"),
+    (folder_link_out, ":8: 'more/6.png' leads out of", "below"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "words", "cure"), WRONG, ids=[words for _, words, _ in WRONG])
+def test_what_is_wrong_is_named_with_file_row_and_cure(
+    tmp_path: Path, change: Callable[[Path], None], words: str, cure: str
+) -> None:
+    path = pets(tmp_path / "set")
+    change(path.parent)
+    problem = refusal(f"table:{path}")
+    place = "table:pets.csv" if "training sample" in words else str(path)
+    assert problem.message.startswith(f"{place}{words}"), problem.message
+    assert cure in (problem.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", ": holds no rows"),
+        (b"id,path,label\n", ": holds no rows"),
+        (b"\xff\xd8\xff\xe0JFIF", ": not UTF-8 text"),
+        (b'id,path,label\n1,"a', ":2: not CSV"),
+        (b"<html><body>404</body></html>\n<p>\n", ":1: there is no column 'id'"),
+        (b"id,label,pixel0,pixel1\n1,a,0,0\n2,b,0,0\n", ":1: 2 pixel columns are no square"),
+        (b"id,label,pixel0,pixel2\n1,a,0,0\n", ":1: the pixel columns are not numbered through"),
+        (b"id,label,pixel0\n1,a,256\n", ":2: a pixel is not a whole number from 0 to 255"),
+        (b"id,label,pixel0\n1,a,\n", ":2: a pixel is not a whole number from 0 to 255"),
+        (b"id,label,path,pixel0\n1,a,x,0\n2,b,x,0\n", ":1: there are a column 'path' and pixel columns"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    assert refusal(f"table:{tmp_path}/t.csv").message.startswith(f"{tmp_path}/t.csv{words}")
+
+
+def test_a_folder_or_another_kind_of_file_is_not_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").mkdir()
+    (tmp_path / "t.xlsx").touch()
+    assert "not a regular file" in refusal(f"table:{tmp_path}/t.csv").message
+    assert "not a table by its name" in refusal(f"table:{tmp_path}/t.xlsx").message
+
+
+def test_a_broken_parquet_file_and_one_with_images_in_it_are_named(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and so on")
+    assert "not a parquet file" in refusal(f"table:{tmp_path}/t.parquet").message
+    parquet.write_table(pyarrow.table({"id": ["a"], "image": [b"png"], "label": ["x"]}), tmp_path / "t.parquet")
+    assert refusal(f"table:{tmp_path}/t.parquet").message == f"{tmp_path}/t.parquet row 1: 'image' holds a bytes"
+
+
+def test_a_missing_table_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ForgetkitError) as caught:
+        open_dataset("table:gone.csv", tmp_path)
+    assert caught.value.code == "dataset-missing"
+
+
+def outcome(path: Path, place: str = "") -> tuple[str | None, tuple[int, int, int] | None]:
+    """Return the cause of the refusal, whose message begins with ``place``, or the shape of the images."""
+    try:
+        return None, open_dataset(f"table:{path}", path.parent).shape
+    except ForgetkitError as problem:
+        return problem.code if place in problem.message else problem.message, None
+
+
+@settings(max_examples=100)
+@given(data=st.binary(max_size=200), at=st.integers(0, 400))
+def test_a_damaged_table_is_malformed_or_read_whole(
+    data: bytes, at: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = pets(tmp_path_factory.mktemp("damaged"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: at % len(whole)] + data + whole[at % len(whole) + len(data) // 2 :])
+    code, shape = outcome(path)
+    assert code == "dataset-malformed" or shape == (1, 3, 4)
+
+
+@settings(max_examples=150)
+@given(kind=st.sampled_from(["png", "jpg", "gif", "webp", "bmp", "ppm"]), data=st.data())
+def test_a_damaged_image_is_malformed_or_an_image(
+    kind: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    pets(folder)
+    whole = bytearray(picture(folder / f"a.{kind}").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    (folder / "img" / "6.png").write_bytes(whole[: data.draw(st.integers(len(whole) // 2, len(whole)))])
+    code, shape = outcome(folder / "pets.csv", place=":8: 'img/6.png' ")
+    assert code == "dataset-malformed" or shape == (1, 3, 4)

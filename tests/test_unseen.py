@@ -1,0 +1,227 @@
+"""What a look sees: by hand, against an independent count, and the laws that decide when enough is forgotten."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from forgetkit.audit.scores import phi
+from forgetkit.audit.strata import auc, null_error
+from forgetkit.methods.unseen import Gauge, Look, closes, gauge_of, keeps, pooled, recognisable
+from forgetkit.training import accuracy
+
+ALL = torch.ones(3, dtype=torch.bool)
+
+
+class Said(nn.Module):
+    """A model whose logits are its images; it counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the images."""
+        self.asked.append(len(images))
+        return images
+
+
+def samples(count: int, seed: int, classes: int = 3, shift: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Return logits with a label each; ``shift`` is added to the true one."""
+    source = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (count,), generator=source)
+    logits = torch.randn(count, classes, generator=source)
+    logits[torch.arange(count), labels] += shift
+    return logits, labels
+
+
+def pairs_won(forget: tuple[Tensor, Tensor], unseen: tuple[Tensor, Tensor]) -> float:
+    """Count, forget sample by forget sample, the share of unseen ones of its class that it beats."""
+    own, other = phi(*forget).tolist(), phi(*unseen).tolist()
+    shares = []
+    for score, label in zip(own, forget[1].tolist(), strict=True):
+        rivals = [s for s, y in zip(other, unseen[1].tolist(), strict=True) if y == label]
+        if rivals:
+            shares.append(sum(1.0 if score > s else 0.5 if score == s else 0.0 for s in rivals) / len(rivals))
+    return sum(shares) / len(shares)
+
+
+@given(st.integers(0, 999), st.floats(-2, 2))
+def test_a_look_is_what_counting_pairs_and_hits_gives(seed: int, shift: float) -> None:
+    forget, tune = samples(12, seed, shift=shift), samples(30, seed + 1)
+    found = gauge_of(forget, tune, ALL).look(Said())
+    assert found.auc == pytest.approx(pairs_won(forget, tune))
+    assert found.accuracy == pytest.approx(float((tune[0].argmax(1) == tune[1]).double().mean()))
+    assert (found.vanished, found.right) == (None, 0.5)
+
+
+def test_a_class_of_which_nothing_is_retained_is_told_apart() -> None:
+    forget, tune = samples(40, 0, shift=1.0), samples(90, 1)
+    kept = torch.tensor([True, False, True])
+    found = gauge_of(forget, tune, kept).look(Said())
+    known, seen = forget[1] != 1, tune[1] != 1
+    assert found.auc == pytest.approx(pairs_won((forget[0][known], forget[1][known]), tune))
+    assert found.vanished == accuracy(forget[0][~known], forget[1][~known])
+    assert found.accuracy == accuracy(tune[0][seen], tune[1][seen])
+
+
+def test_a_forget_set_of_whole_classes_has_no_auc_and_its_accuracy_is_the_gap() -> None:
+    logits, _ = samples(20, 0)
+    found = gauge_of((logits, torch.ones(20, dtype=torch.int64)), samples(60, 1), torch.tensor([True, False, True]))
+    look = found.look(Said())
+    assert (look.auc, look.error) == (None, 0.0)
+    assert look.gap == look.vanished == float((logits.argmax(1) == 1).double().mean())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_outputs_that_are_not_finite_know_nothing(bad: float) -> None:
+    forget, tune = samples(20, 0, shift=9.0), samples(60, 1)
+    look = gauge_of((torch.full_like(forget[0], bad), forget[1]), (torch.full_like(tune[0], bad), tune[1]), ALL).look(
+        Said()
+    )
+    assert look.auc == 0.5
+    assert look.accuracy == float((tune[1] == 0).double().mean())
+
+
+def test_a_look_leaves_model_and_mode_alone() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    gauge_of(samples(20, 0), samples(50, 1), ALL).look(model)
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@given(st.integers(2, 40), st.integers(20, 400), st.integers(1, 60), st.integers(0, 99))
+def test_looks_take_a_bounded_part_of_the_tune_half_in_the_mix_of_the_forget_set(
+    count: int, tuned: int, most: int, seed: int
+) -> None:
+    forget, tune = samples(count, seed), samples(tuned, seed + 1)
+    gauge, size = gauge_of(forget, tune, ALL, seed=seed, most=most), max(most, count)
+    own = torch.bincount(forget[1], minlength=3)
+    there, taken = torch.bincount(tune[1], minlength=3), torch.bincount(gauge.unseen[1], minlength=3)
+    assert len(gauge.guard[1]) == min(size, tuned)
+    assert len(gauge.unseen[1]) <= size + 3
+    assert (taken[own == 0] == 0).all()
+    matching = int(there[own > 0].sum())
+    quota = there if matching <= size else torch.minimum(there, -(-size * own // count))
+    assert torch.equal(taken[own > 0], quota[own > 0])
+
+
+def test_chosen_samples_are_of_the_tune_half_each_once() -> None:
+    images = torch.arange(300.0)[:, None].repeat(1, 3)
+    gauge = gauge_of(samples(30, 0), (images, torch.arange(300) % 3), ALL, most=90)
+    for chosen, labels in (gauge.unseen, gauge.guard):
+        rows = chosen[:, 0].long()
+        assert len(set(rows.tolist())) == len(rows) == 90
+        assert torch.equal(labels, rows % 3)
+
+
+def test_the_choice_depends_on_the_seed_alone() -> None:
+    tune = (torch.arange(300.0)[:, None].repeat(1, 3), torch.arange(300) % 3)
+    rows = [gauge_of(samples(30, 0), tune, ALL, seed=seed, most=60).guard[0] for seed in (1, 1, 2)]
+    assert torch.equal(rows[0], rows[1])
+    assert not torch.equal(rows[0], rows[2])
+
+
+def test_samples_that_answer_both_questions_are_predicted_once() -> None:
+    forget, tune = samples(30, 0), samples(90, 1)
+    small, large = gauge_of(forget, tune, ALL), gauge_of(forget, tune, ALL, most=31)
+    assert (small.alike, small.size) == (True, 120)
+    assert (large.alike, large.size) == (False, 30 + len(large.unseen[1]) + 31)
+    for gauge in (small, large):
+        gauge.look(model := Said())
+        assert sum(model.asked) == gauge.size
+
+
+def test_alike_or_not_the_look_is_the_same() -> None:
+    alike = gauge_of(samples(30, 0), samples(90, 1), ALL)
+    apart = Gauge(alike.forget, alike.unseen, (alike.guard[0].clone(), alike.guard[1].clone()), ALL)
+    assert (alike.alike, apart.alike) == (True, False)
+    assert alike.look(Said()) == apart.look(Said())
+
+
+@pytest.mark.parametrize("forget, unseen", [([0, 0], [0, 0, 0]), ([0, 0, 1], [0, 0, 1, 1]), ([0, 1, 1], [1, 0, 0, 2])])
+def test_the_error_is_the_spread_over_all_orders_of_the_scores(forget: list[int], unseen: list[int]) -> None:
+    labels, found = np.array([*forget, *unseen]), []
+    for order in itertools.permutations(range(len(labels))):
+        scores = np.array(order, dtype=float)
+        own = len(forget)
+        found.append(auc(scores[:own], labels[:own], scores[own:], labels[own:]))
+    assert np.mean(found) == pytest.approx(0.5)
+    assert null_error(labels[: len(forget)], labels[len(forget) :]) == pytest.approx(float(np.std(found)))
+
+
+def test_looks_are_pooled_by_their_numbers_of_samples() -> None:
+    found = pooled([(Look(0.8, 0.3, 0.9), 10), (Look(0.5, 0.1, 0.6), 30)])
+    assert found.auc == pytest.approx(0.575)
+    assert found.accuracy == pytest.approx(0.675)
+    assert found.error == pytest.approx((0.075**2 + 0.075**2) ** 0.5)
+    assert found.vanished is None
+
+
+def test_a_group_without_auc_does_not_count_for_it() -> None:
+    found = pooled([(Look(0.8, 0.3, 0.9), 10), (Look(None, 0.0, 0.5, 1.0), 10)])
+    assert (found.auc, found.vanished, found.accuracy) == (0.8, 1.0, 0.7)
+
+
+def test_the_gap_is_from_what_is_right() -> None:
+    assert Look(0.75, 0.1, 1.0).gap == 0.25
+    assert Look(0.75, 0.1, 1.0, right=0.8).gap == pytest.approx(-0.05)
+    assert Look(None, 0.0, 1.0).gap == 0.0
+
+
+@pytest.mark.parametrize("error, tolerance", [(0.0, 0.02), (0.019, 0.02), (0.05, 0.05)])
+def test_the_tolerance_is_two_hundredths_or_one_error(error: float, tolerance: float) -> None:
+    assert Look(0.5, error, 1.0).tolerance == tolerance
+
+
+BEFORE = Look(0.7, 0.03, 0.9)
+
+
+@pytest.mark.parametrize(
+    "value, closed", [(0.5, True), (0.599, True), (0.601, False), (0.401, True), (0.399, False), (0.7, False)]
+)
+def test_what_there_was_is_gone_when_no_more_than_half_is_left_on_either_side(value: float, closed: bool) -> None:
+    assert closes(replace(BEFORE, auc=value), BEFORE) is closed
+
+
+@pytest.mark.parametrize("value, closed", [(0.43, True), (0.38, True), (0.36, False), (0.54, True), (0.56, False)])
+def test_what_was_below_already_must_not_go_further(value: float, closed: bool) -> None:
+    assert closes(replace(BEFORE, auc=value), replace(BEFORE, auc=0.4)) is closed
+
+
+def test_a_whole_class_is_gone_only_at_accuracy_0() -> None:
+    before = Look(None, 0.0, 0.9, 1.0)
+    assert closes(Look(None, 0.0, 0.9, 0.02), before)
+    assert not closes(Look(None, 0.0, 0.9, 0.03), before)
+
+
+@pytest.mark.parametrize(
+    "was, now, found",
+    [
+        (0.7, 0.7, True),
+        (0.7, 0.61, True),
+        (0.7, 0.59, False),
+        (0.7, 0.3, False),
+        (0.555, 0.56, False),
+        (0.4, 0.4, False),
+    ],
+)
+def test_recognisable_is_more_than_half_of_a_gap_of_two_errors(was: float, now: float, found: bool) -> None:
+    assert recognisable(Look(now, 0.03, 1.0), Look(was, 0.03, 1.0)) is found
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_what_is_closed_is_never_as_recognisable_as_before(was: float, now: float) -> None:
+    before, after = Look(was, 0.03, 1.0), Look(now, 0.03, 1.0)
+    assert not (closes(after, before) and recognisable(after, before))
+
+
+def test_accuracy_is_kept_to_the_margin() -> None:
+    assert keeps(replace(BEFORE, accuracy=0.88), BEFORE, 0.02 + 1e-9)
+    assert not keeps(replace(BEFORE, accuracy=0.87), BEFORE, 0.02)
