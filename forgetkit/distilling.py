@@ -97,7 +97,7 @@ def distilled(
     how: Distilling,
     *,
     console: Console,
-    watch: Callable[[dict[str, Any]], None],
+    watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Outcome:
     """Distil from the teachers into the classifier, which is changed in place; ``watch`` is told of epochs or looks.
 
@@ -139,7 +139,7 @@ def _towards_both(
     retain: Samples,
     how: Distilling,
     console: Console,
-    watch: Callable[[dict[str, Any]], None],
+    watch: Callable[[dict[str, Any]], None] | None,
 ) -> Outcome:
     """Distil the retain set from the first teacher, the ids from the second, which never saw them."""
     gauge = gauge_on(request, tune, machine, seed=how.seed)
@@ -183,8 +183,9 @@ def _towards_both(
     found = stop_unseen(
         classifier, forget, course, start, every=every, most=most, before=before, margin=how.utility_margin
     )
-    for visit in found.visits:
-        watch({"step": visit.step, **entry(visit.look)})
+    if watch:
+        for visit in found.visits:
+            watch({"step": visit.step, **entry(visit.look)})
     shown = found.best or found.visits[-1]
     console.note(f"  after {shown.step} steps: {words(shown.look)}")
     if found.best is None:

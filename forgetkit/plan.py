@@ -163,9 +163,9 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console) -> Written:
         tune=take(dataset.test, dataset.tune_rows, plan.machine.device),
         seed=plan.step.seed,
         epochs=console.progress(range(1, epochs + 1), f"train seed {plan.step.seed}", epochs),
-        watch=watch,
+        watch=watch if plan.log else None,
     )
-    kept = history.best_epoch if plan.recipe.keep == "best" else epochs
+    kept = history.best_epoch if plan.recipe.keep == "best" and history.best_epoch else epochs
     metrics = measure(classifier, take(dataset.train, plan.rows[:0], plan.machine.device), dataset, plan.machine.device)
     step = replace(
         plan.step,

@@ -51,10 +51,13 @@ class Classifier(nn.Module):
 
 @dataclass
 class History:
-    """What a training saw: one entry an epoch (``epoch``, ``loss``, ``tune_accuracy``), and the best epoch."""
+    """What a training saw: one entry an epoch (``epoch``, ``loss``, ``tune_accuracy`` where it looked), and the best.
+
+    ``best_epoch`` is None where not every epoch was looked at.
+    """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
+    best_epoch: int | None = None
 
 
 def make_optimizer(
@@ -116,7 +119,9 @@ def fit_epochs(
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> History:
-    """Train in epochs; after each, measure the accuracy on the tune half of the unseen split.
+    """Train in epochs; measure the accuracy on the tune half of the unseen split after the last one.
+
+    After each one where ``recipe.keep`` is ``best`` or somebody watches: that costs a prediction pass an epoch.
 
     Args:
         model: trained in place, in train mode; with ``recipe.keep == "best"`` it ends as it was after the best epoch.
@@ -134,7 +139,7 @@ def fit_epochs(
             model with batch norm.
     """
     history, best = History(), (-1.0, None)
-    device = tune[0].device
+    every, device = recipe.keep == "best" or watch is not None, tune[0].device
     for epoch in epochs or range(1, recipe.epochs + 1):
         model.train()
         rows = batches(epoch)
@@ -148,9 +153,11 @@ def fit_epochs(
         mean_loss = float(total) / max(len(rows), 1)
         if not math.isfinite(mean_loss):
             raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", "lower --rate")
-        right = accuracy(predict(model, tune[0]), tune[1])
-        history.epochs.append({"epoch": epoch, "loss": mean_loss, "tune_accuracy": right})
-        if right > best[0]:
+        history.epochs.append({"epoch": epoch, "loss": mean_loss})
+        if not every and epoch < recipe.epochs:
+            continue
+        right = history.epochs[-1]["tune_accuracy"] = accuracy(predict(model, tune[0]), tune[1])
+        if every and right > best[0]:
             history.best_epoch = epoch
             best = (right, _copy(model) if recipe.keep == "best" else None)  # type: ignore[assignment]
         if watch:

@@ -120,6 +120,20 @@ def test_the_last_epochs_weights_are_kept_by_default() -> None:
     assert accuracy(predict(model, samples(32, 2)[0]), samples(32, 2)[1]) == history.epochs[-1]["tune_accuracy"]
 
 
+def test_only_the_last_epoch_is_looked_at_unless_somebody_watches() -> None:
+    history = run(network(), epochs=3)
+    assert [("tune_accuracy" in entry) for entry in history.epochs] == [False, False, True]
+    assert history.best_epoch is None
+    seen: list[dict[str, Any]] = []
+    recipe, model = Recipe(epochs=3), network()
+    optimizer = optimizer_of(model, recipe)
+    history = train(
+        model, *samples(), recipe=recipe, optimizer=optimizer, tune=samples(32, 2), seed=0, watch=seen.append
+    )
+    assert all("tune_accuracy" in entry for entry in seen)
+    assert history.best_epoch in {1, 2, 3}
+
+
 def rates(schedule: str) -> list[float]:
     """Return the rate of every step of 3 epochs of 4 steps."""
     found: list[float] = []

@@ -178,7 +178,8 @@ def distill(
 
     def work(classifier: Classifier, tune: Samples) -> Outcome:
         how = method.distilling(recipe, seed)
-        return distilled(classifier, tune, request, machine, teachers, how, console=console, watch=seen.append)
+        watch = seen.append if log else None
+        return distilled(classifier, tune, request, machine, teachers, how, console=console, watch=watch)
 
     written = carry_out(
         request,
