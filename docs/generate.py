@@ -14,10 +14,23 @@ FOLDER = Path(__file__).parent / "commands"
 
 
 def page(name: str, command: Any, prose: str) -> str:  # noqa: ANN401 - Typer's own class
-    """Return a page: the prose that stands above the mark, then usage, help and options of the command."""
+    """Return a page: the prose that stands above the mark, then usage, help and options of the command or commands."""
+    members = getattr(command, "commands", None)
+    if members is None:
+        parts = sections(name, command)
+    else:
+        parts = [help_text(command.help)]
+        for member, one in members.items():
+            usage, *rest = sections(f"{name} {member}", one)
+            parts += [usage.replace("## Usage", f"## {name} {member}"), *rest]
+    return "\n\n".join([prose.rstrip(), MARK, *parts]) + "\n"
+
+
+def sections(name: str, command: Any) -> list[str]:  # noqa: ANN401 - Typer's own class
+    """Return usage, help and tables of options of a command."""
     arguments = " ".join(p.metavar for p in command.params if p.param_type_name == "argument")
     usage = " ".join(part for part in ("forgetkit", name, arguments, "[OPTIONS]") if part)
-    parts = [prose.rstrip(), MARK, f"## Usage\n\n```\n{usage}\n```", help_text(command.help)]
+    parts = [f"## Usage\n\n```\n{usage}\n```", help_text(command.help)]
     panels = dict.fromkeys(
         p.rich_help_panel for p in command.params if p.param_type_name == "option" and p.name != "help"
     )
@@ -25,7 +38,7 @@ def page(name: str, command: Any, prose: str) -> str:  # noqa: ANN401 - Typer's 
         if panel in panels:
             rows = [row(p) for p in command.params if getattr(p, "rich_help_panel", None) == panel]
             parts.append("\n".join([f"### {panel}\n", "| option | meaning | default |", "|---|---|---|", *rows]))
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def help_text(text: str) -> str:

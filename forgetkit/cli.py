@@ -14,7 +14,7 @@ import typer
 from forgetkit import __version__
 from forgetkit.console import is_terminal, print_error, say, write_result
 from forgetkit.errors import ForgetkitError
-from forgetkit.mounting import help_of, mount
+from forgetkit.mounting import help_of, mount, show_help
 from forgetkit.options import debugging
 from forgetkit.registry import nearest
 
@@ -49,8 +49,7 @@ def forgetkit(
         forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1
         forgetkit audit model.relabel.st --original model.st
     """
-    if context.invoked_subcommand is None:
-        write_result(context.get_help())
+    show_help(context)
 
 
 app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)

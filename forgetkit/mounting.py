@@ -12,16 +12,45 @@ from typing import Any, get_type_hints
 import typer
 
 from forgetkit import commands
+from forgetkit.console import write_result
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import Source
 from forgetkit.plugins import load_plugins
 
 
 def mount(app: typer.Typer) -> None:
-    """Make every module of ``forgetkit.commands`` a command: the function of its own name."""
+    """Make every module of ``forgetkit.commands`` a command: the function of its own name.
+
+    A module with ``COMMANDS``, a tuple of functions, is a group of commands; its function of its own name, which takes
+    the context and is called before them, says in its docstring what they have in common.
+    """
     for module in pkgutil.iter_modules(commands.__path__):
-        function = getattr(importlib.import_module(f"{commands.__name__}.{module.name}"), module.name)
-        app.command(module.name.replace("_", "-"), help=help_of(function))(expand(function))
+        loaded = importlib.import_module(f"{commands.__name__}.{module.name}")
+        function, name = getattr(loaded, module.name), module.name.replace("_", "-")
+        if hasattr(loaded, "COMMANDS"):
+            app.add_typer(group_of(function, loaded.COMMANDS), name=name)
+        else:
+            app.command(name, help=help_of(function))(expand(function))
+
+
+def group_of(function: Callable[..., None], members: tuple[Callable[..., None], ...]) -> typer.Typer:
+    """Return a group of commands.
+
+    Args:
+        function: takes the context; its docstring is the group's help.
+        members: the commands, by their functions' names.
+    """
+    group = typer.Typer()
+    group.callback(invoke_without_command=True, help=help_of(function))(function)
+    for member in members:
+        group.command(member.__name__.replace("_", "-"), help=help_of(member))(expand(member))
+    return group
+
+
+def show_help(context: typer.Context) -> None:
+    """Print the help of a group that was called without a command."""
+    if context.invoked_subcommand is None:
+        write_result(context.get_help())
 
 
 def help_of(function: Callable[..., None]) -> str:
