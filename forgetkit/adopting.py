@@ -21,7 +21,6 @@ from forgetkit.models import build_model, check_fit, resolve_options
 from forgetkit.record import Record, Step
 from forgetkit.results import Written, software
 from forgetkit.steps import measure, on_machine, take
-from forgetkit.training import accuracy, predict
 from forgetkit.training_set import input_of
 
 Normalisation = tuple[list[float], list[float]]
@@ -132,8 +131,6 @@ def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Pa
     classifier = on_machine(adoption.model, record, machine)
     nothing = take(dataset.train, np.array([], dtype=np.int64), machine.device)
     metrics: dict[str, Any] = measure(classifier, nothing, dataset, machine.device)
-    images, labels = take(dataset.test, dataset.tune_rows, machine.device)
-    metrics["tune_accuracy"] = accuracy(predict(classifier, images), labels)
     _tell(metrics["test_accuracy"], dataset, console)
     step = replace(record.steps[0], metrics=metrics)
     written = save_checkpoint(target, adoption.model, replace(record, steps=[step]))

@@ -125,20 +125,23 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
     """Measure a model on the forget set and the unseen split.
 
     Returns:
-        ``test_accuracy`` over the whole unseen split; for a forget set that is not empty also ``forget_accuracy``,
-        ``forget_phi`` (mean φ), ``tune_auc`` (membership against the tune half; None where classes do not meet) and
-        ``tune_phi_sd`` (spread of φ over the tune half).
+        ``test_accuracy`` over the whole unseen split, ``tune_accuracy`` over its tune half; for a forget set that is
+        not empty also ``forget_accuracy``, ``forget_phi`` (mean φ), ``tune_auc`` (membership against the tune half;
+        None where classes do not meet) and ``tune_phi_sd`` (spread of φ over the tune half).
 
     Raises:
         ForgetkitError: ``diverged`` where an output is not finite.
     """
     images, labels = take(dataset.test, np.arange(len(dataset.test)), device)
     unseen, labels = _finite(predict(classifier, images)).cpu(), labels.cpu()
-    found: dict[str, float | None] = {"test_accuracy": accuracy(unseen, labels)}
+    tune = torch.from_numpy(dataset.tune_rows)
+    found: dict[str, float | None] = {
+        "test_accuracy": accuracy(unseen, labels),
+        "tune_accuracy": accuracy(unseen[tune], labels[tune]),
+    }
     if len(forget[1]) == 0:
         return found
     logits, truth = _finite(predict(classifier, forget[0])).cpu(), forget[1].cpu()
-    tune = torch.from_numpy(dataset.tune_rows)
     scores = [phi(logits, truth), truth, phi(unseen[tune], labels[tune]), labels[tune]]
     found |= {"forget_accuracy": accuracy(logits, truth), "forget_phi": float(scores[0].mean())}
     found["tune_phi_sd"] = float(scores[2].std())

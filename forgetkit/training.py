@@ -119,9 +119,9 @@ def fit_epochs(
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> History:
-    """Train in epochs; measure the accuracy on the tune half of the unseen split after the last one.
+    """Train in epochs; after each, measure accuracy on the tune half, but only where somebody wants to know.
 
-    After each one where ``recipe.keep`` is ``best`` or somebody watches: that costs a prediction pass an epoch.
+    That is: where ``recipe.keep`` is ``best``, or where there is a ``watch``.
 
     Args:
         model: trained in place, in train mode; with ``recipe.keep == "best"`` it ends as it was after the best epoch.
@@ -154,10 +154,10 @@ def fit_epochs(
         if not math.isfinite(mean_loss):
             raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", "lower --rate")
         history.epochs.append({"epoch": epoch, "loss": mean_loss})
-        if not every and epoch < recipe.epochs:
+        if not every:
             continue
         right = history.epochs[-1]["tune_accuracy"] = accuracy(predict(model, tune[0]), tune[1])
-        if every and right > best[0]:
+        if right > best[0]:
             history.best_epoch = epoch
             best = (right, _copy(model) if recipe.keep == "best" else None)  # type: ignore[assignment]
         if watch:
