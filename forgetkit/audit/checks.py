@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from forgetkit.audit.answers import Scored
 from forgetkit.audit.check import Check, CheckVerdict, measured
@@ -163,7 +164,5 @@ def _mean(found: Scored, label: int) -> float:
 
 def _ids_for_chance(null: float, margin: float, level: float) -> int:
     """Return the ids with which a model at chance passes 9 times in 10, by the normal approximation."""
-    from scipy.stats import norm
-
-    z = float(norm.ppf(1 - level) + norm.ppf(0.95))
+    z = float(ndtri(1 - level) + ndtri(0.95))
     return math.ceil(null * (1 - null) * (z / margin) ** 2)

@@ -10,7 +10,6 @@ from math import sqrt
 
 import numpy as np
 from numpy.random import default_rng
-from scipy import stats
 
 from forgetkit.audit.check import Check
 from forgetkit.audit.intervals import Estimate, normal_estimate
@@ -131,10 +130,12 @@ def mean_auc(forget: Scores, forget_labels: Labels, unseen: Scores, unseen_label
 
     Source: van Elteren, "On the combination of independent two-sample tests of Wilcoxon", 1960, on mean ranks.
     """
+    from scipy.stats import rankdata  # scipy.stats alone takes as long to import as a step takes to run
+
     value, variance, n = 0.0, 0.0, int(np.isin(forget_labels, unseen_labels).sum())
     for name in np.intersect1d(forget_labels, unseen_labels):
         own, other = forget[:, forget_labels == name], unseen[:, unseen_labels == name]
-        ranks = stats.rankdata(np.hstack([own, other]), axis=1).mean(axis=0)
+        ranks = rankdata(np.hstack([own, other]), axis=1).mean(axis=0)
         count, total = own.shape[1], ranks.size
         share = count / n
         below = (ranks[:count].mean() - (count + 1) / 2) / (total - count)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import betainccinv, betaincinv, ndtri
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Interval = tuple[float, float]
@@ -84,7 +84,7 @@ def normal_estimate(value: float, error: float, n: int, *, level: float, bounds:
     Raises:
         ValueError: an impossible ``level``.
     """
-    outer, inner = (float(stats.norm.ppf(1 - tail)) * error for tail in (check_level(level) / 2, level))
+    outer, inner = (float(ndtri(1 - tail)) * error for tail in (check_level(level) / 2, level))
     wide = clipped(value - outer, value + outer, bounds)
     narrow = clipped(value - inner, value + inner, bounds)
     return Estimate(value, wide, narrow, n)
@@ -158,6 +158,6 @@ def judge_utility(estimate: Estimate, *, margin: float = 0.02) -> Verdict:
 def _clopper_pearson(right: int, n: int, tail: float) -> Interval:
     """Return the exact interval that misses by ``tail`` on either side."""
     # The beta quantiles of binomtest(...).proportion_ci, without its root search, which is twenty times slower.
-    low = float(stats.beta.ppf(tail, right, n - right + 1)) if right else 0.0
-    high = float(stats.beta.isf(tail, right + 1, n - right)) if right < n else 1.0
+    low = float(betaincinv(right, n - right + 1, tail)) if right else 0.0
+    high = float(betainccinv(right + 1, n - right, tail)) if right < n else 1.0
     return low, high

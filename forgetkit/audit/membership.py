@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from forgetkit.audit.intervals import Estimate, normal_estimate
 from forgetkit.audit.strata import Labels, Scores, Strata, forget_placements, placements, shared_strata
@@ -72,7 +72,7 @@ def ids_to_pass(unseen_count: int, *, margin: float = 0.05, level: float = 0.05)
     Returns:
         The smallest number of ids, or None where no number is enough.
     """
-    return _smallest_ids(unseen_count, (margin / float(stats.norm.ppf(1 - level))) ** 2)
+    return _smallest_ids(unseen_count, (margin / float(ndtri(1 - level))) ** 2)
 
 
 def ids_to_decide(unseen_count: int, *, margin: float = 0.05, level: float = 0.05, power: float = 0.9) -> int | None:
@@ -89,7 +89,7 @@ def ids_to_decide(unseen_count: int, *, margin: float = 0.05, level: float = 0.0
 
     Source: the power of two one-sided tests at the null is ``2 Phi(margin / se - z) - 1``.
     """
-    needed = float(stats.norm.ppf(1 - level) + stats.norm.ppf((1 + power) / 2))
+    needed = float(ndtri(1 - level) + ndtri((1 + power) / 2))
     return _smallest_ids(unseen_count, (margin / needed) ** 2)
 
 
