@@ -134,8 +134,8 @@ def audit(
     from forgetkit.audit.run import run
     from forgetkit.audit.subject import open_original, open_references, subject_of
     from forgetkit.checkpoint import load_tensors
-    from forgetkit.commands.inspect import lines_of
     from forgetkit.compute import set_up
+    from forgetkit.lineage import lineage
 
     policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
     console = say.console()
@@ -163,7 +163,7 @@ def audit(
         check_self=judging.self_check,
         show_ids=files.show_ids,
     )
-    reports.write(found, checkpoint, console, lines_of(checkpoint, subject.record.to_json(), subject.record.retained))
+    reports.write(found, checkpoint, console, lineage(checkpoint, subject.record))
     console.result(found.lines(checkpoint), found.report)
     if not judging.exit_zero and found.report["exit_code"]:
         raise typer.Exit(found.report["exit_code"])
