@@ -47,7 +47,8 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         state.update(compact_json([name, _DTYPES[tensor.dtype], list(tensor.shape)]).encode() + b"\n")
-        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel():  # an empty one cannot be viewed as bytes
+            state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return state.hexdigest()
 
 

@@ -2,12 +2,11 @@
 
 import io
 import os
-import signal
 import sys
 import tempfile
 import traceback
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +16,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.mounting import help_of, mount, show_help
 from forgetkit.options import debugging
 from forgetkit.registry import nearest
+from forgetkit.signals import INTERRUPTED, TERMINATED, install
 
 app = typer.Typer(
     name="forgetkit",
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-INTERRUPTED, TERMINATED, BUG = 130, 143, 70
+BUG = 70
 
 
 def _version(wanted: bool) -> None:
@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except SystemExit as left:  # Rich's answer to a reader of the help who has gone away is exit 1
-        return TERMINATED if left.code == TERMINATED else 0 if _asks_help(arguments) else BUG
+        return _interrupted(TERMINATED) if left.code == TERMINATED else 0 if _asks_help(arguments) else BUG
     except Exception as problem:
         if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":  # torch's, on a GPU
             problem = ForgetkitError("out-of-memory", "out of memory", "use a smaller --batch-size, or --device cpu")
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Run the command that the process was started with, and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
+    install()
     _prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
@@ -100,13 +100,9 @@ def _prepare_streams() -> None:
         os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"  # else FORCE_COLOR and GITHUB_ACTIONS colour the help
 
 
-def _interrupted() -> int:
+def _interrupted(code: int = INTERRUPTED) -> int:
     say("interrupted; the last complete output is intact")
-    return INTERRUPTED
-
-
-def _terminate(*_: Any) -> None:  # noqa: ANN401 - the signal's own arguments
-    raise SystemExit(TERMINATED)
+    return code
 
 
 def _fail(problem: ForgetkitError, *, as_json: bool) -> int:

@@ -1,10 +1,10 @@
 """Distillation, with one teacher as published or with a second one for what is to be forgotten."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -19,7 +19,8 @@ from forgetkit.methods.unseen import entry, words
 from forgetkit.recipe import Recipe
 from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
-from forgetkit.steering import Course, drain, gauge_on, steps_between, stop_unseen
+from forgetkit.resume import Bookmark, walk
+from forgetkit.steering import Course, gauge_on, steps_between, stop_unseen
 from forgetkit.steps import Outcome, Samples, on_machine, take
 from forgetkit.training import Classifier, optimizer_of, predict
 
@@ -97,9 +98,12 @@ def distilled(
     how: Distilling,
     *,
     console: Console,
-    watch: Callable[[dict[str, Any]], None] | None = None,
+    bookmark: Bookmark,
+    watched: bool = True,
 ) -> Outcome:
-    """Distil from the teachers into the classifier, which is changed in place; ``watch`` is told of epochs or looks.
+    """Distil from the teachers into the classifier, which is changed in place.
+
+    The log of ``bookmark`` is told of looks, and where it is ``watched``, of epochs.
 
     Raises:
         NotReached: with a second teacher, where no state that was seen both forgets and keeps accuracy.
@@ -109,7 +113,7 @@ def distilled(
     if teachers.forget is not None:
         second = on_machine(load_model(*teachers.forget), teachers.forget[1], machine)
         rows = replace(request, ids=request.dataset.train.ids_at(request.all_forgotten_rows))
-        return _towards_both(classifier, tune, rows, machine, (first, second), retain, how, console, watch)
+        return _towards_both(classifier, tune, rows, machine, (first, second), retain, how, console, bookmark)
     history = distill(
         classifier,
         first,
@@ -124,7 +128,8 @@ def distilled(
         temperature=how.temperature,
         seed=how.seed,
         epochs=console.progress(range(1, how.recipe.epochs + 1), "distill", how.recipe.epochs),
-        watch=watch,
+        watch=bookmark.log.append if watched else None,
+        bookmark=bookmark,
     )
     last = history.epochs[-1]["loss"]
     return Outcome({"epochs": how.recipe.epochs, "best_epoch": history.best_epoch, "loss": last})
@@ -139,7 +144,7 @@ def _towards_both(
     retain: Samples,
     how: Distilling,
     console: Console,
-    watch: Callable[[dict[str, Any]], None] | None,
+    bookmark: Bookmark,
 ) -> Outcome:
     """Distil the retain set from the first teacher, the ids from the second, which never saw them."""
     gauge = gauge_on(request, tune, machine, seed=how.seed)
@@ -156,7 +161,7 @@ def _towards_both(
         weights = {"alpha": how.alpha, "beta": how.beta, "temperature": how.temperature}
         return distillation_loss(logits, known[rows], retain[1][rows], **weights)
 
-    def start(samples: Samples) -> tuple[Optimizer, Iterator[Tensor]]:
+    def start(samples: Samples, done: int) -> tuple[Optimizer, Iterator[Tensor]]:
         optimizer = optimizer_of(classifier, how.recipe)
         steps = joint(
             classifier,
@@ -169,6 +174,7 @@ def _towards_both(
             retain_batch=how.replay,
             retain_loss=retain_loss,
             seed=how.seed,
+            done=done,
         )
         return optimizer, steps
 
@@ -176,16 +182,26 @@ def _towards_both(
     every = steps_between(gauge, batch)
     most = ceil(how.recipe.epochs * how.retain_fraction * len(retain[1]) / how.replay)
     if not how.brake:
-        taken = drain(
-            console.progress((step for _, step in zip(range(most), start(forget)[1], strict=False)), "distill", most)
-        )
+
+        def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
+            optimizer, steps = start(forget, done)
+            return optimizer, console.progress(islice(steps, most - done), "distill", most - done)
+
+        taken = walk(bookmark, "steps", classifier, begin)[1]
         return Outcome({"steps": taken, "right": gauge.right})
     found = stop_unseen(
-        classifier, forget, course, start, every=every, most=most, before=before, margin=how.utility_margin
+        classifier,
+        forget,
+        course,
+        start,
+        every=every,
+        most=most,
+        before=before,
+        margin=how.utility_margin,
+        bookmark=bookmark,
     )
-    if watch:
-        for visit in found.visits:
-            watch({"step": visit.step, **entry(visit.look)})
+    for visit in found.visits:
+        bookmark.log.append({"step": visit.step, **entry(visit.look)})
     shown = found.best or found.visits[-1]
     console.note(f"  after {shown.step} steps: {words(shown.look)}")
     if found.best is None:

@@ -1,9 +1,9 @@
 """Neutralization, run to its goal: an accuracy on the ids, or the place where a retrained model would be."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import ceil
-from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -15,12 +15,14 @@ from forgetkit.errors import NotReached
 from forgetkit.methods.neutralize import mislabel, neutral_steps, neutralize
 from forgetkit.methods.unseen import closes, entry, keeps, words
 from forgetkit.request import Request
+from forgetkit.resume import Bookmark, Place, pack, unpack
 from forgetkit.steering import MANY, course_of, steps_between, stop_unseen
 from forgetkit.steps import Outcome, Samples, take
 from forgetkit.training import Classifier, make_optimizer, predict
 
 GROUPS = 20
 """Groups to rehearse on, at the most."""
+LOOP = "neutralize"
 REHEARSED_STEPS = 200
 """Steps of a rehearsal, at the most."""
 
@@ -50,8 +52,8 @@ class Neutralizing:
         outputs = predict(model, forget[0])
         return mislabel(outputs if self.average == "logits" else outputs.softmax(1), forget[1], kind=self.labels)
 
-    def start(self, model: nn.Module, forget: Samples) -> tuple[Optimizer, Iterator[object]]:
-        """Return an optimizer, and the steps towards the contrastive labels of ``forget``."""
+    def start(self, model: nn.Module, forget: Samples, done: int) -> tuple[Optimizer, Iterator[object]]:
+        """Return an optimizer, and the steps towards the contrastive labels of ``forget``, less the first ``done``."""
         optimizer = make_optimizer(model, self.optimizer, rate=self.rate, momentum=self.momentum)
         steps = neutral_steps(
             model,
@@ -61,6 +63,7 @@ class Neutralizing:
             batch_size=self.batch_size,
             epochs=range(1, self.max_epochs + 1),
             seed=self.seed,
+            done=done,
         )
         return optimizer, steps
 
@@ -73,7 +76,7 @@ def neutralized(
     how: Neutralizing,
     *,
     console: Console,
-    watch: Callable[[dict[str, Any]], None],
+    bookmark: Bookmark,
 ) -> Outcome:
     """Neutralize the ids of a request until the goal.
 
@@ -84,7 +87,7 @@ def neutralized(
         machine: where to compute.
         how: the options.
         console: told of the progress.
-        watch: told of every look.
+        bookmark: where the run stands; its log is told of every look.
 
     Raises:
         NotReached: where the goal is not reached in time, or not without losing accuracy.
@@ -93,23 +96,30 @@ def neutralized(
     names, contrast = request.record.classes, how.contrast(classifier, forget)
     named = {names[true]: names[wrong] for true, wrong in contrast.items()}
     if how.stop == "unseen":
-        return _until_unseen(classifier, forget, tune, request, machine, how, console, watch, named)
+        return _until_unseen(classifier, forget, tune, request, machine, how, console, bookmark, named)
     goal = 1 / len(names) if how.stop == "chance" else 0.0
-    right = 1.0
+    right, left = 1.0, bookmark.open(LOOP)
+    optimizer = make_optimizer(classifier, how.optimizer, rate=how.rate, momentum=how.momentum)
+    if left:
+        unpack(left.tensors, classifier, optimizer)
     for look in neutralize(
         classifier,
         *forget,
         contrast=contrast,
-        optimizer=make_optimizer(classifier, how.optimizer, rate=how.rate, momentum=how.momentum),
+        optimizer=optimizer,
         batch_size=how.batch_size,
         epochs=console.progress(range(1, how.max_epochs + 1), "neutralize", how.max_epochs),
         looks_per_epoch=how.looks_per_epoch,
         seed=how.seed,
+        done=left.at["steps"] if left else 0,
     ):
-        watch(asdict(look))
+        bookmark.log.append(asdict(look))
         right = look.accuracy
         if right <= goal:
             return Outcome({"steps": look.step, "epochs": look.epoch, "contrast": named})
+        if look.step:
+            place = partial(Place, {"steps": look.step})
+            bookmark.reached(LOOP, lambda place=place: place(pack(classifier, optimizer)))  # type: ignore[misc]
     message = f"after {how.max_epochs} epochs {right:.2%} of the forget set is right, above {goal:.2%}"
     raise NotReached(message, "raise --max-epochs or --rate")
 
@@ -122,7 +132,7 @@ def _until_unseen(
     machine: Machine,
     how: Neutralizing,
     console: Console,
-    watch: Callable[[dict[str, Any]], None],
+    bookmark: Bookmark,
     contrast: dict[str, str],
 ) -> Outcome:
     """Neutralize until the ids look like data never seen."""
@@ -138,14 +148,15 @@ def _until_unseen(
         classifier,
         forget,
         course,
-        lambda samples: how.start(classifier, samples),
+        lambda samples, done: how.start(classifier, samples, done),
         every=every,
         most=how.max_epochs * batches if course.direct else min(REHEARSED_STEPS, how.max_epochs * batches),
         before=before,
         margin=how.margin,
+        bookmark=bookmark,
     )
     for visit in found.visits:
-        watch({"step": visit.step, "epoch": visit.step / batches, **entry(visit.look)})
+        bookmark.log.append({"step": visit.step, "epoch": visit.step / batches, **entry(visit.look)})
     shown = found.best or min(found.visits, key=lambda visit: abs(visit.look.gap))
     console.note(f"  after {shown.step} steps: {words(shown.look)}")
     if found.best is None:

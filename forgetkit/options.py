@@ -41,6 +41,12 @@ UtilityMargin = Annotated[
     float,
     typer.Option(metavar="F", help="Accuracy on the tune half that a search may lose.", rich_help_panel=METHOD),
 ]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh", help="Start over, even where an interrupted run could be gone on with.", rich_help_panel=OUTPUT
+    ),
+]
 KeepOptimizer = Annotated[
     bool,
     typer.Option(
@@ -222,6 +228,13 @@ class Output(Say):
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace an existing output.", rich_help_panel=OUTPUT)
     ] = False
+
+
+@dataclass(frozen=True)
+class LongRun(Output):
+    """What is said and written of a run that goes on where an earlier one stood."""
+
+    fresh: Fresh = False
 
 
 def data_root(source: Source) -> Path:

@@ -1,6 +1,5 @@
 """One training from beginning to end, as a value that another process can carry out."""
 
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
+from torch.optim import Optimizer
 
 from forgetkit.checkpoint import (
     find_optimizer,
@@ -22,15 +22,18 @@ from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.history import History
 from forgetkit.ids import digest_of
+from forgetkit.locks import was_left
 from forgetkit.models import build_model, check_fit
 from forgetkit.options import Training
 from forgetkit.recipe import Recipe, recipe_of, resolve_recipe
 from forgetkit.record import Record, Step
-from forgetkit.results import Written, ids_entry
+from forgetkit.results import Written, asked_of, ids_entry
+from forgetkit.resume import Bookmark, making
 from forgetkit.steps import measure, on_machine, take
-from forgetkit.storage import publish_text
-from forgetkit.training import optimizer_of, train
+from forgetkit.storage import publish_lines
+from forgetkit.training import Classifier, optimizer_of, train
 from forgetkit.training_set import Base, TrainingSet
 
 
@@ -69,6 +72,16 @@ class Plan:
         """What is written beside the checkpoint."""
         log = (self.log,) if self.log else ()
         return (*log, optimizer_path(self.target)) if self.keep_optimizer else log
+
+    @property
+    def asked(self) -> str:
+        """Digest of what is to be written."""
+        return asked_of(self.record, self.beside)
+
+    @property
+    def was_left(self) -> bool:
+        """Whether a run of the same plan ended before all was written."""
+        return was_left(self.target, self.asked)
 
     def says(self) -> str:
         """Say in one line what it is."""
@@ -135,57 +148,65 @@ def make_plans(
     return plans
 
 
-def carry_out(plan: Plan, dataset: Dataset, console: Console) -> Written:
-    """Train as planned and write the checkpoint.
+def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = False, fresh: bool = False) -> Written:
+    """Train as planned and write the checkpoint; go on where an earlier run stood, unless ``fresh``.
 
     Raises:
         ForgetkitError: ``diverged``, ``out-of-space`` …; nothing was written.
     """
     begun = time.monotonic()
-    model = start_model(plan)
-    classifier = on_machine(model, plan.record, plan.machine)
-    optimizer = optimizer_of(classifier, plan.recipe)
-    if state := optimizer_state(plan.start, plan.step.parent, plan.recipe.optimizer, wanted=plan.keep_optimizer):
-        load_optimizer(state[0], optimizer)
-    seen: list[dict[str, Any]] = []
+    with making(plan.target, plan.beside, asked=plan.asked, force=force or plan.was_left, fresh=fresh) as bookmark:
+        model = start_model(plan)
+        classifier = on_machine(model, plan.record, plan.machine)
+        optimizer = optimizer_of(classifier, plan.recipe)
+        if state := optimizer_state(plan.start, plan.step.parent, plan.recipe.optimizer, wanted=plan.keep_optimizer):
+            load_optimizer(state[0], optimizer)
+        history = _train(plan, classifier, optimizer, dataset, bookmark, console)
+        step = replace(plan.step, metrics=_metrics(plan, classifier, dataset, history))
+        written = save_checkpoint(plan.target, model, replace(plan.record, steps=[*plan.record.steps[:-1], step]))
+        if plan.keep_optimizer:
+            save_optimizer(plan.target, optimizer, name=plan.recipe.optimizer, digest=written.digest)
+        if plan.log:
+            publish_lines(plan.log, bookmark.log)
+    right = f"{step.metrics['test_accuracy']:.2%} right on the unseen split (chance {1 / len(written.classes):.0%})"
+    console.note(f"  {right}, epoch {step.metrics['epoch']} of {plan.recipe.epochs}")
+    return Written("train", plan.target, written, time.monotonic() - begun, plan.start)
+
+
+def _train(
+    plan: Plan,
+    classifier: Classifier,
+    optimizer: Optimizer,
+    dataset: Dataset,
+    bookmark: Bookmark,
+    console: Console,
+) -> History:
+    begun, spent = time.monotonic(), bookmark.log[-1]["seconds"] if bookmark.log else 0.0
 
     def watch(entry: dict[str, Any]) -> None:
-        seen.append({**entry, "seconds": round(time.monotonic() - begun, 3)})
+        bookmark.log.append({**entry, "seconds": round(spent + time.monotonic() - begun, 3)})
 
     epochs = plan.recipe.epochs
-    images, labels = take(dataset.train, plan.rows, plan.machine.device)
-    history = train(
+    return train(
         classifier,
-        images,
-        labels,
+        *take(dataset.train, plan.rows, plan.machine.device),
         recipe=plan.recipe,
         optimizer=optimizer,
         tune=take(dataset.test, dataset.tune_rows, plan.machine.device),
         seed=plan.step.seed,
         epochs=console.progress(range(1, epochs + 1), f"train seed {plan.step.seed}", epochs),
         watch=watch if plan.log else None,
+        bookmark=bookmark,
     )
-    kept = history.best_epoch if plan.recipe.keep == "best" and history.best_epoch else epochs
-    metrics = measure(classifier, take(dataset.train, plan.rows[:0], plan.machine.device), dataset, plan.machine.device)
-    step = replace(
-        plan.step,
-        metrics={
-            **metrics,
-            **history.epochs[kept - 1],
-            "epoch": kept,
-            "epochs": epochs,
-            "best_epoch": history.best_epoch,
-        },
+
+
+def _metrics(plan: Plan, classifier: Classifier, dataset: Dataset, history: History) -> dict[str, Any]:
+    kept = history.best_epoch if plan.recipe.keep == "best" and history.best_epoch else plan.recipe.epochs
+    measured = measure(
+        classifier, take(dataset.train, plan.rows[:0], plan.machine.device), dataset, plan.machine.device
     )
-    record = replace(plan.record, steps=[*plan.record.steps[:-1], step])
-    written = save_checkpoint(plan.target, model, record)
-    if plan.keep_optimizer:
-        save_optimizer(plan.target, optimizer, name=plan.recipe.optimizer, digest=written.digest)
-    if plan.log:
-        publish_text(plan.log, "".join(json.dumps(entry) + "\n" for entry in seen))
-    unseen = f"{metrics['test_accuracy']:.2%} right on the unseen split (chance {1 / len(record.classes):.0%})"
-    console.note(f"  {unseen}, epoch {kept} of {epochs}")
-    return Written("train", plan.target, written, time.monotonic() - begun, plan.start)
+    best = {"epoch": kept, "epochs": plan.recipe.epochs, "best_epoch": history.best_epoch}
+    return {**measured, **history.epochs[kept - 1], **best}
 
 
 def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted: bool) -> tuple[Path, str] | None:

@@ -42,9 +42,9 @@ class Relabeling:
     state: Path | None = None
 
     def per_id(
-        self, model: nn.Module, forget: Samples, retain: Samples | None, rate: float
+        self, model: nn.Module, forget: Samples, retain: Samples | None, rate: float, *, done: int = 0
     ) -> tuple[Optimizer, Iterator[Tensor]]:
-        """Return an optimizer, and the paper's steps: one for each id."""
+        """Return an optimizer, and the paper's steps: one for each id, less the first ``done``."""
         optimizer = self._optimizer(model, rate)
         steps = relabel(
             model,
@@ -55,13 +55,14 @@ class Relabeling:
             replay=self.replay,
             retain=retain if self.replay else None,
             seed=self.seed,
+            done=done,
         )
         return optimizer, steps
 
     def joint(
-        self, model: nn.Module, forget: Samples, retain: Samples, rate: float
+        self, model: nn.Module, forget: Samples, retain: Samples, rate: float, *, done: int = 0
     ) -> tuple[Optimizer, Iterator[Tensor]]:
-        """Return an optimizer, and joint steps."""
+        """Return an optimizer, and joint steps, less the first ``done``."""
         optimizer, labels = self._optimizer(model, rate), forget[1].cpu()
 
         def targets(number: int) -> Tensor:
@@ -79,6 +80,7 @@ class Relabeling:
             forget_batch=self.ids_per_step,
             retain_batch=self.replay or REPLAY,
             seed=self.seed,
+            done=done,
         )
         return optimizer, steps
 

@@ -1,6 +1,7 @@
 """Random relabeling, aimed: which kind of steps, at which rate, takes the ids to where a retrained model would be."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,7 @@ from forgetkit.methods.unseen import Look, entry, recognisable, words
 from forgetkit.record import Record
 from forgetkit.relabeler import REPLAY, Relabeling
 from forgetkit.request import Request
+from forgetkit.resume import Bookmark, walk
 from forgetkit.steering import FEWEST, Course, course_of, drain, gauge_on, steps_between, stop_unseen
 from forgetkit.steps import Outcome, Samples, take
 from forgetkit.training import Classifier
@@ -69,6 +71,7 @@ def unlearn(
     *,
     aim: tuple[str, float | None, bool],
     console: Console,
+    bookmark: Bookmark,
 ) -> Aimed:
     """Relabel the ids of a request: at the rate that is given, or in the way that is found.
 
@@ -80,6 +83,7 @@ def unlearn(
         how: everything but kind of steps and rate.
         aim: ``per-id``, ``joint`` or ``auto``; the rate or None; whether to allow a step that changed nothing.
         console: told of every trial.
+        bookmark: where the run stands.
 
     Raises:
         NotReached: where nothing that was tried both forgets and keeps accuracy; or where a fixed rate left at least
@@ -89,13 +93,18 @@ def unlearn(
     forget = take(request.dataset.train, request.forget_rows, machine.device)
     if mix != "per-id" or rate is None:
         course = course_of(request, tune, machine, seed=how.seed)
-        return search(classifier, forget, course, how, mix=mix, rate=rate, console=console)
+        return search(classifier, forget, course, how, mix=mix, rate=rate, console=console, bookmark=bookmark)
     judged = not allowed and len(request.measured_rows) >= FEWEST
     gauge = gauge_on(request, tune, machine, seed=how.seed) if judged else None
     before = gauge.look(classifier) if gauge else None
     retain = take(request.dataset.train, request.retain_rows, machine.device) if how.replay else None
-    optimizer, steps = how.per_id(classifier, forget, retain, rate)
-    taken = len(list(console.progress(steps, "relabel", len(forget[1]) * (2 if how.replay else 1))))
+    fixed = rate
+
+    def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
+        optimizer, steps = how.per_id(classifier, forget, retain, fixed, done=done)
+        return optimizer, console.progress(steps, "relabel", len(forget[1]) * (2 if how.replay else 1) - done)
+
+    optimizer, taken = walk(bookmark, "ids", classifier, begin)
     if gauge and before and recognisable(after := gauge.look(classifier), before):
         message = (
             f"at rate {rate:g} the ids are as recognisable as before: membership AUC less ½ "
@@ -114,6 +123,7 @@ def search(
     mix: str,
     rate: float | None,
     console: Console,
+    bookmark: Bookmark,
 ) -> Aimed:
     """Relabel ``forget`` in the way that forgets it and keeps accuracy; the model ends there.
 
@@ -125,6 +135,7 @@ def search(
         mix: ``per-id``, ``joint``, or ``auto``: per id, and joint where that fails.
         rate: of joint steps, or None to try some.
         console: told of every trial.
+        bookmark: where the run stands.
 
     Raises:
         NotReached: where nothing that was tried both forgets and keeps accuracy.
@@ -138,10 +149,10 @@ def search(
         )
         console.warn("nothing-memorised", text)
     trials: list[dict[str, Any]] = []
-    found = None if mix == "joint" else _aim_per_id(model, forget, course, how, before, trials, console)
+    found = None if mix == "joint" else _aim_per_id(model, forget, course, how, before, trials, console, bookmark)
     if found is None and mix != "per-id":
         rates = JOINT[how.optimizer] if rate is None else [rate]
-        found = _aim_joint(model, forget, course, how, before, trials, console, rates)
+        found = _aim_joint(model, forget, course, how, before, trials, console, bookmark, rates)
     if found is None:
         tried = "; ".join(
             f"{trial['mix']} at {trial['rate']:.2g} {trial['gap']:+.3f}, {trial['accuracy']:.1%}" for trial in trials
@@ -172,11 +183,16 @@ def _aim_per_id(
     before: Look,
     trials: list[dict[str, Any]],
     console: Console,
+    bookmark: Bookmark,
 ) -> Aimed | None:
     """Search the rate of the paper's steps; take the best, if there is one."""
 
     def trial(rate: float) -> Look:
-        return course.rehearse(model, lambda samples: drain(how.per_id(model, samples, course.retain, rate)[1]))
+        def look() -> dict[str, Any]:
+            found = course.rehearse(model, lambda samples: drain(how.per_id(model, samples, course.retain, rate)[1]))
+            return asdict(found)
+
+        return Look(**bookmark.once(look))
 
     tried = []
     for found in find_rate(trial, SCAN[how.optimizer], before=before, margin=how.margin):
@@ -186,8 +202,11 @@ def _aim_per_id(
     best = best_of(tried, before, how.margin)
     if best is None:
         return None
-    optimizer, steps = how.per_id(model, forget, course.retain, best.rate)
-    return Aimed(optimizer, "per-id", best.rate, drain(steps), trials, course.says())
+    chosen = best.rate
+    optimizer, taken = walk(
+        bookmark, "ids", model, lambda done: how.per_id(model, forget, course.retain, chosen, done=done)
+    )
+    return Aimed(optimizer, "per-id", chosen, taken, trials, course.says())
 
 
 def _aim_joint(
@@ -198,6 +217,7 @@ def _aim_joint(
     before: Look,
     trials: list[dict[str, Any]],
     console: Console,
+    bookmark: Bookmark,
     rates: list[float],
 ) -> Aimed | None:
     """Take joint steps until the place is reached, at the first rate that keeps accuracy, if there is one."""
@@ -210,11 +230,12 @@ def _aim_joint(
             model,
             forget,
             course,
-            lambda samples, r=rate: how.joint(model, samples, course.retain, r),  # type: ignore[misc]
+            lambda samples, done, r=rate: how.joint(model, samples, course.retain, r, done=done),  # type: ignore[misc]
             every=every,
             most=how.most_steps,
             before=before,
             margin=how.margin,
+            bookmark=bookmark,
         )
         shown = found.best or found.visits[-1]
         trials.append({"mix": "joint", "rate": rate, "steps": shown.step, **entry(shown.look)})

@@ -1,5 +1,7 @@
 """Where a command writes, whether that is done already, and how it tells. Without torch."""
 
+import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,7 +13,7 @@ from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
 from forgetkit.options import Output
-from forgetkit.record import Record, read_record
+from forgetkit.record import Record, dumps, read_record
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ def up_to_date(target: Path, expected: Record, beside: tuple[Path, ...] = ()) ->
     except ForgetkitError:
         return None
     return found if same else None
+
+
+def asked_of(expected: Record, beside: tuple[Path, ...] = ()) -> str:
+    """Return the SHA-256 of what a command was asked to write: the record without digest and metrics, and what else."""
+    return hashlib.sha256(dumps(expected).encode() + b"".join(os.fsencode(path.name) for path in beside)).hexdigest()
 
 
 def software() -> dict[str, str]:

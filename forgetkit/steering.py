@@ -4,10 +4,11 @@ A few ids, or ids that were chosen for what they have in common, say nothing abo
 Retained samples, drawn at random, are unlearned in their place; the setting that takes them there is then the ids'.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ from torch.optim import Optimizer
 
 from forgetkit.audit.draws import CHOSEN_LEVEL, class_mix
 from forgetkit.compute import Machine, generator_for
-from forgetkit.methods.search import Visit, best_of, brake
+from forgetkit.methods.search import BRAKE, Visit, best_of, brake
 from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
 from forgetkit.request import Request
+from forgetkit.resume import Bookmark, walk
 from forgetkit.steps import Samples, take
 
 FEWEST = 100
@@ -38,7 +40,8 @@ FAR = 0.45
 """Distance past the place at which a group of any size has gone far enough."""
 
 
-Start = Callable[[Samples], tuple[Optimizer, Iterable[object]]]
+Start = Callable[[Samples, int], tuple[Optimizer, Iterator[object]]]
+"""Begins a run on some samples, some steps passed over: an optimizer, and a generator of steps."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def stop_unseen(
     most: int,
     before: Look,
     margin: float,
+    bookmark: Bookmark,
 ) -> Stopped:
     """Take steps on the forget set until it looks like data never seen; the model ends in the best state.
 
@@ -162,26 +166,44 @@ def stop_unseen(
         model: changed in place.
         forget: images and labels.
         course: what is looked at; where others stand in for the forget set, the number of steps is rehearsed on them.
-        start: begins a run on some samples: an optimizer, and a generator that takes a step each time it is asked.
+        start: begins a run; its generator takes a step each time it is asked.
         every: steps between looks.
         most: steps at the most.
         before: what the groups of ``course`` show at the start.
         margin: accuracy on unseen samples that may be lost.
+        bookmark: where the run stands.
     """
-    optimizer, steps = start(forget)
-    if course.direct:
-        source = islice(steps, most)
-        gauge = course.gauges[0]
-        visits = list(brake(model, optimizer, source, gauge, before=before, margin=margin, every=every))
-        return Stopped(optimizer, visits or [Visit(0, before)], best_of(visits, before, margin))
-    visits = rehearsed_steps(course, model, start, every=every, most=most)
+    if not course.direct:
+        visits = rehearsed_steps(course, model, start, every=every, most=most, bookmark=bookmark)
+        best = best_of(visits, before, margin)
+        if best is None:
+            return Stopped(start(forget, 0)[0], visits, None)
+        last = best.step
+
+        def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
+            optimizer, steps = start(forget, done)
+            return optimizer, islice(steps, last - done)
+
+        return Stopped(walk(bookmark, "steps", model, begin)[0], visits, best)
+    if (failed := bookmark.replay()) is not None:
+        return Stopped(start(forget, 0)[0], [Visit(step, Look(**look)) for step, look in failed], None)
+    left = bookmark.open(BRAKE)
+    done = left.at["consumed"] if left else 0
+    optimizer, steps = start(forget, done)
+    source, gauge = islice(steps, most - done), course.gauges[0]
+    run = brake(
+        model, optimizer, source, gauge, before=before, margin=margin, every=every, bookmark=bookmark, left=left
+    )
+    visits = list(run) or [Visit(0, before)]
     best = best_of(visits, before, margin)
-    if best:
-        drain(islice(steps, best.step))
+    if best is None:
+        bookmark.record([(visit.step, asdict(visit.look)) for visit in visits])
     return Stopped(optimizer, visits, best)
 
 
-def rehearsed_steps(course: Course, model: nn.Module, start: Start, *, every: int, most: int) -> list[Visit]:
+def rehearsed_steps(
+    course: Course, model: nn.Module, start: Start, *, every: int, most: int, bookmark: Bookmark
+) -> list[Visit]:
     """Return what all groups together show after every so many steps; the model's weights are put back.
 
     A group ends where it is far past the place; it counts on as it was then.
@@ -192,22 +214,27 @@ def rehearsed_steps(course: Course, model: nn.Module, start: Start, *, every: in
         start: see :func:`stop_unseen`.
         every: steps between looks.
         most: steps of a group at the most.
+        bookmark: where the run stands.
     """
     tracks: list[list[Look]] = []
     places = _places(every, most)
 
-    def run(gauge: Gauge, samples: Samples) -> None:
-        source, track = iter(start(samples)[1]), list[Look]()
-        tracks.append(track)
+    def run(gauge: Gauge, samples: Samples) -> list[dict[str, Any]]:
+        source, track = start(samples, 0)[1], list[Look]()
         for now, then in pairwise([0, *places]):
             if not len(list(islice(source, then - now))):
-                return
+                break
             track.append(gauge.look(model))
             if track[-1].gap < -min(2 * track[-1].error, FAR):
-                return
+                break
+        return [asdict(look) for look in track]
+
+    def track(samples: Samples) -> None:
+        gauge = next(waiting)
+        tracks.append([Look(**look) for look in bookmark.once(lambda: run(gauge, samples))])
 
     waiting = iter(course.gauges)
-    course.rehearse(model, lambda samples: run(next(waiting), samples))
+    course.rehearse(model, track)
     sizes = [len(labels) for _, labels in course.groups]
     return [
         Visit(

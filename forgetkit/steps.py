@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Output
+from forgetkit.locks import was_left
+from forgetkit.options import LongRun
 from forgetkit.record import Record, Step, read_record
 from forgetkit.request import Request
-from forgetkit.results import Written, output_path, report_done, software, up_to_date
-from forgetkit.storage import check_target
+from forgetkit.results import Written, asked_of, output_path, report_done, software, up_to_date
+from forgetkit.resume import Bookmark, making
+from forgetkit.storage import check_target, publish_lines
 from forgetkit.training import Classifier, accuracy, predict
 
 Samples = tuple[Tensor, Tensor]
@@ -43,17 +45,21 @@ class Outcome:
     resolved: dict[str, Any] = field(default_factory=dict)
 
 
+Work = Callable[[Classifier, Samples, Bookmark], Outcome]
+Beside = Callable[[Path, Bookmark, str], None]
+
+
 def carry_out(
     request: Request,
     step: Step,
     machine: Machine,
     *,
     console: Console,
-    output: Output,
+    output: LongRun,
     others: tuple[Path, ...] = (),
-    beside: tuple[Path, ...] = (),
+    beside: Mapping[Path, Beside] | None = None,
     measured: NDArray[np.int64] | None = None,
-    work: Callable[[Classifier, Samples], Outcome],
+    work: Work,
 ) -> Written | None:
     """Run ``work`` on the model, then write and report the result.
 
@@ -64,9 +70,10 @@ def carry_out(
         console: what is said.
         output: where to write.
         others: further input files, which the output must not replace.
-        beside: what the command writes beside the checkpoint: a log, an optimizer's state.
+        beside: what the command writes beside the checkpoint, a log or an optimizer's state, and what writes it: it is
+            given the path, the run's bookmark and the checkpoint's digest.
         measured: training rows to measure forgetting on; the request's ids less canaries if not given.
-        work: changes the classifier; is given the images and labels of the tune half.
+        work: changes the classifier; is given the images and labels of the tune half, and the run's bookmark.
 
     Returns:
         what was written, to be reported; None where nothing had to be (up to date, or a dry run).
@@ -74,16 +81,18 @@ def carry_out(
     Raises:
         ForgetkitError: ``output-exists``, ``not-reached``, ``out-of-space`` …; nothing was written.
     """
-    begun = time.monotonic()
+    begun, files = time.monotonic(), tuple(beside or {})
     target = output_path(request.path, step.command, output.out)
     expected = replace(
         request.record, forgotten=request.forgotten, steps=[*request.record.steps, step], software=software()
     )
-    if done := up_to_date(target, expected, beside):
+    if done := up_to_date(target, expected, files):
         report_done(console, step.command, target, done, output)
         return None
-    for path, inputs in ((target, ()), *((path, (target,)) for path in beside)):
-        check_target(path, force=output.force, inputs=(*request.inputs, *others, *inputs))
+    asked = asked_of(expected, files)
+    force = output.force or was_left(target, asked)
+    for path, inputs in ((target, ()), *((path, (target,)) for path in files)):
+        check_target(path, force=force, inputs=(*request.inputs, *others, *inputs))
     count = f"{len(request.ids)} ids, " if request.ids else ""
     console.note(
         f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
@@ -95,19 +104,41 @@ def carry_out(
             load_tensors(path, read_record(path))
         console.note("dry run: nothing was computed or written")
         return None
+    rows = request.measured_rows if measured is None else measured
+    with making(target, files, asked=asked, force=force, fresh=output.fresh) as bookmark:
+        metrics, resolved = _work(model, request, machine, rows, bookmark, work)
+        finished = replace(step, options={**step.options, **resolved}, metrics=metrics)
+        written = save_checkpoint(target, model, replace(expected, steps=[*request.record.steps, finished]))
+        for path, write in (beside or {}).items():
+            write(path, bookmark, written.digest)
+    tell_change(console, metrics, 1 / len(request.record.classes))
+    return Written(step.command, target, written, time.monotonic() - begun, request.path)
+
+
+def _work(
+    model: nn.Module,
+    request: Request,
+    machine: Machine,
+    rows: NDArray[np.int64],
+    bookmark: Bookmark,
+    work: Work,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Change the model; return the step's metrics, before and after, and the options that it searched for."""
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     classifier = on_machine(model, request.record, machine)
-    rows = request.measured_rows if measured is None else measured
     forget = take(request.dataset.train, rows, machine.device)
     before = measure(classifier, forget, request.dataset, machine.device)
-    outcome = work(classifier, take(request.dataset.test, request.dataset.tune_rows, machine.device))
+    tune = take(request.dataset.test, request.dataset.tune_rows, machine.device)
+    outcome = work(classifier, tune, bookmark)
     after = measure(classifier, forget, request.dataset, machine.device)
     metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
     metrics["weight_change"] = weight_change(start, model)
-    finished = [*request.record.steps, replace(step, options={**step.options, **outcome.resolved}, metrics=metrics)]
-    written = save_checkpoint(target, model, replace(expected, steps=finished))
-    tell_change(console, metrics, 1 / len(request.record.classes))
-    return Written(step.command, target, written, time.monotonic() - begun, request.path)
+    return metrics, outcome.resolved
+
+
+def log_beside(log: str | None) -> dict[Path, Beside]:
+    """Return the log that a command writes beside its checkpoint, if any, and what writes it."""
+    return {Path(log): lambda path, bookmark, _: publish_lines(path, bookmark.log)} if log else {}
 
 
 def on_machine(model: nn.Module, record: Record, machine: Machine) -> Classifier:

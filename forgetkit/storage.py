@@ -1,16 +1,24 @@
-"""A file appears whole or not at all.
+"""A file appears whole or not at all, and one process at a time writes it.
 
 Every file that forgetkit writes goes through :func:`publish`: a temporary file in the target's own
-folder, written, synced, read again, then renamed over the target.
+folder, written, synced, read again, then renamed over the target. What a killed process leaves,
+``.NAME.lock`` and ``.NAME.PID.tmp``, the next one that writes NAME removes.
 """
 
 import errno
+import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from forgetkit.errors import ForgetkitError
+from forgetkit.failpoints import call
+from forgetkit.locks import holding
+
+LONGEST_SUFFIX = len("..4194304.tmp")
+"""Characters that a temporary file's name has more than its target's."""
 
 
 def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = ()) -> None:
@@ -23,7 +31,7 @@ def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = ()) -> N
     try:
         _check_target(path, force=force, inputs=inputs)
     except (OSError, RuntimeError) as problem:  # a name too long, a loop of links
-        raise _refusal(path, problem) from problem
+        raise refusal(path, problem) from problem
 
 
 def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
@@ -34,14 +42,54 @@ def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
     if path.exists() and not path.is_file():
         raise ForgetkitError("output-unwritable", f"{path} is not a regular file", "give --out a file name")
     if path.exists() and not force:
-        raise ForgetkitError(
-            "output-exists", f"{path} exists already", "name another --out, or replace it with --force"
-        )
+        raise _exists(path)
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ForgetkitError("output-unwritable", f"{folder}: no file can be made here", "name another --out")
+    if len(os.fsencode(path.name)) + LONGEST_SUFFIX > os.pathconf(folder, "PC_NAME_MAX"):
+        raise OSError(errno.ENAMETOOLONG, "the name is too long")
+
+
+@contextmanager
+def claimed(paths: Iterable[Path], *, force: bool, asked: str = "") -> Iterator[None]:
+    """Hold outputs while they are made: no other process writes them meanwhile.
+
+    Args:
+        paths: the outputs; their folders are made, and removed again where nothing came of it.
+        force: whether one that is there by now may be replaced.
+        asked: what is being done, for :func:`was_left`.
+
+    Raises:
+        ForgetkitError: ``output-busy`` where another process holds one, ``output-exists`` where it was faster.
+    """
+    with ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(_held(path, asked))
+            if path.exists() and not force:
+                raise _exists(path)
+        yield
+
+
+@contextmanager
+def _held(path: Path, asked: str = "") -> Iterator[None]:
+    """Hold the lock of an output whose folder is made, and cleared of what a killed process left."""
+    with ExitStack() as stack:
+        try:
+            for folder in _make_folders(path.parent):
+                stack.callback(_remove_empty, folder)
+            if stack.enter_context(holding(path, asked)):
+                for old in path.parent.glob(f".{_escaped(path.name)}.*.tmp"):
+                    old.unlink(missing_ok=True)
+        except OSError as problem:
+            raise refusal(path, problem) from problem
+        yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # it is not empty: all went well
+        folder.rmdir()
 
 
 def publish(path: Path, write: Callable[[Path], None], *, verify: Callable[[Path], None] | None = None) -> None:
@@ -53,45 +101,75 @@ def publish(path: Path, write: Callable[[Path], None], *, verify: Callable[[Path
         verify: reads the temporary file again and raises if it is not what was meant.
 
     Raises:
-        ForgetkitError: ``out-of-space`` or ``output-unwritable``; the target is as it was.
+        ForgetkitError: ``out-of-space``, ``output-unwritable`` or ``output-busy``; the target is as it was, unless only
+            the last sync, that of the folder, failed.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # a device must not become a file
-            raise OSError(errno.EINVAL, "not a regular file")
+        with _held(path):
+            _publish(path, write, verify)
     except OSError as problem:
-        raise _refusal(path, problem) from problem
+        raise refusal(path, problem) from problem
+
+
+def _publish(path: Path, write: Callable[[Path], None], verify: Callable[[Path], None] | None) -> None:
+    if path.exists() and not path.is_file():  # a device must not become a file
+        raise OSError(errno.EINVAL, "not a regular file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
         _sync(temporary)
-        os.chmod(temporary, _mode(path))
+        call(os.chmod, temporary, _mode(path))
         if verify:
             verify(temporary)
-        os.replace(temporary, path)
+        call(os.replace, temporary, path)
         _sync(path.parent)
-    except OSError as problem:
-        raise _refusal(path, problem) from problem
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def publish_text(path: Path, text: str) -> None:
-    """Publish ``text`` as UTF-8 with LF line ends."""
+    """Publish ``text`` as UTF-8 with LF line ends; raises ForgetkitError as :func:`publish`."""
+    content = text.encode()
 
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(text.encode())
+    def verify(temporary: Path) -> None:
+        if temporary.read_bytes() != content:
+            raise OSError(errno.EIO, "what was written cannot be read back")
 
-    publish(path, write)
+    publish(path, lambda temporary: write_bytes(temporary, content), verify=verify)
+
+
+def publish_lines(path: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """Publish a JSON object a line; raises ForgetkitError as :func:`publish`."""
+    publish_text(path, "".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to a new file; raises OSError."""
+    handle = call(os.open, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[call(os.write, handle, left) :]
+    finally:
+        os.close(handle)
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    handle = call(os.open, path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        call(os.fsync, handle)
     finally:
         os.close(handle)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make ``folder`` and those above it that are missing; return what was made, the outermost first."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()][::-1]
+    for one in missing:
+        call(one.mkdir, 0o777, False, True)
+        _sync(one.parent)
+    return missing
 
 
 def _mode(path: Path) -> int:
@@ -102,7 +180,17 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _refusal(path: Path, problem: OSError | RuntimeError) -> ForgetkitError:
+def _escaped(name: str) -> str:
+    """Return ``name`` as a pattern that fits nothing else."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+
+
+def _exists(path: Path) -> ForgetkitError:
+    return ForgetkitError("output-exists", f"{path} exists already", "name another --out, or replace it with --force")
+
+
+def refusal(path: Path, problem: OSError | RuntimeError) -> ForgetkitError:
+    """Return the error that a user sees where ``path`` cannot be written."""
     if isinstance(problem, OSError) and problem.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ForgetkitError("out-of-space", f"{path}: no space left", "free some space, or name another --out")
     why = getattr(problem, "strerror", None) or problem

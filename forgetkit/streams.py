@@ -13,7 +13,7 @@ from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.limits import Limits, check_divergence, check_membership
-from forgetkit.options import Output, Training
+from forgetkit.options import LongRun, Training
 from forgetkit.plan import Plan, make_plans
 from forgetkit.record import Record
 from forgetkit.request import Request
@@ -83,7 +83,7 @@ class Retraining:
         """Whether its checkpoint is there already."""
         return up_to_date(self.plan.target, self.plan.record) is not None
 
-    def carry_out(self, console: Console, output: Output) -> None:
+    def carry_out(self, console: Console, output: LongRun) -> None:
         """Train, write and report."""
         finish([self.plan], self.request.dataset, self.request.inputs, console, output, workers=1)
 

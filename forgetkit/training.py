@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -13,9 +13,11 @@ from torch.optim import Optimizer
 from forgetkit.batches import augmented, shuffled
 from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
+from forgetkit.history import LOOP, History, Position, go_on, place_of
 from forgetkit.options import OPTIMIZERS
 from forgetkit.recipe import Recipe
 from forgetkit.registry import did_you_mean
+from forgetkit.resume import Bookmark
 
 B = TypeVar("B")
 PREDICT_BATCH = 256
@@ -47,17 +49,6 @@ class Classifier(nn.Module):
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.mixed):
             logits: Tensor = self.model(inputs)
         return logits.float()
-
-
-@dataclass
-class History:
-    """What a training saw: one entry an epoch (``epoch``, ``loss``, ``tune_accuracy`` where it looked), and the best.
-
-    ``best_epoch`` is None where not every epoch was looked at.
-    """
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int | None = None
 
 
 def make_optimizer(
@@ -118,6 +109,7 @@ def fit_epochs(
     seed: int,
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    bookmark: Bookmark | None = None,
 ) -> History:
     """Train in epochs; after each, measure accuracy on the tune half, but only where somebody wants to know.
 
@@ -133,23 +125,30 @@ def fit_epochs(
         seed: seed of dropout and the like.
         epochs: ``range(1, recipe.epochs + 1)``, perhaps behind a progress bar.
         watch: told of every epoch.
+        bookmark: where an earlier run stood, and where this one does.
 
     Raises:
         ForgetkitError: ``diverged`` where the loss is no longer finite; ``usage`` for a batch of one sample and a
             model with batch norm.
     """
-    history, best = History(), (-1.0, None)
+    history, bookmark = History(), bookmark or Bookmark()
+    left = go_on(bookmark, history, model, optimizer)
     every, device = recipe.keep == "best" or watch is not None, tune[0].device
     for epoch in epochs or range(1, recipe.epochs + 1):
+        if left and epoch < left.epoch:
+            continue
         model.train()
         rows = batches(epoch)
         _check_batch_norm(model, rows)
-        total = torch.zeros((), device=device)
+        done, total = (left.step, left.total.to(device)) if left else (0, torch.zeros((), device=device))
+        left = None
         # of the model's own device only: torch would start every other GPU, and warn
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            steps = _scheduled(optimizer, recipe, epoch, rows, seed)
-            for value in fit(optimizer, steps, lambda r, e=epoch: loss(e, r)):  # type: ignore[misc]
+            steps = islice(_scheduled(optimizer, recipe, epoch, rows, seed), done, None)
+            for step, value in enumerate(fit(optimizer, steps, lambda r, e=epoch: loss(e, r)), done + 1):  # type: ignore[misc]
                 total += value
+                at = Position(epoch, step, total)
+                bookmark.reached(LOOP, lambda at=at: place_of(history, at, model, optimizer))  # type: ignore[misc]
         mean_loss = float(total) / max(len(rows), 1)
         if not math.isfinite(mean_loss):
             raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", "lower --rate")
@@ -157,13 +156,13 @@ def fit_epochs(
         if not every:
             continue
         right = history.epochs[-1]["tune_accuracy"] = accuracy(predict(model, tune[0]), tune[1])
-        if right > best[0]:
-            history.best_epoch = epoch
-            best = (right, _copy(model) if recipe.keep == "best" else None)  # type: ignore[assignment]
+        if right > history.best_right:
+            history.best_epoch, history.best_right = epoch, right
+            history.best = _copy(model) if recipe.keep == "best" else None
         if watch:
             watch(history.epochs[-1])
-    if best[1] is not None:
-        model.load_state_dict(best[1])
+    if history.best is not None:
+        model.load_state_dict(history.best)
     return history
 
 
@@ -178,6 +177,7 @@ def train(
     seed: int,
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    bookmark: Bookmark | None = None,
 ) -> History:
     """Train ``model`` on ``images`` and ``labels`` with cross-entropy; see :func:`fit_epochs`.
 
@@ -191,6 +191,7 @@ def train(
         seed: seed of order, augmentation and dropout.
         epochs: see :func:`fit_epochs`.
         watch: see :func:`fit_epochs`.
+        bookmark: see :func:`fit_epochs`.
     """
 
     def batches(epoch: int) -> list[Tensor]:
@@ -202,7 +203,16 @@ def train(
         )
 
     return fit_epochs(
-        model, recipe, optimizer=optimizer, batches=batches, loss=loss, tune=tune, seed=seed, epochs=epochs, watch=watch
+        model,
+        recipe,
+        optimizer=optimizer,
+        batches=batches,
+        loss=loss,
+        tune=tune,
+        seed=seed,
+        epochs=epochs,
+        watch=watch,
+        bookmark=bookmark,
     )
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
 from forgetkit.canaries import as_trained
@@ -12,11 +12,12 @@ from forgetkit.compute import available_cores, set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
-from forgetkit.options import Output
+from forgetkit.options import LongRun
 from forgetkit.plan import Plan, carry_out, start_model
 from forgetkit.plugins import load_plugins, loaded_plugins
 from forgetkit.record import Record
 from forgetkit.results import Written, document, report_done, report_written, up_to_date
+from forgetkit.signals import install
 from forgetkit.storage import check_target
 
 
@@ -25,7 +26,7 @@ def finish(
     dataset: Dataset,
     inputs: tuple[Path, ...],
     console: Console,
-    output: Output,
+    output: LongRun,
     *,
     workers: int,
 ) -> None:
@@ -42,17 +43,19 @@ def finish(
             start_model(plan)
         console.note("dry run: nothing was computed or written")
     elif len(plans) > 1:
-        _train_replicas(plans, missing, finished, workers=workers, console=console)
+        _train_replicas(plans, missing, finished, workers=workers, console=console, output=output)
     elif missing:
-        report_written(console, carry_out(missing[0], dataset, console))
+        report_written(console, carry_out(missing[0], dataset, console, force=output.force, fresh=output.fresh))
 
 
-def carry_out_all(plans: list[Plan], workers: int, told: Callable[[Written], None]) -> None:
+def carry_out_all(
+    plans: list[Plan], workers: int, told: Callable[[Written], None], *, force: bool = False, fresh: bool = False
+) -> None:
     """Carry out ``plans`` in ``workers`` processes with one thread each, as single runs would with ``--threads 1``."""
     workers = min(workers, len(plans))
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(install, interrupt=False))
     try:
-        for done in as_completed([pool.submit(_worker, plan, loaded_plugins()) for plan in plans]):
+        for done in as_completed([pool.submit(_worker, plan, loaded_plugins(), force, fresh) for plan in plans]):
             told(done.result())
     except BaseException:  # interrupted, or one failed: the others' work is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
@@ -65,13 +68,20 @@ def carry_out_all(plans: list[Plan], workers: int, told: Callable[[Written], Non
 def _check_targets(plans: list[Plan], inputs: tuple[Path, ...], *, force: bool) -> None:
     """Refuse outputs that cannot or must not be written, before anything is computed."""
     for plan in plans:
-        check_target(plan.target, force=force, inputs=inputs)
+        replaced = force or plan.was_left
+        check_target(plan.target, force=replaced, inputs=inputs)
         for path in plan.beside:
-            check_target(path, force=force, inputs=(*inputs, plan.target))
+            check_target(path, force=replaced, inputs=(*inputs, plan.target))
 
 
 def _train_replicas(
-    plans: list[Plan], missing: list[Plan], finished: dict[Path, Record], *, workers: int, console: Console
+    plans: list[Plan],
+    missing: list[Plan],
+    finished: dict[Path, Record],
+    *,
+    workers: int,
+    console: Console,
+    output: LongRun,
 ) -> None:
     """Train what is missing of several replicas side by side, then print them all."""
     done = dict(finished)
@@ -82,7 +92,7 @@ def _train_replicas(
         console.note(f"train: wrote {written.path}  sha256:{sha}  in {written.seconds:.1f} s")
 
     if missing:
-        carry_out_all(missing, workers or available_cores(), told)
+        carry_out_all(missing, workers or available_cores(), told, force=output.force, fresh=output.fresh)
     entries = [document("train", plan.target, done[plan.target], up_to_date=plan.target in finished) for plan in plans]
     console.result([str(plan.target) for plan in plans], _joined(entries))
 
@@ -102,10 +112,10 @@ def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _worker(plan: Plan, plugins: list[Path]) -> Written:
+def _worker(plan: Plan, plugins: list[Path], force: bool, fresh: bool) -> Written:
     load_plugins(plugins)
     set_up(plan.machine.device, plan.machine.precision, plan.machine.threads)
     data = plan.record.dataset
     share, classes = data["options"].get("unseen"), plan.record.classes
     dataset = find_dataset(data["name"], data["fingerprint"], [plan.root], unseen=share, classes=classes)
-    return carry_out(plan, as_trained(dataset, plan.record), Console(quiet=True))
+    return carry_out(plan, as_trained(dataset, plan.record), Console(quiet=True), force=force, fresh=fresh)

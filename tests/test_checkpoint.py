@@ -183,6 +183,10 @@ def test_names_beyond_ascii_stand_in_utf_8_order(tmp_path: Path) -> None:
     assert record.digest == digest_by_hand(tmp_path / "a.st")
 
 
+def test_an_empty_tensor_has_a_digest() -> None:
+    assert tensor_digest({"a": torch.ones(0, 3, dtype=torch.float64)}) != tensor_digest({})
+
+
 def test_the_digest_tells_names_shapes_types_and_values_apart() -> None:
     variants = [
         {"a": torch.zeros(2, 3)},

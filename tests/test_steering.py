@@ -15,6 +15,7 @@ from forgetkit.data.dataset import Dataset, Split, row_numbers
 from forgetkit.keys import KeySet
 from forgetkit.record import Record
 from forgetkit.request import Request
+from forgetkit.resume import Bookmark
 from forgetkit.steering import Course, course_of, gauge_on, rehearsed_steps, steps_between, stop_unseen
 from forgetkit.steps import Samples, take
 
@@ -174,7 +175,7 @@ class Bias(nn.Module):
 def started(model: Bias) -> object:
     """Return what begins a run whose every step takes 1."""
 
-    def start(samples: Samples) -> object:
+    def start(samples: Samples, done: int) -> object:
         def steps() -> object:
             for number in count(1):
                 with torch.no_grad():
@@ -212,7 +213,8 @@ def test_a_rehearsal_pools_what_all_groups_show() -> None:
 
 def test_rehearsed_steps_are_counted_from_the_same_start_and_put_back() -> None:
     model, found = Bias(), course(range(30))
-    visits = rehearsed_steps(found, model, started(model), every=1, most=9)  # type: ignore[arg-type]
+    start = started(model)
+    visits = rehearsed_steps(found, model, start, every=1, most=9, bookmark=Bookmark())  # type: ignore[arg-type]
     gaps = [visit.look.gap for visit in visits]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[0] > 0.3 > -0.2 > gaps[-1]
@@ -224,7 +226,17 @@ def test_the_number_of_steps_that_was_rehearsed_is_taken_on_the_ids() -> None:
     model, found = Bias(), course(range(30))
     before = found.rehearse(model, lambda _: None)
     forget = take(DATASET.train, np.arange(30), "cpu")
-    stopped = stop_unseen(model, forget, found, started(model), every=1, most=9, before=before, margin=1.0)  # type: ignore[arg-type]
+    stopped = stop_unseen(
+        model,
+        forget,
+        found,
+        started(model),  # type: ignore[arg-type]
+        every=1,
+        most=9,
+        before=before,
+        margin=1.0,
+        bookmark=Bookmark(),
+    )
     assert stopped.best is not None
     assert float(model.taken.detach()) == stopped.best.step == 4
     assert abs(stopped.best.look.gap) < 0.1
@@ -233,7 +245,17 @@ def test_the_number_of_steps_that_was_rehearsed_is_taken_on_the_ids() -> None:
 def test_few_steps_that_all_jump_are_no_success() -> None:
     model, found = Bias(), course(range(100))
     before = found.rehearse(model, lambda _: None)
-    stopped = stop_unseen(model, found.groups[0], found, started(model), every=8, most=8, before=before, margin=1.0)  # type: ignore[arg-type]
+    stopped = stop_unseen(
+        model,
+        found.groups[0],
+        found,
+        started(model),  # type: ignore[arg-type]
+        every=8,
+        most=8,
+        before=before,
+        margin=1.0,
+        bookmark=Bookmark(),
+    )
     assert (stopped.best, len(stopped.visits)) == (None, 1)
     assert float(model.taken.detach()) == 0.0
 

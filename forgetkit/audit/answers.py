@@ -14,9 +14,11 @@ from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
+from forgetkit.resume import Bookmark, Place, part
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier, predict
 
+SCORED = ("forget", "unseen", "retain", "earlier")
 VIEWS = ("hflip", "vflip", "crop")
 
 
@@ -120,6 +122,36 @@ def control(model: Opened, subject: Subject, machine: Machine) -> Answers:
     if not said.finite:
         raise ForgetkitError("checkpoint-malformed", f"{model[0]}: its outputs are not finite")
     return said
+
+
+def answers_of(references: list[Opened], subject: Subject, machine: Machine, bookmark: Bookmark) -> list[Answers]:
+    """Return what each reference says; they are loaded one at a time.
+
+    Raises:
+        ForgetkitError: as :func:`control`.
+    """
+    left = bookmark.open("references")
+    said = [_unpacked(part(left.tensors, f"{number}.")) for number in range(left.at["references"])] if left else []
+    for reference in references[len(said) :]:
+        said.append(control(reference, subject, machine))
+        bookmark.reached("references", lambda: Place({"references": len(said)}, _packed(said)))
+    return said
+
+
+def _packed(said: list[Answers]) -> dict[str, Tensor]:
+    return {
+        f"{number}.{name}.{kind}": torch.from_numpy(getattr(getattr(one, name), kind))
+        for number, one in enumerate(said)
+        for name in SCORED
+        for kind in ("phi", "right", "labels", "softmax")
+    } | {f"{number}.canaries": torch.from_numpy(one.canaries) for number, one in enumerate(said)}
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> Answers:
+    parts = {
+        name: Scored(**{kind: tensor.numpy() for kind, tensor in part(tensors, f"{name}.").items()}) for name in SCORED
+    }
+    return Answers(**parts, views={}, canaries=tensors["canaries"].numpy())
 
 
 def view_of(images: Tensor, view: str) -> Tensor:

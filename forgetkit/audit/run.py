@@ -1,5 +1,6 @@
 """One audit from beginning to end: read the subject, let the models speak once, check, judge."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from forgetkit.audit.against import Against, against
 from forgetkit.audit.alone import alone
-from forgetkit.audit.answers import Answers, answers, control
+from forgetkit.audit.answers import Answers, answers, answers_of, control
 from forgetkit.audit.canaries import canary_check
 from forgetkit.audit.check import Check, overall
 from forgetkit.audit.checks import single_ids
@@ -23,7 +24,10 @@ from forgetkit.audit.self_check import SelfCheck, self_check
 from forgetkit.audit.subject import Opened, Subject
 from forgetkit.checkpoint import load_model, not_finite
 from forgetkit.compute import Machine
+from forgetkit.console import compact_json
 from forgetkit.ids import digest_of
+from forgetkit.results import software
+from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier
 
@@ -80,6 +84,7 @@ def run(
     machine: Machine,
     *,
     policy: tuple[Policy, str | None],
+    bookmark: Bookmark,
     relearn: bool = False,
     check_self: bool = False,
     show_ids: bool = False,
@@ -92,12 +97,13 @@ def run(
         references: models trained without the samples; loaded one at a time.
         machine: where to compute.
         policy: what decides, and by how much; and the SHA-256 of its file, if it came from one.
+        bookmark: where the audit stands.
         relearn: train copies on forgotten and on unseen samples, too.
         check_self: see how the checks do where the truth is known, too.
         show_ids: list single ids in the report.
     """
     rules, digest = policy
-    said = _ask(subject, original, references, machine, relearn=relearn)
+    said = _ask(subject, original, references, machine, bookmark, relearn=relearn)
     found = _check(said, subject, original, rules)
     checks = decided(found.checks, rules, drawn=found.drawn)
     verdict, reasons = overall(checks, original=original is not None)
@@ -125,7 +131,13 @@ def run(
 
 
 def _ask(
-    subject: Subject, original: Opened | None, references: list[Opened], machine: Machine, *, relearn: bool
+    subject: Subject,
+    original: Opened | None,
+    references: list[Opened],
+    machine: Machine,
+    bookmark: Bookmark,
+    *,
+    relearn: bool,
 ) -> Said:
     """Load the models one at a time and let each speak."""
     model = load_model(subject.path, subject.record, finite=False)
@@ -137,7 +149,14 @@ def _ask(
         return Said(None, "the output", None, [], [])
     relearned = [_relearned(classifier, subject, machine)] if relearn else []
     before = control(original, subject, machine) if original else None
-    return Said(after, None, before, [control(reference, subject, machine) for reference in references], relearned)
+    return Said(after, None, before, answers_of(references, subject, machine, bookmark), relearned)
+
+
+def asked_of(subject: Subject, references: list[Opened], machine: Machine) -> str:
+    """Return the SHA-256 of what the references are asked."""
+    asked = [subject.record.digest, subject.dataset.fingerprint, digest_of(subject.dataset.train.ids_at(subject.rows))]
+    models = [record.digest for _, record in references]
+    return hashlib.sha256(compact_json([*asked, models, machine.options(), software()]).encode()).hexdigest()
 
 
 def _relearned(classifier: Classifier, subject: Subject, machine: Machine) -> Check:

@@ -1,12 +1,13 @@
 """``forgetkit audit``: was it forgotten?"""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, ListForm, Say, Source
+from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, Fresh, ListForm, Say, Source
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def audit(
     compared: Compared,
     judging: Judging,
     files: Files,
+    fresh: Fresh = False,
     form: ListForm,
     source: Source,
     compute: Compute,
@@ -131,11 +133,12 @@ def audit(
     """
     from forgetkit.audit.outputs import Reports
     from forgetkit.audit.policy import policy_of
-    from forgetkit.audit.run import run
+    from forgetkit.audit.run import asked_of, run
     from forgetkit.audit.subject import open_original, open_references, subject_of
     from forgetkit.checkpoint import load_tensors
     from forgetkit.compute import set_up
     from forgetkit.lineage import lineage
+    from forgetkit.resume import Bookmark, kept_beside
 
     policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
     console = say.console()
@@ -153,16 +156,19 @@ def audit(
             load_tensors(path, record)
         console.note("dry run: nothing was computed")
         return
-    found = run(
-        subject,
-        original,
-        references,
-        machine,
-        policy=policy,
-        relearn=judging.relearn,
-        check_self=judging.self_check,
-        show_ids=files.show_ids,
-    )
+    asked = asked_of(subject, references, machine)
+    with kept_beside(subject.path, asked, fresh=fresh) if references else nullcontext(Bookmark()) as bookmark:
+        found = run(
+            subject,
+            original,
+            references,
+            machine,
+            policy=policy,
+            bookmark=bookmark,
+            relearn=judging.relearn,
+            check_self=judging.self_check,
+            show_ids=files.show_ids,
+        )
     reports.write(found, checkpoint, console, lineage(checkpoint, subject.record))
     console.result(found.lines(checkpoint), found.report)
     if not judging.exit_zero and found.report["exit_code"]:

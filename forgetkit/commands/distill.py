@@ -1,8 +1,6 @@
 """``forgetkit distill``: Kim & Woo 2022, stage 2."""
 
-import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +13,7 @@ from forgetkit.options import (
     Compute,
     ListForm,
     Log,
-    Output,
+    LongRun,
     Seed,
     Source,
     Training,
@@ -134,7 +132,7 @@ def distill(
     seed: Seed = 0,
     source: Source,
     compute: Compute,
-    output: Output,
+    output: LongRun,
 ) -> None:
     """Retrain on the retain set with the original as teacher (Kim & Woo 2022, stage 2).
 
@@ -157,8 +155,8 @@ def distill(
     from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
-    from forgetkit.steps import Outcome, Samples, carry_out
-    from forgetkit.storage import publish_text
+    from forgetkit.resume import Bookmark
+    from forgetkit.steps import Outcome, Samples, carry_out, log_beside
     from forgetkit.training import Classifier
 
     method.check()
@@ -174,12 +172,11 @@ def distill(
     options = {**asdict(recipe), **method.options(), **teachers.options(), **machine.options()}
     step = Step("distill", options, seed, request.record.digest, ids_entry(request.ids), {})
     everything = replace(request, ids=request.dataset.train.ids_at(request.all_forgotten_rows))
-    seen: list[dict[str, Any]] = []
 
-    def work(classifier: Classifier, tune: Samples) -> Outcome:
+    def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
         how = method.distilling(recipe, seed)
-        watch = seen.append if log else None
-        return distilled(classifier, tune, request, machine, teachers, how, console=console, watch=watch)
+        given = (request, machine, teachers, how)
+        return distilled(classifier, tune, *given, console=console, bookmark=bookmark, watched=log is not None)
 
     written = carry_out(
         request,
@@ -188,11 +185,9 @@ def distill(
         console=console,
         output=output,
         others=teachers.paths,
-        beside=(Path(log),) if log else (),
+        beside=log_beside(log),
         measured=everything.measured_rows,
         work=work,
     )
-    if written and log:
-        publish_text(Path(log), "".join(json.dumps(entry) + "\n" for entry in seen))
     if written:
         report_written(console, written)

@@ -1,9 +1,7 @@
 """``forgetkit neutralize``: Kim & Woo 2022, stage 1."""
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,9 +12,9 @@ from forgetkit.options import (
     Compute,
     Lists,
     Log,
+    LongRun,
     Momentum,
     OptimizerName,
-    Output,
     Rate,
     Seed,
     Source,
@@ -89,7 +87,7 @@ def neutralize(
     seed: Seed = 0,
     source: Source,
     compute: Compute,
-    output: Output,
+    output: LongRun,
 ) -> None:
     """Train the ids towards contrastive labels (Kim & Woo 2022, stage 1).
 
@@ -106,8 +104,8 @@ def neutralize(
     from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
-    from forgetkit.steps import Outcome, Samples, carry_out
-    from forgetkit.storage import publish_text
+    from forgetkit.resume import Bookmark
+    from forgetkit.steps import Outcome, Samples, carry_out, log_beside
     from forgetkit.training import Classifier
 
     method.check()
@@ -133,16 +131,13 @@ def neutralize(
         batch_size=batch_size,
         seed=seed,
     )
-    looks: list[dict[str, Any]] = []
 
-    def work(classifier: Classifier, tune: Samples) -> Outcome:
-        return neutralized(classifier, tune, request, machine, how, console=console, watch=looks.append)
+    def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
+        return neutralized(classifier, tune, request, machine, how, console=console, bookmark=bookmark)
 
-    beside = (Path(log),) if log else ()
+    beside = log_beside(log)
     written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
-    if written and log:
-        publish_text(Path(log), "".join(json.dumps(look) + "\n" for look in looks))
     if written:
-        if looks[-1]["step"] == 0:
+        if written.record.steps[-1].metrics["steps"] == 0:
             console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")
         report_written(console, written)

@@ -1,6 +1,7 @@
 """``forgetkit relabel``: Li & Ghosh 2023, one step towards all wrong labels for each id."""
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,9 +15,9 @@ from forgetkit.options import (
     Compute,
     KeepOptimizer,
     Lists,
+    LongRun,
     Momentum,
     OptimizerName,
-    Output,
     Seed,
     Source,
     UtilityMargin,
@@ -128,7 +129,7 @@ def relabel(
     seed: Seed = 0,
     source: Source,
     compute: Compute,
-    output: Output,
+    output: LongRun,
 ) -> None:
     """Forget each id by one training step towards all its wrong labels (Li & Ghosh 2023).
 
@@ -180,7 +181,7 @@ def _relabel(
     seed: int,
     machine: "Machine",
     console: Console,
-    output: Output,
+    output: LongRun,
 ) -> None:
     """Relabel, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
     from forgetkit.checkpoint import find_optimizer, optimizer_path, save_optimizer
@@ -189,6 +190,7 @@ def _relabel(
     from forgetkit.relabeler import Relabeling
     from forgetkit.relabeling import Aimed, most_joint_steps, unlearn, warn_unmoved
     from forgetkit.results import ids_entry, output_path, report_written
+    from forgetkit.resume import Bookmark
     from forgetkit.steps import Outcome, Samples, carry_out
     from forgetkit.streams import check_limits
     from forgetkit.training import Classifier
@@ -219,20 +221,22 @@ def _relabel(
     )
     ended: list[Aimed] = []
 
-    def work(classifier: Classifier, tune: Samples) -> Outcome:
-        ended.append(unlearn(classifier, tune, request, machine, how, aim=method.aim, console=console))
+    def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
+        found = unlearn(classifier, tune, request, machine, how, aim=method.aim, console=console, bookmark=bookmark)
+        ended.append(found)
         judged = check_limits(classifier, tune, request, machine, limits, references)
         bound = {"max_divergence": judged["divergence_bound"]} if "divergence_bound" in judged else {}
         outcome = ended[0].outcome
         return Outcome({**outcome.metrics, **judged}, {**outcome.resolved, **bound})
 
-    beside = (optimizer_path(target),) if method.keep_optimizer else ()
+    def keep(_: Path, bookmark: Bookmark, digest: str) -> None:
+        save_optimizer(target, ended[0].optimizer, name=method.optimizer, digest=digest)
+
+    beside = {optimizer_path(target): keep} if method.keep_optimizer else {}
     others = tuple(path for path, _ in references)
     written = carry_out(request, step, machine, console=console, output=output, others=others, beside=beside, work=work)
     if written is None:
         return
-    if method.keep_optimizer:
-        save_optimizer(target, ended[0].optimizer, name=method.optimizer, digest=written.record.digest)
     if method.aim[0] == "per-id" and method.fixed is not None:
         warn_unmoved(console, written.record.steps[-1].metrics)
     report_written(console, written)

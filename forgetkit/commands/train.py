@@ -17,7 +17,7 @@ from forgetkit.options import (
     KeepOptimizer,
     ListForm,
     Log,
-    Output,
+    LongRun,
     Source,
     Training,
     choice,
@@ -151,7 +151,7 @@ def train(
     form: ListForm,
     source: Source,
     compute: Compute,
-    output: Output,
+    output: LongRun,
 ) -> None:
     """Train a model: from nothing, by another one's recipe, or on from a checkpoint.
 

@@ -13,8 +13,10 @@ from torch.optim import Optimizer
 
 from forgetkit.batches import augmented, shuffled
 from forgetkit.compute import seed_for
+from forgetkit.history import History
 from forgetkit.recipe import Recipe
-from forgetkit.training import History, fit_epochs, predict
+from forgetkit.resume import Bookmark
+from forgetkit.training import fit_epochs, predict
 
 LARGEST_CACHE = 1 << 28
 """Entries (samples × classes) of the teacher's logits that are computed once; more are computed in each batch."""
@@ -61,6 +63,7 @@ def distill(
     seed: int = 0,
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    bookmark: Bookmark | None = None,
 ) -> History:
     """Retrain ``student`` on the retain set; the first epochs also follow the frozen ``teacher``.
 
@@ -80,6 +83,7 @@ def distill(
         seed: seed of order, augmentation and dropout.
         epochs: see :func:`forgetkit.training.fit_epochs`.
         watch: see :func:`forgetkit.training.fit_epochs`.
+        bookmark: see :func:`forgetkit.training.fit_epochs`.
 
     Raises:
         ValueError: where teacher and student share weights: the teacher would train along.
@@ -111,6 +115,7 @@ def distill(
         seed=seed,
         epochs=epochs,
         watch=watch,
+        bookmark=bookmark,
     )
 
 

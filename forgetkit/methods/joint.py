@@ -5,6 +5,7 @@ samples, and with a small weight, it does not.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ def joint(
     retain_batch: int = 128,
     retain_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     seed: int = 0,
+    done: int = 0,
 ) -> Iterator[Tensor]:
     """Descend CE(retained, y) + w·CE(forgotten, target) without end; yield the loss of each step.
 
@@ -46,6 +48,7 @@ def joint(
         retain_batch: retained samples in a step, at least 1.
         retain_loss: of logits and rows of the retain set; None for the cross-entropy with their labels.
         seed: of the order.
+        done: steps that were taken before, and are passed over.
     """
 
     def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -64,7 +67,7 @@ def joint(
         return kept + forget_weight * cross_entropy(of_forget, soft)
 
     model.eval()
-    yield from fit(optimizer, batches(), loss)
+    yield from fit(optimizer, islice(batches(), done, None), loss)
 
 
 def _passes(count: int, batch_size: int, *, seed: int, purpose: str) -> Iterator[tuple[int, Tensor]]:

@@ -97,6 +97,7 @@ def neutralize(
     epochs: Iterable[int],
     looks_per_epoch: int = 20,
     seed: int = 0,
+    done: int = 0,
 ) -> Iterator[Look]:
     """Train the forget set towards its contrastive labels; yield each look. The caller stops at its goal.
 
@@ -112,16 +113,26 @@ def neutralize(
         epochs: the epochs at the most, counted from 1.
         looks_per_epoch: how often to measure the accuracy; 1 for the paper's Table 5.
         seed: seed of the order.
+        done: steps that were taken before, and are passed over; the first look, then, too.
 
     Source: Kim & Woo 2022, Algorithm 3.
     """
-    yield Look(0, 0.0, accuracy(predict(model, images), labels))
+    if not done:
+        yield Look(0, 0.0, accuracy(predict(model, images), labels))
     steps = neutral_steps(
-        model, images, labels, contrast=contrast, optimizer=optimizer, batch_size=batch_size, epochs=epochs, seed=seed
+        model,
+        images,
+        labels,
+        contrast=contrast,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+        done=done,
     )
-    for done, (epoch, step, last) in enumerate(steps, 1):
+    for taken, (epoch, step, last) in enumerate(steps, done + 1):
         if step % math.ceil(last / looks_per_epoch) == 0 or step == last:
-            yield Look(done, epoch - 1 + step / last, accuracy(predict(model, images), labels))
+            yield Look(taken, epoch - 1 + step / last, accuracy(predict(model, images), labels))
 
 
 def neutral_steps(
@@ -134,6 +145,7 @@ def neutral_steps(
     batch_size: int,
     epochs: Iterable[int],
     seed: int = 0,
+    done: int = 0,
 ) -> Iterator[tuple[int, int, int]]:
     """Take the steps of :func:`neutralize`, whose arguments these are, and look at nothing.
 
@@ -147,6 +159,8 @@ def neutral_steps(
     model.eval()
     for epoch in epochs:
         batches = shuffled(len(labels), batch_size, seed=seed, epoch=epoch)
-        losses = fit(optimizer, batches, lambda rows: cross_entropy(model(images[rows]), targets[rows]))
-        for step, _ in enumerate(losses, 1):
+        over = min(done, len(batches))
+        done -= over
+        losses = fit(optimizer, batches[over:], lambda rows: cross_entropy(model(images[rows]), targets[rows]))
+        for step, _ in enumerate(losses, over + 1):
             yield epoch, step, len(batches)

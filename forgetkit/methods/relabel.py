@@ -4,6 +4,7 @@ Source: Li & Ghosh, "Random Relabeling for Efficient Machine Unlearning", 2023, 
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Generator, Tensor, nn
@@ -52,6 +53,7 @@ def relabel(
     replay: int = 0,
     retain: tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
+    done: int = 0,
 ) -> Iterator[Tensor]:
     """Unlearn each sample by one optimizer step; yield the loss of each step.
 
@@ -68,6 +70,7 @@ def relabel(
         replay: retained samples of the same class to train on after each sample (the paper's repair).
         retain: images and labels to replay from.
         seed: seed of the drawn labels and replayed samples.
+        done: steps that were taken before, and are passed over.
 
     Source: Li & Ghosh 2023, sections 3 and 4.
     """
@@ -86,4 +89,4 @@ def relabel(
                     yield retain[0][drawn], retain[1][drawn]
 
     model.eval()
-    yield from fit(optimizer, batches(), lambda batch: cross_entropy(model(batch[0]), batch[1]))
+    yield from fit(optimizer, islice(batches(), done, None), lambda batch: cross_entropy(model(batch[0]), batch[1]))

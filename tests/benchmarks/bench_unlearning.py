@@ -46,6 +46,7 @@ from forgetkit.recipe import Recipe, halved, recipe_of
 from forgetkit.record import Record, read_record
 from forgetkit.relabeling import Relabeling, most_joint_steps, unlearn
 from forgetkit.request import Request
+from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier, accuracy, predict
 from forgetkit.training_set import Base, TrainingSet
@@ -186,7 +187,9 @@ class Draw:
             most_steps=most_joint_steps(self.record, len(self.request.retain_rows), 64, 0),
             seed=0,
         )
-        unlearn(model, self.tune, self.request, self.machine, how, aim=(mix, rate, True), console=QUIET)
+        unlearn(
+            model, self.tune, self.request, self.machine, how, aim=(mix, rate, True), console=QUIET, bookmark=Bookmark()
+        )
 
     def neutralize(self, model: Classifier, stop: str) -> None:
         """Neutralize as the command does."""
@@ -203,7 +206,7 @@ class Draw:
             batch_size=min(128, max(8, len(self.ids) // 20)),
             seed=0,
         )
-        neutralized(model, self.tune, self.request, self.machine, how, console=QUIET, watch=lambda _: None)
+        neutralized(model, self.tune, self.request, self.machine, how, console=QUIET, bookmark=Bookmark())
 
     def distil(self, model: Classifier, proxy: Path | None) -> None:
         """Distil as the command does, with the original and, if given, a proxy as teachers."""
@@ -223,7 +226,7 @@ class Draw:
             seed=0,
         )
         teachers = Teachers((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
-        distilled(model, self.tune, self.request, self.machine, teachers, how, console=QUIET, watch=lambda _: None)
+        distilled(model, self.tune, self.request, self.machine, teachers, how, console=QUIET, bookmark=Bookmark())
 
 
 def run_draw(name: str, folder: str, number: int, references: int, kind: str) -> dict[str, Any]:

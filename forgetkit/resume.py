@@ -1,0 +1,287 @@
+"""Going on after a kill: where a long run stands, kept in a folder beside its output until that is there.
+
+A run is made of parts, whose results are small, and of loops of steps. What randomness gives depends on seed, epoch and
+step alone, so the results of the parts that ended, and the weights, the optimizer and the position within a loop,
+are all it takes to go on to the same bytes.
+"""
+
+import json
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from forgetkit.checkpoint import tensor_digest
+from forgetkit.console import compact_json, say
+from forgetkit.errors import ForgetkitError
+from forgetkit.record import read_header
+from forgetkit.signals import asked_to_stop, deferring, stop
+from forgetkit.storage import claimed
+from forgetkit.tensors import publish_tensors
+
+EVERY = 30.0
+"""Seconds between two states, at the least."""
+SHARE = 0.02
+"""Of the time of a run, what its states may take."""
+SPEED = 50e6
+"""Bytes a second that writing is taken to reach, before the first state is written."""
+KEPT = {"out-of-space", "output-unwritable", "output-busy"}
+"""Errors after which a state is still worth going on from."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a loop stood: what JSON can hold of it, and tensors by name."""
+
+    at: dict[str, Any]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Bookmark:
+    """Where a run stands.
+
+    Args:
+        folder: where states are kept; None to keep nothing.
+        asked: digest of what the run was asked to do; states of anything else do not count.
+
+    Attributes:
+        log: what is to be written of epochs or looks; it goes along with the states.
+    """
+
+    def __init__(self, folder: Path | None = None, asked: str = "") -> None:
+        self.folder, self.asked = folder, asked
+        self.log: list[dict[str, Any]] = []
+        self.kept = 0
+        self._parts: list[Any] = []
+        self._replayed = self._saved = 0
+        self._place: tuple[str, Place] | None = None
+        self._begun = time.monotonic()
+        self._next = self._begun + EVERY
+        self._cost = 0.0
+
+    def replay(self) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the result of the next part that an earlier run brought to its end; None where there is none."""
+        if self._replayed == len(self._parts):
+            return None
+        self._replayed += 1
+        return self._parts[self._replayed - 1]
+
+    def record(self, result: object) -> None:
+        """Keep the result, a JSON value and not None, of a part that has ended."""
+        if self.folder is not None:
+            self._parts.append(result)
+            self._replayed = len(self._parts)
+            self._keep_if_due("", lambda: Place({}))
+
+    def once(self, part: Callable[[], Any]) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the result of ``part``, a JSON value and not None: an earlier run's, or it is run now."""
+        found = self.replay()
+        if found is None:
+            found = part()
+            self.record(found)
+        return found
+
+    def open(self, loop: str) -> Place | None:
+        """Return where an earlier run stood in the loop of that name, if it was there."""
+        if self._place is None or self._place[0] != loop or self._replayed != len(self._parts):
+            return None
+        place, self._place = self._place[1], None
+        return place
+
+    def reached(self, loop: str, place: Callable[[], Place]) -> None:
+        """Keep the place where that is due; call it after each step.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: after the place is kept, where a signal asked to stop.
+        """
+        stopping = self.folder is not None and asked_to_stop()
+        self._keep_if_due(loop, place, now=stopping)
+        if stopping:
+            stop()
+
+    def _keep_if_due(self, loop: str, place: Callable[[], Place], *, now: bool = False) -> None:
+        if self.folder is None or (not now and time.monotonic() < self._next):
+            return
+        begun, kept = time.monotonic(), place()
+        size = sum(tensor.nbytes for tensor in kept.tensors.values())
+        if not self._cost:
+            self._cost = size / SPEED
+            self._next = self._begun + max(EVERY, self._cost / SHARE)
+            if not now and begun < self._next:
+                return
+        content = {"asked": self.asked, "number": self.kept + 1, "loop": loop, "at": kept.at, "parts": self._parts}
+        metadata = {
+            "forgetkit-state": compact_json({**content, "log": self.log, "digest": tensor_digest(kept.tensors)})
+        }
+        try:
+            publish_tensors(self.folder / f"{self.kept % 2}.st", kept.tensors, metadata)
+            self.kept, self._saved = self.kept + 1, len(self._parts)
+        except ForgetkitError as problem:
+            say(f"warning: no state is kept to go on from: {problem.message}")
+            self.folder = None
+        self._cost = time.monotonic() - begun
+        self._next = begun + max(EVERY, self._cost / SHARE)
+
+    def keep_parts(self) -> None:
+        """Keep the results of parts that ended since the last state."""
+        if len(self._parts) > self._saved:
+            self._keep_if_due("", lambda: Place({}), now=True)
+
+    def recall(self) -> bool:
+        """Read the newest state that is whole and fits; say whether there is one."""
+        states = [found for name in ("0.st", "1.st") if self.folder and (found := self._read(self.folder / name))]
+        if not states:
+            return False
+        content, tensors = max(states, key=lambda state: state[0]["number"])
+        self.kept, self.log[:], self._parts = content["number"], content["log"], content["parts"]
+        self._saved = len(self._parts)
+        self._place = (content["loop"], Place(content["at"], tensors)) if content["loop"] else None
+        return True
+
+    def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        with suppress(ForgetkitError, SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
+            content = json.loads(read_header(path)["__metadata__"]["forgetkit-state"])
+            tensors = load_file(path)
+            if content["asked"] == self.asked and content["digest"] == tensor_digest(tensors):
+                return content, tensors
+        return None
+
+
+@contextmanager
+def making(
+    target: Path, beside: tuple[Path, ...], *, asked: str, force: bool, fresh: bool = False
+) -> Iterator[Bookmark]:
+    """Hold an output and what is written beside it while they are made; go on where an earlier run stood.
+
+    Args:
+        target: the output.
+        beside: what is written beside it.
+        asked: digest of what is asked.
+        force: whether existing ones are replaced.
+        fresh: begin from the start.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.storage.claimed`.
+    """
+    with claimed((target, *beside), force=force, asked=asked), bookmarked(state_folder(target), asked, fresh) as mark:
+        yield mark
+
+
+@contextmanager
+def kept_beside(path: Path, asked: str, *, fresh: bool) -> Iterator[Bookmark]:
+    """Go on where an earlier run stood of a command that judges ``path`` and makes no file.
+
+    Where no file can be made beside it, or another process does the same, nothing is kept.
+    """
+    place = path.with_name(f"{path.name}.audit")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(claimed((place,), force=True, asked=asked))
+            mark = stack.enter_context(bookmarked(state_folder(place), asked, fresh))
+        except ForgetkitError:
+            mark = Bookmark()
+        yield mark
+
+
+@contextmanager
+def bookmarked(folder: Path, asked: str, fresh: bool) -> Iterator[Bookmark]:
+    """Keep states in ``folder`` while something is made, and remove them when it is there."""
+    mark = Bookmark(folder, asked)
+    if fresh or not mark.recall():
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        say("going on where an earlier run stood; --fresh starts over")
+    try:
+        with deferring():
+            yield mark
+    except (KeyboardInterrupt, SystemExit):
+        mark.keep_parts()
+        if mark.kept:
+            say(f"to go on from here: {shlex.join(['forgetkit', *sys.argv[1:]])}")
+        raise
+    except ForgetkitError as problem:
+        if problem.code not in KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def walk(
+    bookmark: Bookmark, loop: str, model: nn.Module, begin: Callable[[int], tuple[Optimizer, Iterator[object]]]
+) -> tuple[Optimizer, int]:
+    """Take every step of a run, from where an earlier one stood; return its optimizer, and how many steps there are.
+
+    Args:
+        bookmark: where the run stands.
+        loop: its name.
+        model: changed by the steps.
+        begin: for a number of steps to pass over, an optimizer and the steps after them.
+    """
+    left = bookmark.open(loop)
+    taken = left.at["steps"] if left else 0
+    optimizer, steps = begin(taken)
+    if left:
+        unpack(left.tensors, model, optimizer)
+    for taken, _ in enumerate(steps, taken + 1):  # noqa: B020 - where it ended is wanted after it
+        bookmark.reached(loop, lambda now=taken: Place({"steps": now}, pack(model, optimizer)))  # type: ignore[misc]
+    return optimizer, taken
+
+
+def state_folder(target: Path) -> Path:
+    """Return the folder in which states of a run are kept that makes ``target``."""
+    return target.with_name(f".{target.name}.state")
+
+
+def pack(model: nn.Module, optimizer: Optimizer | None = None, *, name: str = "") -> dict[str, Tensor]:
+    """Return the tensors of a model, and of an optimizer with its rates, by names that begin with ``name``."""
+    found = {f"{name}model.{key}": _whole(value) for key, value in model.state_dict().items()}
+    if optimizer is not None:
+        found |= pack_optimizer(optimizer.state_dict(), name=name)
+    return found
+
+
+def pack_optimizer(state: Mapping[str, Any], *, name: str = "") -> dict[str, Tensor]:
+    """Return the tensors of an optimizer's state, and its rates."""
+    rates = torch.tensor([group["lr"] for group in state["param_groups"]], dtype=torch.float64)
+    return {f"{name}rates": rates} | {
+        f"{name}optimizer.{row}.{key}": _whole(torch.as_tensor(value))
+        for row, entries in state["state"].items()
+        for key, value in entries.items()
+        if value is not None
+    }
+
+
+def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: Optimizer | None = None) -> None:
+    """Put what :func:`pack` took into a model and an optimizer."""
+    state = model.state_dict()
+    state.update(part(tensors, "model."))
+    model.load_state_dict(state)
+    if optimizer is None:
+        return
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in part(tensors, "optimizer.").items():
+        row, _, kind = key.partition(".")
+        entries.setdefault(int(row), {})[kind] = value
+    optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+    for group, rate in zip(optimizer.param_groups, tensors["rates"].tolist(), strict=True):
+        group["lr"] = rate
+
+
+def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with ``name``, without it."""
+    return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
