@@ -34,6 +34,8 @@ OWN_MEANING = {
     "--check": "the contract gives it to forget-ids and to neutralize",
     "--canaries": "train plants a number of them, forget-ids lists the included ones",
     "--rate": "relabel: auto searches for it",
+    "--out": "sweep: a folder",
+    "-o": "as --out",
     "--reference": "relabel: for --max-divergence only",
     "--replay": "relabel: 0, after each id; distill: in a step with both teachers",
     "--ids-per-step": "relabel: in a joint step; distill: in a step with both teachers",
@@ -42,7 +44,7 @@ OWN_MEANING = {
 }
 AT_HAND = (
     *("model.st", "ids.txt", "new.txt", "proxy.st", "model.relabel.st", "model.neutralize.st"),
-    *("weights.safetensors", "old.pt"),
+    *("weights.safetensors", "old.pt", "plan.toml"),
 )
 
 
@@ -99,7 +101,7 @@ def test_version_is_printed(forgetkit: Run) -> None:
 
 def test_commands_are_the_first_release() -> None:
     six = {"train", "forget-ids", "neutralize", "distill", "relabel", "audit"}
-    assert set(APP.commands) == six | {"inspect", "adopt", "export", "convert"}
+    assert set(APP.commands) == six | {"inspect", "adopt", "export", "convert", "sweep"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -156,6 +158,8 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert cli.run([*like, "--replicas", "2", "-o", str(folder / "refs" / "{n}.st")]) == 0
     for name in ("weights.safetensors", "exported"):
         assert cli.run(["export", str(folder / "model.st"), "--strip", "-o", str(folder / name), "-q"]) == 0
+    run = '[[run]]\nname = "ids"\ncommand = "forget-ids --dataset digits --fraction 0.1"\n'
+    (folder / "plan.toml").write_text(run)
     torch.save(load_file(folder / "weights.safetensors"), folder / "old.pt")
     return folder
 

@@ -1,0 +1,139 @@
+"""Draw Table 1 and Figure 1 of Li & Ghosh 2023 beside the paper's numbers, from a sweep's results.
+
+usage: python examples/reproduce/li_ghosh.py SWEEP/results.json --out DIR
+
+Writes DIR/li_ghosh.md and DIR/li-ghosh-figure-1.svg.
+"""
+
+from itertools import product
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from tables import NOT_RUN, Row, mean, percent, read_rows, select, table, values
+
+PAPER = {100: ("99.02", "99.00", NOT_RUN), 600: ("96.99", "97.67", "97.03")}
+"""Relabeling after so many requests: test accuracy, accuracy on the unlearned, on both. Li & Ghosh 2023, Table 1."""
+NAIVE = {100: "99.03", 600: "99.14"}
+UNSEEN = 10_000
+
+
+def both(rows: list[Row], size: int) -> list[float]:
+    """Return the accuracy on unseen and unlearned samples together, of each row."""
+    pairs = zip(values(rows, "test_accuracy"), values(rows, "forget_accuracy"), strict=True)
+    return [(UNSEEN * unseen + size * gone) / (UNSEEN + size) for unseen, gone in pairs]
+
+
+def interval(rows: list[Row]) -> str:
+    """Return the membership AUC of an audit (check half), with its interval."""
+    found = [row["metrics"]["checks"]["membership"] for row in rows]
+    if not found or found[0]["interval"] is None:
+        return NOT_RUN
+    low, high = found[0]["interval"]
+    return f"{found[0]['statistic']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def line(label: str, rows: list[Row], audits: list[Row], size: int) -> list[str]:
+    """Return a line of Table 1: the paper's three, then what it did not report."""
+    return [
+        label,
+        percent(values(rows, "test_accuracy")),
+        percent(values(rows, "forget_accuracy")),
+        percent(both(rows, size)),
+        interval(audits),
+        mean(values(rows, "weight_change"), "{:.2f} %", 100),
+        mean([row["cpu_seconds"] for row in rows], "{:.0f} s"),
+        ", ".join(sorted({row["metrics"]["verdict"] for row in audits})) or NOT_RUN,
+    ]
+
+
+def table_1(rows: list[Row], size: int) -> str:
+    """Return Table 1 after ``size`` requests."""
+    head = ["", "test", "unlearned", "both", "membership AUC (½)", "weights moved", "CPU", "audit"]
+    settings = dict.fromkeys(row["parameters"]["setting"] for row in rows if row["run"] == "table")
+    naive, naive_audit = select(rows, "naive", size=size), select(rows, "audit-naive", size=size)
+    unlearned = percent(values(naive_audit, "accuracy", "forget"))
+    cpu = mean([row["cpu_seconds"] for row in naive], "{:.0f} s")
+    verdicts = ", ".join(row["metrics"]["verdict"] for row in naive_audit) or NOT_RUN
+    lines = [
+        ["paper: original", "99.02", "", "", "", "", "", ""],
+        ["original", percent(values(select(rows, "original"), "test_accuracy")), *[""] * 6],
+        ["paper: naive", NAIVE[size], "", "", "", "", "", ""],
+        ["naive", percent(values(naive, "test_accuracy")), unlearned, "", interval(naive_audit), "", cpu, verdicts],
+        ["paper: relabeling, rate not stated", *PAPER[size], "", "", "", ""],
+    ]
+    for name in settings:
+        found = {run: select(rows, run, size=size, setting=name) for run in ("table", "audit-table")}
+        lines.append(line(name, found["table"], found["audit-table"], size))
+    for name in ("adadelta", "adam", "sgd"):
+        found = {run: select(rows, run, size=size, optimizer=name) for run in ("auto", "audit-auto")}
+        lines.append(line(f"{name}, rate searched", found["auto"], found["audit-auto"], size))
+    return table(head, lines)
+
+
+def repaired(rows: list[Row], run: str, by: str) -> str:
+    """Return test and unlearned accuracy after 600 requests, for each setting over replay or k'."""
+    found = select(rows, run)
+    levels = sorted({row["parameters"][by] for row in found})
+    lines = []
+    for name in dict.fromkeys(row["parameters"]["harmful"] for row in found):
+        cells = [name]
+        for level in levels:
+            one = select(rows, run, harmful=name, **{by: level})
+            cells.append(f"{percent(values(one, 'test_accuracy'))} · {percent(values(one, 'forget_accuracy'))}")
+        lines.append(cells)
+    return table(["test · unlearned", *(f"{by} {level}" for level in levels)], lines)
+
+
+def figure_1(rows: list[Row], path: Path) -> None:
+    """Draw test accuracy over requests, a panel for each optimizer, a line for each rate."""
+    with mpl.rc_context({"svg.hashsalt": "forgetkit", "svg.fonttype": "none"}):
+        picture = Figure(figsize=(9.6, 3.4), layout="constrained")
+        panels = dict(zip(("adadelta", "adam", "sgd"), picture.subplots(1, 3, sharey=True), strict=True))
+        drawn = [*product(panels, ("test_accuracy", "forget_accuracy"))]
+        for name, measured in drawn:
+            lines = {str(row["parameters"]["rate"]): [] for row in select(rows, "figure", optimizer=name)}
+            series = [(rate, select(rows, "figure", optimizer=name, rate=float(rate))) for rate in lines]
+            if name == "adadelta":
+                more = dict.fromkeys(row["parameters"]["adadelta"] for row in select(rows, "figure-adadelta"))
+                series += [(one, select(rows, "figure-adadelta", adadelta=one)) for one in more]
+            for number, (label, found) in enumerate(series):
+                points = sorted((row["parameters"]["requests"], row["metrics"][measured]) for row in found)
+                style = "-" if measured == "test_accuracy" else ":"
+                shown = f"rate {label}" if measured == "test_accuracy" else None
+                panels[name].plot(*zip(*points, strict=True), style, color=f"C{number}", marker="o", ms=3, label=shown)
+        for name, axes in panels.items():
+            axes.axhline(0.1, color="grey", lw=0.8, ls="--")
+            axes.set(title=name, xlabel="requests", ylim=(-0.02, 1.02))
+            axes.legend(fontsize="x-small")
+            axes.grid(alpha=0.3)
+        panels["adadelta"].set_ylabel("right: unseen (—), unlearned (···)")
+        picture.savefig(path, metadata={"Date": None})
+
+
+def limit(rows: list[Row]) -> str:
+    """Return what the 601st to 700th request become at the sequence limit."""
+    found, audits = select(rows, "limit"), select(rows, "audit-limit")
+    unlearned = percent(values(audits, "accuracy", "forget"))
+    return (
+        f"After 600 requests at SGD 0.0001 the next 100 reach the limit and are a retraining: test "
+        f"{percent(values(found, 'test_accuracy'))} %, right on the unlearned {unlearned} %, "
+        f"{mean([row['cpu_seconds'] for row in found], '{:.0f}')} CPU seconds."
+    )
+
+
+def main() -> None:
+    """Write the Markdown and the figure."""
+    rows, out = read_rows(__doc__ or "")
+    figure_1(rows, out / "li-ghosh-figure-1.svg")
+    parts = [
+        *(f"**Table 1, after {size} requests**\n\n{table_1(rows, size)}" for size in (100, 600)),
+        f"**Replay** (600 requests; N samples of the same class after each)\n\n{repaired(rows, 'replayed', 'replay')}",
+        f"**k'** (600 requests; wrong labels for each id)\n\n{repaired(rows, 'fewer-labels', 'labels')}",
+        f"**The sequence limit**\n\n{limit(rows)}",
+    ]
+    (out / "li_ghosh.md").write_text("\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""``forgetkit sweep``: a grid of runs from one plan."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forgetkit.console import Console
+from forgetkit.errors import ForgetkitError
+from forgetkit.options import COMPUTE, METHOD, OUTPUT, Say
+
+if TYPE_CHECKING:
+    from forgetkit.sweep.expand import Run
+    from forgetkit.sweep.schedule import Sweep
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which runs of the plan, with which values."""
+
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Take the values of this profile of the plan.", rich_help_panel=METHOD),
+    ] = None
+    quick: Annotated[bool, typer.Option("--quick", help="Short for --profile quick.", rich_help_panel=METHOD)] = False
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N shares; they may share --out.", rich_help_panel=COMPUTE),
+    ] = None
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1024, help="Runs side by side.", rich_help_panel=COMPUTE)
+    ] = 1
+
+    def check(self) -> None:
+        """Refuse options that do not go together; raises ForgetkitError ``usage``."""
+        if self.quick and self.profile not in {None, "quick"}:
+            raise ForgetkitError("usage", f"--quick is --profile quick, not {self.profile}", "give one of them")
+
+
+def sweep(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="What to run: a TOML file.", show_default=False)],
+    *,
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="DIR", help="Folder of all runs and tables.", rich_help_panel=OUTPUT)
+    ],
+    grid: Grid,
+    say: Say,
+) -> None:
+    """Make the runs of a plan that are missing, and put all into one table.
+
+    Each run is an ordinary command with files of its own. One that fails is named, and the others go on: exit 1.
+    The same command again makes only what is missing.
+
+    Examples:
+        forgetkit sweep plan.toml --out sweep --dry-run
+        forgetkit sweep plan.toml --out sweep --jobs 2 --shard 1/2
+    """
+    from forgetkit.compute import available_cores
+    from forgetkit.sweep.expand import expand
+    from forgetkit.sweep.figures import draw_figures
+    from forgetkit.sweep.plan import read_plan
+    from forgetkit.sweep.schedule import Sweep
+    from forgetkit.sweep.shard import parse_shard, share_of
+    from forgetkit.sweep.table import rows_of, write_table
+
+    grid.check()
+    console, root, shard = say.console(), Path(out), parse_shard(grid.shard)
+    read = read_plan(Path(plan), "quick" if grid.quick else grid.profile)
+    reported, needed = share_of(expand(read), shard)
+    threads = max(1, available_cores() // grid.jobs)
+    state = Sweep(needed, root, grid.jobs, threads, console)
+    state.collect()
+    _say_plan(state, reported, console, dry_run=say.dry_run)
+    if say.dry_run:
+        return
+    _check_folder(root)
+    state.carry_out()
+    rows = rows_of(reported, needed, state.outcomes, root)
+    written = write_table(read, rows, root, shard.suffix)
+    written += draw_figures(read, rows, root, shard.suffix)
+    failed = _report(state, rows, written, console)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _say_plan(state: "Sweep", reported: "list[Run]", console: Console, *, dry_run: bool) -> None:
+    """Say how much is there and how much is missing; in a dry run also each command."""
+    from forgetkit.sweep.table import line_of
+
+    missing = [run for address, run in state.runs.items() if address not in state.outcomes]
+    if dry_run:
+        for run in missing:
+            console.note(line_of(run, state.runs, state.root))
+        for name, count in Counter(run.name for run in reported).items():
+            console.note(f"sweep: {name}: {count} rows")
+    console.note(
+        f"sweep: {len(state.runs)} runs, {len(missing)} missing; {state.jobs} at a time, {state.threads} threads each"
+    )
+    if dry_run:
+        console.note("dry run: nothing was run")
+
+
+def _check_folder(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ForgetkitError("output-unwritable", f"{root}: {problem.strerror}", "name another --out") from problem
+
+
+def _report(state: "Sweep", rows: list[dict[str, Any]], written: list[Path], console: Console) -> list[dict[str, Any]]:
+    """Name what failed, count the outcomes, print the tables; returns the failed rows."""
+    from forgetkit.sweep.outcome import FAILED, LOG
+
+    counts = {"runs": len(rows), "fresh": state.fresh}
+    for row in rows:
+        counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
+    failed = []
+    for address, outcome in state.outcomes.items():
+        if outcome.state == FAILED:
+            run = state.runs[address]
+            log = run.folder(state.root) / LOG
+            console.warn("run-failed", f"{run.title}: {outcome.error}; see {log}")
+            failed.append({"run": run.name, "parameters": run.parameters, "error": outcome.error, "log": str(log)})
+    for reason in dict.fromkeys(row["error"] for row in rows if row["outcome"] == "not run"):
+        count = sum(row["error"] == reason for row in rows)
+        console.warn("not-run", f"{count} runs are not run: {reason}")
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if name not in {"runs", "fresh"})
+    console.note(f"sweep: {said}; {state.fresh} of them now")
+    document = {"ok": not failed, "command": "sweep", "outputs": [str(path) for path in written]}
+    console.result([str(path) for path in written], {**document, "metrics": counts, "failed": failed})
+    return failed

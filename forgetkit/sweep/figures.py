@@ -1,0 +1,87 @@
+"""The figures of a sweep: one measured value over one variable, a line for each value of another."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.registry import did_you_mean
+from forgetkit.storage import publish, write_bytes
+from forgetkit.sweep.plan import Plan
+from forgetkit.sweep.table import flat
+
+Row = dict[str, Any]
+Point = tuple[float, float]
+
+
+def draw_figures(plan: Plan, rows: list[Row], root: Path, shard: str) -> list[Path]:
+    """Draw what the plan asks for into ``root``; ``shard`` is put into the names. Returns the files.
+
+    A figure without a point yet is left out.
+
+    Raises:
+        ForgetkitError: ``plan-malformed`` for a figure of what no row has; else as for writing.
+    """
+    written = []
+    for figure in plan.figures:
+        path = root / figure["file"]
+        lines = lines_of(figure, rows, str(plan.path))
+        if lines:
+            written.append(path.with_name(f"{path.stem}{shard}{path.suffix}"))
+            picture = drawn(lines, figure, path.suffix.lstrip("."))
+            publish(written[-1], lambda temporary, content=picture: write_bytes(temporary, content))  # type: ignore[misc]
+    return written
+
+
+def lines_of(figure: dict[str, Any], rows: Iterable[Row], where: str) -> dict[str, list[Point]]:
+    """Return the points of each line, x ascending; runs of the same x (other seeds, say) are averaged.
+
+    Args:
+        figure: ``run``, ``x`` and ``y`` name a run, one of its parameters and one of its metrics; ``by``, if given, the
+            parameter that tells lines apart; ``where`` holds the values of parameters that rows must have.
+        rows: of the table.
+        where: the plan's path, for messages.
+
+    Raises:
+        ForgetkitError: ``plan-malformed`` for a name that no row has.
+    """
+    found: dict[str, dict[float, list[float]]] = {}
+    wanted = figure.get("where", {})
+    for row in rows:
+        values = {**flat(row["metrics"]), **row["parameters"]}
+        if (
+            row["run"] != figure["run"]
+            or row["outcome"] != "done"
+            or any(values.get(k) != v for k, v in wanted.items())
+        ):
+            continue
+        for key in ("x", "y", "by"):
+            if key in figure and figure[key] not in values:
+                message = f"{where}: figure '{figure['file']}': run '{row['run']}' has no '{figure[key]}'"
+                raise ForgetkitError("plan-malformed", message, did_you_mean(figure[key], list(values)))
+        x, y = values[figure["x"]], values[figure["y"]]
+        if isinstance(x, int | float) and isinstance(y, int | float):
+            found.setdefault(str(values.get(figure.get("by", ""), "")), {}).setdefault(float(x), []).append(float(y))
+    return {name: [(x, sum(ys) / len(ys)) for x, ys in sorted(points.items())] for name, points in found.items()}
+
+
+def drawn(lines: dict[str, list[Point]], figure: dict[str, Any], kind: str) -> bytes:
+    """Return a picture of the lines, ``svg``, ``png`` or ``pdf``; the same lines give the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "forgetkit", "svg.fonttype": "none"}):
+        picture = Figure(figsize=(6.4, 4.0), layout="constrained")
+        axes = picture.subplots()
+        for (name, points), marker in zip(lines.items(), "osD^v<>pXh*P" * len(lines), strict=False):
+            axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, linewidth=1.2, label=name)
+        axes.set(title=figure.get("title", ""), xlabel=figure["x"], ylabel=figure["y"])
+        if figure.get("log"):
+            axes.set_xscale("log")
+        if any(lines):
+            axes.legend(title=figure.get("by"))
+        axes.grid(alpha=0.3)
+        stream = io.BytesIO()
+        picture.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    return stream.getvalue()

@@ -1,0 +1,83 @@
+"""The table of a sweep: a row for each run, as JSON and as CSV."""
+
+import csv
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from forgetkit.results import software
+from forgetkit.storage import publish_text
+from forgetkit.sweep.expand import Run, arguments
+from forgetkit.sweep.outcome import Outcome
+from forgetkit.sweep.plan import Plan
+
+Row = dict[str, Any]
+FIXED = ("run", "outcome")
+LAST = ("seconds", "cpu_seconds", "error", "command", "address")
+
+
+def rows_of(runs: list[Run], known: dict[str, Run], outcomes: dict[str, Outcome], root: Path) -> list[Row]:
+    """Return the rows of ``runs``; ``known`` are all runs by address."""
+    rows = []
+    for run in runs:
+        outcome = outcomes[run.address]
+        rows.append(
+            {
+                "run": run.name,
+                "outcome": outcome.state,
+                "parameters": run.parameters,
+                "metrics": outcome.metrics or {},
+                "seconds": outcome.seconds,
+                "cpu_seconds": outcome.cpu_seconds,
+                "error": outcome.error,
+                "command": line_of(run, known, root),
+                "address": run.address,
+            }
+        )
+    return rows
+
+
+def line_of(run: Run, known: dict[str, Run], root: Path) -> str:
+    """Return the command of a run as one can paste it."""
+    return shlex.join(["forgetkit", *arguments(run, known, root)])
+
+
+def write_table(plan: Plan, rows: list[Row], root: Path, shard: str) -> list[Path]:
+    """Write ``results.json`` and ``results.csv`` into ``root``; ``shard`` is put into their names. Returns both."""
+    document = {"title": plan.title, "profile": plan.profile, "software": software(), "rows": rows}
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    found = [root / f"results{shard}.json", root / f"results{shard}.csv"]
+    publish_text(found[0], text)
+    publish_text(found[1], _csv(plan, rows))
+    return found
+
+
+def flat(metrics: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Return nested metrics as single values with dotted names; an interval is two of them, other lists are left."""
+    found: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{before}{name}.")
+        elif isinstance(value, list):
+            if name == "interval" and len(value) == 2:
+                found |= {f"{before}{name}.low": value[0], f"{before}{name}.high": value[1]}
+        else:
+            found[f"{before}{name}"] = value
+    return found
+
+
+def _csv(plan: Plan, rows: list[Row]) -> str:
+    used = {name for row in rows for name in row["parameters"]}
+    parameters = [name for name in plan.variables if name in used]
+    measured = sorted({name for row in rows for name in flat(row["metrics"])})
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*FIXED, *parameters, *measured, *LAST])
+    for row in rows:
+        metrics = flat(row["metrics"])
+        cells = [row[name] for name in FIXED] + [row["parameters"].get(name) for name in parameters]
+        cells += [metrics.get(name) for name in measured] + [row[name] for name in LAST]
+        writer.writerow(["" if cell is None else cell for cell in cells])
+    return stream.getvalue()

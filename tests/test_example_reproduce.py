@@ -1,0 +1,61 @@
+"""The papers' tables: drawn from a sweep's results, whole or not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+FOLDER = Path(__file__).parent.parent / "examples" / "reproduce"
+KIM_WOO = """
+[profiles.tiny]
+dataset = [{name = "digits", model = "convnet", epochs = 2, stage2 = 1, samples = "--fraction 1"}]
+share = [0.1]
+percent = [0.1]
+compared = [0.1]
+seed = [0]
+patience = "--max-epochs 200"
+"""
+LI_GHOSH = """
+[profiles.tiny]
+recipe = "--model convnet --optimizer adadelta --rate 1.0 --epochs 1"
+seed = [0]
+requests = [20]
+optimizer = ["sgd", "adam", "adadelta"]
+rate = [0.001]
+size = [600]
+replay = [1]
+labels = [1]
+"""
+
+
+def draw(paper: str, folder: Path) -> str:
+    """Run the script on ``results.json`` in ``folder``; return the Markdown it wrote."""
+    script = [sys.executable, str(FOLDER / f"{paper}.py"), str(folder / "results.json"), "--out", str(folder)]
+    subprocess.run(script, check=True, capture_output=True)
+    return (folder / f"{paper}.md").read_text()
+
+
+@pytest.mark.parametrize(("paper", "figure"), [("kim_woo", "kim-woo-figure-2.svg")])
+def test_what_was_not_run_is_said_and_never_invented(paper: str, figure: str, tmp_path: Path) -> None:
+    row = {"run": "original", "outcome": "not run", "parameters": {"dataset": "svhn"}, "metrics": {}}
+    done = {"run": "stage2", "outcome": "done", "parameters": {"dataset": "mnist", "share": 0.1}, "cpu_seconds": 1.0}
+    done["metrics"] = {"test_accuracy": 0.9}
+    (tmp_path / "results.json").write_text(json.dumps({"rows": [row, done]}))
+    text = draw(paper, tmp_path)
+    assert "| svhn | 86.54 | 92.64 (0.32) | 89.18 (6.83) | not run | not run | not run |" in text
+    assert "| mnist | 99.20 | 99.20 (0.03) | 98.89 (0.15) | not run | 90.00 | not run |" in text
+    assert (tmp_path / figure).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("paper", "profile"), [("kim_woo", KIM_WOO), ("li_ghosh", LI_GHOSH)])
+def test_plan_runs_from_training_to_tables(paper: str, profile: str, forgetkit: Run, tmp_path: Path) -> None:
+    text = (FOLDER / f"{paper}.toml").read_text().replace("--dataset mnist", "--dataset digits")
+    text = text.replace("\n[[run]]", f"{profile}\n[[run]]", 1)
+    (tmp_path / "plan.toml").write_text(text)
+    assert forgetkit("sweep", "plan.toml", "--out", "out", "--profile", "tiny").code == 0
+    assert "not run" not in draw(paper, tmp_path / "out").split("Table 3")[0]
