@@ -8,12 +8,15 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
+
+if TYPE_CHECKING:
+    from forgetkit.book import Booking
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 MOST = 1_000_000_000
@@ -47,6 +50,7 @@ Fresh = Annotated[
         "--fresh", help="Start over, even where an interrupted run could be gone on with.", rich_help_panel=OUTPUT
     ),
 ]
+Book = typer.Option("--book", metavar="FILE", help="The book of requests.", rich_help_panel=INPUT)
 KeepOptimizer = Annotated[
     bool,
     typer.Option(
@@ -79,6 +83,27 @@ class Lists(ListForm):
             "--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", rich_help_panel=INPUT
         ),
     ]
+
+
+@dataclass(frozen=True)
+class Booked:
+    """The request that a step fulfils."""
+
+    request: Annotated[
+        str | None,
+        typer.Option(metavar="REQUEST", help="The request in --book that this fulfils.", rich_help_panel=INPUT),
+    ] = None
+    book: Annotated[str | None, Book] = None
+
+    def booking(self) -> "Booking | None":
+        """Return what a step writes down of it; raises ForgetkitError ``usage`` for one without the other."""
+        from forgetkit.book import Booking
+
+        if (self.request is None) != (self.book is None):
+            raise ForgetkitError(
+                "usage", "--request and --book go together", "for example: --request case-7 --book requests.db"
+            )
+        return None if self.request is None or self.book is None else Booking(Path(self.book), self.request)
 
 
 @dataclass(frozen=True)

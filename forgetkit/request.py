@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetkit.book import Booking
 from forgetkit.canaries import as_trained, open_canaries
 from forgetkit.console import Console
 from forgetkit.data.changed import find_changed, on_data, same_data
@@ -30,6 +31,7 @@ class Request:
         dataset: the data set it was trained on.
         ids: the ids to forget now, in the order of the request; what was forgotten before is left out.
         inputs: every file that was read for it; no output may replace one.
+        booking: the request in a book that it fulfils, if any.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Request:
     dataset: Dataset
     ids: list[str]
     inputs: tuple[Path, ...]
+    booking: Booking | None = None
 
     @cached_property
     def forgotten(self) -> KeySet:
@@ -195,6 +198,7 @@ def begin(
     source: Source,
     console: Console,
     needs_ids: bool = True,
+    booking: Booking | None = None,
 ) -> Request | None:
     """Read and check the input of a step; None where nothing is left to do, which is said and is a success.
 
@@ -207,9 +211,15 @@ def begin(
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source, console)
     record = on_data(record, dataset)
-    ids = leave_out(read_lists(lists, form, dataset, console, forgotten=record.forgotten), record, console)
+    given = read_lists(lists, form, dataset, console, forgotten=record.forgotten)
+    if booking:
+        booking.check(given)
+    ids = leave_out(given, record, console)
     if needs_ids and not ids:
+        if booking and not console.dry_run:
+            booking.publish(command, record.digest)
         console.note("nothing left to do")
         console.result([checkpoint], document(command, path, record, up_to_date=True))
         return None
-    return Request(path, record, dataset, ids, (path, *(Path(name) for name in lists if name != "-")))
+    inputs = (path, *(Path(name) for name in lists if name != "-"), *((booking.book,) if booking else ()))
+    return Request(path, record, dataset, ids, inputs, booking)

@@ -87,8 +87,12 @@ def carry_out(
         request.record, forgotten=request.forgotten, steps=[*request.record.steps, step], software=software()
     )
     if done := up_to_date(target, expected, files):
+        if request.booking and not output.dry_run:
+            request.booking.publish(step.command, done.digest)
         report_done(console, step.command, target, done, output)
         return None
+    if request.booking:
+        request.booking.check_open()
     asked = asked_of(expected, files)
     force = output.force or was_left(target, asked)
     for path, inputs in ((target, ()), *((path, (target,)) for path in files)):
@@ -111,6 +115,8 @@ def carry_out(
         written = save_checkpoint(target, model, replace(expected, steps=[*request.record.steps, finished]))
         for path, write in (beside or {}).items():
             write(path, bookmark, written.digest)
+        if request.booking:
+            request.booking.publish(step.command, written.digest)
     tell_change(console, metrics, 1 / len(request.record.classes))
     return Written(step.command, target, written, time.monotonic() - begun, request.path)
 

@@ -15,7 +15,7 @@ from forgetkit.console import Console
 from forgetkit.limits import Limits, check_divergence, check_membership
 from forgetkit.options import LongRun, Training
 from forgetkit.plan import Plan, make_plans
-from forgetkit.record import Record
+from forgetkit.record import Record, read_record
 from forgetkit.request import Request
 from forgetkit.results import up_to_date
 from forgetkit.steps import Samples, on_machine, take
@@ -86,6 +86,8 @@ class Retraining:
     def carry_out(self, console: Console, output: LongRun) -> None:
         """Train, write and report."""
         finish([self.plan], self.request.dataset, self.request.inputs, console, output, workers=1)
+        if self.request.booking and not output.dry_run:
+            self.request.booking.publish("train", read_record(self.plan.target).digest)
 
 
 def retraining(request: Request, machine: Machine, target: Path) -> Retraining:

@@ -44,7 +44,7 @@ OWN_MEANING = {
 }
 AT_HAND = (
     *("model.st", "ids.txt", "new.txt", "proxy.st", "model.relabel.st", "model.neutralize.st"),
-    *("weights.safetensors", "old.pt", "plan.toml"),
+    *("weights.safetensors", "old.pt", "plan.toml", "requests.db"),
 )
 
 
@@ -101,7 +101,7 @@ def test_version_is_printed(forgetkit: Run) -> None:
 
 def test_commands_are_the_first_release() -> None:
     six = {"train", "forget-ids", "neutralize", "distill", "relabel", "audit"}
-    assert set(APP.commands) == six | {"inspect", "adopt", "export", "convert", "sweep"}
+    assert set(APP.commands) == six | {"inspect", "adopt", "export", "convert", "requests", "doctor", "sweep"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -153,6 +153,8 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     given = [str(folder / "model.st"), "--ids", str(folder / "ids.txt"), "-q"]
     assert cli.run(["relabel", *given, "--rate", "0.1"]) == 0
     assert cli.run(["neutralize", *given, "--stop", "chance"]) == 0
+    book = ["--ids", str(folder / "ids.txt"), "--book", str(folder / "requests.db"), "-q"]
+    assert cli.run(["requests", "add", "case-1", *book]) == 0
     like = ["train", "--like", str(folder / "model.st"), "--exclude", str(folder / "ids.txt"), "-q"]
     assert cli.run([*like, "--epochs", "3", "--batch-size", "32", "-o", str(folder / "proxy.st")]) == 0
     assert cli.run([*like, "--replicas", "2", "-o", str(folder / "refs" / "{n}.st")]) == 0

@@ -105,7 +105,7 @@ def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", consol
 
     from forgetkit.adopting import carry_out
     from forgetkit.results import report_done, report_written, up_to_date
-    from forgetkit.storage import check_target
+    from forgetkit.storage import check_target, claimed
 
     target = Path(output.out or "")
     if done := up_to_date(target, adoption.record):
@@ -117,7 +117,9 @@ def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", consol
     if output.dry_run:
         console.note("dry run: nothing was computed or written")
     else:
-        report_written(console, carry_out(adoption, dataset, machine, target, console))
+        with claimed((target,), force=output.force):
+            written = carry_out(adoption, dataset, machine, target, console)
+        report_written(console, written)
 
 
 def _numbers(option: str, text: str, channels: int) -> list[float]:

@@ -29,7 +29,7 @@ def convert(file: Pickle, *, output: Output) -> None:
         forgetkit convert old.pt -o weights.safetensors --force
     """
     from forgetkit.checkpoint import tensor_digest
-    from forgetkit.storage import check_target
+    from forgetkit.storage import check_target, claimed
     from forgetkit.tensors import publish_tensors, same_tensors
 
     if not output.out:
@@ -52,7 +52,8 @@ def convert(file: Pickle, *, output: Output) -> None:
     if done:
         console.note(f"convert: {target} is up to date")
     else:
-        publish_tensors(target, tensors, metadata)
+        with claimed((target,), force=output.force):
+            publish_tensors(target, tensors, metadata)
         console.note(f"convert: wrote {target}  sha256:{digest[:16]}")
         console.note(f"next: forgetkit adopt {target} --model NAME --dataset NAME -o model.st")
     document = {"ok": True, "command": "convert", "outputs": [str(target)], "digest": digest}

@@ -9,6 +9,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     INPUT,
     METHOD,
+    Booked,
     Checkpoint,
     Compute,
     ListForm,
@@ -126,6 +127,7 @@ def distill(
     *,
     teacher: Annotated[str, typer.Option(metavar="CHECKPOINT", help="The original model.", rich_help_panel=INPUT)],
     lists: Lists,
+    booked: Booked,
     method: Method,
     training: Training,
     log: Log = None,
@@ -160,8 +162,10 @@ def distill(
     from forgetkit.training import Classifier
 
     method.check()
-    console = output.console()
-    request = begin("distill", checkpoint, lists.ids or [], lists, source=source, console=console, needs_ids=False)
+    console, booking = output.console(), booked.booking()
+    request = begin(
+        "distill", checkpoint, lists.ids or [], lists, source=source, console=console, needs_ids=False, booking=booking
+    )
     if request is None:
         return
     teachers = open_teachers(request, teacher, method.forget_teacher)

@@ -34,7 +34,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
     from forgetkit.record import dumps
     from forgetkit.request import open_checkpoint
     from forgetkit.results import document
-    from forgetkit.storage import check_target, publish_text
+    from forgetkit.storage import check_target, claimed, publish_text
     from forgetkit.tensors import publish_tensors, same_tensors
 
     if not output.out:
@@ -58,9 +58,10 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
         console.note("dry run: nothing was written")
         return
     if not done:
-        publish_tensors(weights, tensors, metadata)
-        if config:
-            publish_text(config, text)
+        with claimed((weights, config) if config else (weights,), force=output.force):
+            publish_tensors(weights, tensors, metadata)
+            if config:
+                publish_text(config, text)
     how = "is up to date" if done else f"written  sha256:{record.digest[:16]}"
     console.note(f"export: {target} {how}")
     console.note(f"next: {_next(record, target, weights)}")

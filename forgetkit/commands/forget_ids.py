@@ -219,7 +219,7 @@ def _write(
 ) -> None:
     """Write or print the sorted ids; ``checkpoint`` is for the hint of what to do next."""
     from forgetkit.ids import digest_of
-    from forgetkit.storage import check_target, publish_text
+    from forgetkit.storage import check_target, claimed, publish_text
 
     if output.out and not ids and Path(output.out).exists():
         raise ForgetkitError("output-exists", f"{output.out} exists, and there is nothing to write there", "remove it")
@@ -229,7 +229,8 @@ def _write(
     if target and not done:
         check_target(target, force=output.force, inputs=inputs)
     if target and not done and not output.dry_run:
-        publish_text(target, text)
+        with claimed((target,), force=output.force):
+            publish_text(target, text)
         console.note(f"next: forgetkit relabel {checkpoint} --ids {target} --rate 0.1")
     if done:
         console.note(f"forget-ids: {target} is up to date")

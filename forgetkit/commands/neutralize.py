@@ -8,6 +8,7 @@ import typer
 from forgetkit.options import (
     METHOD,
     MOST,
+    Booked,
     Checkpoint,
     Compute,
     Lists,
@@ -82,6 +83,7 @@ def neutralize(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     log: Log = None,
     seed: Seed = 0,
@@ -109,8 +111,8 @@ def neutralize(
     from forgetkit.training import Classifier
 
     method.check()
-    console = output.console()
-    request = begin("neutralize", checkpoint, lists.ids, lists, source=source, console=console)
+    console, booking = output.console(), booked.booking()
+    request = begin("neutralize", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
     machine = set_up(compute.device, compute.precision, compute.threads)

@@ -11,6 +11,7 @@ from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.limits import Limits
 from forgetkit.options import (
     METHOD,
+    Booked,
     Checkpoint,
     Compute,
     KeepOptimizer,
@@ -124,6 +125,7 @@ def relabel(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     limits: Limits,
     seed: Seed = 0,
@@ -151,8 +153,8 @@ def relabel(
 
     method.check()
     limits.check()
-    console = output.console()
-    request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console)
+    console, booking = output.console(), booked.booking()
+    request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
     if method.order == "shuffle":

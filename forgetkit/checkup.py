@@ -1,0 +1,127 @@
+"""Is this machine fit for forgetkit: software, device, data root, and what the file system keeps of its promises."""
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from forgetkit import __version__
+from forgetkit.errors import ForgetkitError
+from forgetkit.storage import publish_text
+
+PACKAGES = ("torch", "torchvision", "safetensors", "numpy", "scipy", "scikit-learn", "pillow", "timm", "pyarrow")
+LEAST_SPACE = 1 << 30
+"""Bytes below which the free space is a fault."""
+WEAK = {"nfs", "nfs4", "cifs", "smb3", "fuse", "9p", "vboxsf", "sshfs"}
+"""Kinds of file system whose syncs or locks depend on another machine or program."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: its name, what was found, and whether it is right; None where none can tell."""
+
+    name: str
+    found: str
+    ok: bool | None = True
+
+
+def check_up(folder: Path, root: Path, device: str) -> list[Finding]:
+    """Look at everything.
+
+    Args:
+        folder: where outputs are to be written.
+        root: the data root.
+        device: what ``--device`` says.
+    """
+    return [*_software(), *_machine(device), _root(root), *_folder(folder)]
+
+
+def _software() -> list[Finding]:
+    found = [Finding("forgetkit", __version__), Finding("python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            found.append(Finding(name, version(name)))
+        except PackageNotFoundError:
+            found.append(Finding(name, "not installed", None if name in {"timm", "pyarrow"} else False))
+    return found
+
+
+def _machine(device: str) -> list[Finding]:
+    from forgetkit.compute import available_cores, set_up
+
+    try:
+        machine = set_up(device, "auto", 0)
+    except ForgetkitError as problem:
+        return [Finding("device", problem.message, False)]
+    cores = f"{machine.threads} of {os.cpu_count()} cores, {available_cores()} available"
+    return [Finding("device", machine.device), Finding("precision", machine.precision), Finding("threads", cores)]
+
+
+def _root(root: Path) -> Finding:
+    if not root.is_dir():
+        return Finding("data root", f"{root} is not there; --data-root or FORGETKIT_DATA names another", None)
+    readable = os.access(root, os.R_OK | os.X_OK)
+    return Finding("data root", f"{root}, {'readable' if readable else 'not readable'}", readable)
+
+
+def _folder(folder: Path) -> list[Finding]:
+    if not folder.is_dir():
+        return [Finding("folder", f"{folder} is not a folder", False)]
+    free = shutil.disk_usage(folder).free
+    kind = _kind(folder)
+    weak = kind.split(".")[0] in WEAK
+    found = [Finding("free space", f"{free / (1 << 30):.1f} GiB in {folder}", free >= LEAST_SPACE)]
+    says = f"{kind}: syncs and locks are up to its server" if weak else kind
+    found.append(Finding("file system", says, None if weak else True))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [*found, Finding("permission", f"no file can be made in {folder}", False)]
+    found.append(Finding("permission", f"files can be made in {folder}"))
+    with tempfile.TemporaryDirectory(prefix=".forgetkit-", dir=folder) as name:
+        found += [_tried("publication", Path(name), _publishes), _tried("locks", Path(name), _locks)]
+    return found
+
+
+def _tried(name: str, folder: Path, attempt: Callable[[Path], str]) -> Finding:
+    try:
+        return Finding(name, attempt(folder))
+    except (ForgetkitError, OSError) as problem:
+        return Finding(name, f"{problem}", False)
+
+
+def _publishes(folder: Path) -> str:
+    """Write, sync, rename and read again; whether the disk keeps what it says it has, no program can tell."""
+    path = folder / "a.txt"
+    for text in ("one", "two"):
+        publish_text(path, text)
+        if path.read_text() != text:
+            raise OSError(0, "a file that was replaced reads as before")
+    return "a file is written, synced (file and folder), replaced and read again"
+
+
+def _locks(folder: Path) -> str:
+    """Hold a lock here, and see that another process is refused it."""
+    path = folder / "lock"
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        script = f"import fcntl; fcntl.flock(open({str(path)!r}), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        if subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0:
+            raise OSError(0, "two processes hold the same lock: run one writer at a time")
+    return "another process is refused a lock that is held"
+
+
+def _kind(folder: Path) -> str:
+    """Return the kind of file system, as Linux names it; elsewhere unknown."""
+    try:
+        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
+    except OSError:
+        return "unknown"
+    here = folder.resolve()
+    above = [fields for fields in mounts if here.is_relative_to(fields[1])]
+    return max(above, key=lambda fields: len(fields[1]))[2] if above else "unknown"

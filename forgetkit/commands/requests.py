@@ -1,0 +1,105 @@
+"""``forgetkit requests``: the book of requests to forget."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.mounting import show_help
+from forgetkit.options import Book, Lists, Say
+
+BookFile = Annotated[str, Book]
+
+
+def requests(context: typer.Context) -> None:
+    """Keep a book of requests to forget: none is lost, none is applied twice.
+
+    A request is added before any work. A step with --request and --book writes down what it published for it, once
+    that is on the disk. After a crash, the same command again completes the request, or runs it again.
+
+        forgetkit requests add case-7 --ids ids.txt --book requests.db
+        forgetkit relabel model.st --ids ids.txt --request case-7 --book requests.db
+        forgetkit requests pending --book requests.db
+    """
+    show_help(context)
+
+
+def add(
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help="A name of its own.", show_default=False)],
+    *,
+    lists: Lists,
+    book: BookFile,
+    say: Say,
+) -> None:
+    """Accept a request: once this ends with 0, it is on the disk.
+
+    The same request again, with the same ids, changes nothing. Ids are kept as keyed digests, so keep the list, too.
+
+    Examples:
+        forgetkit requests add case-7 --ids ids.txt --book requests.db
+        forgetkit forget-ids model.st --class 3 | forgetkit requests add class-3 -i - --book r.db
+    """
+    from forgetkit.book import add as accept
+    from forgetkit.ids import read_ids
+
+    if not request or not request.isprintable():
+        raise ForgetkitError("usage", "the request needs a name of printable characters", "for example: case-7")
+    console = say.console()
+    found = [read_ids(source, column=lists.id_column, strict=lists.strict) for source in lists.ids]
+    ids = list(dict.fromkeys(id_ for one in found for id_ in one.lines))
+    if say.dry_run:
+        console.note("dry run: nothing was written")
+        return
+    new = accept(Path(book), request, ids)
+    console.note(f"requests: {request}: {len(ids)} ids {'accepted' if new else 'were accepted before'}")
+    console.result([request], {"ok": True, "command": "requests add", "request": request, "new": new, "ids": len(ids)})
+
+
+def pending(*, book: BookFile, say: Say) -> None:
+    """Print the requests that are accepted and not done, the oldest first.
+
+    Examples:
+        forgetkit requests pending --book requests.db
+        forgetkit requests pending --book requests.db --json
+    """
+    _list("requests pending", book, say, done=False)
+
+
+def done(*, book: BookFile, say: Say) -> None:
+    """Print the requests that are done, the oldest first, each with the digest of what was published.
+
+    Examples:
+        forgetkit requests done --book requests.db
+        forgetkit requests done --book requests.db --json
+    """
+    _list("requests done", book, say, done=True)
+
+
+def log(*, book: BookFile, say: Say) -> None:
+    """Print every request, with its times; --json is an archive of the book.
+
+    Examples:
+        forgetkit requests log --book requests.db
+        forgetkit requests log --book requests.db --json
+    """
+    _list("requests log", book, say, done=None)
+
+
+def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
+    """Print requests that are done, that are not, or all of them."""
+    from forgetkit.book import document, entries
+
+    found = [entry for entry in entries(Path(book)) if done is None or (entry.digest is not None) == done]
+    lines = [
+        entry.request
+        if done is False
+        else f"{entry.request}  sha256:{entry.digest[:16]}"
+        if done and entry.digest
+        else f"{entry.accepted}  {entry.request}  {entry.count} ids  {entry.published or 'pending'}"
+        for entry in found
+    ]
+    say.console().result(lines, {"ok": True, "command": command, "requests": document(found)})
+
+
+COMMANDS = (add, pending, done, log)

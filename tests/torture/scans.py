@@ -1,0 +1,141 @@
+"""What the code may not do at all, what a hostile checkpoint may not bring about, which ids may not be seen."""
+
+import ast
+import json
+import pickletools
+import random
+import struct
+import sys
+from pathlib import Path
+
+from forgetkit import cli
+from forgetkit.checkpoint import load_model
+from forgetkit.record import read_record
+from tests.torture.hostile import JUNK
+from tests.torture.trial import COMMANDS, Tally, clear, run, source, start, wait, within
+
+ROOT = Path(__file__).parent.parent.parent
+FORBIDDEN = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
+EXEMPT = {"convert.py": {"torch.load"}, "plugins.py": {"exec"}}
+
+
+def r17(folder: Path, trials: int) -> Tally:
+    """No pickle is written or read; torch.load stands in convert alone."""
+    tally = Tally()
+    for path in sorted((ROOT / "forgetkit").rglob("*.py")):
+        found = {name for node in ast.walk(ast.parse(path.read_text())) for name in _suspicious(node)}
+        tally.count(not found - EXEMPT.get(path.name, set()), f"{path.name}: {found}")
+    clear(folder)
+    run(f"{COMMANDS['train']} --keep-optimizer --log log.jsonl", folder)
+    for path in folder.iterdir():
+        if path.is_file() and path.name != "small.npz":
+            tally.count(not _is_pickle(path.read_bytes()), f"{path.name} is a pickle")
+    return tally
+
+
+def _suspicious(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names if alias.name.split(".")[0] in FORBIDDEN]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module] if node.module and node.module.split(".")[0] in FORBIDDEN else []
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        called = ast.unparse(node.func)
+        pickled = any(word.arg == "allow_pickle" and ast.unparse(word.value) != "False" for word in node.keywords)
+        return [called] if called in {"torch.load", "torch.save"} or pickled else []
+    return (
+        [node.func.id]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}
+        else []
+    )
+
+
+def _is_pickle(content: bytes) -> bool:
+    try:
+        return content[:1] == b"\x80" and len(list(pickletools.genops(content))) > 2
+    except Exception:  # whatever it is, it is no pickle
+        return False
+
+
+def r18(folder: Path, trials: int) -> Tally:
+    """A hostile checkpoint imports nothing that it names, and opens no socket."""
+    tally, draw = Tally(), source("R18")
+    whole = (folder / "model.st").read_bytes()
+    for number in within(range(trials)):
+        content = _named(whole, draw, f"evil_{number}")
+
+        def work(content: bytes = content) -> int:
+            seen: list[str] = []
+
+            def watch(event: str, given: tuple[object, ...]) -> None:
+                if event.startswith("socket.") or event in {"subprocess.Popen", "os.system", "exec.evil"}:
+                    seen.append(event)
+                if event == "import" and "evil" in str(given[0]):
+                    seen.append(f"import {given[0]}")
+
+            sys.addaudithook(watch)
+            Path("bad.st").write_bytes(content)
+            cli.run(["relabel", "bad.st", "-i", "ids.txt", "--rate", "0.1", "-n", "-q"])
+            return 9 if seen else 0
+
+        ended = wait(start(work, folder), folder, 0.0)
+        tally.count(ended.code == 0, ended)
+    (folder / "bad.st").unlink(missing_ok=True)
+    return tally
+
+
+def _named(whole: bytes, draw: random.Random, name: str) -> bytes:
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    content = json.loads(header["__metadata__"]["forgetkit"])
+    names = [
+        name,
+        f"{name}:make",
+        f"torchvision:{name}",
+        f"timm:{name}",
+        f"{name}.module:x",
+        f"../{name}.py",
+        f"os:{name}",
+    ]
+    content["model"]["name"] = draw.choice(names)
+    content["model"]["options"] = draw.choice(
+        [{}, {"plugin": name}, {"weights": f"http://{name}"}, {"x": draw.choice(JUNK[:5])}]
+    )
+    if draw.random() < 0.3:
+        content["dataset"]["name"] = draw.choice([f"{name}:x", f"http://{name}/x.npz", f"arrays:{name}"])
+    header["__metadata__"]["forgetkit"] = json.dumps(content)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + whole[8 + length :]
+
+
+def r19(folder: Path, trials: int) -> Tally:
+    """Ids stand in no message, log, record or report by default."""
+    tally = Tally()
+    commands = [
+        f"{COMMANDS['train']} --exclude ids.txt --log log.jsonl",
+        "train --like model.st --exclude ids.txt -o reference.st",
+        *(f"{COMMANDS[name]} --json" for name in ("neutralize", "distill", "relabel")),
+        "audit out.st --original model.st --reference reference.st --json --exit-zero"
+        " --html a.html --junit a.xml --summary a.md",
+        "inspect out.st --json",
+        "audit out.st --original model.st --exit-zero",
+    ]
+    clear(folder)
+    for command in commands:
+        ended = run(command, folder)
+        tally.count(ended.code == 0, ended)
+        tally.count("person-" not in ended.out + ended.err, f"{command}: an id is printed")
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in {"small.npz", "ids.txt"}:
+                tally.count(b"person-" not in path.read_bytes(), f"{command}: an id is in {path.name}")
+    return tally
+
+
+def r20(folder: Path, trials: int) -> Tally:
+    """Checkpoints of each record version stay readable."""
+    tally = Tally()
+    for path in sorted((ROOT / "tests" / "frozen").glob("*.st")):
+        record = read_record(path)
+        model = load_model(path, record)
+        tally.count(path.stem.startswith(f"v1-{record.digest[:8]}") and model is not None, path.name)
+    tally.count(tally.trials > 0, "there are no frozen checkpoints")
+    return tally
