@@ -14,7 +14,7 @@ import typer
 from forgetkit import commands
 from forgetkit.console import write_result
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Source
+from forgetkit.options import Plugins, Source
 from forgetkit.plugins import load_plugins
 
 
@@ -90,7 +90,7 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
         for group in (values, *(vars(group) for group in packed.values())):
             _check_values(group)
         for part in packed.values():
-            if isinstance(part, Source):
+            if isinstance(part, Source | Plugins):
                 load_plugins(part.plugin or [])
         command(**values, **packed)
 

@@ -59,6 +59,15 @@ KeepOptimizer = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Python file that registers models or data sets. Repeat for more.",
+        envvar="FORGETKIT_PLUGINS",
+        rich_help_panel=INPUT,
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +151,14 @@ class Source:
             rich_help_panel=INPUT,
         ),
     ] = False
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Python file that registers models or data sets. Repeat for more.",
-            envvar="FORGETKIT_PLUGINS",
-            rich_help_panel=INPUT,
-        ),
-    ] = None
+    plugin: Plugin = None
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """What registers models and data sets."""
+
+    plugin: Plugin = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from forgetkit.checkpoint import load_model, load_tensors, save_checkpoint
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
+from forgetkit.data.selection import images_at
 from forgetkit.errors import ForgetkitError
 from forgetkit.locks import was_left
 from forgetkit.options import LongRun
@@ -155,7 +156,7 @@ def on_machine(model: nn.Module, record: Record, machine: Machine) -> Classifier
 
 def take(split: Split, rows: NDArray[np.int64], device: str) -> Samples:
     """Return images and labels of ``rows`` of a split, as tensors on ``device``."""
-    return torch.from_numpy(split.images[rows]).to(device), torch.from_numpy(split.labels[rows]).to(device)
+    return torch.from_numpy(images_at(split, rows)).to(device), torch.from_numpy(split.labels[rows]).to(device)
 
 
 def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: str) -> dict[str, float | None]:

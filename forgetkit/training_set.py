@@ -20,6 +20,9 @@ from forgetkit.record import Record
 from forgetkit.request import dataset_of, open_checkpoint, read_lists
 from forgetkit.results import software
 
+AT_ONCE = 4096
+"""Images whose pixels are counted at once."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -189,9 +192,12 @@ def _limit(only: str, form: ListForm, dataset: Dataset, canaries: Canaries | Non
 def input_of(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:
     """Return shape, and mean and standard deviation of each channel, over ``rows`` of the training split only."""
     values = np.arange(256)
+    counts = np.zeros((dataset.shape[0], 256), dtype=np.int64)
+    for some in np.array_split(rows, len(rows) // AT_ONCE + 1):
+        for channel, pixels in enumerate(dataset.train.images[some].swapaxes(0, 1)):
+            counts[channel] += np.bincount(pixels.reshape(-1), minlength=256)
     mean, std = [], []
-    for channel in range(dataset.shape[0]):
-        counts = np.bincount(dataset.train.images[rows, channel].reshape(-1), minlength=256)
-        mean.append(float((counts * values).sum() / counts.sum()))
-        std.append(float(np.sqrt((counts * (values - mean[-1]) ** 2).sum() / counts.sum())) or 1.0)
+    for found in counts:
+        mean.append(float((found * values).sum() / found.sum()))
+        std.append(float(np.sqrt((found * (values - mean[-1]) ** 2).sum() / found.sum())) or 1.0)
     return {"shape": list(dataset.shape), "mean": mean, "std": std}

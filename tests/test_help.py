@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from forgetkit import __version__, cli
 from tests.conftest import Ran, Run
+from tests.pictures import pets
 
 APP: Any = typer.main.get_command(cli.app)
 ALL = {
@@ -101,7 +102,8 @@ def test_version_is_printed(forgetkit: Run) -> None:
 
 def test_commands_are_the_first_release() -> None:
     six = {"train", "forget-ids", "neutralize", "distill", "relabel", "audit"}
-    assert set(APP.commands) == six | {"inspect", "adopt", "export", "convert", "requests", "doctor", "sweep"}
+    helpers = {"inspect", "adopt", "export", "convert", "data", "doctor", "requests", "sweep"}
+    assert set(APP.commands) == six | helpers
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -192,6 +194,8 @@ def test_example_runs(
     for kept in ("refs", "exported"):
         if kept in words and "export" not in words:
             shutil.copytree(pool / kept, tmp_path / kept)
+    if "table:pets.csv" in words:
+        pets(tmp_path)
     ran = run_line(forgetkit, line, monkeypatch)
     if line in UNREACHED and ran.code == 1:
         assert "from the goal" in ran.err or "no state both forgets" in ran.err

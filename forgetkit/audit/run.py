@@ -25,6 +25,7 @@ from forgetkit.audit.subject import Opened, Subject
 from forgetkit.checkpoint import load_model, not_finite
 from forgetkit.compute import Machine
 from forgetkit.console import compact_json
+from forgetkit.data.selection import images_at
 from forgetkit.ids import digest_of
 from forgetkit.results import software
 from forgetkit.resume import Bookmark
@@ -196,13 +197,13 @@ def _canaries(after: Answers, before: Answers | None, subject: Subject, policy: 
 
 
 def _integrity(subject: Subject, original: Opened | None, broken: str | None) -> Check:
-    images = subject.dataset.train.images
+    train = subject.dataset.train
     return integrity(
         subject.record,
         original[1] if original else None,
         named=subject.named,
         broken=broken,
-        duplicates=copies(images[subject.rows], images[subject.retain_rows]),
+        duplicates=copies(images_at(train, subject.rows), images_at(train, subject.retain_rows)),
     )
 
 

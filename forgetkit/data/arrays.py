@@ -2,22 +2,36 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
-from zipfile import BadZipFile
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split, row_numbers
-from forgetkit.data.samples import Source, malformed
+from forgetkit.data.samples import Source, Stored, malformed
 from forgetkit.errors import shorten
 
 Array = NDArray[Any]
 NAMES = ("images", "labels", "split", "id", "classes")
 MOST_CLASSES = 100_000
+LARGE = 1 << 26
+"""Bytes of images from which on they are not held in memory, but packed."""
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    BadZipFile,
+    zlib.error,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
+)
+"""What NumPy and zipfile raise for files that are not what they say."""
 
 
 def read_arrays(path: Path) -> Source:
@@ -25,13 +39,14 @@ def read_arrays(path: Path) -> Source:
 
     ``images`` is uint8 of shape ``(rows, height, width)`` or ``(rows, height, width, channels)``, ``labels`` are whole
     numbers from 0. Optional: ``split`` (``train`` or ``test``, or 0 or 1), ``id`` (unique), ``classes`` (names).
-    Without ``id`` a sample's id is its row in the file; without ``classes`` they are ``0``, ``1``, ….
+    Without ``id`` a sample's id is its row in the file; without ``classes`` they are ``0``, ``1``, …. Large images are
+    left in the file, to be read by :func:`read_stored`.
 
     Raises:
         FileNotFoundError: no such file.
         ForgetkitError: ``dataset-malformed``.
     """
-    arrays = _arrays(path)
+    arrays, large = _arrays(path)
     try:
         images = _images(arrays["images"])
         labels = _labels(arrays["labels"], len(images))
@@ -43,7 +58,11 @@ def read_arrays(path: Path) -> Source:
         raise malformed(path, f"there is no array {problem}, only {found}", "save images and labels") from problem
     except _Defect as problem:
         raise malformed(path, *problem.args) from problem
-    whole, numbered = Split(ids, images, labels), "id" not in arrays
+    whole: Split | Stored = Split(ids, images, labels)
+    if large:
+        channels, height, width = images.shape[1:]
+        whole = Stored(ids, labels, path, np.arange(len(ids)), (channels, height, width))
+    numbered = "id" not in arrays
     if unseen is None:
         return Source(classes, whole, files=[path], numbered=numbered)
     train, test = (whole.at(np.flatnonzero(rows)) for rows in (~unseen, unseen))
@@ -54,29 +73,72 @@ class _Defect(Exception):
     """What is wrong with an array, and what to do."""
 
 
-def _arrays(path: Path) -> Mapping[str, Array]:
-    """Return the arrays of a file by name."""
+def read_stored(stored: Stored, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+    """Yield the images of rows of an array, uint8 of shape ``(channels, height, width)``.
+
+    The file is read from its beginning to its end for each rising run of rows: once for each split.
+
+    Args:
+        stored: which rows of which file.
+        start: the first of them to yield.
+
+    Raises:
+        ForgetkitError: ``dataset-malformed`` where the file cannot be read.
+    """
+    rows = stored.rows[start:]
+    try:
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) < 0) + 1):
+            with ZipFile(stored.path) as archive, archive.open("images.npy") as member:
+                shape = _header(member)[0]
+                size, at = int(np.prod(shape[1:])), 0
+                for row in run.tolist():
+                    _skip(member, (row - at) * size)
+                    at = row + 1
+                    image = np.frombuffer(member.read(size), np.uint8).reshape(shape[1:])
+                    yield image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
+                _skip(member, (shape[0] - at) * size)  # to the end, where the checksum is looked at
+    except _BROKEN as problem:
+        raise malformed(stored.path, f"not readable as .npz: {problem}", "fetch or save the file again") from problem
+
+
+def _skip(stream: IO[bytes], size: int) -> None:
+    while size > 0 and (content := stream.read(min(size, 1 << 20))):
+        size -= len(content)
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, column order and type of the array in a ``.npy`` stream."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(member)
+    return found
+
+
+def _arrays(path: Path) -> tuple[Mapping[str, Array], bool]:
+    """Return the arrays of a file by name, and whether the images are large: then those returned have no pixels."""
     hint = "write it with numpy.savez_compressed, without arrays of objects"
     try:
         with path.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 raise malformed(path, "a single array, not an .npz file", hint)
-            return {name: loaded[name] for name in NAMES if name in loaded}
+            large = _large(loaded.zip) if "images" in loaded else None
+            names = [name for name in NAMES if name in loaded and (name != "images" or large is None)]
+            arrays = {name: loaded[name] for name in names}
+            return (arrays if large is None else {**arrays, "images": large}), large is not None
     except FileNotFoundError:
         raise
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        BadZipFile,
-        zlib.error,
-        RuntimeError,
-        MemoryError,
-        SyntaxError,
-        TokenError,
-    ) as problem:
+    except _BROKEN as problem:
         raise malformed(path, f"not readable as .npz: {problem}", hint) from problem
+
+
+def _large(archive: ZipFile) -> Array | None:
+    """Return a stand-in of the shape and type of the images, which takes no memory, if they are large."""
+    with archive.open("images.npy") as member:
+        shape, by_columns, kind = _header(member)
+    if by_columns or kind != np.uint8 or len(shape) not in (3, 4) or int(np.prod(shape)) < LARGE:
+        return None
+    return np.broadcast_to(np.zeros((), np.uint8), shape)
 
 
 def _images(images: Array) -> NDArray[np.uint8]:

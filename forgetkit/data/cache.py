@@ -46,9 +46,12 @@ def remember(news: Memory) -> None:
 
 
 def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any] | None:
-    """Return the array in an ``.npy`` file, or None where there is none that can be read."""
+    """Return the array in an ``.npy`` file, or None where there is none that can be read.
+
+    With ``mapped`` it stays in the file; what is written to it does not get there.
+    """
     with suppress(OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, TokenError, OverflowError):
-        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        found = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
         return found if isinstance(found, np.ndarray) else None
     return None
 

@@ -35,7 +35,7 @@ class Split:
 
     def at(self, rows: NDArray[np.int64]) -> "Split":
         """Return the samples in ``rows``, which are sorted; images that follow each other are not copied."""
-        images = self.images[_span(rows)]
+        images = self.images[span(rows)]
         return Split(self.ids_at(rows), np.ascontiguousarray(images), self.labels[rows])
 
     @cached_property
@@ -94,15 +94,15 @@ def fingerprint_of(classes: Sequence[str], train: Split, test: Split) -> str:
     return state.hexdigest()
 
 
+def span(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
+    """Return sorted ``rows`` as a slice if none is left out between the first and the last, and so nothing copied."""
+    follows = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+    return slice(int(rows[0]), int(rows[-1]) + 1) if follows else rows
+
+
 def row_numbers(count: int) -> list[str]:
     """Return the ids of a built-in split: its decimal row numbers."""
     return [str(row) for row in range(count)]
-
-
-def _span(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
-    """Return sorted ``rows`` as a slice if none is left out between the first and the last."""
-    follows = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
-    return slice(int(rows[0]), int(rows[-1]) + 1) if follows else rows
 
 
 def _check_half(ids: Sequence[str]) -> NDArray[np.bool_]:

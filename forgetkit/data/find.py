@@ -14,9 +14,9 @@ from forgetkit.console import Console, compact_json
 from forgetkit.data.cache import recall, remember, states
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.images import check_files
-from forgetkit.data.pack import packed
+from forgetkit.data.pack import Note, packed
 from forgetkit.data.rows import rows_of
-from forgetkit.data.samples import Listing, Source, malformed
+from forgetkit.data.samples import Listing, Source, Stored, malformed
 from forgetkit.data.sources import DATASETS, Reader
 from forgetkit.data.unseen import UNSEEN_SHARE, put_aside
 from forgetkit.errors import ForgetkitError, shorten
@@ -48,6 +48,20 @@ def open_dataset(
         ForgetkitError: ``dataset-unknown``, ``dataset-missing`` or ``dataset-malformed``; ``usage`` for ``unseen``
             where the data set has a test split.
     """
+    source, note, place = find_source(name, root, download=download, unseen=unseen)
+    dataset = _loaded(source, console or Console(), note, place)
+    _check_classes(dataset)
+    remember({"seen": {dataset.fingerprint: note.root}})
+    return dataset
+
+
+def find_source(
+    name: str, root: Path, *, download: bool = False, unseen: float | None = None
+) -> tuple[Source, Note, Path]:
+    """Read all of a data set but images in files; return it, what a pack of it would be, and where it is.
+
+    Arguments and exceptions are those of :func:`open_dataset`.
+    """
     reader, name, root, file = _place(name, root)
     source = _read(reader, name, root, file, download=download)
     options = {}
@@ -56,10 +70,22 @@ def open_dataset(
         source = put_aside(source, options["unseen"], str(root / file) if file else name)
     elif unseen is not None:
         raise ForgetkitError("usage", f"--unseen: {name} has a test split of its own", "leave the option out")
-    dataset = _loaded(source, name, root, root / (file or name), console or Console())
-    _check_classes(dataset)
-    remember({"seen": {dataset.fingerprint: str(root.absolute())}})
-    return replace(dataset, options=options)
+    unread = unread_of(source)
+    files = list(source.files)
+    if isinstance(unread, Listing):
+        check_files(unread)
+        files += unread.files
+    state = compact_json([name, len(source.train), states(files)])
+    key = hashlib.sha256(state.encode()).hexdigest() if files else ""
+    return source, Note(name, str(root.absolute()), options, key, []), root / (file or name)
+
+
+def unread_of(source: Source) -> Listing | Stored | None:
+    """Return the samples of both splits, training split first, if their images are still to be read."""
+    train, test = source.train, source.test
+    if isinstance(train, Listing) and isinstance(test, Listing):
+        return train + test
+    return train + test if isinstance(train, Stored) and isinstance(test, Stored) else None
 
 
 def find_dataset(
@@ -152,31 +178,19 @@ def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -
         raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
 
 
-def _loaded(source: Source, name: str, root: Path, place: Path, console: Console) -> Dataset:
+def _loaded(source: Source, console: Console, note: Note, place: Path) -> Dataset:
     """Return the data set with its images and its fingerprint, both from the cache while the files are unchanged."""
-    listing = None
-    if isinstance(source.train, Listing) and isinstance(source.test, Listing):
-        listing = source.train + source.test
-        check_files(listing)
-    files = [*source.files, *(listing.files if listing else ())]
-    state = compact_json([name, len(source.train), states(files)])
-    key = hashlib.sha256(state.encode()).hexdigest()
-    known = recall().get("fingerprints", {}).get(key) if files else None
-
-    def with_images(images: NDArray[np.uint8] | None) -> Dataset:
-        train, test = _splits(source, images)
-        made = Dataset(name, source.classes, train, test, "", attributes=source.attributes, root=root)
-        return replace(made, numbered=source.numbered)
-
-    def proves(images: NDArray[np.uint8]) -> bool:
-        return known is not None and _fingerprint(with_images(images)) == known
-
-    images, fresh = packed(listing, place, key, console, proves=proves) if listing else (None, False)
-    dataset = with_images(images)
+    known = recall().get("fingerprints", {}).get(note.key) if note.key else None
+    unread = unread_of(source)
+    images, fresh = packed(unread, place, note, console) if unread else (None, False)
+    train, test = _splits(source, images)
+    dataset = Dataset(note.name, source.classes, train, test, known or "", options=note.options, root=place.parent)
+    dataset = replace(dataset, attributes=source.attributes, numbered=source.numbered)
     if known is not None and not fresh:
-        return replace(dataset, fingerprint=known)
-    dataset = replace(dataset, fingerprint=_fingerprint(dataset))
-    remember({"fingerprints": {key: dataset.fingerprint}})
+        return dataset
+    dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
+    if note.key:
+        remember({"fingerprints": {note.key: dataset.fingerprint}})
     rows_of(dataset)
     return dataset
 
@@ -186,16 +200,12 @@ def _splits(source: Source, images: NDArray[np.uint8] | None) -> tuple[Split, Sp
     first = 0
     splits = []
     for part in (source.train, source.test):
-        if isinstance(part, Listing) and images is not None:
+        if isinstance(part, Listing | Stored) and images is not None:
             part, first = Split(part.ids, images[first : first + len(part)], part.labels), first + len(part)
         if not isinstance(part, Split):
-            raise TypeError("a source holds two splits, or two listings")
+            raise TypeError("a source holds two splits, two listings, or rows of one array")
         splits.append(part)
     return splits[0], splits[1]
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    return fingerprint_of(dataset.classes, dataset.train, dataset.test)
 
 
 def _check_classes(dataset: Dataset) -> None:

@@ -64,11 +64,12 @@ def check_files(listing: Listing) -> None:
             raise malformed(place, f"'{name}' is no regular file", "name an image file")
 
 
-def read_images(listing: Listing) -> tuple[Shape, Iterator[NDArray[np.uint8]]]:
+def read_images(listing: Listing, start: int = 0) -> tuple[Shape, Iterator[NDArray[np.uint8]]]:
     """Return the shape of the images, and the images themselves in row order, decoded side by side.
 
     Args:
         listing: image files, checked by :func:`check_files`.
+        start: the row to begin with.
 
     Raises:
         ForgetkitError: ``dataset-malformed`` for the first image that is not like the others or cannot be read;
@@ -76,14 +77,14 @@ def read_images(listing: Listing) -> tuple[Shape, Iterator[NDArray[np.uint8]]]:
     """
     with _quiet():
         first = _read(listing.files[0], listing.places[0], listing.root, None)
-    return _shape(first), _decoded(listing, _shape(first))
+    return _shape(first), _decoded(listing, _shape(first), start)
 
 
-def _decoded(listing: Listing, shape: Shape) -> Iterator[NDArray[np.uint8]]:
+def _decoded(listing: Listing, shape: Shape, start: int) -> Iterator[NDArray[np.uint8]]:
     def read(pair: tuple[Path, str]) -> NDArray[np.uint8]:
         return _read(*pair, listing.root, (shape, _relative(listing.files[0], listing.root)))
 
-    pairs = zip(listing.files, listing.places, strict=True)
+    pairs = islice(zip(listing.files, listing.places, strict=True), start, None)
     with _quiet(), ThreadPoolExecutor(_cores()) as pool:
         while chunk := list(islice(pairs, AT_ONCE)):
             yield from pool.map(read, chunk)

@@ -1,111 +1,171 @@
-"""Image files decoded once, into one file of the cache that later commands map into memory.
+"""Images decoded once, into one file of the cache that later commands map into memory.
 
-A pack is an ``.npy`` file, uint8 of shape ``(rows, channels, height, width)``, training split first. There is one for
-a data set in one place: when its files change, the next command replaces it, so that what was deleted there does not
-live on here. It counts while name, size and times of all its files, and its own, are as they were; else while its
-content has the fingerprint that it had.
+A pack is an ``.npy`` file, uint8 of shape ``(rows, channels, height, width)``, training split first, and beside it a
+``.json`` that says what it is. There is one for a data set in one place: when its files change, the next command
+replaces it, so that what was deleted there does not live on here. It counts while name, size and times of all its
+files, and its own, are as they were; else while it has the checksum that it had.
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.console import Console, compact_json
-from forgetkit.data.cache import cache_folder, load_array, recall, remember, states
+from forgetkit.data.arrays import read_stored
+from forgetkit.data.cache import cache_folder, load_array, states
 from forgetkit.data.images import Shape, read_images
-from forgetkit.data.samples import Listing
+from forgetkit.data.journal import Unfinished, checksum
+from forgetkit.data.samples import Listing, Stored
 from forgetkit.errors import ForgetkitError
-from forgetkit.storage import publish
+from forgetkit.record import check_shape
+from forgetkit.storage import publish_text
 
 Images = NDArray[np.uint8]
+PACK, NOTE, PART, JOURNAL = ".npy", ".json", ".part", ".journal"
 
 
-def packed(
-    listing: Listing, place: Path, key: str, console: Console, *, proves: Callable[[Images], bool]
-) -> tuple[Images, bool]:
-    """Return the images of a listing, and whether they were decoded just now.
+@dataclass(frozen=True)
+class Note:
+    """What a pack is.
+
+    Attributes:
+        name: what ``--dataset`` says.
+        root: the folder below which the data set is.
+        options: what else is needed to read it.
+        key: what the states of its files come to.
+        shape: rows, channels, height, width.
+        sha256: of the pack, in hex.
+        state: the pack's own size and times.
+    """
+
+    name: str
+    root: str
+    options: Mapping[str, Any]
+    key: str
+    shape: list[int]
+    sha256: str = ""
+    state: str = ""
+
+
+def packs_folder() -> Path:
+    """Return the folder of all packs."""
+    return cache_folder() / "packs"
+
+
+def pack_path(place: Path, key: str) -> Path:
+    """Return where the pack is of data in ``place`` whose files come to ``key``."""
+    name = hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:16]
+    return packs_folder() / f"{name}-{key[:16]}{PACK}"
+
+
+def packed(samples: Listing | Stored, place: Path, note: Note, console: Console) -> tuple[Images, bool]:
+    """Return the images of a data set, and whether they were decoded just now.
 
     Args:
-        listing: image files, checked by :func:`forgetkit.data.images.check_files`.
+        samples: image files, checked by :func:`forgetkit.data.images.check_files`, or rows of an array.
         place: where the data set is.
-        key: what the states of its files come to.
+        note: what to say of its pack, without shape, checksum and state.
         console: what progress is shown on.
-        proves: says whether images have the remembered fingerprint; asked where the pack itself has changed.
 
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
     """
-    path = cache_folder() / "packs" / f"{_name(place)}-{key[:16]}.npy"
-    images = _opened(path)
-    fresh = images is None or len(images) != len(listing) or not (_unchanged(path, key) or proves(images))
-    if images is None or fresh:
-        images = _made(path, place, listing, console)
-    _vouch(path, key)
-    return images, fresh
+    path = pack_path(place, note.key)
+    images = sound(path, note.key)
+    if images is not None and len(images) == len(samples):
+        return images, False
+    return _made(path, samples, note, console), True
 
 
-def _opened(path: Path) -> Images | None:
-    """Return the images of a pack, mapped, or None where there is none that can be read."""
-    images = load_array(path, mapped=True)
-    return images if images is not None and images.dtype == np.uint8 and images.ndim == 4 else None
-
-
-def _unchanged(path: Path, key: str) -> bool:
-    """Say whether the pack is the file that was vouched for."""
+def sound(path: Path, key: str) -> Images | None:
+    """Return the images of a pack, mapped, if it is what its note says; else None."""
+    note = read_note(path)
+    images = load_array(path, mapped=True) if note and note.key == key else None
+    if note is None or images is None or images.dtype != np.uint8 or list(images.shape) != note.shape:
+        return None
     with suppress(OSError):
-        return recall().get("packs", {}).get(key) == compact_json(states([path]))
-    return False
+        if note.state == state_of(path):
+            return images
+        if note.sha256 == checksum(path):
+            _write_note(path, note)
+            return images
+    return None
 
 
-def _vouch(path: Path, key: str) -> None:
-    """Remember that the pack, as it is now, is the right one."""
-    with suppress(OSError):
-        remember({"packs": {key: compact_json(states([path]))}})
+def read_note(path: Path) -> Note | None:
+    """Return what stands beside a pack, or None where that cannot be read."""
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        content = json.loads(path.with_suffix(NOTE).read_text())
+        texts = dict.fromkeys(("name", "root", "key", "sha256", "state"), str)
+        check_shape(content, {**texts, "options": dict, "shape": [int]}, "the note")
+        return Note(**content)
+    return None
 
 
-def _made(path: Path, place: Path, listing: Listing, console: Console) -> Images:
-    """Decode the images of ``listing`` and return them: mapped from the new pack, or in memory if none can be written.
+def state_of(path: Path) -> str:
+    """Return size and times of a pack; raises OSError where it is gone."""
+    return compact_json(states([path])[0][1:])
+
+
+def _write_note(path: Path, note: Note) -> None:
+    """Write what a pack, as it is now, is, or will be; without it the pack would be made again."""
+    with suppress(OSError, ForgetkitError):
+        content = {**asdict(note), "state": state_of(path) if path.exists() else ""}
+        publish_text(path.with_suffix(NOTE), compact_json(content) + "\n")
+
+
+def _made(path: Path, samples: Listing | Stored, note: Note, console: Console) -> Images:
+    """Decode the images and return them: mapped from the new pack, or in memory if none can be written.
 
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
     """
-    shape, images = read_images(listing)
-    whole = (len(listing), *shape)
-
-    def write(temporary: Path) -> None:
-        header = {"descr": "|u1", "fortran_order": False, "shape": whole}
-        with temporary.open("wb") as stream:  # written, not mapped: a full disk is then an error, not a signal
-            np.lib.format.write_array_header_1_0(stream, header)
-            for image in console.progress(images, f"reading the images of {place.name}", len(listing)):
-                stream.write(image.data)
-
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shape = _shape_of(samples)
+    note = replace(note, shape=[len(samples), *shape])
     try:
-        publish(path, write)
-    except ForgetkitError as problem:
-        if problem.code == "dataset-malformed":
-            raise
-        return _in_memory(listing, shape)
-    for old in path.parent.glob(f"{_name(place)}-*.npy"):
-        if old != path:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with Unfinished(path.with_suffix(PART), path.with_suffix(JOURNAL), note.shape, console) as part:
+            if (images := sound(path, note.key)) is not None:  # made by another process while this one waited
+                part.drop()
+                return images
+            _write_note(path, note)
+            for image in console.progress(_decoded(samples, part.rows), _says(note, part), len(samples) - part.rows):
+                part.add(image)
+            _write_note(path, replace(note, sha256=part.finish(path)))
+    except OSError:
+        return _in_memory(samples, shape)
+    for old in path.parent.glob(f"{path.name.partition('-')[0]}-*"):
+        if old.stem != path.stem:
             with suppress(OSError):
                 old.unlink()
-    mapped = _opened(path)
-    return _in_memory(listing, shape) if mapped is None or mapped.shape != whole else mapped
+    mapped = sound(path, note.key)
+    return _in_memory(samples, shape) if mapped is None else mapped
 
 
-def _in_memory(listing: Listing, shape: Shape) -> Images:
-    images = np.empty((len(listing), *shape), np.uint8)
-    for row, image in enumerate(read_images(listing)[1]):
+def _says(note: Note, part: Unfinished) -> str:
+    """Return what is being done."""
+    before = f", {part.rows:,} of {note.shape[0]:,} done before" if part.rows else ""
+    return f"reading the images of {note.name}{before}"
+
+
+def _shape_of(samples: Listing | Stored) -> Shape:
+    return samples.shape if isinstance(samples, Stored) else read_images(samples)[0]
+
+
+def _decoded(samples: Listing | Stored, first: int) -> Iterator[Images]:
+    return read_stored(samples, first) if isinstance(samples, Stored) else read_images(samples, first)[1]
+
+
+def _in_memory(samples: Listing | Stored, shape: Shape) -> Images:
+    images = np.empty((len(samples), *shape), np.uint8)
+    for row, image in enumerate(_decoded(samples, 0)):
         images[row] = image
     return images
-
-
-def _name(place: Path) -> str:
-    return hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""What a reader of a data set returns: samples, as arrays or as image files that are still to be read."""
+"""What a reader of a data set returns: samples, as arrays, or with images that are still to be read."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,37 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """Samples whose images are rows of a large array in an ``.npz`` file; they are kept in the cache as a pack.
+
+    Attributes:
+        ids: one id a row, unique.
+        labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
+        path: the file.
+        rows: where in its array each image stands, int64 of shape ``(rows,)``.
+        shape: channels, height and width of an image.
+    """
+
+    ids: Sequence[str]
+    labels: NDArray[np.int64]
+    path: Path
+    rows: NDArray[np.int64]
+    shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def at(self, rows: NDArray[np.int64]) -> "Stored":
+        """Return the samples in ``rows``."""
+        ids = [self.ids[row] for row in rows.tolist()]
+        return replace(self, ids=ids, labels=self.labels[rows], rows=self.rows[rows])
+
+    def __add__(self, other: "Stored") -> "Stored":
+        labels, rows = (np.concatenate(pair) for pair in ((self.labels, other.labels), (self.rows, other.rows)))
+        return replace(self, ids=[*self.ids, *other.ids], labels=labels, rows=rows)
+
+
+@dataclass(frozen=True)
 class Source:
     """A data set as its files hold it.
 
@@ -64,8 +95,8 @@ class Source:
     """
 
     classes: tuple[str, ...]
-    train: Split | Listing
-    test: Split | Listing | None = None
+    train: Split | Listing | Stored
+    test: Split | Listing | Stored | None = None
     files: Sequence[Path] = field(default_factory=tuple)
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     groups: Sequence[str] | None = None

@@ -1,0 +1,103 @@
+"""The packs that there are: of which data, whether they are whole, whether the data are still as they were."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forgetkit.data.cache import recall
+from forgetkit.data.find import find_source
+from forgetkit.data.journal import checksum
+from forgetkit.data.pack import PACK, Note, packs_folder, read_note
+from forgetkit.errors import ForgetkitError
+
+UNCHANGED, CHANGED, GONE, UNKNOWN = "unchanged", "changed", "gone", "unknown"
+INTACT, DAMAGED, UNFINISHED = "intact", "damaged", "unfinished"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A pack and all that belongs to it.
+
+    Attributes:
+        path: where it is, or would be once finished.
+        files: what there is of it.
+        note: what it is; None where that cannot be read.
+    """
+
+    path: Path
+    files: list[Path]
+    note: Note | None
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on the disk."""
+        return sum(file.stat().st_size for file in self.files if file.exists())
+
+    def remove(self) -> None:
+        """Remove all of it.
+
+        Raises:
+            ForgetkitError: ``output-unwritable``.
+        """
+        try:
+            for file in self.files:
+                file.unlink(missing_ok=True)
+        except OSError as problem:
+            raise ForgetkitError("output-unwritable", f"{problem.filename}: {problem.strerror}") from problem
+
+
+def kept_packs() -> list[Kept]:
+    """Return every pack, finished or not, by the name of its data set."""
+    by_stem: dict[str, list[Path]] = {}
+    with suppress(OSError):
+        for file in sorted(packs_folder().iterdir()):
+            by_stem.setdefault(file.name.lstrip(".").partition(".")[0], []).append(file)
+    found = []
+    for stem, files in by_stem.items():
+        path = packs_folder() / f"{stem}{PACK}"
+        found.append(Kept(path, files, read_note(path)))
+    return sorted(found, key=lambda kept: (kept.note.name if kept.note else "", kept.path))
+
+
+def condition_of(kept: Kept) -> str:
+    """Say whether a pack is whole: its checksum is looked at."""
+    if not kept.path.exists():
+        return UNFINISHED
+    with suppress(OSError):
+        if kept.note and checksum(kept.path) == kept.note.sha256:
+            return INTACT
+    return DAMAGED
+
+
+def source_of(kept: Kept) -> str:
+    """Say whether the files that a pack was made of are as they were; none of their images is read."""
+    note = kept.note
+    if note is None:
+        return UNKNOWN
+    kind, colon, file = note.name.partition(":")
+    name = f"{kind}:{Path(note.root) / file}" if colon else note.name
+    try:
+        _, now, _ = find_source(name, Path(note.root), unseen=note.options.get("unseen"))
+    except ForgetkitError as problem:
+        return {"dataset-missing": GONE, "dataset-unknown": UNKNOWN}.get(problem.code, CHANGED)
+    return UNCHANGED if now.key == note.key else CHANGED
+
+
+def entries(packs: list[Kept]) -> Iterator[dict[str, Any]]:
+    """Yield what is to be told of each pack."""
+    fingerprints = recall().get("fingerprints", {})
+    for kept in packs:
+        note = kept.note
+        yield {
+            "name": note and note.name,
+            "place": note and note.root,
+            "samples": note and note.shape[0],
+            "shape": note and note.shape[1:],
+            "bytes": kept.bytes,
+            "fingerprint": note and fingerprints.get(note.key),
+            "checksum": condition_of(kept),
+            "source": source_of(kept),
+            "path": str(kept.path),
+        }
