@@ -1,6 +1,7 @@
 """The samples of each step: which ones, in which order, changed how."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,16 @@ def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float 
     if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
+
+
+def passes(count: int, batch_size: int, *, seed: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
+    """Yield the rows of batches, pass after pass, each in an order of its own; with the number of the pass, from 1."""
+    number = 0
+    while True:
+        number += 1
+        order = torch.randperm(count, generator=generator_for(seed, purpose, number))
+        for rows in torch.split(order, batch_size):
+            yield number, rows
 
 
 def augmented(images: Tensor, kind: str, seed: int) -> Tensor:

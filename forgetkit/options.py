@@ -44,6 +44,12 @@ UtilityMargin = Annotated[
     float,
     typer.Option(metavar="F", help="Accuracy on the tune half that a search may lose.", rich_help_panel=METHOD),
 ]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Which weights may move: a file that mask wrote. The others stay.", rich_help_panel=INPUT
+    ),
+]
 Fresh = Annotated[
     bool,
     typer.Option(

@@ -158,6 +158,7 @@ def stop_unseen(
     most: int,
     before: Look,
     margin: float,
+    onward: bool = False,
     bookmark: Bookmark,
 ) -> Stopped:
     """Take steps on the forget set until it looks like data never seen; the model ends in the best state.
@@ -171,10 +172,11 @@ def stop_unseen(
         most: steps at the most.
         before: what the groups of ``course`` show at the start.
         margin: accuracy on unseen samples that may be lost.
+        onward: see :func:`forgetkit.methods.search.brake`.
         bookmark: where the run stands.
     """
     if not course.direct:
-        visits = rehearsed_steps(course, model, start, every=every, most=most, bookmark=bookmark)
+        visits = rehearsed_steps(course, model, start, every=every, most=most, onward=onward, bookmark=bookmark)
         best = best_of(visits, before, margin)
         if best is None:
             return Stopped(start(forget, 0)[0], visits, None)
@@ -192,7 +194,16 @@ def stop_unseen(
     optimizer, steps = start(forget, done)
     source, gauge = islice(steps, most - done), course.gauges[0]
     run = brake(
-        model, optimizer, source, gauge, before=before, margin=margin, every=every, bookmark=bookmark, left=left
+        model,
+        optimizer,
+        source,
+        gauge,
+        before=before,
+        margin=margin,
+        every=every,
+        onward=onward,
+        bookmark=bookmark,
+        left=left,
     )
     visits = list(run) or [Visit(0, before)]
     best = best_of(visits, before, margin)
@@ -202,7 +213,14 @@ def stop_unseen(
 
 
 def rehearsed_steps(
-    course: Course, model: nn.Module, start: Start, *, every: int, most: int, bookmark: Bookmark
+    course: Course,
+    model: nn.Module,
+    start: Start,
+    *,
+    every: int,
+    most: int,
+    onward: bool = False,
+    bookmark: Bookmark,
 ) -> list[Visit]:
     """Return what all groups together show after every so many steps; the model's weights are put back.
 
@@ -214,6 +232,7 @@ def rehearsed_steps(
         start: see :func:`stop_unseen`.
         every: steps between looks.
         most: steps of a group at the most.
+        onward: take them all.
         bookmark: where the run stands.
     """
     tracks: list[list[Look]] = []
@@ -225,7 +244,7 @@ def rehearsed_steps(
             if not len(list(islice(source, then - now))):
                 break
             track.append(gauge.look(model))
-            if track[-1].gap < -min(2 * track[-1].error, FAR):
+            if not onward and track[-1].gap < -min(2 * track[-1].error, FAR):
                 break
         return [asdict(look) for look in track]
 

@@ -21,6 +21,7 @@ from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.selection import images_at
 from forgetkit.errors import ForgetkitError
 from forgetkit.locks import was_left
+from forgetkit.masking import masked, read_mask
 from forgetkit.options import LongRun
 from forgetkit.record import Record, Step, read_record
 from forgetkit.request import Request
@@ -60,6 +61,7 @@ def carry_out(
     others: tuple[Path, ...] = (),
     beside: Mapping[Path, Beside] | None = None,
     measured: NDArray[np.int64] | None = None,
+    mask: str | None = None,
     work: Work,
 ) -> Written | None:
     """Run ``work`` on the model, then write and report the result.
@@ -74,6 +76,7 @@ def carry_out(
         beside: what the command writes beside the checkpoint, a log or an optimizer's state, and what writes it: it is
             given the path, the run's bookmark and the checkpoint's digest.
         measured: training rows to measure forgetting on; the request's ids less canaries if not given.
+        mask: file that says which weights may move, if not all; its digest is recorded.
         work: changes the classifier; is given the images and labels of the tune half, and the run's bookmark.
 
     Returns:
@@ -83,6 +86,9 @@ def carry_out(
         ForgetkitError: ``output-exists``, ``not-reached``, ``out-of-space`` …; nothing was written.
     """
     begun, files = time.monotonic(), tuple(beside or {})
+    free, digest = read_mask(Path(mask)) if mask is not None else (None, None)
+    if mask is not None:
+        others, step = (*others, Path(mask)), replace(step, options={**step.options, "mask": digest})
     target = output_path(request.path, step.command, output.out)
     expected = replace(
         request.record, forgotten=request.forgotten, steps=[*request.record.steps, step], software=software()
@@ -105,13 +111,14 @@ def carry_out(
     )
     model = load_model(request.path, request.record)
     if output.dry_run:
-        for path in others:
-            load_tensors(path, read_record(path))
+        with masked(model, free):
+            for path in others[: len(others) - (mask is not None)]:
+                load_tensors(path, read_record(path))
         console.note("dry run: nothing was computed or written")
         return None
     rows = request.measured_rows if measured is None else measured
     with making(target, files, asked=asked, force=force, fresh=output.fresh) as bookmark:
-        metrics, resolved = _work(model, request, machine, rows, bookmark, work)
+        metrics, resolved = _work(model, request, machine, rows, bookmark, work, free=free)
         finished = replace(step, options={**step.options, **resolved}, metrics=metrics)
         written = save_checkpoint(target, model, replace(expected, steps=[*request.record.steps, finished]))
         for path, write in (beside or {}).items():
@@ -129,6 +136,8 @@ def _work(
     rows: NDArray[np.int64],
     bookmark: Bookmark,
     work: Work,
+    *,
+    free: dict[str, Tensor] | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Change the model; return the step's metrics, before and after, and the options that it searched for."""
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -136,7 +145,8 @@ def _work(
     forget = take(request.dataset.train, rows, machine.device)
     before = measure(classifier, forget, request.dataset, machine.device)
     tune = take(request.dataset.test, request.dataset.tune_rows, machine.device)
-    outcome = work(classifier, tune, bookmark)
+    with masked(model, free):
+        outcome = work(classifier, tune, bookmark)
     after = measure(classifier, forget, request.dataset, machine.device)
     metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
     metrics["weight_change"] = weight_change(start, model)

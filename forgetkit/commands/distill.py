@@ -15,6 +15,7 @@ from forgetkit.options import (
     ListForm,
     Log,
     LongRun,
+    Mask,
     Seed,
     Source,
     Training,
@@ -130,6 +131,7 @@ def distill(
     booked: Booked,
     method: Method,
     training: Training,
+    mask: Mask = None,
     log: Log = None,
     seed: Seed = 0,
     source: Source,
@@ -191,6 +193,7 @@ def distill(
         others=teachers.paths,
         beside=log_beside(log),
         measured=everything.measured_rows,
+        mask=mask,
         work=work,
     )
     if written:

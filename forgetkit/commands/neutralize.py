@@ -14,6 +14,7 @@ from forgetkit.options import (
     Lists,
     Log,
     LongRun,
+    Mask,
     Momentum,
     OptimizerName,
     Rate,
@@ -85,6 +86,7 @@ def neutralize(
     lists: Lists,
     booked: Booked,
     method: Method,
+    mask: Mask = None,
     log: Log = None,
     seed: Seed = 0,
     source: Source,
@@ -138,7 +140,7 @@ def neutralize(
         return neutralized(classifier, tune, request, machine, how, console=console, bookmark=bookmark)
 
     beside = log_beside(log)
-    written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
+    written = carry_out(request, step, machine, console=console, output=output, beside=beside, mask=mask, work=work)
     if written:
         if written.record.steps[-1].metrics["steps"] == 0:
             console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")

@@ -17,6 +17,7 @@ from forgetkit.options import (
     KeepOptimizer,
     Lists,
     LongRun,
+    Mask,
     Momentum,
     OptimizerName,
     Seed,
@@ -128,6 +129,7 @@ def relabel(
     booked: Booked,
     method: Method,
     limits: Limits,
+    mask: Mask = None,
     seed: Seed = 0,
     source: Source,
     compute: Compute,
@@ -168,7 +170,7 @@ def relabel(
         return
     try:
         limits.check_sequence(request)
-        _relabel(request, method, limits, seed, machine, console, output)
+        _relabel(request, method, limits, seed, machine, console, output, mask)
     except NotReached as reached:
         if fallback is None:
             raise
@@ -184,6 +186,7 @@ def _relabel(
     machine: "Machine",
     console: Console,
     output: LongRun,
+    mask: str | None,
 ) -> None:
     """Relabel, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
     from forgetkit.checkpoint import find_optimizer, optimizer_path, save_optimizer
@@ -236,7 +239,9 @@ def _relabel(
 
     beside = {optimizer_path(target): keep} if method.keep_optimizer else {}
     others = tuple(path for path, _ in references)
-    written = carry_out(request, step, machine, console=console, output=output, others=others, beside=beside, work=work)
+    written = carry_out(
+        request, step, machine, console=console, output=output, others=others, beside=beside, mask=mask, work=work
+    )
     if written is None:
         return
     if method.aim[0] == "per-id" and method.fixed is not None:

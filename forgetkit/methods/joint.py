@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.compute import generator_for
+from forgetkit.batches import passes
 from forgetkit.training import fit
 
 Samples = tuple[Tensor, Tensor]
@@ -52,8 +52,8 @@ def joint(
     """
 
     def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        forgotten = _passes(len(images), forget_batch, seed=seed, purpose="joint forget")
-        retained = _passes(len(retain[1]), retain_batch, seed=seed, purpose="joint retain")
+        forgotten = passes(len(images), forget_batch, seed=seed, purpose="joint forget")
+        retained = passes(len(retain[1]), retain_batch, seed=seed, purpose="joint retain")
         now, soft = 0, torch.empty(0)
         for (number, forget_rows), (_, rows) in zip(forgotten, retained, strict=True):
             now, soft = number, soft if number == now else targets(number)
@@ -68,13 +68,3 @@ def joint(
 
     model.eval()
     yield from fit(optimizer, islice(batches(), done, None), loss)
-
-
-def _passes(count: int, batch_size: int, *, seed: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
-    """Yield the rows of batches, pass after pass, each in an order of its own; with the number of the pass, from 1."""
-    number = 0
-    while True:
-        number += 1
-        order = torch.randperm(count, generator=generator_for(seed, purpose, number))
-        for rows in torch.split(order, batch_size):
-            yield number, rows

@@ -102,6 +102,7 @@ def brake(
     before: Look,
     margin: float,
     every: int,
+    onward: bool = False,
     bookmark: Bookmark | None = None,
     left: Place | None = None,
 ) -> Iterator[Visit]:
@@ -119,6 +120,7 @@ def brake(
         before: what the original shows: accuracy is compared with its.
         margin: accuracy on unseen samples that may be lost.
         every: steps between looks, at least 1.
+        onward: take all of ``steps``, undo none: for those that go too far at first, and come back.
         bookmark: where the run stands.
         left: where an earlier run stood; ``steps`` are those after it.
 
@@ -142,7 +144,7 @@ def brake(
             break
         now.consumed += count
         look = gauge.look(model)
-        if side * now.last.gap > JUMP and side * look.gap < -JUMP and now.halved < MOST_HALVINGS:
+        if not onward and side * now.last.gap > JUMP and side * look.gap < -JUMP and now.halved < MOST_HALVINGS:
             now.halved += 1
             _restore(model, optimizer, saved)
             for group in optimizer.param_groups:
@@ -153,7 +155,7 @@ def brake(
             now.rank, best = found, saved
         visits.append(Visit(now.taken, look))
         yield visits[-1]
-        if side * look.gap <= 0 or look.gap < min(first, 0.0) - JUMP:
+        if not onward and (side * look.gap <= 0 or look.gap < min(first, 0.0) - JUMP):
             break
     if best is not None:
         _restore(model, optimizer, best)

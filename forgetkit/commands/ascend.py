@@ -1,0 +1,100 @@
+"""``forgetkit ascend``: gradient ascent on the ids, held by the retain set."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.method_options import Steps
+from forgetkit.options import (
+    METHOD,
+    Checkpoint,
+    Compute,
+    Lists,
+    Log,
+    LongRun,
+    Mask,
+    Seed,
+    Source,
+)
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from forgetkit.stepping import Task
+
+
+@dataclass(frozen=True)
+class Method(Steps):
+    """How to ascend."""
+
+    alpha: Annotated[
+        float, typer.Option(metavar="FLOAT", min=0, help="Weight of the cross-entropy.", rich_help_panel=METHOD)
+    ] = 0.95
+    ids_per_step: Annotated[int, typer.Option(metavar="N", min=1, help="Ids in a step.", rich_help_panel=METHOD)] = 64
+
+    def check(self) -> None:
+        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        super().check()
+        if not 0 <= self.alpha <= 1:
+            raise ForgetkitError("usage", f"--alpha: {self.alpha} is not in [0, 1]", "the authors' is 0.95")
+
+
+def ascend(
+    checkpoint: Checkpoint,
+    *,
+    lists: Lists,
+    method: Method,
+    mask: Mask = None,
+    log: Log = None,
+    seed: Seed = 0,
+    source: Source,
+    compute: Compute,
+    output: LongRun,
+) -> None:
+    """Raise the loss on the ids while the retain set holds the model (NegGrad+, Kurmanji et al. 2023).
+
+    A step descends alpha times the loss on retained samples less 1 - alpha times that on ids; --alpha 0 is ascent
+    alone. It stops where the ids look like data never seen; --stop published takes all the epochs.
+    Without a stop it diverges.
+
+    Examples:
+        forgetkit ascend model.st --ids ids.txt
+        forgetkit ascend model.st -i ids.txt --stop published --epochs 2
+    """
+    from forgetkit.methods.ascend import ascend as steps
+    from forgetkit.stepping import take_step
+
+    method.check()
+
+    def begin(task: "Task") -> "tuple[Optimizer, Iterator[object]]":
+        optimizer = task.optimizer()
+        steps_taken = steps(
+            task.model,
+            task.forget,
+            task.retain,
+            optimizer=optimizer,
+            alpha=method.alpha,
+            epochs=method.epochs,
+            batch_size=method.batch_size,
+            forget_batch=method.ids_per_step,
+            seed=task.seed,
+            done=task.done,
+        )
+        return optimizer, steps_taken
+
+    take_step(
+        "ascend",
+        checkpoint,
+        method,
+        begin,
+        lists=lists,
+        mask=mask,
+        log=log,
+        seed=seed,
+        source=source,
+        compute=compute,
+        output=output,
+    )

@@ -1,0 +1,122 @@
+"""``forgetkit badteach``: the original teaches what is retained, one that knows nothing what is forgotten."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.method_options import BatchSize, Epochs, Steps
+from forgetkit.options import (
+    METHOD,
+    Checkpoint,
+    Compute,
+    Lists,
+    Log,
+    LongRun,
+    Mask,
+    OptimizerName,
+    Rate,
+    Seed,
+    Source,
+    choice,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from forgetkit.stepping import Task
+
+
+@dataclass(frozen=True)
+class Method(Steps):
+    """How to teach badly."""
+
+    epochs: Epochs = 1
+    optimizer: OptimizerName = "adam"
+    rate: Rate = 1e-4
+    batch_size: BatchSize = 256
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="random-net|uniform",
+            help="Who teaches the ids: an untrained network, or nobody: all classes alike.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "random-net"
+    retain_fraction: Annotated[
+        float,
+        typer.Option(metavar="F", help="Share of the retain set that takes part, drawn once.", rich_help_panel=METHOD),
+    ] = 0.3
+    temperature: Annotated[float, typer.Option(metavar="T", help="Softens both outputs.", rich_help_panel=METHOD)] = 1.0
+
+    def check(self) -> None:
+        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        super().check()
+        choice("--target", self.target, ("random-net", "uniform"))
+        positive("--temperature", self.temperature)
+        if not 0 < self.retain_fraction <= 1:
+            message = f"--retain-fraction: {self.retain_fraction} is not in (0, 1]"
+            raise ForgetkitError("usage", message, "the authors' is 0.3")
+
+
+def badteach(
+    checkpoint: Checkpoint,
+    *,
+    lists: Lists,
+    method: Method,
+    mask: Mask = None,
+    log: Log = None,
+    seed: Seed = 0,
+    source: Source,
+    compute: Compute,
+    output: LongRun,
+) -> None:
+    """Teach the ids by a network that knows nothing, the rest by the original (Chundawat et al. 2023).
+
+    It stops where the ids look like data never seen; --stop published takes all the epochs.
+    As published it goes below what a retrained model is: the ids stand out.
+
+    Examples:
+        forgetkit badteach model.st --ids ids.txt --stop published
+        forgetkit badteach model.st -i ids.txt --target uniform --rate 0.001
+    """
+    from forgetkit.methods.badteach import bad_teacher
+    from forgetkit.methods.badteach import badteach as steps
+    from forgetkit.stepping import take_step
+
+    method.check()
+
+    def begin(task: "Task") -> "tuple[Optimizer, Iterator[object]]":
+        optimizer = task.optimizer()
+        taught = bad_teacher(task.record, task.forget[0], kind=method.target, seed=task.seed, like=task.model)
+        steps_taken = steps(
+            task.model,
+            task.forget[0],
+            taught,
+            task.retain[0],
+            optimizer=optimizer,
+            retain_fraction=method.retain_fraction,
+            epochs=method.epochs,
+            batch_size=method.batch_size,
+            temperature=method.temperature,
+            seed=task.seed,
+            done=task.done,
+        )
+        return optimizer, steps_taken
+
+    take_step(
+        "badteach",
+        checkpoint,
+        method,
+        begin,
+        lists=lists,
+        mask=mask,
+        log=log,
+        seed=seed,
+        source=source,
+        compute=compute,
+        output=output,
+    )

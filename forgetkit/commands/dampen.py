@@ -1,0 +1,85 @@
+"""``forgetkit dampen``: shrink the weights that the ids depend on much more than the rest does (SSD)."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forgetkit.options import INPUT, METHOD, OUTPUT, Checkpoint, Compute, Lists, LongRun, Source, positive
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to dampen."""
+
+    alpha: Annotated[
+        float, typer.Option(metavar="FLOAT", min=0, help="How much more, to be dampened.", rich_help_panel=METHOD)
+    ] = 10.0
+    strength: Annotated[
+        float, typer.Option(metavar="FLOAT", min=0, help="The lower, the more.", rich_help_panel=METHOD)
+    ] = 1.0
+
+    def check(self) -> None:
+        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        positive("--alpha", self.alpha)
+        positive("--strength", self.strength)
+
+
+def dampen(
+    checkpoint: Checkpoint,
+    *,
+    lists: Lists,
+    method: Method,
+    importance: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Written by --importance-out: saves reading all.", rich_help_panel=INPUT),
+    ] = None,
+    importance_out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Keep the importance of all weights here.", rich_help_panel=OUTPUT),
+    ] = None,
+    source: Source,
+    compute: Compute,
+    output: LongRun,
+) -> None:
+    """Shrink the weights that matter much more for the ids than for all samples (SSD, Foster et al. 2024).
+
+    No training: one look at the ids, and one at everything, which can be kept and used again. It has no stop: raise
+    --alpha where accuracy is lost, lower it where nothing is forgotten.
+
+    Examples:
+        forgetkit dampen model.st --ids ids.txt --importance-out importance.st
+        forgetkit dampen model.st -i ids.txt --alpha 5
+    """
+    from forgetkit.compute import set_up
+    from forgetkit.dampening import dampened, keep_importance, read_importance
+    from forgetkit.record import Step
+    from forgetkit.request import begin
+    from forgetkit.results import ids_entry, report_written
+    from forgetkit.resume import Bookmark
+    from forgetkit.steps import Outcome, Samples, carry_out
+    from forgetkit.training import Classifier
+
+    method.check()
+    console = output.console()
+    request = begin("dampen", checkpoint, lists.ids, lists, source=source, console=console)
+    if request is None:
+        return
+    machine = set_up(compute.device, compute.precision, compute.threads)
+    known = read_importance(Path(importance), request.record) if importance is not None else None
+    options = {**asdict(method), "importance": known[1] if known else None, **machine.options()}
+    step = Step("dampen", options, 0, request.record.digest, ids_entry(request.ids), {})
+    found = []
+
+    def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
+        of_all, share = dampened(classifier, request, machine, method.alpha, method.strength, known and known[0])
+        found.append(of_all)
+        return Outcome({"dampened": share})
+
+    beside = {}
+    if importance_out is not None:
+        beside[Path(importance_out)] = lambda path, _, __: keep_importance(path, found[0], request.record)
+    written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
+    if written:
+        report_written(console, written)

@@ -1,0 +1,111 @@
+"""``forgetkit finetune``: train on the retain set alone, if wanted into sparse weights."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.method_options import BatchSize, Steps, WeightDecay
+from forgetkit.options import (
+    METHOD,
+    Checkpoint,
+    Compute,
+    Lists,
+    Log,
+    LongRun,
+    Mask,
+    Momentum,
+    Seed,
+    Source,
+)
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from forgetkit.stepping import Task
+
+
+@dataclass(frozen=True)
+class Method(Steps):
+    """How to fine-tune."""
+
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
+    batch_size: BatchSize = 256
+    l1: Annotated[
+        float,
+        typer.Option(
+            metavar="FLOAT",
+            min=0,
+            help="Weight of the sum of the absolute weights; falls to 0.",
+            rich_help_panel=METHOD,
+        ),
+    ] = 0.0
+    free_epochs: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Epochs at the end without --l1.", rich_help_panel=METHOD)
+    ] = 0
+
+    def check(self) -> None:
+        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        super().check()
+        if self.free_epochs >= self.epochs:
+            message = f"--free-epochs: {self.free_epochs} is not below the {self.epochs} epochs"
+            raise ForgetkitError("usage", message, "for example --free-epochs 2")
+
+
+def finetune(
+    checkpoint: Checkpoint,
+    *,
+    lists: Lists,
+    method: Method,
+    mask: Mask = None,
+    log: Log = None,
+    seed: Seed = 0,
+    source: Source,
+    compute: Compute,
+    output: LongRun,
+) -> None:
+    """Train on the retain set alone, and let the ids fade; --l1 drives weights to 0 (Jia et al. 2023).
+
+    It stops where the ids look like data never seen; --stop published takes all the epochs.
+    It forgets little: what was memorised strongly stays.
+
+    Examples:
+        forgetkit finetune model.st --ids ids.txt --stop published
+        forgetkit finetune model.st -i ids.txt --l1 0.0005 --free-epochs 2
+    """
+    from forgetkit.methods.finetune import finetune as steps
+    from forgetkit.stepping import take_step
+
+    method.check()
+
+    def begin(task: "Task") -> "tuple[Optimizer, Iterator[object]]":
+        optimizer = task.optimizer()
+        steps_taken = steps(
+            task.model,
+            task.retain,
+            optimizer=optimizer,
+            epochs=method.epochs,
+            batch_size=method.batch_size,
+            l1=method.l1,
+            free=method.free_epochs,
+            seed=task.seed,
+            done=task.done,
+        )
+        return optimizer, steps_taken
+
+    take_step(
+        "finetune",
+        checkpoint,
+        method,
+        begin,
+        lists=lists,
+        mask=mask,
+        log=log,
+        seed=seed,
+        source=source,
+        compute=compute,
+        output=output,
+    )

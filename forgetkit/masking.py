@@ -1,0 +1,93 @@
+"""Weights that may not move: a file says which may, and around every step of any optimizer the others are put back."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from forgetkit.checkpoint import tensor_digest
+from forgetkit.errors import ForgetkitError
+from forgetkit.record import read_header
+
+METADATA = "forgetkit-mask"
+
+
+def read_mask(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return which weights may move, bool by name, and the digest of that.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` for a file that is no mask, else as reading a header.
+    """
+    if METADATA not in (read_header(path).get("__metadata__") or {}):
+        message = f"{path}: not a mask"
+        raise ForgetkitError("checkpoint-malformed", message, "make one with: forgetkit mask MODEL.st --ids IDS.txt")
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as problem:
+        raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", "the file is damaged") from problem
+    return found, tensor_digest(found)
+
+
+@contextmanager
+def masked(model: nn.Module, mask: Mapping[str, Tensor] | None) -> Iterator[None]:
+    """Keep weights where ``mask`` is false, with their momentum, and all running statistics, as they are now.
+
+    Zero gradients alone would not do: weight decay and momentum move weights without one.
+
+    Args:
+        model: as its checkpoint names its weights.
+        mask: which weights may move, bool by name; None for all of them.
+
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch`` where its names or shapes are not those of the model's weights.
+    """
+    if mask is None:
+        yield
+        return
+    weights = dict(model.named_parameters())
+    if {name: weight.shape for name, weight in weights.items()} != {name: of.shape for name, of in mask.items()}:
+        message = "--mask: its names and shapes are not those of the model's weights"
+        raise ForgetkitError("checkpoint-mismatch", message, "make it from this checkpoint: forgetkit mask")
+    free = {weights[name]: of.to(weights[name].device) for name, of in mask.items()}
+    kept = {weight: weight.detach().clone() for weight in free}
+    statistics = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    held: dict[tuple[Tensor, str], Tensor] = {}
+
+    def before(optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401 - what torch hands over
+        held.clear()
+        for weight, of in free.items():
+            if weight.grad is not None:
+                weight.grad.mul_(of)
+            state = optimizer.state.get(weight, {})
+            held.update({(weight, key): value.clone() for key, value in state.items() if _fits(value, weight)})
+
+    def put_back(optimizer: Optimizer | None, *_: Any) -> None:  # noqa: ANN401 - what torch hands over
+        with torch.no_grad():
+            for weight, of in free.items():
+                weight.copy_(torch.where(of, weight, kept[weight]))
+                state = optimizer.state.get(weight, {}) if optimizer else {}
+                for key, value in state.items():
+                    if _fits(value, weight):
+                        earlier = held.get((weight, key), torch.zeros((), device=value.device, dtype=value.dtype))
+                        value.copy_(torch.where(of, value, earlier))
+            for buffer, value in statistics:
+                buffer.copy_(value)
+
+    hooks = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(put_back)]
+    try:
+        yield
+        put_back(None)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _fits(value: object, weight: Tensor) -> bool:
+    return torch.is_tensor(value) and value.shape == weight.shape and value.dim() > 0

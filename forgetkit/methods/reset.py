@@ -1,0 +1,156 @@
+"""Reset some of the convolutions, then fine-tune on the retain set: CT and MSG of the NeurIPS 2023 challenge.
+
+Source: Triantafillou et al., "Are We Making Progress in Unlearning? Findings from the First NeurIPS Unlearning
+Competition", 2024, 5th and 2nd place. CT transposes each convolution kernel in space; SGD 1e-3, cosine, 3 epochs,
+batch 64. MSG re-initialises the 30 % of convolution weights with the smallest |∇(CE_R − CE_F)|, then trains the others
+with a tenth of their gradient; SGD 1e-3, momentum 0.9, 5 epochs, rate up, then down.
+"""
+
+from collections.abc import Iterator
+from math import cos, pi
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from forgetkit.batches import shuffled
+from forgetkit.compute import seed_for
+from forgetkit.errors import ForgetkitError
+from forgetkit.training import PREDICT_BATCH, fit
+
+Samples = tuple[Tensor, Tensor]
+Kernels = dict[str, Tensor]
+
+
+def kernels(model: nn.Module) -> Kernels:
+    """Return the weights of each convolution over images that has more than one place, by name."""
+    convolutions = {name: part for name, part in model.named_modules() if isinstance(part, nn.Conv2d)}
+    return {name: part.weight for name, part in convolutions.items() if part.weight.shape[2:] != (1, 1)}
+
+
+@torch.no_grad()
+def transpose(model: nn.Module) -> None:
+    """Transpose each square convolution kernel in space; its own inverse, and nothing to 1×1 kernels."""
+    for weight in kernels(model).values():
+        if weight.shape[2] == weight.shape[3]:
+            weight.copy_(weight.transpose(2, 3).clone())
+
+
+def gradient(model: nn.Module, samples: Samples, weights: Kernels) -> dict[str, Tensor]:
+    """Return the gradient of the mean cross-entropy over ``samples`` by each of ``weights``, in the model's mode."""
+    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for rows in torch.split(torch.arange(len(samples[1])), PREDICT_BATCH):
+        value = cross_entropy(model(samples[0][rows]), samples[1][rows], reduction="sum") / len(samples[1])
+        for name, part in zip(weights, torch.autograd.grad(value, list(weights.values())), strict=True):
+            total[name] += part
+    return total
+
+
+def smallest(model: nn.Module, forget: Samples, retain: Samples, *, share: float = 0.3) -> dict[str, Tensor]:
+    """Say which convolution weights have the smallest |∇(CE_R − CE_F)|: a ``share`` of all of them together.
+
+    Returns:
+        bool, by name, of each weight's shape.
+    """
+    weights = kernels(model)
+    of_retain, of_forget = gradient(model, retain, weights), gradient(model, forget, weights)
+    sizes = {name: (of_retain[name] - of_forget[name]).abs() for name in weights}
+    ranked = torch.cat([size.flatten() for size in sizes.values()]).argsort(stable=True)
+    chosen = torch.zeros(len(ranked), dtype=torch.bool, device=ranked.device)
+    chosen[ranked[: round(share * len(ranked))]] = True
+    parts = torch.split(chosen, [size.numel() for size in sizes.values()])
+    return {name: part.view_as(sizes[name]) for (name, part) in zip(sizes, parts, strict=True)}
+
+
+@torch.no_grad()
+def reinitialise(model: nn.Module, chosen: dict[str, Tensor], *, seed: int) -> None:
+    """Draw the ``chosen`` weights anew, as torch does for a new convolution."""
+    for name, weight in kernels(model).items():
+        fresh, bound = torch.empty(weight.shape), weight[0].numel() ** -0.5
+        fresh.uniform_(-bound, bound, generator=torch.Generator().manual_seed(seed_for(seed, "reset", name)))
+        weight.copy_(torch.where(chosen[name], fresh.to(weight.device), weight))
+
+
+def begin_reset(
+    model: nn.Module, forget: Samples, retain: Samples, *, kind: str, share: float, seed: int
+) -> dict[str, Tensor] | None:
+    """Reset a model in place, as ``ct`` or ``msg``; return which weights were drawn anew, None for ``ct``.
+
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch`` where the model has no layers to reset.
+    """
+    if not kernels(model):
+        message = "the model has no convolutions over images of more than 1×1: there is nothing to reset"
+        raise ForgetkitError("checkpoint-mismatch", message, "take another method: finetune, ascend, scrub …")
+    model.eval()
+    if kind == "ct":
+        transpose(model)
+        return None
+    chosen = smallest(model, forget, retain, share=share)
+    reinitialise(model, chosen, seed=seed)
+    return chosen
+
+
+def rate_at(kind: str, step: int, steps: int) -> float:
+    """Return what the rate is multiplied by in ``step`` (from 0): ``ct`` cosine down, ``msg`` up, then down."""
+    if kind == "ct":
+        return 0.5 * (1 + cos(pi * step / steps))
+    half = max(1, steps / 2)
+    return min((step + 1) / half, (steps - step) / half, 1.0)
+
+
+def tuned(
+    model: nn.Module,
+    retain: Samples,
+    *,
+    optimizer: Optimizer,
+    rate: float = 0.001,
+    kind: str = "ct",
+    chosen: dict[str, Tensor] | None = None,
+    others: float = 0.1,
+    epochs: int = 3,
+    batch_size: int = 64,
+    seed: int = 0,
+    done: int = 0,
+) -> Iterator[Tensor]:
+    """Fine-tune a model that was reset on the retain set; yield the loss of each step.
+
+    Normalisation and dropout are in eval mode.
+
+    Args:
+        model: maps images to logits; changed in place.
+        retain: images and labels of the retain set.
+        optimizer: over the model's parameters.
+        rate: the highest.
+        kind: ``ct`` or ``msg``: how the rate goes.
+        chosen: weights that were drawn anew, by name; None where all are trained alike.
+        others: what the gradients of all other weights are multiplied by, where some are ``chosen``.
+        epochs: passes over the retain set.
+        batch_size: samples in a step.
+        seed: of the order.
+        done: steps that were taken before, and are passed over.
+    """
+    model.eval()
+    batches = [
+        rows for epoch in range(1, epochs + 1) for rows in shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch)
+    ]
+    own = {id(weight): name for name, weight in kernels(model).items()}
+
+    def loss(batch: tuple[int, Tensor]) -> Tensor:
+        step, rows = batch
+        for group in optimizer.param_groups:
+            group["lr"] = rate * rate_at(kind, step, len(batches))
+        return cross_entropy(model(retain[0][rows]), retain[1][rows])
+
+    def damp(_: Optimizer, __: object, ___: object) -> None:
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                name = own.get(id(parameter))
+                full = chosen[name] if chosen and name else torch.zeros_like(parameter, dtype=torch.bool)
+                parameter.grad.mul_(torch.where(full, 1.0, others))
+
+    hook = optimizer.register_step_pre_hook(damp) if chosen is not None else None
+    yield from fit(optimizer, list(enumerate(batches))[done:], loss)
+    if hook:
+        hook.remove()

@@ -1,0 +1,238 @@
+"""What is common to the methods that take steps: all published epochs, or until the ids look like data never seen."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from math import inf
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from forgetkit.compute import Machine
+from forgetkit.console import Console
+from forgetkit.errors import NotReached
+from forgetkit.method_options import Steps
+from forgetkit.methods.unseen import entry, words
+from forgetkit.options import Compute, Lists, LongRun, Source
+from forgetkit.record import Record
+from forgetkit.request import Request
+from forgetkit.resume import Bookmark, Place, pack, part, unpack, walk
+from forgetkit.steering import course_of, steps_between, stop_unseen
+from forgetkit.steps import Outcome, Samples, take
+from forgetkit.training import Classifier, accuracy, make_optimizer, predict
+
+GROUPS = 8
+"""Groups of retained samples that steps are rehearsed on, at the most."""
+REWIND = "rewind"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method's steps are to be taken on.
+
+    Attributes:
+        model: in its state before the first step; changed in place.
+        forget: images and labels of what is to be forgotten, or of what stands in for it.
+        retain: images and labels of the retain set.
+        method: the options.
+        record: of the checkpoint.
+        seed: of everything random.
+        done: steps to pass over; the model is put into the state after them before the next one is asked for.
+    """
+
+    model: Classifier
+    forget: Samples
+    retain: Samples
+    method: Steps
+    record: Record
+    seed: int
+    done: int
+
+    def optimizer(self) -> Optimizer:
+        """Return the optimizer that the options name, over the model's parameters."""
+        how = self.method
+        given = {"rate": how.rate, "momentum": how.momentum, "weight_decay": how.weight_decay}
+        return make_optimizer(self.model, how.optimizer, **given)
+
+
+Begin = Callable[[Task], tuple[Optimizer, Iterator[object]]]
+"""Makes an optimizer, and a generator of steps that ends after all published epochs."""
+
+
+def take_step(
+    command: str,
+    checkpoint: str,
+    method: Steps,
+    begin_steps: Begin,
+    *,
+    onward: bool = False,
+    lists: Lists,
+    mask: str | None,
+    log: str | None,
+    seed: int,
+    source: Source,
+    compute: Compute,
+    output: LongRun,
+) -> None:
+    """Carry out a method's command: read, take its steps, write, report.
+
+    Args:
+        command: its name.
+        checkpoint: the input.
+        method: its options, checked.
+        begin_steps: begins its steps.
+        onward: whether it goes too far at first, and comes back; see :func:`forgetkit.methods.search.brake`.
+        lists: the ID lists.
+        mask: file that says which weights may move, if not all.
+        log: where to write the looks.
+        seed: of everything random.
+        source: where the data is.
+        compute: on what to compute.
+        output: where to write.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.request.begin` and :func:`forgetkit.steps.carry_out`.
+    """
+    from forgetkit.compute import set_up
+    from forgetkit.errors import ForgetkitError
+    from forgetkit.record import Step
+    from forgetkit.request import begin
+    from forgetkit.results import ids_entry, report_written
+    from forgetkit.steps import carry_out, log_beside
+
+    console = output.console()
+    request = begin(command, checkpoint, lists.ids, lists, source=source, console=console)
+    if request is None:
+        return
+    if len(request.retain_rows) == 0:
+        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+    machine = set_up(compute.device, compute.precision, compute.threads)
+    options = {**method.options(), "norm_statistics": "frozen", **machine.options()}
+    step = Step(command, options, seed, request.record.digest, ids_entry(request.ids), {})
+
+    def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
+        def task(forget: Samples, retain: Samples, done: int) -> Task:
+            return Task(classifier, forget, retain, method, request.record, seed, done)
+
+        run = Stepping(method, onward, lambda *given: begin_steps(task(*given)), seed)
+        return run.taken(classifier, tune, request, machine, console=console, bookmark=bookmark)
+
+    beside = log_beside(log)
+    written = carry_out(request, step, machine, console=console, output=output, beside=beside, mask=mask, work=work)
+    if written:
+        report_written(console, written)
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """Steps to be taken: the options, whether they come back, what begins them, and the seed of looks."""
+
+    method: Steps
+    onward: bool
+    begin: Callable[[Samples, Samples, int], tuple[Optimizer, Iterator[object]]]
+    seed: int
+
+    def taken(
+        self,
+        classifier: Classifier,
+        tune: Samples,
+        request: Request,
+        machine: Machine,
+        *,
+        console: Console,
+        bookmark: Bookmark,
+    ) -> Outcome:
+        """Take them on the ids of a request; the classifier is changed in place.
+
+        Raises:
+            NotReached: where no state that was seen both forgets and keeps accuracy.
+        """
+        if self.method.stop == "unseen":
+            return self._until_unseen(classifier, tune, request, machine, console, bookmark)
+        split, device = request.dataset.train, machine.device
+        sets = take(split, request.forget_rows, device), take(split, request.retain_rows, device)
+
+        def start(done: int) -> tuple[Optimizer, Iterator[object]]:
+            return self.begin(*sets, done)
+
+        if self.method.stop == "rewind":
+            return rewound(classifier, sets[0], tune, start, bookmark)
+        return Outcome({"steps": walk(bookmark, "steps", classifier, start)[1]})
+
+    def _until_unseen(
+        self,
+        classifier: Classifier,
+        tune: Samples,
+        request: Request,
+        machine: Machine,
+        console: Console,
+        bookmark: Bookmark,
+    ) -> Outcome:
+        course = course_of(request, tune, machine, seed=self.seed).first(GROUPS)
+        before = course.before(classifier)
+        console.note(f"  {course.says()}")
+        console.note(f"  before: {words(before)}")
+        forget = take(request.dataset.train, request.forget_rows, machine.device)
+        most = self.method.epochs * (len(forget[1]) + len(course.retain[1]))
+        found = stop_unseen(
+            classifier,
+            forget,
+            course,
+            lambda samples, done: self.begin(samples, course.retain, done),
+            every=steps_between(course.gauges[0], self.method.batch_size),
+            most=most,
+            before=before,
+            margin=self.method.utility_margin,
+            onward=self.onward,
+            bookmark=bookmark,
+        )
+        looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
+        bookmark.log.extend(looks)
+        shown = found.best or min(found.visits, key=lambda visit: abs(visit.look.gap))
+        console.note(f"  after {shown.step} steps: {words(shown.look)}")
+        if found.best is None:
+            message = f"of {len(looks)} looks none shows the ids forgotten and accuracy kept; nearest"
+            message += f" after {shown.step} steps, {shown.look.gap:+.3f} from the goal ({words(shown.look)})"
+            raise NotReached(message, "another --rate, more --epochs, a larger --utility-margin; or --stop published")
+        return Outcome({"steps": shown.step, "looks": looks, "judged": course.says()})
+
+
+def rewound(
+    model: nn.Module,
+    forget: Samples,
+    tune: Samples,
+    start: Callable[[int], tuple[Optimizer, Iterator[object]]],
+    bookmark: Bookmark,
+) -> Outcome:
+    """Take all epochs, then go back to the one whose forget error is nearest to the error on unseen data.
+
+    Args:
+        model: changed in place.
+        forget: images and labels.
+        tune: images and labels of the tune half, of which the classes of the forget set are taken, where there are any.
+        start: for a number of steps to pass over, an optimizer and a generator of steps that yields their epochs.
+        bookmark: where the run stands.
+
+    Source: Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, section 3.2 (SCRUB+R).
+    """
+    left = bookmark.open(REWIND)
+    taken, at, nearest = (left.at["steps"], left.at["epoch"], left.at["nearest"]) if left else (0, 0, inf)
+    best: dict[str, Tensor] = part(left.tensors, "best.") if left else {}
+    optimizer, steps = start(taken)
+    if left:
+        unpack(left.tensors, model, optimizer)
+    alike = torch.isin(tune[1], forget[1])
+    alike = alike if bool(alike.any()) else ~alike
+    for epoch, group in groupby(steps):
+        taken += sum(1 for _ in group)
+        unseen = accuracy(predict(model, tune[0][alike]), tune[1][alike])
+        gap = abs(accuracy(predict(model, forget[0]), forget[1]) - unseen)
+        bookmark.log.append({"epoch": epoch, "error_gap": gap})
+        if gap <= nearest:
+            at, nearest, best = epoch, gap, pack(model)
+        whole = {f"best.{name}": tensor for name, tensor in best.items()}
+        place = Place({"steps": taken, "epoch": at, "nearest": nearest}, whole | pack(model, optimizer))
+        bookmark.reached(REWIND, lambda place=place: place)  # type: ignore[misc]
+    unpack(best, model)
+    return Outcome({"steps": taken, "epoch": at, "error_gap": nearest})
