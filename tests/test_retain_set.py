@@ -79,7 +79,6 @@ LATER = {
     "neutralize-unseen": "neutralize {base}.st --ids {ids}.txt --utility-margin 1 -o out.st",
     "finetune": "finetune {base}.st --ids {ids}.txt --stop published --epochs 1 -o out.st",
     "ascend": "ascend {base}.st --ids {ids}.txt --stop published --epochs 1 -o out.st",
-    "ascend-unseen": "ascend {base}.st --ids {ids}.txt --alpha 0.1 --rate 0.1 --utility-margin 1 -o out.st",
     "scrub": "scrub {base}.st --ids {ids}.txt --stop rewind --epochs 2 --away-epochs 1 -o out.st",
     "badteach": "badteach {base}.st --ids {ids}.txt --stop published -o out.st",
     "reset": "reset {base}.st --ids {ids}.txt --kind msg --stop published --epochs 1 -o out.st",
