@@ -70,6 +70,8 @@ def _taken(lock: Path, path: Path) -> int:
             raise _busy(handle, path) from None
         except OSError as problem:
             if problem.errno not in NO_LOCKS:
+                if not os.fstat(handle).st_size:  # nobody holds it
+                    lock.unlink(missing_ok=True)
                 os.close(handle)
                 raise
         try:

@@ -1,5 +1,7 @@
 """One writer at a time."""
 
+import errno
+import fcntl
 import signal
 import subprocess
 import sys
@@ -75,6 +77,16 @@ def test_folders_made_for_an_output_go_where_nothing_came_of_it(tmp_path: Path) 
 def test_a_name_too_long_for_its_temporary_file_is_refused_before(tmp_path: Path) -> None:
     with pytest.raises(ForgetkitError, match="too long"):
         check_target(tmp_path / ("x" * 250), force=False)
+
+
+def test_a_lock_that_cannot_be_taken_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(fcntl, "flock", failing)
+    with pytest.raises(ForgetkitError, match="no"):
+        publish_text(tmp_path / "a.st", "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:

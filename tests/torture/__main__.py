@@ -23,7 +23,7 @@ TARGETS: dict[str, tuple[Callable[[Path, int], Tally], int, int]] = {
     "R7": (hostile.r7, 10_000, 100),
     "R8": (hostile.r8, 2_000, 60),
     "R9": (disk.r9, 100, 5),
-    "R10": (disk.r10, 20, 2),
+    "R10": (disk.r10, 20, 4),
     "R11": (disk.r11, 200, 2),
     "R12": (same.r12, 50, 0),
     "R13": (disk.r13, 10, 2),
