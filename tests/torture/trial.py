@@ -4,6 +4,7 @@ import math
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -158,9 +159,7 @@ def clear(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name not in {"small.npz", "model.st", "ids.txt"}:
             if path.is_dir():
-                for inner in path.iterdir():
-                    inner.unlink()
-                path.rmdir()
+                shutil.rmtree(path)
             else:
                 path.unlink()
 
