@@ -244,22 +244,3 @@ def _aim_joint(
             return Aimed(found.optimizer, "joint", rate, found.best.step, trials, course.says())
         model.load_state_dict(begin)
     return None
-
-
-def warn_unmoved(console: Console, metrics: dict[str, Any]) -> None:
-    """Say so when a fixed rate left the forget set as it was.
-
-    That is: as many are right as before, and mean φ fell by less than a quarter of its spread on unseen samples.
-    """
-    if "forget_phi" not in metrics:  # nothing but canaries was forgotten
-        return
-    fall = metrics["forget_phi_before"] - metrics["forget_phi"]
-    as_right = metrics["forget_accuracy"] >= metrics["forget_accuracy_before"]
-    if as_right and fall < 0.25 * metrics["tune_phi_sd_before"]:
-        text = (
-            f"this moved nothing: {metrics['forget_accuracy']:.2%} of the ids are right as before, mean φ "
-            f"{metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}, "
-            f"weights by {metrics['weight_change']:.2%}; whatever was remembered still is; "
-            "raise --rate, or leave it to be found"
-        )
-        console.warn("unmoved", text)

@@ -99,7 +99,7 @@ def take_step(
     from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
-    from forgetkit.steps import carry_out, log_beside
+    from forgetkit.steps import carry_out, log_beside, warn_unmoved
 
     console = output.console()
     request = begin(command, checkpoint, lists.ids, lists, source=source, console=console)
@@ -121,6 +121,7 @@ def take_step(
     beside = log_beside(log)
     written = carry_out(request, step, machine, console=console, output=output, beside=beside, mask=mask, work=work)
     if written:
+        warn_unmoved(console, written.record.steps[-1].metrics, "raise --rate or --epochs, or take another method")
         report_written(console, written)
 
 

@@ -229,3 +229,22 @@ def tell_change(console: Console, metrics: dict[str, Any], chance: float) -> Non
         moved = f"{metrics['tune_auc_before']:.3f} → {metrics['tune_auc']:.3f}"
         console.note(f"  membership AUC, tune half  {moved} (½: as if never seen)")
     console.note(f"  weights moved by           {metrics['weight_change']:.2%} of their norm")
+
+
+def warn_unmoved(console: Console, metrics: dict[str, Any], cure: str) -> None:
+    """Say so when a step left the forget set as it was, and what may help.
+
+    That is: as many are right as before, and mean φ fell by less than a quarter of its spread on unseen samples.
+    """
+    if "forget_phi" not in metrics:  # nothing but canaries was forgotten
+        return
+    fall = metrics["forget_phi_before"] - metrics["forget_phi"]
+    as_right = metrics["forget_accuracy"] >= metrics["forget_accuracy_before"]
+    if as_right and fall < 0.25 * metrics["tune_phi_sd_before"]:
+        text = (
+            f"this moved nothing: {metrics['forget_accuracy']:.2%} of the ids are right as before, mean φ "
+            f"{metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}, "
+            f"weights by {metrics['weight_change']:.2%}; whatever was remembered still is; "
+            f"{cure}"
+        )
+        console.warn("unmoved", text)

@@ -2,6 +2,7 @@
 
 import copy
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from forgetkit.methods.reset import begin_reset, kernels, rate_at, reinitialise,
 from forgetkit.methods.scrub import SHIFT, scrub
 from forgetkit.methods.search import brake
 from forgetkit.training import make_optimizer
+from tests.conftest import Run
 
 Samples = tuple[Tensor, Tensor]
 
@@ -286,3 +288,9 @@ def test_brake_that_goes_onward_takes_all_steps() -> None:
     before = gauge.look(model)
     visits = list(brake(model, sgd(model), steps, gauge, before=before, margin=1.0, every=1, onward=True))
     assert [visit.step for visit in visits] == list(range(1, 10))
+
+
+def test_step_that_moved_nothing_says_so(forgetkit: Run, model: Path, ids: Path) -> None:
+    settings = ("--stop", "published", "--epochs", "1", "--rate", "1e-9", "--json")
+    ran = forgetkit("finetune", model, "--ids", ids, *settings)
+    assert (ran.code, [warning["code"] for warning in ran.json["warnings"]]) == (0, ["unmoved"])

@@ -193,10 +193,10 @@ def _relabel(
     from forgetkit.limits import open_references
     from forgetkit.record import Step
     from forgetkit.relabeler import Relabeling
-    from forgetkit.relabeling import Aimed, most_joint_steps, unlearn, warn_unmoved
+    from forgetkit.relabeling import Aimed, most_joint_steps, unlearn
     from forgetkit.results import ids_entry, output_path, report_written
     from forgetkit.resume import Bookmark
-    from forgetkit.steps import Outcome, Samples, carry_out
+    from forgetkit.steps import Outcome, Samples, carry_out, warn_unmoved
     from forgetkit.streams import check_limits
     from forgetkit.training import Classifier
 
@@ -245,7 +245,7 @@ def _relabel(
     if written is None:
         return
     if method.aim[0] == "per-id" and method.fixed is not None:
-        warn_unmoved(console, written.record.steps[-1].metrics)
+        warn_unmoved(console, written.record.steps[-1].metrics, "raise --rate, or leave it to be found")
     report_written(console, written)
 
 
