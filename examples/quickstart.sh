@@ -1,5 +1,5 @@
 #!/bin/sh
-# From a clone to audited forgetting, on scikit-learn's digits: no download, about a minute after the set-up.
+# From a clone to audited forgetting, on scikit-learn's digits: no download, a minute or two after the set-up.
 # Run it again and again, from any folder. The files stay in quickstart/ beside README.md.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
