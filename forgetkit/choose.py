@@ -171,9 +171,11 @@ def drawn(ids: list[str], *, count: int | None, fraction: float | None, seed: in
 
 def drawn_of(chosen: Mask, train: Split, *, count: int | None, fraction: float | None, seed: int) -> Mask:
     """Return which samples :func:`drawn` leaves of the ``chosen`` ones."""
-    left = drawn(train.ids_at(np.flatnonzero(chosen)), count=count, fraction=fraction, seed=seed)
+    rows = np.flatnonzero(chosen)
+    ids = train.ids_at(rows)
+    left = set(drawn(ids, count=count, fraction=fraction, seed=seed))
     mask: Mask = np.zeros(len(chosen), dtype=bool)
-    mask[[train.row_of[id_] for id_ in left]] = True
+    mask[rows[[id_ in left for id_ in ids]]] = True
     return mask
 
 

@@ -105,8 +105,12 @@ def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen
 
 def draw(ids: Iterable[str], count: int, seed: int) -> list[str]:
     """Choose the ``count`` ids with the smallest hash keyed by ``seed``: nested and stable draws."""
-    key = str(seed).encode()
-    return sorted(ids, key=lambda id_: hashlib.blake2b(id_.encode(), digest_size=16, key=key).digest())[:count]
+    import numpy as np  # here, so that help does not wait for it
+
+    key, given = str(seed).encode(), list(ids)
+    hashes = b"".join([hashlib.blake2b(id_.encode(), digest_size=16, key=key).digest() for id_ in given])
+    high, low = np.frombuffer(hashes, ">u8").reshape(-1, 2).astype(np.uint64).T
+    return [given[row] for row in np.lexsort((low, high))[:count].tolist()]
 
 
 def digest_of(ids: Iterable[str]) -> str:

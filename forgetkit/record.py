@@ -3,7 +3,7 @@
 import json
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -110,14 +110,12 @@ class Record:
             return int(self.dataset["size"]) - len(self.forgotten)
         return len(self.trained) - int(np.isin(self.trained.keys, self.forgotten.keys).sum())
 
-    def retains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
+    def retains(self, ids: Collection[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the retain set: trained, less everything forgotten."""
-        ids = list(ids)
         return self.was_trained(ids) & ~self.forgotten.contains(ids)
 
-    def was_trained(self, ids: Iterable[str]) -> NDArray[np.bool_]:
+    def was_trained(self, ids: Collection[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` (of the training split) whether the model was trained on it."""
-        ids = list(ids)
         return np.ones(len(ids), dtype=bool) if self.trained is None else self.trained.contains(ids)
 
 

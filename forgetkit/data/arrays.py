@@ -188,14 +188,16 @@ def _ids(ids: Array | None, rows: int) -> list[str]:
         raise _Defect(f"'id' is {ids.dtype}, neither text nor whole numbers", "save one id a sample as text")
     _check_rows("id", ids, rows)
     texts = _texts(ids)
-    bad = next((text for text in texts if not text or text != text.strip() or {"\n", "\r"} & {*text}), None)
-    if bad is not None:
+    lines = "\n".join(texts)
+    if "" in texts or "\r" in lines or lines.count("\n") >= rows or [text.strip() for text in texts] != texts:
+        bad = next(text for text in texts if not text or text != text.strip() or {"\n", "\r"} & {*text})
         hint = "an id is a line of an ID list: not empty, no line feeds, no outer spaces"
         raise _Defect(f"'id' holds {shorten(bad)!a}", hint)
-    if comment := next((text for text in texts if text.startswith("#")), None):
+    if lines.startswith("#") or "\n#" in lines:
+        comment = next(text for text in texts if text.startswith("#"))
         raise _Defect(f"'id' holds '{shorten(comment)}'", "in an ID list, # begins a comment: rename it")
-    (most, count), *_ = Counter(texts).most_common(1)
-    if count > 1:
+    if len(set(texts)) < rows:
+        (most, count), *_ = Counter(texts).most_common(1)
         raise _Defect(f"'id' holds '{shorten(most)}' {count} times", "give every sample an id of its own")
     return texts
 
@@ -224,7 +226,10 @@ def _check_rows(name: str, array: Array, rows: int) -> None:
 def _texts(array: Array) -> list[str]:
     """Return entries as text; bytes are UTF-8."""
     try:
-        texts = [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in array.tolist()]
+        entries = array.tolist()
+        if array.dtype.kind != "U":
+            entries = [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in entries]
+        texts: list[str] = entries
         "".join(texts).encode()
     except UnicodeError as problem:
         raise _Defect(f"a text is not UTF-8: {problem}", "save text as it is, or bytes as UTF-8") from problem

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
 from forgetkit.record import check_shape
-from forgetkit.storage import publish_text
+from forgetkit.storage import publish, publish_text
 
 Memory = dict[str, dict[str, str]]
 
@@ -54,6 +54,17 @@ def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any] | None:
         found = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
         return found if isinstance(found, np.ndarray) else None
     return None
+
+
+def keep_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to an ``.npy`` file, if that can be done."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as stream:
+            np.save(stream, array)
+
+    with suppress(ForgetkitError):
+        publish(path, write)
 
 
 def states(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:

@@ -15,11 +15,12 @@ from forgetkit.data.cache import recall, remember, states
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.images import check_files
 from forgetkit.data.pack import Note, packed
-from forgetkit.data.rows import rows_of
+from forgetkit.data.rows import known_rows, rows_of
 from forgetkit.data.samples import Listing, Source, Stored, malformed
 from forgetkit.data.sources import DATASETS, Reader
 from forgetkit.data.unseen import UNSEEN_SHARE, put_aside
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.keys import know
 
 
 def default_root() -> Path:
@@ -187,6 +188,8 @@ def _loaded(source: Source, console: Console, note: Note, place: Path) -> Datase
     dataset = Dataset(note.name, source.classes, train, test, known or "", options=note.options, root=place.parent)
     dataset = replace(dataset, attributes=source.attributes, numbered=source.numbered)
     if known is not None and not fresh:
+        if rows := known_rows(known):
+            know(train.ids, known, rows.ids[: len(train)])
         return dataset
     dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
     if note.key:

@@ -4,17 +4,14 @@ Digests are kept in the cache under the data set's fingerprint, so that they out
 """
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.cache import cache_folder, load_array
+from forgetkit.data.cache import cache_folder, keep_array, load_array
 from forgetkit.data.dataset import Dataset, Split
-from forgetkit.errors import ForgetkitError
-from forgetkit.storage import publish
 
 Digests = NDArray[np.uint64]
 
@@ -47,7 +44,7 @@ def rows_of(dataset: Dataset) -> Rows:
             np.concatenate([split.labels for split in splits]).astype(np.uint64),
             np.repeat(np.array([0, 1], np.uint64), [len(split) for split in splits]),
         )
-        _keep(found, dataset.fingerprint)
+        keep_array(_path(dataset.fingerprint), np.stack([found.ids, found.pixels, found.labels, found.unseen]))
     return found
 
 
@@ -73,15 +70,6 @@ def pixel_digests(split: Split) -> Digests:
 def _digests(contents: list[bytes], key: bytes) -> Digests:
     found = b"".join(hashlib.blake2b(content, digest_size=8, key=key).digest() for content in contents)
     return np.frombuffer(found, ">u8").astype(np.uint64)
-
-
-def _keep(rows: Rows, fingerprint: str) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as stream:
-            np.save(stream, np.stack([rows.ids, rows.pixels, rows.labels, rows.unseen]))
-
-    with suppress(ForgetkitError):
-        publish(_path(fingerprint), write)
 
 
 def _path(fingerprint: str) -> Path:
