@@ -48,6 +48,13 @@ def holding(path: Path, asked: str = "") -> Iterator[bool]:
         os.close(handle)
 
 
+def tidy(path: Path) -> None:
+    """Remove the lock file that a killed process left beside an output that is complete."""
+    if lock_path(path).exists():
+        with suppress(ForgetkitError, OSError), holding(path):
+            pass
+
+
 def was_left(path: Path, asked: str) -> bool:
     """Say whether a process that was doing ``asked`` ended before the output ``path`` was complete."""
     with suppress(OSError, UnicodeDecodeError):

@@ -12,6 +12,7 @@ from forgetkit import __version__
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import digest_of
+from forgetkit.locks import tidy
 from forgetkit.options import Output
 from forgetkit.record import Record, dumps, read_record
 
@@ -97,6 +98,7 @@ def report_done(
     console: Console, command: str, path: Path, record: Record, output: Output, *, alone: bool = True
 ) -> None:
     """Say that the output is there already, made by this very step; print it if it is the command's only one."""
+    tidy(path)
     console.note(f"{command}: {path} is up to date")
     if alone and not output.dry_run:
         console.result([str(path)], document(command, path, record, up_to_date=True))

@@ -48,7 +48,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("noise")
     model, ids = folder / "m.st", folder / "ids.txt"
     one = ("-q", "--threads", 1)
-    assert call("train", "--dataset", "noise", "--epochs", 60, "--rate", 0.003, "-o", model, *one) == 0
+    assert call("train", "--dataset", "noise", "--epochs", 120, "--rate", 0.003, "-o", model, *one) == 0
     assert call("forget-ids", model, "--count", 600, "-q", "-o", ids) == 0
     for n in range(1, REFERENCES + 2):
         assert call("train", "--like", model, "--exclude", ids, "--seed", n, "-o", folder / f"r{n}.st", *one) == 0
@@ -272,7 +272,7 @@ def test_the_audit_judges_on_the_check_half_alone(
     images[tune], labels[tune] = 0, 0
     changed = replace(honest, test=Split(honest.test.ids, images, labels))
     monkeypatch.setattr(
-        "forgetkit.data.find._fingerprint", lambda *_: read_record(noisy / "m.st").dataset["fingerprint"]
+        "forgetkit.data.find.fingerprint_of", lambda *_: read_record(noisy / "m.st").dataset["fingerprint"]
     )
     monkeypatch.setitem(DATASETS._entries, "noise", lambda root, *, download: changed)
     assert forgetkit("audit", noisy / "r1.st", "--original", noisy / "m.st", "--json").out == report
