@@ -126,7 +126,7 @@ def test_shards_hold_all_that_their_leaves_need(tmp_path: Path) -> None:
     assert parse_shard("2/4") == Shard(2, 4)
 
 
-@pytest.mark.parametrize("profile", [None, "laptop", "quick", "stand-in"])
+@pytest.mark.parametrize("profile", [pytest.param(None, marks=pytest.mark.slow), "laptop", "quick", "stand-in"])
 def test_plans_of_the_papers_expand(profile: str | None) -> None:
     for path in sorted((ROOT / "examples" / "reproduce").glob("*.toml")):
         if profile != "stand-in" or path.stem == "kim_woo":
