@@ -93,6 +93,7 @@ def unreported(rows: list[Row], data: str) -> list[list[str]]:
     lines = []
     for run, audit in (("stage1", "audit-stage1"), ("stage2", "audit-stage2"), ("scratch", "audit-scratch")):
         made, audits = select(rows, run, dataset=data), select(rows, audit, dataset=data)
+        distances = select(rows, f"distance-{run}", dataset=data)
         verdicts = [row["metrics"]["verdict"] for row in audits]
         counts = ", ".join(f"{verdicts.count(name)} {name}" for name in sorted(set(verdicts)))
         lines.append(
@@ -101,7 +102,7 @@ def unreported(rows: list[Row], data: str) -> list[list[str]]:
                 percent(values(made, "test_accuracy")),
                 percent(values(audits, "accuracy", "forget")),
                 mean(values(audits, "checks", "membership", "statistic"), "{:.3f}"),
-                mean(values(audits, "checks", "closer", "statistic"), "{:.2f}"),
+                mean(values(distances, "checks", "closer", "statistic")) if run != "scratch" else "",
                 mean([row["cpu_seconds"] for row in made], "{:.0f}"),
                 counts or NOT_RUN,
             ]

@@ -33,6 +33,12 @@ def select(rows: Iterable[Row], run: str, **wanted: object) -> list[Row]:
     ]
 
 
+def missed(rows: Iterable[Row], run: str, **wanted: object) -> bool:
+    """Say whether a run with the wanted parameters ended without reaching its goal: no result, but not left out."""
+    found = (row for row in rows if row["run"] == run and row["outcome"] == "not reached")
+    return any(all(row["parameters"].get(name) == value for name, value in wanted.items()) for row in found)
+
+
 def values(rows: Iterable[Row], *path: str) -> list[float]:
     """Return one metric of each row, by its path; rows without it are left out."""
     found = []
