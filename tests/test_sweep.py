@@ -1,8 +1,13 @@
 """A sweep: each run is made once, a failed one is named, and a rerun makes only what is missing."""
 
 import csv
+import fcntl
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -171,3 +176,18 @@ def test_folder_that_takes_no_file_is_refused(forgetkit: Run, plan: Path, tmp_pa
     (tmp_path / "shut").mkdir(mode=0o500)
     ran = forgetkit("sweep", plan, "--out", "shut/out", "--json")
     assert (ran.code, ran.json["code"]) == (2, "output-unwritable")
+
+
+def test_interrupt_ends_the_runs_and_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[[run]]\nname = "long"\ncommand = "train --dataset digits --epochs 9999"\n')
+    words = [sys.executable, "-m", "forgetkit", "sweep", "plan.toml", "--out", "out", "-q"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (begun := list(tmp_path.glob("out/runs/*/log.txt"))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out, len(begun)) == (130, b"", 1)
+    assert not (begun[0].parent / "result.json").exists()
+    with begun[0].parent.with_name(f"{begun[0].parent.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it: the run has ended
