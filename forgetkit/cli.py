@@ -1,14 +1,16 @@
 """The command line: the app, and the one place where errors are printed."""
 
+import functools
 import io
 import os
 import sys
 import tempfile
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 from forgetkit import __version__
 from forgetkit.console import is_terminal, print_error, say, write_result
@@ -56,11 +58,17 @@ app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)
 mount(app)
 
 
+@functools.cache
+def _command() -> Any:  # noqa: ANN401 - Typer's own class
+    """Return what Typer makes of the app: built once, as that takes longer than many a command."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """Run one command and return the exit code; no exception leaves here."""
     as_json = "--json" in arguments
     try:
-        code = int(app(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
+        code = int(_command()(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
         write_result("", end="")  # a help text may wait in the buffer
         return _interrupted() if code == INTERRUPTED else code
     except ForgetkitError as problem:

@@ -7,6 +7,7 @@ import re
 import sys
 import zlib
 from bisect import bisect_left
+from codecs import BOM_UTF8
 from collections.abc import Container, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -152,9 +153,9 @@ def _unpacked(name: str, content: bytes) -> bytes:
 
 def _decoded(name: str, content: bytes) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        text = content.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as problem:
-        line = content.count(b"\n", 0, problem.start) + 1
+        line = problem.object.count(b"\n", 0, problem.start) + 1
         raise ForgetkitError("ids-malformed", f"{name}:{line}: not UTF-8", "save the list as UTF-8 text") from problem
     if control := _CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,10 +50,11 @@ def holding(path: Path, asked: str = "") -> Iterator[bool]:
 
 
 def tidy(path: Path) -> None:
-    """Remove the lock file that a killed process left beside an output that is complete."""
-    if lock_path(path).exists():
+    """Remove the lock file and the states that a killed process left beside an output that is complete."""
+    states = state_folder(path)
+    if lock_path(path).exists() or states.exists():
         with suppress(ForgetkitError, OSError), holding(path):
-            pass
+            shutil.rmtree(states, ignore_errors=True)
 
 
 def was_left(path: Path, asked: str) -> bool:
@@ -65,6 +67,11 @@ def was_left(path: Path, asked: str) -> bool:
 def lock_path(path: Path) -> Path:
     """Return the lock file of an output."""
     return Path(os.path.abspath(path)).with_name(f".{path.name}.lock")
+
+
+def state_folder(path: Path) -> Path:
+    """Return the folder in which states of a run are kept that makes an output."""
+    return path.with_name(f".{path.name}.state")
 
 
 def _taken(lock: Path, path: Path) -> int:

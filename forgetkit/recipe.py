@@ -10,6 +10,8 @@ from forgetkit.options import Training, check_optimizer, choice
 SCHEDULES = ("constant", "cosine")
 AUGMENTS = ("none", "flip", "flip-crop")
 KEEPS = ("last", "best")
+MOST_EPOCHS = 1 << 31
+"""More than anyone trains."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,18 @@ def recipe_of(recorded: dict[str, Any]) -> Recipe:
         if not isinstance(getattr(found, name), kind):
             raise ForgetkitError("checkpoint-malformed", f"the record's recipe has an unusable '{name}'")
     return found
+
+
+def recorded_epochs(recorded: dict[str, Any]) -> int:
+    """Return how many epochs a record says; 1 where it says nothing.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` where that is no number of epochs.
+    """
+    epochs = recorded.get("epochs", 1)
+    if type(epochs) is not int or not 1 <= epochs < MOST_EPOCHS:
+        raise ForgetkitError("checkpoint-malformed", "the record's recipe has an unusable 'epochs'")
+    return epochs
 
 
 def halved(recipe: Recipe) -> Recipe:

@@ -12,6 +12,7 @@ from forgetkit.console import Console
 from forgetkit.errors import NotReached
 from forgetkit.methods.search import best_of, find_rate
 from forgetkit.methods.unseen import Look, entry, recognisable, words
+from forgetkit.recipe import recorded_epochs
 from forgetkit.record import Record
 from forgetkit.relabeler import REPLAY, Relabeling
 from forgetkit.request import Request
@@ -57,8 +58,12 @@ class Aimed:
 
 
 def most_joint_steps(record: Record, retained: int, ids_per_step: int, replay: int) -> int:
-    """Return the joint steps that take a fifth of the work of a retraining."""
-    images = int(record.recipe.get("epochs", 1)) * retained
+    """Return the joint steps that take a fifth of the work of a retraining.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` where the record's number of epochs is none.
+    """
+    images = recorded_epochs(record.recipe) * retained
     return max(1, int(SHARE_OF_RETRAINING * images / (ids_per_step + (replay or REPLAY))))
 
 

@@ -95,10 +95,21 @@ def document(command: str, path: Path, record: Record, *, up_to_date: bool) -> d
 
 
 def report_done(
-    console: Console, command: str, path: Path, record: Record, output: Output, *, alone: bool = True
+    console: Console,
+    command: str,
+    path: Path,
+    record: Record,
+    output: Output,
+    *,
+    beside: Iterable[Path] = (),
+    alone: bool = True,
 ) -> None:
-    """Say that the output is there already, made by this very step; print it if it is the command's only one."""
-    tidy(path)
+    """Say that the output is there already, made by this very step; print it if it is the command's only one.
+
+    What a killed process left goes, that of files ``beside`` it, too.
+    """
+    for one in (path, *beside):
+        tidy(one)
     console.note(f"{command}: {path} is up to date")
     if alone and not output.dry_run:
         console.result([str(path)], document(command, path, record, up_to_date=True))

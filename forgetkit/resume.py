@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 from forgetkit.checkpoint import tensor_digest
 from forgetkit.console import compact_json, say
 from forgetkit.errors import ForgetkitError
+from forgetkit.locks import state_folder
 from forgetkit.record import read_header
 from forgetkit.signals import asked_to_stop, deferring, stop
 from forgetkit.storage import claimed
@@ -236,11 +237,6 @@ def walk(
     for taken, _ in enumerate(steps, taken + 1):  # noqa: B020 - where it ended is wanted after it
         bookmark.reached(loop, lambda now=taken: Place({"steps": now}, pack(model, optimizer)))  # type: ignore[misc]
     return optimizer, taken
-
-
-def state_folder(target: Path) -> Path:
-    """Return the folder in which states of a run are kept that makes ``target``."""
-    return target.with_name(f".{target.name}.state")
 
 
 def pack(model: nn.Module, optimizer: Optimizer | None = None, *, name: str = "") -> dict[str, Tensor]:

@@ -133,7 +133,8 @@ def _trained(request: Request) -> float:
     """Return the recorded accuracy on the tune half after the last training; 0 where it is of other classes too."""
     trainings = [step for step in request.record.steps if step.command in {"train", "adopt"}]
     found = [step.metrics.get("tune_accuracy", 0.0) for step in trainings]
-    return float(found[-1]) if found and bool(_kept(request).all()) else 0.0
+    right = found[-1] if found and bool(_kept(request).all()) else 0.0
+    return float(right) if isinstance(right, int | float) else 0.0
 
 
 def gauge_on(request: Request, tune: Samples, machine: Machine, *, seed: int) -> Gauge:

@@ -96,7 +96,7 @@ def carry_out(
     if done := up_to_date(target, expected, files):
         if request.booking and not output.dry_run:
             request.booking.publish(step.command, done.digest)
-        report_done(console, step.command, target, done, output)
+        report_done(console, step.command, target, done, output, beside=files)
         return None
     if request.booking:
         request.booking.check_open()

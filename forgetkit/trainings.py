@@ -34,8 +34,10 @@ def finish(
     finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.record, plan.beside))}
     missing = [plan for plan in plans if plan.target not in finished]
     _check_targets(missing, inputs, force=output.force)
-    for path, record in finished.items():
-        report_done(console, "train", path, record, output, alone=len(plans) == 1)
+    for plan in plans:
+        if record := finished.get(plan.target):
+            alone = len(plans) == 1
+            report_done(console, "train", plan.target, record, output, beside=plan.beside, alone=alone)
     if missing:
         console.note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].says()}")
     if output.dry_run:

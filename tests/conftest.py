@@ -2,7 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -13,6 +17,7 @@ import torch
 from hypothesis import settings
 
 from forgetkit import cli
+from tests.forked import write_client
 
 settings.register_profile("forgetkit", deadline=None, max_examples=50)
 settings.load_profile("forgetkit")
@@ -43,11 +48,12 @@ Run = Callable[..., Ran]
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the tests out of the user's cache and data folder, and on one thread each."""
+    """Keep the tests out of the user's cache and data folder, on one thread each, in the arithmetic of every CPU."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
     os.environ["COLUMNS"] = "100"
     os.environ["FORGETKIT_THREADS"] = "1"
+    os.environ["FORGETKIT_PRECISION"] = "float32"
     torch.set_num_threads(1)
 
 
@@ -98,3 +104,18 @@ def mnist_root() -> Path:
     if not (root / "MNIST" / "raw").is_dir():
         pytest.skip("needs MNIST: set FORGETKIT_DATA")
     return root
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with a command ``forgetkit`` that starts at once; see ``tests/forked.py``."""
+    folder = tmp_path_factory.mktemp("forked")
+    address = str(Path(tempfile.mkdtemp()) / "s")  # the name of a socket must be short
+    write_client(folder / "forgetkit", address)
+    command = [sys.executable, "-m", "tests.forked", address]
+    with subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        yield folder
+        server.kill()
+    shutil.rmtree(Path(address).parent)

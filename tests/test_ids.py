@@ -100,6 +100,7 @@ def test_strict_refuses_duplicates(tmp_path: Path) -> None:
         ("a.txt", b"1\n2\x00\n", r"a.txt:2: holds the control character '\\x00'"),
         ("a.txt", b"1\r2\r", r"a.txt:1: holds the control character '\\r'"),
         ("a.txt", b"1\n\n\xff\n", r"a.txt:3: not UTF-8"),
+        ("a.txt", b"\xef\xbb\xbf1\n\xff\n", r"a.txt:2: not UTF-8"),
         ("a.txt", "1\n2\n".encode("utf-16"), r"a.txt:1: not UTF-8"),
         ("a.txt", b"1\n" + b"x" * 1_000_000 + b"\n", r"a.txt:2: an id is empty, .* too long \(line 2\)"),
         ("a.txt", gzip.compress(b"1\n2\n" * 99, mtime=0)[:-9], r"a.txt: the gzip data is broken"),

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,74 +14,81 @@ FORGETKIT = f"{sys.executable} -m forgetkit"
 RELABEL = "relabel model.st --ids ids.txt --rate 0.1"
 
 
-def shell(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a bash script in ``folder``; ``forgetkit`` in it is the real process."""
-    prelude = f'forgetkit() {{ {FORGETKIT} "$@"; }}\n'
-    environment = {**os.environ, "FORGETKIT_THREADS": "1", **variables}
-    return subprocess.run(
-        ["bash", "-c", prelude + script], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_stdout_is_the_result_and_stderr_the_rest(model: Path, ids: Path, tmp_path: Path) -> None:
-    ran = shell(f"forgetkit {RELABEL} 2>err.txt; echo $?; forgetkit inspect model.st --json >/dev/null", tmp_path)
+@pytest.fixture
+def shell(forked: Path, tmp_path: Path) -> Shell:
+    """Return what runs a bash script in ``tmp_path``; ``real`` in it is the command with Python's own start and end."""
+
+    def run(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        path = f"{forked}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, **variables}
+        command = ["bash", "-c", f'real() {{ {FORGETKIT} "$@"; }}\n{script}']
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_stdout_is_the_result_and_stderr_the_rest(shell: Shell, model: Path, ids: Path, tmp_path: Path) -> None:
+    ran = shell(f"real {RELABEL} 2>err.txt; echo $?; real inspect model.st --json >/dev/null")
     assert (ran.stdout.splitlines(), ran.stderr) == (["model.relabel.st", "0"], "")
     assert "next: forgetkit audit model.relabel.st" in (tmp_path / "err.txt").read_text()
 
 
-def test_reader_that_closes_early_changes_no_exit_code(model: Path, ids: Path, tmp_path: Path) -> None:
+def test_reader_that_closes_early_changes_no_exit_code(shell: Shell, model: Path, ids: Path, tmp_path: Path) -> None:
     script = f"""
-    forgetkit {RELABEL} | true; echo ${{PIPESTATUS[0]}}
+    real {RELABEL} | true; echo ${{PIPESTATUS[0]}}
     forgetkit {RELABEL} -o both.st 2>&1 | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}
     forgetkit forget-ids model.st --class 3 | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}
-    forgetkit relabel -h | true; echo ${{PIPESTATUS[0]}}
+    real relabel -h | true; echo ${{PIPESTATUS[0]}}
     forgetkit relabel nowhere.st --ids ids.txt --rate 0.1 --json 2>&1 | true; echo ${{PIPESTATUS[0]}}
     """
-    ran = shell(script, tmp_path)
+    ran = shell(script)
     assert ran.stdout.split() == ["0", "0", "0", "0", "2"]
     assert "Traceback" not in ran.stderr
 
 
-def test_closed_and_full_streams(model: Path, ids: Path, tmp_path: Path) -> None:
+def test_closed_and_full_streams(shell: Shell, model: Path, ids: Path, tmp_path: Path) -> None:
     script = """
-    forgetkit inspect model.st >&-; echo $?
-    forgetkit inspect nowhere.st 2>&-; echo $?
-    forgetkit relabel model.st --ids - --rate 0.1 <&-; echo $?
-    forgetkit inspect model.st --json >/dev/full; echo $?
-    forgetkit inspect nowhere.st --json >/dev/full; echo $?
+    real inspect model.st >&-; echo $?
+    real inspect nowhere.st 2>&-; echo $?
+    real relabel model.st --ids - --rate 0.1 <&-; echo $?
+    real inspect model.st --json >/dev/full; echo $?
+    real inspect nowhere.st --json >/dev/full; echo $?
     """
-    ran = shell(script, tmp_path)
+    ran = shell(script)
     assert ran.stdout.split() == ["0", "2", "2", "2", "2"]
     assert "Traceback" not in ran.stderr
     assert "error: stdout: No space left on device" in ran.stderr
 
 
-def test_first_command_of_the_contract(model: Path, ids: Path, tmp_path: Path) -> None:
-    ran = shell("forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1", tmp_path)
+def test_first_command_of_the_contract(shell: Shell, model: Path, ids: Path, tmp_path: Path) -> None:
+    ran = shell("forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1")
     assert (ran.returncode, ran.stdout) == (0, "model.relabel.st\n")
 
 
-def test_second_command_of_the_contract(model: Path, tmp_path: Path) -> None:
-    ran = shell("forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.1", tmp_path)
+def test_second_command_of_the_contract(shell: Shell, model: Path, tmp_path: Path) -> None:
+    ran = shell("forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.1")
     assert (ran.returncode, ran.stdout) == (0, "model.relabel.st\n")
 
 
-def test_third_command_of_the_contract(model: Path, ids: Path, tmp_path: Path) -> None:
+def test_third_command_of_the_contract(shell: Shell, model: Path, ids: Path, tmp_path: Path) -> None:
     script = f'm=$(forgetkit {RELABEL}) && forgetkit audit "$m" --original model.st'
-    ran = shell(script, tmp_path)
+    ran = shell(script)
     assert ran.returncode in {0, 1, 3}
     assert "model.relabel.st" in ran.stdout
 
 
-def test_failed_command_before_is_named(model: Path, tmp_path: Path) -> None:
+def test_failed_command_before_is_named(shell: Shell, model: Path, tmp_path: Path) -> None:
     script = 'm=$(forgetkit relabel nowhere.st --ids ids.txt --rate 0.1 2>/dev/null); forgetkit audit "$m"'
-    ran = shell(script, tmp_path)
+    ran = shell(script)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "error: no checkpoint given: the command before wrote none" in ran.stderr
 
 
-def test_no_escape_byte_off_a_terminal(model: Path, ids: Path, tmp_path: Path) -> None:
-    ran = shell("forgetkit; forgetkit relabel -h; forgetkit relabl", tmp_path, GITHUB_ACTIONS="true", FORCE_COLOR="1")
+def test_no_escape_byte_off_a_terminal(shell: Shell, model: Path, ids: Path, tmp_path: Path) -> None:
+    ran = shell("real; real relabel -h; real relabl", GITHUB_ACTIONS="true", FORCE_COLOR="1")
     assert "Usage: forgetkit relabel" in ran.stdout
     assert "\x1b" not in ran.stdout + ran.stderr
 
@@ -91,7 +99,7 @@ def test_no_escape_byte_on_a_terminal_that_wants_none(model: Path, tmp_path: Pat
 
     parent, child = pty.openpty()
     environment = {**os.environ, **variables}
-    script = f"{FORGETKIT} relabel -h; {FORGETKIT} relabel model.st --ids x --rate 1"
+    script = f"{FORGETKIT} relabel -h; {FORGETKIT} forget-ids model.st --ids x"
     with subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=environment, stdout=child, stderr=child):
         os.close(child)
         shown = b""
@@ -125,7 +133,7 @@ def test_a_signal_is_answered_with_the_line_that_goes_on(tmp_path: Path, number:
     assert [path.name for path in tmp_path.iterdir()] == [".new.st.state"]
 
 
-@pytest.mark.parametrize("after", [0.2, 0.5, 1.0, 1.5, 2.0])
+@pytest.mark.parametrize("after", [0.2, 0.6, 1.2])
 def test_a_signal_while_torch_is_imported_ends_the_process_in_order(tmp_path: Path, after: float) -> None:
     """An exception within those imports can run into C++ code that aborts: exit -6."""
     with started(TRAIN, tmp_path, installed=True) as process:
@@ -151,7 +159,7 @@ def started(arguments: list[str], folder: Path, *, installed: bool = False) -> "
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX"])
-def test_result_is_utf_8_whatever_the_locale(model: Path, tmp_path: Path, locale: str) -> None:
-    ran = shell("forgetkit inspect model.st", tmp_path, LC_ALL=locale, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+def test_result_is_utf_8_whatever_the_locale(shell: Shell, model: Path, tmp_path: Path, locale: str) -> None:
+    ran = shell("real inspect model.st", LC_ALL=locale, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert ran.returncode == 0
     assert "1×8×8" in ran.stdout

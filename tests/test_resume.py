@@ -10,7 +10,8 @@ import torch
 
 from forgetkit import cli, resume
 from forgetkit.errors import ForgetkitError
-from forgetkit.resume import Bookmark, Place, bookmarked, state_folder
+from forgetkit.locks import lock_path, state_folder
+from forgetkit.resume import Bookmark, Place, bookmarked
 from forgetkit.training import make_optimizer
 from tests.conftest import Run
 
@@ -282,3 +283,16 @@ def test_states_are_kept_where_only_the_writing_failed(tmp_path: Path, often: No
             mark.reached("loop", lambda: Place({}, {"a": torch.ones(3)}))
             raise ForgetkitError(code, "no")
     assert [path.name for path in tmp_path.iterdir()] == ["out-of-space"]
+
+
+def test_what_is_left_of_a_run_that_was_killed_when_its_output_was_there_goes_with_up_to_date(
+    forgetkit: Run, tmp_path: Path
+) -> None:
+    words = ["train", "--dataset", "digits", "--epochs", "1", "--log", "log.jsonl", "-q", "-o", "out.st"]
+    assert forgetkit(*words).code == 0
+    state_folder(tmp_path / "out.st").mkdir()
+    (state_folder(tmp_path / "out.st") / "0.st").touch()
+    for name in ("out.st", "log.jsonl"):
+        lock_path(tmp_path / name).touch()
+    assert forgetkit(*words).out == "out.st\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "out.st"]

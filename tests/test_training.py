@@ -17,7 +17,7 @@ from torch.optim import SGD
 from forgetkit.batches import augmented, shuffled
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import Training
-from forgetkit.recipe import Recipe, halved, recipe_of, resolve_recipe
+from forgetkit.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
 from forgetkit.training import Classifier, History, accuracy, fit, make_optimizer, optimizer_of, predict, train
 
 
@@ -392,3 +392,9 @@ def test_training_is_in_train_mode_whatever_mode_the_model_comes_in() -> None:
     run(first := network(dropout=0.5))
     run(second := network(dropout=0.5).eval())
     assert torch.equal(weights(first), weights(second))
+
+
+@pytest.mark.parametrize("epochs", ["os:system", None, True, 0, -1, 1e308, 2**70, []])
+def test_a_record_without_a_number_of_epochs_is_refused(epochs: object) -> None:
+    with pytest.raises(ForgetkitError, match="unusable 'epochs'"):
+        recorded_epochs({"epochs": epochs})

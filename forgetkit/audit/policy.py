@@ -9,6 +9,7 @@ The keys are the fields of :class:`Policy`; what a file leaves out keeps its def
 
 import hashlib
 import tomllib
+from codecs import BOM_UTF8
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -160,9 +161,9 @@ def _parsed(path: Path, content: bytes) -> dict[str, Any]:
 
 def _decoded(path: Path, content: bytes) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        text = content.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as problem:
-        number = content.count(b"\n", 0, problem.start) + 1
+        number = problem.object.count(b"\n", 0, problem.start) + 1
         raise _refusal(f"{path}:{number}", "not UTF-8", "save the policy as UTF-8 text") from problem
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > MOST_DOTS and not line.lstrip(" \t").startswith("#"):

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,48 +11,60 @@ import numpy as np
 from forgetkit import cli
 from forgetkit.book import entries
 from forgetkit.record import read_record
-from tests.torture.trial import Tally, run, source, start, wait, within
+from tests.torture.trial import Tally, clear, run, source, start, wait
 
 SAMPLES = 1200
 
 
-def requests(folder: Path, trials: int) -> Tally:
-    """Requests accepted and worked on under random SIGKILLs: accepted = published, none twice, the undisturbed end."""
-    tally, draw = Tally(), source("requests")
-    ends, kills = [], 0
-    begun = time.monotonic()
-    for name, disturbed in (("calm", False), ("stormy", True)):
-        place = folder / name
-        _world(place)
-        if not disturbed:  # as many as the time allows, within a third of it
-            done = 0
-            for number in within(range(trials), share=1 / 3):
-                _accept(place, number, tally, kill_after=None)
-                done = number + 1
-            trials = _work_calmly(place, done)
-            ends.append(read_record(_newest(place)).digest)
-            pace = (time.monotonic() - begun) / max(trials, 1)
-            continue
-        for number in range(trials):
-            while not _accept(place, number, tally, kill_after=draw.choice([None, draw.uniform(0, 0.05)])):
-                kills += 1
-        while _left(place):
-            child = start(lambda: _worker(), place)
-            time.sleep(draw.uniform(0, 6 * pace))
-            os.kill(child, signal.SIGKILL)
-            wait(child, place, 0.0)
-            kills += 1
-        ends.append(read_record(_newest(place)).digest)
-        found = entries(place / "b.db")
-        tally.count(len(found) == trials, f"{len(found)} in the book of {trials} accepted")
-        tally.count(all(entry.digest for entry in found), "accepted, and not published")
-        steps = read_record(_newest(place)).steps
-        applied = [step.ids and step.ids["digest"] for step in steps[1:]]
-        tally.count(len(applied) == len(set(applied)) == trials, f"{len(applied)} steps for {trials} requests")
-    tally.count(ends[0] == ends[1], f"other weights than undisturbed: {ends}")
-    tally.trials = trials
-    tally.notes.append(f"{kills} kills")
+def requests(folder: Path, numbers: Sequence[int]) -> Tally:
+    """One book of requests, accepted and worked on under random SIGKILLs: accepted = published, none twice, the end."""
+    tally = Tally(trials=len(numbers))
+    clear(folder)
+    calm, stormy = folder / "calm", folder / "stormy"
+    pace = _calmly(calm, len(numbers)) / len(numbers)
+    tally.seen["kills"] = _under_kills(stormy, len(numbers), pace)
+    found = entries(stormy / "b.db")
+    tally.check(len(found) == len(numbers), f"{len(found)} in the book of {len(numbers)} accepted")
+    tally.check(all(entry.digest for entry in found), "accepted, and not published")
+    ends = [read_record(_newest(place)) for place in (calm, stormy)]
+    applied = [step.ids and step.ids["digest"] for step in ends[1].steps[1:]]
+    once = len(applied) == len(set(applied)) == len(numbers)
+    tally.check(once, f"{len(applied)} steps, {len(set(applied))} of them different, for {len(numbers)} requests")
+    tally.check(ends[0].digest == ends[1].digest, f"other weights than undisturbed: {[end.digest for end in ends]}")
     return tally
+
+
+def _calmly(place: Path, count: int) -> float:
+    """Accept and work on all requests with nothing in between; return the seconds of the work."""
+    _world(place)
+
+    def accept() -> int:
+        return max(cli.run(_add(number)) for number in range(count))
+
+    for number in range(count):
+        (place / f"{number}.txt").write_text(f"{number}\n")
+    ended = wait(start(accept, place), place)
+    begun = time.monotonic()
+    worked = wait(start(_work, place), place)
+    if ended.code or worked.code:
+        raise RuntimeError(f"{ended}, {worked}")
+    return time.monotonic() - begun
+
+
+def _under_kills(place: Path, count: int, pace: float) -> int:
+    """Accept and work on all requests under kills; return how many there were."""
+    draw, kills = source("requests", count), 0
+    _world(place)
+    for number in range(count):
+        (place / f"{number}.txt").write_text(f"{number}\n")
+        while run(" ".join(_add(number)), place, kill_after=draw.choice([None, draw.uniform(0, 0.05)])).code:
+            kills += 1
+    while any(entry.digest is None for entry in entries(place / "b.db")):
+        child = start(_work, place)
+        time.sleep(draw.uniform(0, 8 * pace))
+        os.kill(child, signal.SIGKILL)
+        kills += wait(child, place).code != 0
+    return kills
 
 
 def _world(place: Path) -> None:
@@ -62,15 +75,13 @@ def _world(place: Path) -> None:
     run("train --dataset arrays:small.npz --epochs 1 -q -o model.0.st", place)
 
 
-def _accept(place: Path, number: int, tally: Tally, *, kill_after: float | None) -> bool:
-    (place / f"{number}.txt").write_text(f"{number}\n")
-    add = f"requests add r{number} --ids {number}.txt --book b.db -q"
-    return run(add, place, kill_after=kill_after).code == 0
+def _add(number: int) -> list[str]:
+    return f"requests add r{number} --ids {number}.txt --book b.db -q".split()
 
 
-def _worker(most: int = 10**9) -> int:
+def _work() -> int:
     """Work on what is pending, the oldest first, each request on the model of the one before."""
-    for entry in [entry for entry in entries(Path("b.db")) if entry.digest is None][:most]:
+    for entry in [entry for entry in entries(Path("b.db")) if entry.digest is None]:
         number = int(entry.request[1:])
         given = f"relabel model.{number}.st -i {number}.txt --rate 0.001 --allow-unforgotten -q"
         code = cli.run(f"{given} --request {entry.request} --book b.db -o model.{number + 1}.st".split())
@@ -78,19 +89,6 @@ def _worker(most: int = 10**9) -> int:
             return code
         Path(f"model.{number - 1}.st").unlink(missing_ok=True)
     return 0
-
-
-def _work_calmly(place: Path, accepted: int) -> int:
-    """Work until the time is over, at least once; return how many requests were published."""
-    for _ in within(range(0, accepted, 10), share=2 / 3):
-        ended = wait(start(lambda: _worker(10), place), place, 0.0)
-        if ended.code:
-            raise RuntimeError(ended.err)
-    return len([entry for entry in entries(place / "b.db") if entry.digest])
-
-
-def _left(place: Path) -> int:
-    return len([entry for entry in entries(place / "b.db") if entry.digest is None])
 
 
 def _newest(place: Path) -> Path:
