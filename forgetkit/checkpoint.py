@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.finite import cure, not_finite
 from forgetkit.models import build_model
 from forgetkit.record import Record, dumps, read_header, read_record
 from forgetkit.storage import publish
@@ -60,7 +61,7 @@ def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
     """
     tensors = _own(model.state_dict())
     if broken := not_finite(tensors):
-        hint = "lower --rate, or use another --optimizer"
+        hint = cure(record.steps[-1].options.get("precision"), "lower --rate, or use another --optimizer")
         raise ForgetkitError("diverged", f"the weights are no longer finite ({broken}); nothing was written", hint)
     record = replace(record, digest=tensor_digest(tensors))
     metadata = {"format": "pt", "forgetkit": dumps(record)}
@@ -157,12 +158,6 @@ def _check_layout(path: Path, record: Record) -> None:
         more = f" ({len(wrong)} tensors differ)" if len(wrong) > 1 else ""
         message = f"{path}: '{shorten(wrong[0])}' does not fit the model {record.model['name']}{more}"
         raise ForgetkitError("checkpoint-mismatch", message, "was the model's code changed since?")
-
-
-def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of a floating-point tensor that holds NaN or infinity, if there is one."""
-    floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
-    return next((name for name, tensor in floating if not torch.isfinite(tensor).all()), None)
 
 
 def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

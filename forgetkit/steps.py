@@ -20,6 +20,7 @@ from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.selection import images_at
 from forgetkit.errors import ForgetkitError
+from forgetkit.finite import cure
 from forgetkit.locks import was_left
 from forgetkit.masking import masked, read_mask
 from forgetkit.options import LongRun
@@ -181,7 +182,7 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
         ForgetkitError: ``diverged`` where an output is not finite.
     """
     images, labels = take(dataset.test, np.arange(len(dataset.test)), device)
-    unseen, labels = _finite(predict(classifier, images)).cpu(), labels.cpu()
+    unseen, labels = _predicted(classifier, images), labels.cpu()
     tune = torch.from_numpy(dataset.tune_rows)
     found: dict[str, float | None] = {
         "test_accuracy": accuracy(unseen, labels),
@@ -189,7 +190,7 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
     }
     if len(forget[1]) == 0:
         return found
-    logits, truth = _finite(predict(classifier, forget[0])).cpu(), forget[1].cpu()
+    logits, truth = _predicted(classifier, forget[0]), forget[1].cpu()
     scores = [phi(logits, truth), truth, phi(unseen[tune], labels[tune]), labels[tune]]
     found |= {"forget_accuracy": accuracy(logits, truth), "forget_phi": float(scores[0].mean())}
     found["tune_phi_sd"] = float(scores[2].std())
@@ -200,10 +201,12 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
     return found
 
 
-def _finite(logits: Tensor) -> Tensor:
+def _predicted(classifier: Classifier, images: Tensor) -> Tensor:
+    logits = predict(classifier, images)
     if not torch.isfinite(logits).all():
-        raise ForgetkitError("diverged", "the model's outputs are not finite; nothing was written", "lower --rate")
-    return logits
+        message = "the model's outputs are not finite; nothing was written"
+        raise ForgetkitError("diverged", message, cure(classifier.precision))
+    return logits.cpu()
 
 
 def weight_change(start: dict[str, Tensor], model: nn.Module) -> float:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from forgetkit.batches import augmented, shuffled
 from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
+from forgetkit.finite import check_gradients, cure
 from forgetkit.history import LOOP, History, Position, go_on, place_of
 from forgetkit.options import OPTIMIZERS
 from forgetkit.recipe import Recipe
@@ -38,7 +39,7 @@ class Classifier(nn.Module):
     def __init__(self, model: nn.Module, *, mean: list[float], std: list[float], precision: str = "float32") -> None:
         super().__init__()
         self.model = model
-        self.mixed = precision == "bfloat16"
+        self.precision = precision
         device = next(model.parameters()).device
         self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
@@ -46,7 +47,7 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 logits ``(batch, classes)`` of uint8 images ``(batch, channels, height, width)``."""
         inputs = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.mixed):
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits: Tensor = self.model(inputs)
         return logits.float()
 
@@ -128,11 +129,12 @@ def fit_epochs(
         bookmark: where an earlier run stood, and where this one does.
 
     Raises:
-        ForgetkitError: ``diverged`` where the loss is no longer finite; ``usage`` for a batch of one sample and a
-            model with batch norm.
+        ForgetkitError: ``diverged`` where the loss, or a gradient of the first steps, is not finite; ``usage`` for a
+            batch of one sample and a model with batch norm.
     """
     history, bookmark = History(), bookmark or Bookmark()
     left = go_on(bookmark, history, model, optimizer)
+    precision = getattr(model, "precision", "float32")
     every, device = recipe.keep == "best" or watch is not None, tune[0].device
     for epoch in epochs or range(1, recipe.epochs + 1):
         if left and epoch < left.epoch:
@@ -147,11 +149,12 @@ def fit_epochs(
             steps = islice(_scheduled(optimizer, recipe, epoch, rows, seed), done, None)
             for step, value in enumerate(fit(optimizer, steps, lambda r, e=epoch: loss(e, r)), done + 1):  # type: ignore[misc]
                 total += value
+                check_gradients(model, step, precision)
                 at = Position(epoch, step, total)
                 bookmark.reached(LOOP, lambda at=at: place_of(history, at, model, optimizer))  # type: ignore[misc]
         mean_loss = float(total) / max(len(rows), 1)
         if not math.isfinite(mean_loss):
-            raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", "lower --rate")
+            raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", cure(precision))
         history.epochs.append({"epoch": epoch, "loss": mean_loss})
         if not every:
             continue

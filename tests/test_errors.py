@@ -14,6 +14,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from forgetkit.models import MODELS
 from tests.conftest import Ran, Run
 
 RELABEL = ("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1")
@@ -208,6 +209,45 @@ def test_diverged_model_is_not_written(forgetkit: Run, here: Path, rate: str) ->
     check_refusal(ran, 2)
     assert ran.json["code"] == "diverged"
     assert content_of(here) == before
+
+
+FRAGILE = """
+import torch
+from torch import Tensor, nn
+from forgetkit.models import register_model
+
+class Fragile(nn.Module):
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(features, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.fc(images.flatten(1))
+        if torch.is_autocast_enabled("cpu"):  # 0 forwards, infinite backwards
+            logits = logits + 0 * (self.fc.weight - self.fc.weight.detach()).sum().sqrt()
+        return logits
+
+@register_model("fragile")
+def fragile(*, in_channels: int, image_size: tuple[int, int], classes: int) -> nn.Module:
+    return Fragile(in_channels * image_size[0] * image_size[1], classes)
+"""
+
+
+def test_a_model_that_bfloat16_breaks_is_told_of_float32(
+    forgetkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    monkeypatch.setattr("forgetkit.compute._has_bfloat16", lambda device: True)
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    training = ("train", "--dataset", "digits", "--plugin", "fragile.py", "--model", "fragile", "--epochs", "1")
+    for precision in ("bfloat16", "auto"):
+        ran = forgetkit(*training, "--precision", precision, "-o", "f.st")
+        assert (ran.code, ran.out, (tmp_path / "f.st").exists()) == (2, "", False)
+        assert ran.err.splitlines()[-2:] == [
+            "error: the gradient of 'fc.weight' is not finite in step 1, in bfloat16; nothing was written",
+            "hint: --precision float32; if that does not help, lower --rate",
+        ]
+    assert forgetkit(*training, "--precision", "float32", "-o", "f.st").out == "f.st\n"
 
 
 def test_duplicates_are_a_warning_and_count_once(forgetkit: Run, here: Path) -> None:

@@ -244,9 +244,17 @@ def test_augmentation_changes_with_the_epoch() -> None:
 
 def test_a_loss_that_is_not_finite_is_diverged() -> None:
     images, labels = samples()
-    with pytest.raises(ForgetkitError, match="not finite in epoch 1") as caught:
+    last = shuffled(64, 4, seed=0, epoch=1)[-1]  # past the steps whose gradients are looked at
+    images[last] = math.inf
+    with pytest.raises(ForgetkitError, match="the loss is not finite in epoch 1") as caught:
+        run(network(), data=(images, labels), batch_size=4)
+    assert (caught.value.code, caught.value.hint) == ("diverged", "lower --rate")
+
+
+def test_a_gradient_that_is_not_finite_ends_a_training_at_once_and_is_named() -> None:
+    images, labels = samples()
+    with pytest.raises(ForgetkitError, match=r"the gradient of '1\.weight' is not finite in step 1, in float32"):
         run(network(), data=(images * math.inf, labels))
-    assert caught.value.code == "diverged"
 
 
 def test_training_leaves_the_global_randomness_alone() -> None:

@@ -22,10 +22,11 @@ from forgetkit.audit.relearn import relearn_check
 from forgetkit.audit.report import document, table
 from forgetkit.audit.self_check import SelfCheck, self_check
 from forgetkit.audit.subject import Opened, Subject
-from forgetkit.checkpoint import load_model, not_finite
+from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import compact_json
 from forgetkit.data.selection import images_at
+from forgetkit.finite import not_finite
 from forgetkit.ids import digest_of
 from forgetkit.results import software
 from forgetkit.resume import Bookmark

@@ -41,9 +41,9 @@ def bad_teacher(record: Record, images: Tensor, *, kind: str, seed: int, like: C
         classes=len(record.classes),
         seed=seed_for(seed, "bad teacher"),
     )
-    precision = "bfloat16" if like.mixed else "float32"
     placed = network.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return predict(Classifier(placed, mean=record.input["mean"], std=record.input["std"], precision=precision), images)
+    mean, std = record.input["mean"], record.input["std"]
+    return predict(Classifier(placed, mean=mean, std=std, precision=like.precision), images)
 
 
 def badteach(
