@@ -2,6 +2,7 @@
 
 import copy
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -255,6 +256,21 @@ def test_a_gradient_that_is_not_finite_ends_a_training_at_once_and_is_named() ->
     images, labels = samples()
     with pytest.raises(ForgetkitError, match=r"the gradient of '1\.weight' is not finite in step 1, in float32"):
         run(network(), data=(images * math.inf, labels))
+
+
+def test_predict_keeps_no_output_of_a_batch() -> None:
+    """Small tensors among large ones that come and go would cut the memory into pieces: 2 GB for a million images."""
+    outputs: list[weakref.ref[Tensor]] = []
+
+    class Watched(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            assert sum(output() is not None for output in outputs) <= 1  # that of the batch before, at the most
+            outputs.append(weakref.ref(logits := images.flatten(1)[:, :4].clone()))
+            return logits
+
+    images = samples()[0]
+    assert torch.equal(predict(Watched(), images, batch_size=7), images.flatten(1)[:, :4])
+    assert len(outputs) == 10
 
 
 def test_training_leaves_the_global_randomness_alone() -> None:

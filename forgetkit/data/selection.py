@@ -28,10 +28,12 @@ def images_at(split: Split, rows: NDArray[np.int64]) -> Images:
     """
     images = split.images
     size = len(rows) * images[:1].nbytes
-    if not isinstance(images, np.memmap) or size < LARGE:
+    if not isinstance(images, np.memmap):
         return np.asarray(images[rows])
     if isinstance(at := span(rows), slice) and bool((np.diff(rows) == 1).all()):
         return np.asarray(images[at])
+    if size < LARGE:
+        return np.asarray(images[rows])
     with suppress(OSError):
         found = _in_file(size).reshape(len(rows), *images.shape[1:])
         for start in range(0, len(rows), AT_ONCE):
