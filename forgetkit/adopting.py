@@ -1,30 +1,35 @@
 """Adoption: weights from elsewhere checked against a model, measured, and written with a record of their own."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from forgetkit.audit.intervals import accuracy as estimate
-from forgetkit.checkpoint import not_finite, save_checkpoint
-from forgetkit.compute import Machine
+from forgetkit.checkpoint import save_checkpoint
+from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.finite import not_finite
 from forgetkit.foreign import WHITE, Config, read_weights
 from forgetkit.keys import KeySet
-from forgetkit.matching import match
+from forgetkit.matching import Tensors, head_of, match
 from forgetkit.models import build_model, check_fit, resolve_options
 from forgetkit.record import Record, Step
-from forgetkit.results import Written, software
+from forgetkit.results import Written, next_training, software
 from forgetkit.steps import measure, on_machine, take
 from forgetkit.training_set import input_of
 
 Normalisation = tuple[list[float], list[float]]
 """Mean and standard deviation of each channel, pixels from 0 to 1."""
+Built = tuple[str, dict[str, Any]]
+"""Name and own options of a model."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,14 @@ class Adoption:
         model: with the weights in it.
         record: what the checkpoint will say, with empty digest and without metrics.
         notes: what was found and changed, in words.
+        head: names of the tensors that are new, and know nothing yet.
     """
 
     path: Path
     model: nn.Module
     record: Record
     notes: list[str]
+    head: list[str]
 
 
 def plan_adoption(
@@ -52,8 +59,12 @@ def plan_adoption(
     model: tuple[str | None, dict[str, Any]],
     normalisation: Normalisation | None,
     recipe: dict[str, Any],
+    replace_head: bool = False,
+    seed: int = 0,
 ) -> Adoption:
     """Read weights and check that they are those of a model of this data set.
+
+    With a new head the model counts as trained on none of its samples, otherwise on the whole training split.
 
     Args:
         path: a safetensors file without a record.
@@ -62,22 +73,23 @@ def plan_adoption(
         model: name and own options as far as they are given; else the config's.
         normalisation: if given; else the config's, else the data set's.
         recipe: how the model was trained, and on which machine it is measured.
+        replace_head: whether the weights are of other classes: what the number of classes shapes is drawn anew.
+        seed: of that draw.
 
     Raises:
         ForgetkitError: ``usage`` without a model; ``model-unknown``; ``model-mismatch``; ``checkpoint-missing``;
             ``checkpoint-malformed``; ``checkpoint-mismatch`` with all tensors that do not fit.
     """
     name, options = _model(config, *model)
-    if config.labels != list(dataset.classes) and sorted(config.labels) == sorted(dataset.classes):
+    if not replace_head and config.labels != list(dataset.classes) and sorted(config.labels) == sorted(dataset.classes):
         message = f"{path}: its classes are those of {dataset.name} in another order"
         raise ForgetkitError("checkpoint-mismatch", message, "number the data set's classes as config.json does")
     tensors, digest = read_weights(path)
     shape, classes = dataset.shape, len(dataset.classes)
-    built = build_model(name, options, shape=shape, classes=classes, seed=0)
+    built = build_model(name, options, shape=shape, classes=classes, seed=seed_for(seed, "weights"))
     check_fit(built, name, shape=shape, classes=classes)
     state = built.state_dict()
-    images = "×".join(str(length) for length in shape)
-    matched, notes = match(tensors, state, where=str(path), what=f"{name} ({images} images, {classes} classes)")
+    matched, notes, head = _matched(path, tensors, state, (name, options), dataset, replace_head=replace_head)
     if broken := not_finite(matched):
         raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity", "adopt other weights")
     state.update(matched)  # in place of a new dictionary: some modules look at what else it knows
@@ -89,11 +101,51 @@ def plan_adoption(
         "dataset": dataset.fingerprint,
         "mean": entry["mean"],
         "std": entry["std"],
+        **({"replace_head": head} if head else {}),
         **recipe,
     }
-    step = Step("adopt", step_options, 0, None, None, {})
+    step = Step("adopt", step_options, seed, None, None, {})
     record = _record(dataset, {"name": name, "options": options}, entry, recipe, step)
-    return Adoption(path, built, record, [f"{name}: {len(matched)} tensors of {path}", *notes, origin])
+    if head:
+        record = replace(record, trained=KeySet.of([], dataset.fingerprint))
+    taken = f"{name}: {len(matched) - len(head)} tensors of {path}"
+    return Adoption(path, built, record, [taken, *notes, origin], head)
+
+
+def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) -> dict[str, tuple[bool, ...]]:
+    """Return the head of a model: what has another shape in one for a class more; raises ForgetkitError."""
+    more = len(dataset.classes) + 1
+    try:
+        with torch.device("meta"):
+            wider = build_model(name, options, shape=dataset.shape, classes=more, seed=0).state_dict()
+    except ForgetkitError:  # one of the few models that cannot be built without memory
+        wider = build_model(name, options, shape=dataset.shape, classes=more, seed=0).state_dict()
+    if not (head := head_of(state, wider)):
+        message = f"--replace-head: no tensor of {name} has a shape that depends on the number of classes"
+        raise ForgetkitError("usage", message, "leave the option out")
+    return head
+
+
+def _matched(
+    path: Path, tensors: Tensors, state: Tensors, built: Built, dataset: Dataset, *, replace_head: bool
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """Return the model's state, what was changed, and the names of its new tensors.
+
+    A refusal says so where a new head is all that is needed; raises ForgetkitError.
+    """
+    name, images = built[0], "×".join(str(length) for length in dataset.shape)
+    what = f"{name} ({images} images, {len(dataset.classes)} classes)"
+    if replace_head:
+        head = _head(*built, state, dataset)
+        return *match(tensors, state, where=str(path), what=what, head=head), sorted(head)
+    try:
+        return *match(tensors, state, where=str(path), what=what), []
+    except ForgetkitError as problem:
+        hint = problem.hint
+        with suppress(ForgetkitError):
+            match(tensors, state, where=str(path), what=what, head=_head(*built, state, dataset))
+            hint = f"if they were trained for other classes, --replace-head makes a new head; else {hint}"
+        raise ForgetkitError(problem.code, problem.message, hint) from problem
 
 
 def _record(
@@ -131,7 +183,7 @@ def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Pa
     classifier = on_machine(adoption.model, record, machine)
     nothing = take(dataset.train, np.array([], dtype=np.int64), machine.device)
     metrics: dict[str, Any] = measure(classifier, nothing, dataset, machine.device)
-    _tell(metrics["test_accuracy"], dataset, console)
+    _tell(metrics["test_accuracy"], dataset, console, head=adoption.head, target=target)
     step = replace(record.steps[0], metrics=metrics)
     written = save_checkpoint(target, adoption.model, replace(record, steps=[step]))
     return Written("adopt", target, written, time.monotonic() - begun, None)
@@ -167,10 +219,14 @@ def _input(config: Config, given: Normalisation | None, dataset: Dataset) -> tup
     return {"shape": list(dataset.shape), "mean": mean, "std": std}, origin
 
 
-def _tell(right: float, dataset: Dataset, console: Console) -> None:
-    """Say how accurate the model is, and warn if a guess were as good."""
+def _tell(right: float, dataset: Dataset, console: Console, *, head: list[str], target: Path) -> None:
+    """Say how accurate the model is; warn if a guess were as good, and say what to do about a new head."""
     count = len(dataset.test)
     console.note(f"  {right:.2%} right on the unseen split (chance {1 / len(dataset.classes):.0%})")
+    if head:
+        text = f"the head is new ({', '.join(shorten(name) for name in head)}), so the model guesses"
+        console.warn("new-head", f"{text}; train it next: {next_training(target)}")
+        return
     most = float(np.bincount(dataset.test.labels).max()) / count
     if estimate(round(right * count), count).wide[0] <= most:
         text = f"{right:.2%} right on {count} unseen samples is no better than a guess ({most:.0%} are of one class)"

@@ -14,7 +14,9 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float64)
 Tensors = Mapping[str, Tensor]
 
 
-def match(found: Tensors, expected: Tensors, *, where: str, what: str) -> tuple[dict[str, Tensor], list[str]]:
+def match(
+    found: Tensors, expected: Tensors, *, where: str, what: str, head: Mapping[str, tuple[bool, ...]] | None = None
+) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a file as a model's state, and what was changed for it, in words.
 
     A prefix that all names share is taken off; tied weights that the file holds once are there under each name;
@@ -25,6 +27,8 @@ def match(found: Tensors, expected: Tensors, *, where: str, what: str) -> tuple[
         expected: the model's ``state_dict``, not on the meta device.
         where: what the file is called in messages.
         what: what the model is called there.
+        head: what :func:`head_of` returns, of tensors to be taken from ``expected`` if those of the file are of
+            another number of classes, or of as many, or not there.
 
     Raises:
         ForgetkitError: ``checkpoint-mismatch`` with every tensor that is missing, unexpected or does not fit.
@@ -42,6 +46,8 @@ def match(found: Tensors, expected: Tensors, *, where: str, what: str) -> tuple[
     if counters:
         state |= {name: torch.zeros_like(expected[name]) for name in counters}
         notes.append(f"{len(counters)} counters of batch norm begin at 0")
+    if head:
+        notes.append(_replace(state, expected, head))
     _check(state, expected, f"{where} does not fit {what}")
     changed = sorted({str(t.dtype) for name, t in state.items() if t.dtype != expected[name].dtype})
     if changed:
@@ -49,6 +55,35 @@ def match(found: Tensors, expected: Tensors, *, where: str, what: str) -> tuple[
         kinds = ", ".join(kind.removeprefix("torch.") for kind in changed)
         notes.append(f"converted {count} tensors of {kinds} to float32")
     return {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}, notes
+
+
+def head_of(expected: Tensors, wider: Tensors) -> dict[str, tuple[bool, ...]]:
+    """Return the tensors of a model that its number of classes shapes, each with which of its lengths do.
+
+    Args:
+        expected: the ``state_dict`` of the model.
+        wider: that of the same model for one class more.
+    """
+    return {
+        name: tuple(one != other for one, other in zip(tensor.shape, wider[name].shape, strict=True))
+        for name, tensor in expected.items()
+        if name in wider and tensor.dim() == wider[name].dim() and tensor.shape != wider[name].shape
+    }
+
+
+def _replace(state: dict[str, Tensor], expected: Tensors, head: Mapping[str, tuple[bool, ...]]) -> str:
+    """Put a new head into ``state`` in place; say so. A tensor that differs in more than its classes is left there."""
+    shown = []
+    for name, follows in head.items():
+        old, new = state.get(name), expected[name]
+        if old is not None and (
+            old.dim() != new.dim()
+            or any(a != b for a, b, free in zip(old.shape, new.shape, follows, strict=True) if not free)
+        ):
+            continue
+        state[name] = new
+        shown.append(f"{shorten(name)} {_size(new)}, {f'was {_size(old)}' if old is not None else 'was not there'}")
+    return f"new head: {'; '.join(shown)}"
 
 
 def common_prefix(found: Iterable[str], expected: Iterable[str]) -> str:

@@ -110,6 +110,17 @@ class Record:
             return int(self.dataset["size"]) - len(self.forgotten)
         return len(self.trained) - int(np.isin(self.trained.keys, self.forgotten.keys).sum())
 
+    @property
+    def untrained(self) -> bool:
+        """Whether it was trained on none of the samples: its head is new."""
+        return self.trained is not None and not len(self.trained)
+
+    @property
+    def new_head(self) -> str | None:
+        """Digest of the checkpoint with a new head that its training began from, if it did."""
+        adopted = len(self.steps) > 1 and "replace_head" in self.steps[0].options
+        return self.steps[1].parent if adopted else None
+
     def retains(self, ids: Collection[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the retain set: trained, less everything forgotten."""
         return self.was_trained(ids) & ~self.forgotten.contains(ids)

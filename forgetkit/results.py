@@ -61,7 +61,7 @@ def up_to_date(target: Path, expected: Record, beside: tuple[Path, ...] = ()) ->
             len(found.steps) == len(expected.steps)
             and all(one.same_work(other) for one, other in zip(found.steps, expected.steps, strict=True))
             and found.forgotten.digest == expected.forgotten.digest
-            and (found.trained and found.trained.digest) == (expected.trained and expected.trained.digest)
+            and _trained(found) == _trained(expected)
             and found.software == software()
         )
         if same:
@@ -69,6 +69,11 @@ def up_to_date(target: Path, expected: Record, beside: tuple[Path, ...] = ()) ->
     except ForgetkitError:
         return None
     return found if same else None
+
+
+def _trained(record: Record) -> str | None:
+    """Return the digest of the trained set; None for the whole split. The empty set is not the whole."""
+    return None if record.trained is None else record.trained.digest
 
 
 def asked_of(expected: Record, beside: tuple[Path, ...] = ()) -> str:
@@ -133,9 +138,16 @@ def next_command(written: Written) -> str:
     )
     if written.command == "neutralize":
         return f"forgetkit distill {path} --teacher {original}"
+    if written.record.untrained:
+        return next_training(path)
     if written.command in {"train", "adopt"} and not len(written.record.forgotten):
         return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
     return f"forgetkit audit {path} --original {original}"
+
+
+def next_training(path: Path) -> str:
+    """Return the command that trains a checkpoint whose head is new."""
+    return f"forgetkit train --from {path} -o {path.with_name(f'{path.stem}.trained{path.suffix}')}"
 
 
 def ids_entry(ids: Iterable[str]) -> dict[str, Any] | None:

@@ -62,11 +62,11 @@ class TrainingSet:
     def new_record(self, base: Base | None, model: tuple[str, dict[str, Any]], recipe: dict[str, Any]) -> Record:
         """Return the record of a training on these samples, with empty digest and no steps.
 
-        ``recipe`` counts for a training from nothing; one that goes on keeps the recorded recipe, and the input's
-        mean and standard deviation.
+        ``recipe`` counts for a training from nothing or from a new head; one that goes on keeps the recorded recipe.
+        Both of the latter keep the input's mean and standard deviation.
         """
         going_on = base is not None and not base.like
-        recipe = base.record.recipe if base and going_on else recipe
+        recipe = base.record.recipe if base and going_on and not base.record.untrained else recipe
         name, options = (base.record.model["name"], base.record.model["options"]) if base else model
         size = len(self.dataset.train)
         return Record(
@@ -120,6 +120,9 @@ def choose(
         )
     )
     base = replace(base, record=on_data(base.record, dataset)) if base else None
+    if base and base.like and base.record.new_head:
+        text = f"{base.path} did not begin from nothing but from weights with a new head: a reference begins there, too"
+        console.warn("other-start", f"{text}: forgetkit train --from THOSE.st --exclude ...")
     salt = base.record.forgotten.salt if base else dataset.fingerprint
     excluded = read_lists(exclude, form, dataset, console)
     canaries = open_canaries(base.record, dataset) if base else None
@@ -130,17 +133,18 @@ def choose(
         raise ForgetkitError("ids-forgotten", message, "take them out: forgetkit forget-ids --ids ... --minus ...")
     if known := int(before.contains(excluded).sum()):
         console.warn("ids-forgotten", f"{known} of {len(excluded)} ids are forgotten already")
-    if base and (foreign := int((~base.record.was_trained(excluded)).sum())):
+    seen = None if base is None or base.record.untrained else base.record
+    if seen and (foreign := int((~seen.was_trained(excluded)).sum())):
         console.warn("ids-untrained", f"{foreign} of {len(excluded)} ids were never trained on")
     forgotten = before | KeySet.of(excluded, salt)
-    trained = base.record.trained if base else None
-    if base is None and not dataset.numbered:
+    trained = seen.trained if seen else None
+    if seen is None and not dataset.numbered:
         trained = KeySet.of(dataset.train.ids, salt)  # so that it is known still when rows are taken out of the data
-    mask = base.record.was_trained(dataset.train.ids) if base else np.ones(len(dataset.train), dtype=bool)
+    mask = seen.was_trained(dataset.train.ids) if seen else np.ones(len(dataset.train), dtype=bool)
     if limited:
         limit = KeySet.of(limited, salt)
         mask = limit.contains(dataset.train.ids)
-        if base is None or base.like:
+        if seen is None or (base and base.like):
             trained = limit
         elif trained is not None:
             trained = trained | limit

@@ -332,3 +332,97 @@ def test_what_does_not_fit_is_refused_and_never_guessed(names: list[str], others
     with pytest.raises(ForgetkitError) as caught:
         match(found, expected, where="w", what="m")
     assert caught.value.code == "checkpoint-mismatch"
+
+
+def of_classes(number: int, path: Path) -> Path:
+    """Write the weights of ``path`` with a head of another number of classes."""
+    return changed(path, lambda t: {**t, "fc.weight": torch.ones(number, 256), "fc.bias": torch.ones(number)})
+
+
+def test_a_new_head_is_named_and_all_else_is_the_files(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    ran = adopted(forgetkit, of_classes(1000, weights), "--replace-head")
+    assert (ran.code, ran.out) == (0, "a.st\n")
+    assert "  convnet: 4 tensors of" in ran.err
+    assert "  new head: fc.weight 10×256, was 1000×256; fc.bias 10, was 1000\n" in ran.err
+    given, written = load_file(weights), load_file(tmp_path / "a.st")
+    assert all(torch.equal(written[name], given[name]) for name in written if not name.startswith("fc."))
+    assert read_record(tmp_path / "a.st").steps[0].options["replace_head"] == ["fc.bias", "fc.weight"]
+
+
+def test_a_head_of_as_many_classes_is_replaced_too_and_its_draw_has_a_seed(
+    forgetkit: Run, weights: Path, tmp_path: Path
+) -> None:
+    heads = {}
+    for seed in (0, 1):
+        assert adopted(forgetkit, weights, "--replace-head", "--seed", seed, "--force").code == 0
+        heads[seed] = load_file(tmp_path / "a.st")["fc.weight"]
+    assert not torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], load_file(weights)["fc.weight"])
+    assert adopted(forgetkit, weights, "--replace-head", "--seed", 1).err.endswith("a.st is up to date\n")
+
+
+def test_a_new_head_says_what_to_type_next_and_that_works(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    ran = adopted(forgetkit, of_classes(7, weights), "--replace-head", "--json")
+    (warning,) = ran.json["warnings"]
+    said, _, command = warning["message"].partition("; train it next: forgetkit ")
+    assert (warning["code"], said) == ("new-head", "the head is new (fc.bias, fc.weight), so the model guesses")
+    assert forgetkit(*command.split(), "--epochs", "2").code == 0
+    record = read_record(tmp_path / "a.trained.st")
+    assert (record.trained, record.recipe["epochs"], record.steps[1].metrics["test_accuracy"] > 0.5) == (None, 2, True)
+
+
+def test_until_it_is_trained_a_new_head_has_nothing_to_forget(forgetkit: Run, weights: Path, ids: Path) -> None:
+    assert adopted(forgetkit, weights, "--replace-head").code == 0
+    ran = forgetkit("relabel", "a.st", "--ids", ids)
+    assert (ran.code, ran.out) == (0, "a.st\n")
+    assert "30 of 30 ids were never trained on" in ran.err
+    assert "no training sample is left to choose" in forgetkit("forget-ids", "a.st", "--count", "1").err
+
+
+def test_a_reference_begins_at_the_same_new_head(forgetkit: Run, weights: Path, ids: Path) -> None:
+    assert adopted(forgetkit, weights, "--replace-head").code == 0
+    assert forgetkit("train", "--from", "a.st", "--epochs", "1", "-o", "b.st").code == 0
+    excluding = ("--exclude", ids, "--epochs", "1", "--seed", "1")
+    assert forgetkit("train", "--from", "a.st", *excluding, "-o", "same.st").code == 0
+    other = forgetkit("train", "--like", "b.st", *excluding, "-o", "other.st")
+    assert "did not begin from nothing but from weights with a new head" in other.err
+    ran = forgetkit("audit", "b.st", "--ids", ids, "--reference", "same.st", "--reference", "other.st")
+    assert "other.st: trained by another recipe, or not from nothing; left out" in ran.err
+    assert "same.st: trained by another" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (set_to("conv1.weight", torch.ones(3, 1, 3, 3)), "1 of another shape (conv1.weight 3×1×3×3 not 32×1×3×3)"),
+        (set_to("fc.weight", torch.ones(1000, 9)), "1 of another shape (fc.weight 1000×9 not 10×256)"),
+        (set_to("head.weight", torch.ones(1000, 9)), "1 unexpected (head.weight)"),
+        (
+            lambda t: {"conv1.weight": torch.ones(1), "x": torch.ones(1), **{n: t[n] for n in t if "conv2" in n}},
+            "1 missing (conv1.bias); 1 unexpected (x); 1 of another shape (conv1.weight 1 not 32×1×3×3)",
+        ),
+    ],
+)
+def test_a_new_head_excuses_nothing_else(
+    forgetkit: Run, weights: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], words: str
+) -> None:
+    message = refused(adopted(forgetkit, changed(weights, change), "--replace-head"), tmp_path)
+    assert message.endswith(f": {words}")
+
+
+def test_weights_of_other_classes_are_refused_with_the_way_out(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    ran = adopted(forgetkit, of_classes(1000, weights))
+    assert "2 of another shape (fc.weight 1000×256 not 10×256, fc.bias 1000 not 10)" in refused(ran, tmp_path)
+    assert "--replace-head makes a new head" in ran.err
+
+
+def test_rows_may_be_taken_out_before_a_new_head_is_trained(digits_model: Path) -> None:
+    from dataclasses import replace
+
+    from forgetkit.data.changed import on_data
+    from forgetkit.data.find import open_dataset
+    from forgetkit.keys import KeySet
+
+    record, dataset = read_record(digits_model), open_dataset("digits", Path())
+    untrained = replace(record, trained=KeySet.of([], record.forgotten.salt))
+    assert on_data(untrained, replace(dataset, fingerprint="0" * 64)).untrained

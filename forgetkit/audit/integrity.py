@@ -39,10 +39,10 @@ def descends(record: Record, original: Record) -> bool:
 
 
 def same_recipe(record: Record, original: Record) -> bool:
-    """Say whether a model was last trained from nothing by the original's recipe, on its data."""
+    """Say whether a model was last trained by the original's recipe, on its data: from nothing, or its new head."""
     trainings = [step for step in record.steps if step.command == "train"]
     same = (record.model, _training(record)) == (original.model, _training(original)) and same_data(record, original)
-    return bool(trainings) and trainings[-1].parent is None and same
+    return bool(trainings) and trainings[-1].parent == original.new_head and same
 
 
 def copies(forget: NDArray[np.uint8], retain: NDArray[np.uint8]) -> int:

@@ -7,7 +7,7 @@ import typer
 
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, Compute, Output, Source, Training
+from forgetkit.options import INPUT, METHOD, Compute, Output, Seed, Source, Training
 
 if TYPE_CHECKING:
     from forgetkit.adopting import Adoption
@@ -31,6 +31,14 @@ class Origin:
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An option of the model. Repeat for more.", rich_help_panel=METHOD),
     ] = None
+    replace_head: Annotated[
+        bool,
+        typer.Option(
+            "--replace-head",
+            help="The weights are of other classes: draw what the number of classes shapes anew.",
+            rich_help_panel=METHOD,
+        ),
+    ] = False
     mean: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +64,14 @@ class Origin:
 
 
 def adopt(
-    weights: Weights, *, origin: Origin, training: Training, source: Source, compute: Compute, output: Output
+    weights: Weights,
+    *,
+    origin: Origin,
+    training: Training,
+    seed: Seed = 0,
+    source: Source,
+    compute: Compute,
+    output: Output,
 ) -> None:
     """Make a checkpoint of weights that were trained elsewhere, and measure it.
 
@@ -64,9 +79,13 @@ def adopt(
     reference of the audit is trained by that recipe. A wrong mean or std, or another order of classes, shows as
     an accuracy no better than chance.
 
+    Weights of other classes, ImageNet's say, are adopted with --replace-head, then trained with train --from; until
+    then they count as trained on none of the samples.
+
     Examples:
         forgetkit adopt weights.safetensors --model convnet --dataset digits -o adopted.st
         forgetkit adopt exported --dataset digits --epochs 3 -o adopted.st
+        forgetkit adopt imagenet --dataset digits --replace-head -o start.st
     """
     from forgetkit.adopting import plan_adoption
     from forgetkit.compute import set_up
@@ -95,6 +114,8 @@ def adopt(
         model=(origin.model, options),
         normalisation=origin.normalisation(dataset.shape[0]),
         recipe={**asdict(recipe), **machine.options()},
+        replace_head=origin.replace_head,
+        seed=seed,
     )
     _finish(adoption, dataset, machine, console, output)
 

@@ -84,7 +84,9 @@ def on_data(record: Record, dataset: Dataset) -> Record:
     """
     if dataset.fingerprint == record.dataset["fingerprint"]:
         return record
-    trained = record.trained or KeySet.of(dataset.train.ids, record.forgotten.salt) | record.forgotten
+    trained = record.trained
+    if trained is None:
+        trained = KeySet.of(dataset.train.ids, record.forgotten.salt) | record.forgotten
     return replace(record, trained=trained, dataset={**record.dataset, "fingerprint": dataset.fingerprint})
 
 
