@@ -57,6 +57,7 @@ def measure(*words: str, codes: tuple[int, ...], stop_after: float | None = None
                 most[name] = max(most[name], int(rest.split()[0]) * 1024)
         if stop_after and time.perf_counter() - begun > stop_after:
             process.terminate()
+            stop_after = None
         time.sleep(0.02)
     code = process.wait()
     if code not in codes:
