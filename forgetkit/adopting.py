@@ -86,7 +86,8 @@ def plan_adoption(
         raise ForgetkitError("checkpoint-mismatch", message, "number the data set's classes as config.json does")
     tensors, digest = read_weights(path)
     shape, classes = dataset.shape, len(dataset.classes)
-    built = build_model(name, options, shape=shape, classes=classes, seed=seed_for(seed, "weights"))
+    # "head": by train's own seed, a new head would be the one that the weights began beside, had they the same seed
+    built = build_model(name, options, shape=shape, classes=classes, seed=seed_for(seed, "head"))
     check_fit(built, name, shape=shape, classes=classes)
     state = built.state_dict()
     matched, notes, head = _matched(path, tensors, state, (name, options), dataset, replace_head=replace_head)

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
 from forgetkit.matching import common_prefix, match
+from forgetkit.models import build_model
 from forgetkit.record import read_record
 from tests.conftest import Ran, Run
 
@@ -359,6 +361,13 @@ def test_a_head_of_as_many_classes_is_replaced_too_and_its_draw_has_a_seed(
     assert not torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], load_file(weights)["fc.weight"])
     assert adopted(forgetkit, weights, "--replace-head", "--seed", 1).err.endswith("a.st is up to date\n")
+
+
+def test_a_new_head_is_not_the_one_that_the_weights_began_beside(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    """The model of the tests was trained with seed 0: its initial head would fit its other weights already."""
+    begun = build_model("convnet", {}, shape=(1, 8, 8), classes=10, seed=seed_for(0, "weights")).state_dict()
+    assert adopted(forgetkit, weights, "--replace-head", "--seed", "0").code == 0
+    assert not torch.equal(load_file(tmp_path / "a.st")["fc.weight"], begun["fc.weight"])
 
 
 def test_a_new_head_says_what_to_type_next_and_that_works(forgetkit: Run, weights: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -156,6 +157,24 @@ def test_progress_is_shown_on_the_console(tmp_path: Path, capfd: pytest.CaptureF
     pets(tmp_path / "a")
     open_dataset("table:pets.csv", tmp_path / "a", console=Listener())
     assert said == ["reading the images of table:pets.csv: 10"]
+
+
+@pytest.mark.slow
+def test_twenty_thousand_pictures_are_decoded_side_by_side_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rows = pets(tmp_path / "a", 20_000, size=(16, 16)), np.arange(20_000)
+    threads: set[int] = set()
+    read = images._read
+    monkeypatch.setattr(images, "_cores", lambda: 2)
+    monkeypatch.setattr(images, "_read", lambda *one: (threads.add(threading.get_ident()), read(*one))[1])
+    first = opened(path.parent)
+    assert len(threads - {threading.get_ident()}) == 2
+    monkeypatch.setattr(images, "_read", None)  # what is decoded now, fails
+    second = opened(path.parent)
+    assert isinstance(second.train.images, np.memmap)
+    assert (second.train.images[:, 0, 0, 0] == rows[rows % 5 < 3].astype(np.uint8)).all()
+    assert (len(second.train), len(second.test), second.fingerprint) == (12_000, 8_000, first.fingerprint)
 
 
 def test_the_folder_of_packs_is_the_users_own(tmp_path: Path, cache: Path) -> None:
