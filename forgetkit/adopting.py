@@ -90,7 +90,9 @@ def plan_adoption(
     built = build_model(name, options, shape=shape, classes=classes, seed=seed_for(seed, "head"))
     check_fit(built, name, shape=shape, classes=classes)
     state = built.state_dict()
-    matched, notes, head = _matched(path, tensors, state, (name, options), dataset, replace_head=replace_head)
+    matched, notes, head = _matched(
+        path, tensors, state, built=(name, options), dataset=dataset, replace_head=replace_head
+    )
     if broken := not_finite(matched):
         raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity", "adopt other weights")
     state.update(matched)  # in place of a new dictionary: some modules look at what else it knows
@@ -128,7 +130,7 @@ def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) 
 
 
 def _matched(
-    path: Path, tensors: Tensors, state: Tensors, built: Built, dataset: Dataset, *, replace_head: bool
+    path: Path, tensors: Tensors, state: Tensors, *, built: Built, dataset: Dataset, replace_head: bool
 ) -> tuple[dict[str, Tensor], list[str], list[str]]:
     """Return the model's state, what was changed, and the names of its new tensors.
 
@@ -143,9 +145,10 @@ def _matched(
         return *match(tensors, state, where=str(path), what=what), []
     except ForgetkitError as problem:
         hint = problem.hint
-        with suppress(ForgetkitError):
-            match(tensors, state, where=str(path), what=what, head=_head(*built, state, dataset))
-            hint = f"if they were trained for other classes, --replace-head makes a new head; else {hint}"
+        if "of another shape" in problem.message:
+            with suppress(ForgetkitError):
+                match(tensors, state, where=str(path), what=what, head=_head(*built, state, dataset))
+                hint = f"if they were trained for other classes, --replace-head makes a new head; else {hint}"
         raise ForgetkitError(problem.code, problem.message, hint) from problem
 
 

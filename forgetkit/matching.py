@@ -7,7 +7,6 @@ from torch import Tensor
 
 from forgetkit.errors import ForgetkitError, shorten
 
-SHOWN = 5
 _COUNTER = "num_batches_tracked"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float64)
 
@@ -137,8 +136,7 @@ def _check(state: Tensors, expected: Tensors, sentence: str) -> None:
 
 
 def _listed(what: str, names: list[str]) -> str:
-    more = ", ..." if len(names) > SHOWN else ""
-    return f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})" if names else ""
+    return f"{len(names)} {what} ({', '.join(names)})" if names else ""
 
 
 def _size(tensor: Tensor) -> str:

@@ -140,7 +140,7 @@ def set_to(name: str, tensor: Tensor) -> Callable[[Tensors], Tensors]:
         (
             lambda t: {**{f"x{row}": torch.ones(1) for row in range(7)}, "fc.bias": torch.ones(3)},
             "5 missing (conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc.weight); "
-            "7 unexpected (x0, x1, x2, x3, x4, ...); 1 of another shape (fc.bias 3 not 10)",
+            "7 unexpected (x0, x1, x2, x3, x4, x5, x6); 1 of another shape (fc.bias 3 not 10)",
         ),
     ],
 )

@@ -160,9 +160,10 @@ def _labels(labels: Array, rows: int) -> NDArray[np.int64]:
         raise _Defect(f"'labels' are {labels.dtype}, not whole numbers", "number the classes from 0; names: 'classes'")
     _check_rows("labels", labels, rows)
     if labels.min() < 0:
-        raise _Defect(f"'labels' hold {labels.min()}", "number the classes from 0")
+        raise _Defect(f"'labels' hold {labels.min()} in row {labels.argmin()}", "number the classes from 0")
     if labels.max() >= MOST_CLASSES:
-        raise _Defect(f"'labels' hold {labels.max()}", "number the classes from 0, without gaps")
+        hint = "number the classes from 0, without gaps"
+        raise _Defect(f"'labels' hold {labels.max()} in row {labels.argmax()}", hint)
     return labels.astype(np.int64)
 
 
@@ -174,7 +175,8 @@ def _classes(classes: Array | None, labels: NDArray[np.int64]) -> tuple[str, ...
         raise _Defect(f"'classes' are {classes.dtype} of shape {classes.shape}", "save a list of names")
     names = tuple(_texts(classes))
     if highest >= len(names):
-        raise _Defect(f"'labels' hold {highest}, but there are {len(names)} 'classes'", "labels run from 0")
+        message = f"'labels' hold {highest} in row {labels.argmax()}, but there are {len(names)} 'classes'"
+        raise _Defect(message, "labels run from 0")
     if len(set(names)) < max(len(names), 2):
         raise _Defect(f"'classes' are {len(set(names))} different names", "name two classes or more, each once")
     return names
@@ -191,14 +193,17 @@ def _ids(ids: Array | None, rows: int) -> list[str]:
     lines = "\n".join(texts)
     if "" in texts or "\r" in lines or lines.count("\n") >= rows or [text.strip() for text in texts] != texts:
         bad = next(text for text in texts if not text or text != text.strip() or {"\n", "\r"} & {*text})
+        row = texts.index(bad)
         hint = "an id is a line of an ID list: not empty, no line feeds, no outer spaces"
-        raise _Defect(f"'id' holds {shorten(bad)!a}", hint)
+        raise _Defect(f"'id' holds {shorten(bad)!a} in row {row}", hint)
     if lines.startswith("#") or "\n#" in lines:
         comment = next(text for text in texts if text.startswith("#"))
-        raise _Defect(f"'id' holds '{shorten(comment)}'", "in an ID list, # begins a comment: rename it")
+        message = f"'id' holds '{shorten(comment)}' in row {texts.index(comment)}"
+        raise _Defect(message, "in an ID list, # begins a comment: rename it")
     if len(set(texts)) < rows:
         (most, count), *_ = Counter(texts).most_common(1)
-        raise _Defect(f"'id' holds '{shorten(most)}' {count} times", "give every sample an id of its own")
+        message = f"'id' holds '{shorten(most)}' {count} times, first in row {texts.index(most)}"
+        raise _Defect(message, "give every sample an id of its own")
     return texts
 
 
@@ -209,9 +214,10 @@ def _unseen(split: Array | None, rows: int) -> NDArray[np.bool_] | None:
     _check_rows("split", split, rows)
     texts = np.array(_texts(split.astype(np.int64) if split.dtype.kind == "b" else split))
     unseen: NDArray[np.bool_] = np.isin(texts, ("test", "1"))
-    other = texts[~unseen & ~np.isin(texts, ("train", "0"))]
+    other = np.flatnonzero(~unseen & ~np.isin(texts, ("train", "0")))
     if len(other):
-        raise _Defect(f"'split' holds '{shorten(str(other[0]))}'", "say train or test, or 0 or 1")
+        message = f"'split' holds '{shorten(str(texts[other[0]]))}' in row {other[0]}"
+        raise _Defect(message, "say train or test, or 0 or 1")
     if unseen.all() or not unseen.any():
         empty = "training" if unseen.all() else "unseen"
         raise _Defect(f"no {empty} samples among {rows}", "name them with 'split': train or test")
