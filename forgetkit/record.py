@@ -218,7 +218,8 @@ def read_record(path: Path) -> Record:
     """
     metadata = read_header(path).get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("forgetkit"), str):
-        raise _malformed(path, "a safetensors file without a forgetkit record")
+        hint = f"weights from elsewhere get one with: forgetkit adopt {path} --model NAME --dataset NAME -o model.st"
+        raise ForgetkitError("checkpoint-malformed", f"{path}: a safetensors file without a forgetkit record", hint)
     try:
         content = json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates)
         compact_json(content).encode()  # refuses NaN, infinity and lone surrogates, which no record could hold again

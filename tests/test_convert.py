@@ -117,6 +117,12 @@ def test_a_damaged_file_never_ends_in_a_traceback(forgetkit: Run, tmp_path: Path
         assert forgetkit("convert", "old.pt", "-o", "new.safetensors", "--force", "-q").code in {0, 2}
 
 
+def test_safetensors_are_not_converted_so_no_record_is_lost(forgetkit: Run, model: Path, tmp_path: Path) -> None:
+    ran = forgetkit("convert", "model.st", "-o", "new.safetensors")
+    assert (ran.code, ran.out, (tmp_path / "new.safetensors").exists()) == (2, "", False)
+    assert "error: model.st: no pickle, but safetensors already\nhint: forgetkit adopt model.st" in ran.err
+
+
 def test_out_is_needed(forgetkit: Run, tmp_path: Path) -> None:
     saved(tmp_path, state())
     assert forgetkit("convert", "old.pt").err.startswith("error: convert needs --out")

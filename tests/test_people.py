@@ -102,6 +102,7 @@ def test_where_chooses_a_person_and_counts_are_said_first(forgetkit: Run, album_
     ran = forgetkit(*CHOOSE)
     assert ran.lines == ["p0", "p12", "p15", "p6"]
     assert "user=u0: 4 ids" in ran.err
+    assert forgetkit(*CHOOSE[:3], "--by", "user=u0").out == ran.out
 
 
 def test_copies_are_warned_of_added_or_ignored(forgetkit: Run, album_table: Path) -> None:

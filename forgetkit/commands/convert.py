@@ -72,6 +72,11 @@ def read_pickle(name: str) -> object:
     try:
         if not name or not path.is_file():
             raise ForgetkitError("checkpoint-missing", f"{name or 'no file given'}: no such file", "name a .pt file")
+        with path.open("rb") as stream:
+            start = stream.read(9)
+        if start[4:] == bytes(4) + b"{":  # torch reads these, too; a record in one would be lost
+            hint = f"forgetkit adopt {name} --model NAME --dataset NAME -o model.st"
+            raise ForgetkitError("checkpoint-malformed", f"{name}: no pickle, but safetensors already", hint)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (ForgetkitError, MemoryError):
         raise

@@ -32,7 +32,10 @@ class Choice:
         Several, _option("--class", metavar="NAME", help="A class, by name or index. Repeat: any of them.")
     ] = None
     where: Annotated[
-        Several, _option(metavar="COLUMN=VALUE", help="An attribute. Repeat: any value of a column, all columns.")
+        Several,
+        _option(
+            "--where", "--by", metavar="COLUMN=VALUE", help="An attribute. Repeat: any value of a column, all columns."
+        ),
     ] = None
     where_file: Annotated[
         Several, _option(metavar="COLUMN=FILE", help="As --where, with each value that stands in a file, one a line.")

@@ -116,7 +116,7 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def _arrays(path: Path) -> tuple[Mapping[str, Array], bool]:
     """Return the arrays of a file by name, and whether the images are large: then those returned have no pixels."""
-    hint = "write it with numpy.savez_compressed, without arrays of objects"
+    hint = "fetch it again, or write it with numpy.savez_compressed, without arrays of objects"
     try:
         with path.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)
