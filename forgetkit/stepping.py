@@ -14,7 +14,7 @@ from forgetkit.console import Console
 from forgetkit.errors import NotReached
 from forgetkit.method_options import Steps
 from forgetkit.methods.unseen import entry, words
-from forgetkit.options import Compute, Lists, LongRun, Source
+from forgetkit.options import Booked, Compute, Lists, LongRun, Source
 from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, part, unpack, walk
@@ -68,6 +68,7 @@ def take_step(
     *,
     onward: bool = False,
     lists: Lists,
+    booked: Booked,
     mask: str | None,
     log: str | None,
     seed: int,
@@ -84,6 +85,7 @@ def take_step(
         begin_steps: begins its steps.
         onward: whether it goes too far at first, and comes back; see :func:`forgetkit.methods.search.brake`.
         lists: the ID lists.
+        booked: the request in a book that it fulfils, if any.
         mask: file that says which weights may move, if not all.
         log: where to write the looks.
         seed: of everything random.
@@ -101,8 +103,8 @@ def take_step(
     from forgetkit.results import ids_entry, report_written
     from forgetkit.steps import carry_out, log_beside, warn_unmoved
 
-    console = output.console()
-    request = begin(command, checkpoint, lists.ids, lists, source=source, console=console)
+    console, booking = output.console(), booked.booking()
+    request = begin(command, checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
     if len(request.retain_rows) == 0:

@@ -2,13 +2,28 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from forgetkit import book as books
+from forgetkit import cli
+from forgetkit.record import read_record
 from tests.conftest import Run
 
 STEP = "relabel model.st -i ids.txt --rate 0.1 --allow-unforgotten -q"
+STEPS = {
+    "ascend": "--stop published --epochs 1",
+    "badteach": "--stop published",
+    "dampen": "",
+    "distill": "--teacher model.st --epochs 1",
+    "finetune": "--stop published --epochs 1",
+    "neutralize": "--stop chance",
+    "relabel": "--rate 0.1",
+    "reset": "--stop published --epochs 1",
+    "scrub": "--stop published --epochs 1",
+}
 RELABEL = [*STEP.split(), "--request", "r1", "--book", "b.db", "-o", "out.st"]
 
 
@@ -30,6 +45,27 @@ def test_a_request_is_pending_until_something_is_published_for_it(forgetkit: Run
     digest = forgetkit("inspect", "out.st", "--json").json["record"]["digest"]
     (entry,) = forgetkit("requests", "log", "--book", "b.db", "--json").json["requests"]
     assert (entry["count"], entry["command"], entry["digest"]) == (30, "relabel", digest)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_each_step_completes_its_request_once(forgetkit: Run, added: Path, name: str) -> None:
+    step = [name, "model.st", "-i", "ids.txt", *STEPS[name].split(), "--request", "r1", "--book", "b.db", "-q"]
+    ran = forgetkit(*step, "-o", "out.st")
+    assert ran.code == 0, ran.err
+    (entry,) = books.entries(added / "b.db")
+    assert (entry.command, entry.digest) == (name, read_record(added / "out.st").digest)
+    again = forgetkit(*step, "-o", "again.st", "--json")
+    assert (again.code, again.json["code"], (added / "again.st").exists()) == (2, "request-done", False)
+
+
+def test_every_step_that_forgets_takes_a_request() -> None:
+    group: Any = typer.main.get_command(cli.app)
+    flags = {name: {flag for p in one.params for flag in p.opts} for name, one in group.commands.items()}
+    forget = {name for name, found in flags.items() if {"--ids", "--out", "--dry-run"} <= found} - {
+        "forget-ids",
+        "mask",
+    }
+    assert {name for name in forget if {"--request", "--book"} <= flags[name]} == forget == set(STEPS)
 
 
 def test_a_request_is_never_applied_twice(forgetkit: Run, added: Path) -> None:

@@ -10,6 +10,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.method_options import Steps
 from forgetkit.options import (
     METHOD,
+    Booked,
     Checkpoint,
     Compute,
     Lists,
@@ -46,6 +47,7 @@ def ascend(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     mask: Mask = None,
     log: Log = None,
@@ -91,6 +93,7 @@ def ascend(
         method,
         begin,
         lists=lists,
+        booked=booked,
         mask=mask,
         log=log,
         seed=seed,

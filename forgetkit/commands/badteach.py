@@ -10,6 +10,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.method_options import BatchSize, Epochs, Steps
 from forgetkit.options import (
     METHOD,
+    Booked,
     Checkpoint,
     Compute,
     Lists,
@@ -66,6 +67,7 @@ def badteach(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     mask: Mask = None,
     log: Log = None,
@@ -113,6 +115,7 @@ def badteach(
         method,
         begin,
         lists=lists,
+        booked=booked,
         mask=mask,
         log=log,
         seed=seed,

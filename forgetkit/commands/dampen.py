@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from forgetkit.options import INPUT, METHOD, OUTPUT, Checkpoint, Compute, Lists, LongRun, Source, positive
+from forgetkit.options import INPUT, METHOD, OUTPUT, Booked, Checkpoint, Compute, Lists, LongRun, Source, positive
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ def dampen(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     importance: Annotated[
         str | None,
@@ -62,8 +63,8 @@ def dampen(
     from forgetkit.training import Classifier
 
     method.check()
-    console = output.console()
-    request = begin("dampen", checkpoint, lists.ids, lists, source=source, console=console)
+    console, booking = output.console(), booked.booking()
+    request = begin("dampen", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
     machine = set_up(compute.device, compute.precision, compute.threads)

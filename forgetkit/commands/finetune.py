@@ -10,6 +10,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.method_options import BatchSize, Steps, WeightDecay
 from forgetkit.options import (
     METHOD,
+    Booked,
     Checkpoint,
     Compute,
     Lists,
@@ -59,6 +60,7 @@ def finetune(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     mask: Mask = None,
     log: Log = None,
@@ -102,6 +104,7 @@ def finetune(
         method,
         begin,
         lists=lists,
+        booked=booked,
         mask=mask,
         log=log,
         seed=seed,

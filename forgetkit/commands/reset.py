@@ -10,6 +10,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.method_options import BatchSize, Epochs, Steps
 from forgetkit.options import (
     METHOD,
+    Booked,
     Checkpoint,
     Compute,
     Lists,
@@ -69,6 +70,7 @@ def reset(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     mask: Mask = None,
     log: Log = None,
@@ -115,6 +117,7 @@ def reset(
         begin,
         onward=True,
         lists=lists,
+        booked=booked,
         mask=mask,
         log=log,
         seed=seed,

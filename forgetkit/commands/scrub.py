@@ -9,6 +9,7 @@ import typer
 from forgetkit.method_options import BatchSize, Steps
 from forgetkit.options import (
     METHOD,
+    Booked,
     Checkpoint,
     Compute,
     Lists,
@@ -72,6 +73,7 @@ def scrub(
     checkpoint: Checkpoint,
     *,
     lists: Lists,
+    booked: Booked,
     method: Method,
     mask: Mask = None,
     log: Log = None,
@@ -120,6 +122,7 @@ def scrub(
         begin,
         onward=True,
         lists=lists,
+        booked=booked,
         mask=mask,
         log=log,
         seed=seed,
