@@ -31,9 +31,13 @@ def passes(count: int, batch_size: int, *, seed: int, purpose: str) -> Iterator[
     number = 0
     while True:
         number += 1
-        order = torch.randperm(count, generator=generator_for(seed, purpose, number))
-        for rows in torch.split(order, batch_size):
+        for rows in one_pass(count, batch_size, seed=seed, purpose=purpose, number=number):
             yield number, rows
+
+
+def one_pass(count: int, batch_size: int, *, seed: int, purpose: str, number: int) -> tuple[Tensor, ...]:
+    """Return the rows of the batches of pass ``number``, counted from 1, in random order."""
+    return torch.split(torch.randperm(count, generator=generator_for(seed, purpose, number)), batch_size)
 
 
 def augmented(images: Tensor, kind: str, seed: int) -> Tensor:

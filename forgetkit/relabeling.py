@@ -12,9 +12,7 @@ from forgetkit.console import Console
 from forgetkit.errors import NotReached
 from forgetkit.methods.search import best_of, find_rate
 from forgetkit.methods.unseen import Look, entry, recognisable, words
-from forgetkit.recipe import recorded_epochs
-from forgetkit.record import Record
-from forgetkit.relabeler import REPLAY, Relabeling
+from forgetkit.relabeler import Relabeling
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, walk
 from forgetkit.steering import FEWEST, Course, course_of, drain, gauge_on, steps_between, stop_unseen
@@ -29,11 +27,9 @@ SCAN = {
 }
 """Rates that steps per id are tried at, from no change to a lost model."""
 JOINT = {"adadelta": [1.0, 0.3], "adam": [1e-3, 3e-4], "adamw": [1e-3, 3e-4], "sgd": [0.03, 0.01]}
-"""Rates that joint steps are tried at."""
-SHARE_OF_RETRAINING = 0.2
-"""What joint steps at one rate may take of the work of a retraining."""
+"""Rates that steps beside retained samples are tried at."""
 FEW_GROUPS = 8
-"""Groups that joint steps are rehearsed on, at the most."""
+"""Groups that they are rehearsed on, at the most."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +53,6 @@ class Aimed:
         return Outcome({**metrics, "trials": self.trials, "judged": self.judged}, resolved)
 
 
-def most_joint_steps(record: Record, retained: int, ids_per_step: int, replay: int) -> int:
-    """Return the joint steps that take a fifth of the work of a retraining.
-
-    Raises:
-        ForgetkitError: ``checkpoint-malformed`` where the record's number of epochs is none.
-    """
-    images = recorded_epochs(record.recipe) * retained
-    return max(1, int(SHARE_OF_RETRAINING * images / (ids_per_step + (replay or REPLAY))))
-
-
 def unlearn(
     classifier: Classifier,
     tune: Samples,
@@ -86,7 +72,8 @@ def unlearn(
         request: what is to be forgotten.
         machine: where to compute.
         how: everything but kind of steps and rate.
-        aim: ``per-id``, ``joint`` or ``auto``; the rate or None; whether to allow a step that changed nothing.
+        aim: ``per-id``, ``joint``, ``forget-then-retain`` or ``auto``; the rate or None; whether to allow a step that
+            changed nothing.
         console: told of every trial.
         bookmark: where the run stands.
 
@@ -96,18 +83,18 @@ def unlearn(
     """
     mix, rate, allowed = aim
     forget = take(request.dataset.train, request.forget_rows, machine.device)
-    if mix != "per-id" or rate is None:
+    if rate is None or (mix != "per-id" and not how.published):
         course = course_of(request, tune, machine, seed=how.seed)
         return search(classifier, forget, course, how, mix=mix, rate=rate, console=console, bookmark=bookmark)
     judged = not allowed and len(request.measured_rows) >= FEWEST
     gauge = gauge_on(request, tune, machine, seed=how.seed) if judged else None
     before = gauge.look(classifier) if gauge else None
-    retain = take(request.dataset.train, request.retain_rows, machine.device) if how.replay else None
-    fixed = rate
+    rows = request.retain_rows if how.replay or mix != "per-id" else request.retain_rows[:0]
+    retain, fixed = take(request.dataset.train, rows, machine.device), rate
 
     def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
-        optimizer, steps = how.per_id(classifier, forget, retain, fixed, done=done)
-        return optimizer, console.progress(steps, "relabel", len(forget[1]) * (2 if how.replay else 1) - done)
+        optimizer, steps = how.begin(mix, classifier, forget, retain, fixed, done=done)
+        return optimizer, console.progress(steps, "relabel", how.count(mix, forget, retain) - done)
 
     optimizer, taken = walk(bookmark, "ids", classifier, begin)
     if gauge and before and recognisable(after := gauge.look(classifier), before):
@@ -137,8 +124,8 @@ def search(
         forget: images and labels, in the order of the requests.
         course: what trials run on.
         how: everything but kind of steps and rate.
-        mix: ``per-id``, ``joint``, or ``auto``: per id, and joint where that fails.
-        rate: of joint steps, or None to try some.
+        mix: ``per-id``, ``joint``, ``forget-then-retain``, or ``auto``: per id, and joint where that fails.
+        rate: of steps beside retained samples, or None to try some.
         console: told of every trial.
         bookmark: where the run stands.
 
@@ -154,10 +141,11 @@ def search(
         )
         console.warn("nothing-memorised", text)
     trials: list[dict[str, Any]] = []
-    found = None if mix == "joint" else _aim_per_id(model, forget, course, how, before, trials, console, bookmark)
+    given = (model, forget, course, how, before, trials, console, bookmark)
+    found = _aim_per_id(*given) if mix in {"auto", "per-id"} else None
     if found is None and mix != "per-id":
         rates = JOINT[how.optimizer] if rate is None else [rate]
-        found = _aim_joint(model, forget, course, how, before, trials, console, bookmark, rates)
+        found = _aim_beside(*given, "joint" if mix == "auto" else mix, rates)
     if found is None:
         tried = "; ".join(
             f"{trial['mix']} at {trial['rate']:.2g} {trial['gap']:+.3f}, {trial['accuracy']:.1%}" for trial in trials
@@ -214,7 +202,7 @@ def _aim_per_id(
     return Aimed(optimizer, "per-id", chosen, taken, trials, course.says())
 
 
-def _aim_joint(
+def _aim_beside(
     model: nn.Module,
     forget: Samples,
     course: Course,
@@ -223,29 +211,31 @@ def _aim_joint(
     trials: list[dict[str, Any]],
     console: Console,
     bookmark: Bookmark,
+    mix: str,
     rates: list[float],
 ) -> Aimed | None:
-    """Take joint steps until the place is reached, at the first rate that keeps accuracy, if there is one."""
+    """Take steps beside retained samples until the place is reached, at the first rate that keeps accuracy, if any."""
     begin = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     course = course.first(FEW_GROUPS)
-    batch = min(how.ids_per_step, len(course.groups[0][1])) + (how.replay or REPLAY)
+    batch = how.batch(mix, course.groups[0], course.retain)
     every = steps_between(course.gauges[0], batch) if course.direct else 1
     for rate in rates:
         found = stop_unseen(
             model,
             forget,
             course,
-            lambda samples, done, r=rate: how.joint(model, samples, course.retain, r, done=done),  # type: ignore[misc]
+            lambda samples, done, r=rate: how.begin(mix, model, samples, course.retain, r, done=done),  # type: ignore[misc]
             every=every,
-            most=how.most_steps,
+            most=how.count(mix, forget, course.retain),
             before=before,
             margin=how.margin,
+            onward=mix == "forget-then-retain",
             bookmark=bookmark,
         )
         shown = found.best or found.visits[-1]
-        trials.append({"mix": "joint", "rate": rate, "steps": shown.step, **entry(shown.look)})
-        console.note(f"  tried joint steps at {rate:.2g}, {shown.step} of them: {words(shown.look)}")
+        trials.append({"mix": mix, "rate": rate, "steps": shown.step, **entry(shown.look)})
+        console.note(f"  tried {mix} steps at {rate:.2g}, {shown.step} of them: {words(shown.look)}")
         if found.best:
-            return Aimed(found.optimizer, "joint", rate, found.best.step, trials, course.says())
+            return Aimed(found.optimizer, mix, rate, found.best.step, trials, course.says())
         model.load_state_dict(begin)
     return None

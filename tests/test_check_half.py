@@ -13,11 +13,14 @@ from tests.conftest import Run
 from tests.noise import TWINS
 
 MACHINE = ("--threads", "1", "--precision", "float32", "-f")
+TURN = "--mix forget-then-retain --optimizer sgd --momentum 0.9 --ids-per-step 16 --replay 16 --utility-margin 0.2"
 JOINT = "--optimizer sgd --momentum 0.9 --mix joint --ids-per-step 8 --replay 8 --forget-weight 1 --utility-margin 0.2"
 STEPS = {
     "relabel": "relabel m.st -i ids.txt -o out.st",
     "relabel-bisect": "relabel m.st -i ids.txt --optimizer sgd --momentum 0.9 --utility-margin 0.2 -o out.st",
     "relabel-joint": f"relabel m.st -i ids.txt {JOINT} -o out.st",
+    "relabel-in-turn": f"relabel m.st -i ids.txt {TURN} -o out.st",
+    "relabel-in-turn-contrast": f"relabel m.st -i ids.txt {TURN} --rate 0.01 --targets contrast -o out.st",
     "relabel-joint-rehearsed": f"relabel m.st -i few.txt {JOINT} -o out.st",
     "relabel-rehearsed": "relabel m.st -i few.txt --replay 1 --optimizer sgd --momentum 0.97 "
     "--utility-margin 0.2 -o out.st",

@@ -39,12 +39,12 @@ OWN_MEANING = {
     "-o": "as --out",
     "--reference": "relabel: for --max-divergence only",
     "--replay": "relabel: 0, after each id; distill: in a step with both teachers",
-    "--ids-per-step": "relabel: in a joint step; distill: in a step with both teachers",
+    "--ids-per-step": "relabel: not for steps per id; distill: in a step with both teachers",
     "--forget-weight": "its default is each method's own",
     "--stop": "neutralize: where the paper does; distill: after all epochs; scrub: rewind",
     "--alpha": "ascend, distill: of the cross-entropy; dampen: of importances",
     "--share": "mask: weights that may move; reset: weights drawn anew",
-    "--epochs": "train, distill: None is the recipe's",
+    "--epochs": "train, distill: None is the recipe's; relabel: for the kinds of steps that have any",
     "--retain-fraction": "distill: anew in each epoch; badteach: once",
 }
 AT_HAND = (

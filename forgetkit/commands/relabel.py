@@ -1,125 +1,18 @@
 """``forgetkit relabel``: Li & Ghosh 2023, one step towards all wrong labels for each id."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING
 
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.limits import Limits
-from forgetkit.options import (
-    METHOD,
-    Booked,
-    Checkpoint,
-    Compute,
-    KeepOptimizer,
-    Lists,
-    LongRun,
-    Mask,
-    Momentum,
-    OptimizerName,
-    Seed,
-    Source,
-    UtilityMargin,
-    check_optimizer,
-    choice,
-    positive,
-)
+from forgetkit.options import Booked, Checkpoint, Compute, Lists, LongRun, Mask, Seed, Source
+from forgetkit.relabel_options import Method
 
 if TYPE_CHECKING:
     from forgetkit.compute import Machine
     from forgetkit.request import Request
-
-
-@dataclass(frozen=True)
-class Method:
-    """How to relabel."""
-
-    optimizer: OptimizerName = "adadelta"
-    rate: Annotated[
-        str, typer.Option(metavar="auto|FLOAT", help="Learning rate; auto searches for it.", rich_help_panel=METHOD)
-    ] = "auto"
-    momentum: Momentum = 0.0
-    mix: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|per-id|joint",
-            help="A step for each id (the paper's), or joint steps with retained samples; auto: what works.",
-            rich_help_panel=METHOD,
-        ),
-    ] = "auto"
-    labels_per_id: Annotated[
-        str,
-        typer.Option(metavar="all|N", help="Wrong labels drawn for each id (the paper's k').", rich_help_panel=METHOD),
-    ] = "all"
-    order: Annotated[str, typer.Option(metavar="file|shuffle", help="Order of the ids.", rich_help_panel=METHOD)] = (
-        "file"
-    )
-    replay: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Retained samples of the same class after each id; or in a joint step (0: 128).",
-            rich_help_panel=METHOD,
-        ),
-    ] = 0
-    ids_per_step: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Ids in a joint step.", rich_help_panel=METHOD)
-    ] = 64
-    forget_weight: Annotated[
-        float, typer.Option(metavar="W", help="Weight of the ids in a joint step.", rich_help_panel=METHOD)
-    ] = 0.1
-    utility_margin: UtilityMargin = 0.02
-    keep_optimizer: KeepOptimizer = False
-    allow_unforgotten: Annotated[
-        bool,
-        typer.Option(
-            "--allow-unforgotten",
-            help="Write a result at a fixed rate although the ids are as recognisable as before.",
-            rich_help_panel=METHOD,
-        ),
-    ] = False
-
-    def check(self) -> None:
-        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
-        choice("--order", self.order, ("file", "shuffle"))
-        choice("--mix", self.mix, ("auto", "per-id", "joint"))
-        positive("--forget-weight", self.forget_weight)
-        positive("--utility-margin", self.utility_margin)
-        check_optimizer(self.optimizer, 1.0 if self.fixed is None else self.fixed, self.momentum)
-
-    @property
-    def fixed(self) -> float | None:
-        """The rate, where it is given."""
-        if self.rate == "auto":
-            return None
-        try:
-            return float(self.rate)
-        except ValueError:
-            message = f"--rate: '{self.rate}' is neither 'auto' nor a number"
-            raise ForgetkitError("usage", message, "for example --rate 0.01") from None
-
-    @property
-    def aim(self) -> tuple[str, float | None, bool]:
-        """Kind of steps, fixed rate if any, and whether a step that changed nothing is allowed."""
-        mix = "per-id" if self.fixed is not None and self.mix == "auto" else self.mix
-        return mix, self.fixed, self.allow_unforgotten
-
-    @property
-    def searched(self) -> list[str]:
-        """The options that the step finds by itself."""
-        mix, rate, _ = self.aim
-        wanted = {"mix": mix == "auto", "rate": rate is None, "joint_steps": mix != "per-id"}
-        return [name for name, is_wanted in wanted.items() if is_wanted]
-
-    def options(self, labels_per_id: int, state: str | None) -> dict[str, Any]:
-        """Return what the record holds of it, as far as it is known beforehand."""
-        options = {name: value for name, value in asdict(self).items() if name != "allow_unforgotten"}
-        known = {"mix": self.aim[0], "rate": self.fixed, "labels_per_id": labels_per_id, "optimizer_state": state}
-        return {**options, **known, "joint_steps": None}
 
 
 def relabel(
@@ -146,6 +39,7 @@ def relabel(
         forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.1
         forgetkit relabel model.st -i ids.txt --optimizer adam --mix joint
         forgetkit relabel model.st -i ids.txt --optimizer sgd --rate 0.0001 --replay 8
+        forgetkit relabel model.st -i ids.txt --mix forget-then-retain --labels-per-id 1
     """
     from forgetkit.compute import set_up
     from forgetkit.ids import draw
@@ -159,6 +53,8 @@ def relabel(
     request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
+    if method.mix in {"joint", "forget-then-retain"} and len(request.retain_rows) == 0:
+        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
     if method.order == "shuffle":
         request = replace(request, ids=draw(request.ids, len(request.ids), seed))
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
@@ -192,8 +88,8 @@ def _relabel(
     from forgetkit.checkpoint import find_optimizer, optimizer_path, save_optimizer
     from forgetkit.limits import open_references
     from forgetkit.record import Step
-    from forgetkit.relabeler import Relabeling
-    from forgetkit.relabeling import Aimed, most_joint_steps, unlearn
+    from forgetkit.relabeler import Relabeling, most_joint_steps
+    from forgetkit.relabeling import Aimed, unlearn
     from forgetkit.results import ids_entry, output_path, report_written
     from forgetkit.resume import Bookmark
     from forgetkit.steps import Outcome, Samples, carry_out, warn_unmoved
@@ -203,7 +99,7 @@ def _relabel(
     record, target = request.record, output_path(request.path, "relabel", output.out)
     found = find_optimizer(request.path, record.digest, method.optimizer) if method.keep_optimizer else None
     references = open_references(limits.reference or [], request)
-    count = _labels_per_id(method.labels_per_id, len(record.classes))
+    count = method.count(len(record.classes))
     options = {
         **method.options(count, found[1] if found else None),
         **limits.options([reference.digest for _, reference in references]),
@@ -214,13 +110,18 @@ def _relabel(
     how = Relabeling(
         optimizer=method.optimizer,
         momentum=method.momentum,
+        weight_decay=method.weight_decay,
         classes=len(record.classes),
         labels_per_id=count,
+        targets=method.targets,
+        redraw=method.redraw,
         replay=method.replay,
         ids_per_step=method.ids_per_step,
         forget_weight=method.forget_weight,
         margin=method.utility_margin,
         most_steps=most_joint_steps(record, len(request.retain_rows), method.ids_per_step, method.replay),
+        epochs=method.passes,
+        published=method.published,
         seed=seed,
         state=found[0] if found else None,
     )
@@ -244,15 +145,6 @@ def _relabel(
     )
     if written is None:
         return
-    if method.aim[0] == "per-id" and method.fixed is not None:
+    if method.fixed is not None and (method.aim[0] == "per-id" or method.published):
         warn_unmoved(console, written.record.steps[-1].metrics, "raise --rate, or leave it to be found")
     report_written(console, written)
-
-
-def _labels_per_id(text: str, classes: int) -> int:
-    if text == "all":
-        return classes - 1
-    if not text.isdecimal() or not 1 <= int(text) < classes:
-        hint = f"'all', or a number from 1 to {classes - 1}"
-        raise ForgetkitError("usage", f"--labels-per-id: '{text}' does not fit {classes} classes", hint)
-    return int(text)

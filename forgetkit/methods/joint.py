@@ -29,6 +29,7 @@ def joint(
     forget_batch: int = 64,
     retain_batch: int = 128,
     retain_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    by_epoch: bool = False,
     seed: int = 0,
     done: int = 0,
 ) -> Iterator[Tensor]:
@@ -47,6 +48,7 @@ def joint(
         forget_batch: forgotten samples in a step, at least 1.
         retain_batch: retained samples in a step, at least 1.
         retain_loss: of logits and rows of the retain set; None for the cross-entropy with their labels.
+        by_epoch: ask for targets in each pass over the retain set instead.
         seed: of the order.
         done: steps that were taken before, and are passed over.
     """
@@ -55,8 +57,9 @@ def joint(
         forgotten = passes(len(images), forget_batch, seed=seed, purpose="joint forget")
         retained = passes(len(retain[1]), retain_batch, seed=seed, purpose="joint retain")
         now, soft = 0, torch.empty(0)
-        for (number, forget_rows), (_, rows) in zip(forgotten, retained, strict=True):
-            now, soft = number, soft if number == now else targets(number)
+        for (number, forget_rows), (epoch, rows) in zip(forgotten, retained, strict=True):
+            turn = epoch if by_epoch else number
+            now, soft = turn, soft if turn == now else targets(turn)
             yield forget_rows, soft[forget_rows], rows
 
     def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -50,6 +50,7 @@ def relabel(
     optimizer: Optimizer,
     classes: int,
     labels_per_id: int | None = None,
+    targets: Tensor | None = None,
     replay: int = 0,
     retain: tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
@@ -67,6 +68,7 @@ def relabel(
         optimizer: over the model's parameters.
         classes: number of classes.
         labels_per_id: wrong labels for each sample (k'); None for all ``classes - 1``.
+        targets: soft targets to step towards instead, of shape ``(samples, classes)``.
         replay: retained samples of the same class to train on after each sample (the paper's repair).
         retain: images and labels to replay from.
         seed: seed of the drawn labels and replayed samples.
@@ -74,12 +76,15 @@ def relabel(
 
     Source: Li & Ghosh 2023, sections 3 and 4.
     """
-    count = classes - 1 if labels_per_id is None else labels_per_id
-    targets = wrong_label_targets(labels, classes, count=count, generator=generator_for(seed, "relabel"))
+    if targets is None:
+        count = classes - 1 if labels_per_id is None else labels_per_id
+        soft = wrong_label_targets(labels, classes, count=count, generator=generator_for(seed, "relabel"))
+    else:
+        soft = targets
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for row in range(len(labels)):
-            yield images[row : row + 1], targets[row : row + 1]
+            yield images[row : row + 1], soft[row : row + 1]
             if replay and retain is not None:
                 same = torch.nonzero(retain[1] == labels[row]).flatten()
                 drawn = same[

@@ -44,7 +44,8 @@ from forgetkit.options import Training
 from forgetkit.plan import carry_out, make_plans
 from forgetkit.recipe import Recipe, halved, recipe_of
 from forgetkit.record import Record, read_record
-from forgetkit.relabeling import Relabeling, most_joint_steps, unlearn
+from forgetkit.relabeler import Relabeling, most_joint_steps
+from forgetkit.relabeling import unlearn
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
