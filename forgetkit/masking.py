@@ -19,8 +19,8 @@ from forgetkit.record import read_header
 METADATA = "forgetkit-mask"
 
 
-def read_mask(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return which weights may move, bool by name, and the digest of that.
+def read_mask(path: Path, expected: str | None = None) -> tuple[dict[str, Tensor], str]:
+    """Return which weights may move, bool by name, and the digest of that, which must be the ``expected`` one, if any.
 
     Raises:
         ForgetkitError: ``checkpoint-malformed`` for a file that is no mask, else as reading a header.
@@ -32,7 +32,10 @@ def read_mask(path: Path) -> tuple[dict[str, Tensor], str]:
         found = load_file(path)
     except (SafetensorError, OSError) as problem:
         raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", "the file is damaged") from problem
-    return found, tensor_digest(found)
+    digest = tensor_digest(found)
+    if expected not in (None, digest):
+        raise ForgetkitError("checkpoint-mismatch", f"{path}: the mask was replaced meanwhile", "start again")
+    return found, digest
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.checkpoint import (
@@ -25,6 +25,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.history import History
 from forgetkit.ids import digest_of
 from forgetkit.locks import was_left
+from forgetkit.masking import masked, read_mask
 from forgetkit.models import build_model, check_fit
 from forgetkit.options import Training
 from forgetkit.recipe import Recipe, recipe_of, resolve_recipe
@@ -50,6 +51,8 @@ class Plan:
         root: folder where the data set was found.
         target: where to write the checkpoint.
         log: where to write a JSON line an epoch, if anywhere.
+        keep_optimizer: whether to go on with the optimizer state beside ``start``, and to write one.
+        mask: file that says which weights may move, if not all; its digest stands in the step's options.
     """
 
     record: Record
@@ -61,6 +64,7 @@ class Plan:
     target: Path
     log: Path | None
     keep_optimizer: bool
+    mask: Path | None = None
 
     @property
     def step(self) -> Step:
@@ -100,6 +104,7 @@ def make_plans(
     model: tuple[str, dict[str, Any]],
     training: Training,
     keep_optimizer: bool,
+    mask: Path | None = None,
     seeds: range,
     targets: tuple[str, str | None],
 ) -> list[Plan]:
@@ -112,11 +117,12 @@ def make_plans(
         model: name and own options of a new model.
         training: what the command line says of the recipe.
         keep_optimizer: go on with the optimizer state beside the checkpoint, and write it.
+        mask: file that says which weights may move, if not all.
         seeds: of the trainings.
         targets: paths of output and log (or None), in which ``{n}`` is the seed.
 
     Raises:
-        ForgetkitError: ``usage`` or ``model-unknown``.
+        ForgetkitError: ``usage`` or ``model-unknown``; as :func:`forgetkit.masking.read_mask`.
     """
     recipe = resolve_recipe(recipe_of(base.record.recipe) if base else Recipe(), training)
     going_on = base is not None and not base.like
@@ -136,6 +142,7 @@ def make_plans(
         "keep_optimizer": keep_optimizer,
         "optimizer_state": state[1] if state else None,
         **({"canaries": chosen.canaries["commitment"]} if chosen.canaries else {}),
+        **({"mask": read_mask(mask)[1], "norm_statistics": "frozen"} if mask else {}),
     }
     before = base.record.steps if base and going_on else []
     plans = []
@@ -143,8 +150,8 @@ def make_plans(
         step = Step("train", options, seed, parent, ids_entry(chosen.excluded), {})
         record = replace(root, steps=[*before, step])
         target, log = (Path(text.replace("{n}", str(seed))) if text else None for text in targets)
-        found = chosen.dataset.root
-        plans.append(Plan(record, recipe, machine, chosen.rows, start, found, target or Path(), log, keep_optimizer))
+        place = (chosen.dataset.root, target or Path(), log)
+        plans.append(Plan(record, recipe, machine, chosen.rows, start, *place, keep_optimizer, mask))
     return plans
 
 
@@ -161,7 +168,8 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = F
         optimizer = optimizer_of(classifier, plan.recipe)
         if state := optimizer_state(plan.start, plan.step.parent, plan.recipe.optimizer, wanted=plan.keep_optimizer):
             load_optimizer(state[0], optimizer)
-        history = _train(plan, classifier, optimizer, dataset, bookmark, console)
+        with masked(model, mask_of(plan)):
+            history = _train(plan, classifier, optimizer, dataset, bookmark, console)
         step = replace(plan.step, metrics=_metrics(plan, classifier, dataset, history))
         written = save_checkpoint(plan.target, model, replace(plan.record, steps=[*plan.record.steps[:-1], step]))
         if plan.keep_optimizer:
@@ -212,6 +220,11 @@ def _metrics(plan: Plan, classifier: Classifier, dataset: Dataset, history: Hist
 def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted: bool) -> tuple[Path, str] | None:
     """Return path and digest of the optimizer state to go on with, if it is wanted and there is one that fits."""
     return find_optimizer(start, digest, name) if wanted and start is not None and digest is not None else None
+
+
+def mask_of(plan: Plan) -> dict[str, Tensor] | None:
+    """Return which weights may move, bool by name; None for all; raises as :func:`forgetkit.masking.read_mask`."""
+    return None if plan.mask is None else read_mask(plan.mask, plan.step.options["mask"])[0]
 
 
 def start_model(plan: Plan) -> nn.Module:

@@ -20,6 +20,7 @@ COMMANDS = {
     "train best": "train --dataset digits --epochs 4 --keep best --schedule cosine --augment flip-crop -o out.st",
     "train sgd": "train --dataset digits --epochs 2 --optimizer sgd --momentum 0.9 --log log.jsonl -o out.st",
     "train on": "train --from model.st --epochs 2 --keep-optimizer -o out.st",
+    "train masked": "train --from model.st --mask mask.st --epochs 2 --optimizer sgd --momentum 0.9 -o out.st",
     "replicas": "train --dataset digits --epochs 2 --replicas 2 -o out-{n}.st",
     "neutralize": "neutralize model.st -i ids.txt --stop zero -o out.st",
     "neutralize unseen": "neutralize model.st -i many.txt -o out.st --utility-margin 0.9",
@@ -79,13 +80,15 @@ def proxy(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "many.txt").write_text("".join(f"{row}\n" for row in range(0, 1200, 10)))
     given = ["--like", str(digits_model), "--exclude", str(folder / "many.txt"), "--epochs", "2"]
     assert cli.run(["train", *given, "-q", "-o", str(folder / "proxy.st")]) == 0
+    mask = ["mask", str(digits_model), "-i", str(folder / "many.txt"), "-q", "-o", str(folder / "mask.st")]
+    assert cli.run(mask) == 0
     return folder
 
 
 @pytest.fixture
 def here(proxy: Path, model: Path, ids: Path, tmp_path: Path) -> Path:
     """Return ``tmp_path`` with model.st, proxy.st, ids.txt (30) and many.txt (120)."""
-    for name in ("proxy.st", "many.txt"):
+    for name in ("proxy.st", "many.txt", "mask.st"):
         shutil.copy(proxy / name, tmp_path / name)
     return tmp_path
 

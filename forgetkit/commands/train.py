@@ -18,6 +18,7 @@ from forgetkit.options import (
     ListForm,
     Log,
     LongRun,
+    Mask,
     Source,
     Training,
     choice,
@@ -60,6 +61,7 @@ class Start:
         str | None,
         typer.Option("--from", metavar="CHECKPOINT", help="Go on from these weights.", rich_help_panel=INPUT),
     ] = None
+    mask: Mask = None
 
     def check(self) -> None:
         """Refuse options that do not go together; raises ForgetkitError ``usage``."""
@@ -68,11 +70,14 @@ class Start:
         if (self.model or self.model_option) and (self.like is not None or self.from_ is not None):
             message = "--model does not go with --like or --from"
             raise ForgetkitError("usage", message, "the checkpoint says which model it is")
+        if self.mask is not None and self.from_ is None:
+            message = "--mask goes with --from: a new model has no weights to keep"
+            raise ForgetkitError("usage", message, "for example: --from model.st --mask mask.st")
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that it names; no output may replace one."""
-        named = (self.like, self.from_, self.only, *(self.exclude or []))
+        named = (self.like, self.from_, self.mask, self.only, *(self.exclude or []))
         return tuple(Path(name) for name in named if name and name != "-")
 
 
@@ -186,6 +191,7 @@ def train(
         model=(start.model or "convnet", parse_options(start.model_option or [])),
         training=training,
         keep_optimizer=keep_optimizer,
+        mask=Path(start.mask) if start.mask is not None else None,
         seeds=range(first, first + seeds.replicas),
         targets=(output.out or "", log),
     )
