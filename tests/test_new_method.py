@@ -1,0 +1,130 @@
+"""A method of one's own: one file in ``methods/``, one in ``commands/``, and no other edit."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from forgetkit import mounting
+
+ROOT = Path(__file__).parent.parent
+METHOD = '''
+"""Blurring: on the forget set, descend the cross-entropy with the same output for all classes."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+from torch.optim import Optimizer
+
+from forgetkit.batches import shuffled
+from forgetkit.training import fit
+
+
+def blur(
+    model: nn.Module, images: Tensor, *, optimizer: Optimizer, epochs: int, batch_size: int, seed: int, done: int
+) -> Iterator[Tensor]:
+    """Take the steps of all epochs; yield the loss of each."""
+    passes = [shuffled(len(images), batch_size, seed=seed, epoch=epoch) for epoch in range(1, epochs + 1)]
+    model.eval()
+    yield from fit(optimizer, sum(passes, [])[done:], lambda rows: -log_softmax(model(images[rows]), 1).mean())
+'''
+COMMAND = '''
+"""``forgetkit blur``: train the ids towards no class at all."""
+
+from forgetkit.method_options import Steps
+from forgetkit.options import Booked, Checkpoint, Compute, Lists, Log, LongRun, Mask, Seed, Source
+
+
+def blur(
+    checkpoint: Checkpoint,
+    *,
+    lists: Lists,
+    booked: Booked,
+    method: Steps,
+    mask: Mask = None,
+    log: Log = None,
+    seed: Seed = 0,
+    source: Source,
+    compute: Compute,
+    output: LongRun,
+) -> None:
+    """Train the ids towards no class at all.
+
+    Examples:
+        forgetkit blur model.st --ids ids.txt
+        forgetkit blur model.st -i ids.txt --stop published
+    """
+    from forgetkit.methods.blur import blur as steps
+    from forgetkit.stepping import take_step
+
+    method.check()
+
+    def begin(task):
+        optimizer = task.optimizer()
+        given = {"epochs": method.epochs, "batch_size": method.batch_size, "seed": task.seed, "done": task.done}
+        return optimizer, steps(task.model, task.forget[0], optimizer=optimizer, **given)
+
+    given = {"lists": lists, "booked": booked, "mask": mask, "log": log, "seed": seed, "source": source}
+    take_step("blur", checkpoint, method, begin, **given, compute=compute, output=output)
+'''
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the package and its docs, with two more files."""
+    folder = tmp_path_factory.mktemp("house")
+    for part in ("forgetkit", "docs"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "forgetkit/methods/blur.py").write_text(METHOD)
+    (folder / "forgetkit/commands/blur.py").write_text(COMMAND)
+    return folder
+
+
+def python(house: Path, *words: str) -> str:
+    """Run Python on the copy, from its folder; return what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(house), "COLUMNS": "100"}
+    ran = subprocess.run([sys.executable, *words], cwd=house, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_it_is_in_the_help(house: Path) -> None:
+    lines = [line.split() for line in python(house, "-m", "forgetkit", "--help").splitlines()]
+    assert [" ".join(words[2:9]) for words in lines if words[1:2] == ["blur"]] == ["Train the ids towards no class at"]
+    own = python(house, "-m", "forgetkit", "blur", "--help")
+    assert all(flag in own for flag in ("--stop", "--mask", "--book", "--dry-run", "--json"))
+
+
+def test_it_is_in_the_docs(house: Path) -> None:
+    before = {path.name: path.read_text() for path in (house / "docs/commands").iterdir()}
+    python(house, "docs/generate.py")
+    after = {path.name: path.read_text() for path in (house / "docs/commands").iterdir()}
+    assert "forgetkit blur model.st -i ids.txt --stop published" in after.pop("blur.md")
+    assert after == before
+
+
+def test_it_forgets_and_says_so_in_the_record(house: Path, model: Path, ids: Path, tmp_path: Path) -> None:
+    step = ("blur", str(model), "--ids", str(ids), "--stop", "published", "--rate", "0.1", "--json", "-q")
+    found = json.loads(python(house, "-m", "forgetkit", *step, "-o", str(tmp_path / "out.st")))
+    assert (found["ok"], found["command"], found["metrics"]["steps"]) == (True, "blur", 10)
+    assert found["record"]["forgotten"]["count"] == 30
+    assert found["metrics"]["forget_phi"] < found["metrics"]["forget_phi_before"]
+
+
+@pytest.mark.skipif(not hasattr(mounting, "step_names"), reason="plans have no {step} yet")
+def test_it_is_in_the_comparison(house: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(
+        '[[run]]\nname = "a"\ncommand = "train --dataset digits"\n'
+        '[[run]]\nname = "ids"\ncommand = "forget-ids {a} --count 9"\n'
+        '[[run]]\nname = "b"\ncommand = "{step} {a} --ids {ids}"\n'
+    )
+    script = (
+        "import sys; from pathlib import Path; from forgetkit.sweep import expand, plan\n"
+        "print(*(run.words[0] for run in expand.expand(plan.read_plan(Path(sys.argv[1]), None))))"
+    )
+    assert "blur" in python(house, "-c", script, str(tmp_path / "plan.toml")).split()
