@@ -14,6 +14,7 @@ from tests.noise import TWINS
 
 MACHINE = ("--threads", "1", "--precision", "float32", "-f")
 TURN = "--mix forget-then-retain --optimizer sgd --momentum 0.9 --ids-per-step 16 --replay 16 --utility-margin 0.2"
+ASCEND = "--alpha 0.8 --batch-size 16 --ids-per-step 16 --epochs 20 --momentum 0.9 --utility-margin 0.2"
 JOINT = "--optimizer sgd --momentum 0.9 --mix joint --ids-per-step 8 --replay 8 --forget-weight 1 --utility-margin 0.2"
 STEPS = {
     "relabel": "relabel m.st -i ids.txt -o out.st",
@@ -28,8 +29,8 @@ STEPS = {
     "neutralize-rehearsed": "neutralize m.st -i few.txt --utility-margin 0.2 -o out.st",
     "finetune": "finetune m.st -i ids.txt --rate 0.1 --epochs 20 --batch-size 16 --l1 0.003 --utility-margin 0.2 "
     "-o out.st",
-    "ascend": "ascend m.st -i ids.txt --epochs 3 --utility-margin 0.2 -o out.st",
-    "ascend-rehearsed": "ascend m.st -i few.txt --epochs 3 --utility-margin 0.2 -o out.st",
+    "ascend": f"ascend m.st -i ids.txt {ASCEND} -o out.st",
+    "ascend-rehearsed": f"ascend m.st -i few.txt {ASCEND} -o out.st",
     "scrub": "scrub m.st -i ids.txt --epochs 6 --rate 0.002 --batch-size 32 --ids-per-step 16 --utility-margin 0.2 "
     "-o out.st",
     "scrub-rewind": "scrub m.st -i ids.txt --stop rewind --epochs 4 --rate 0.002 --batch-size 32 -o out.st",
