@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 import typer
 
-from forgetkit import commands
+from forgetkit import commands, methods
 from forgetkit.console import write_result
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import Plugins, Source
@@ -31,6 +31,21 @@ def mount(app: typer.Typer) -> None:
             app.add_typer(group_of(function, loaded.COMMANDS), name=name)
         else:
             app.command(name, help=help_of(function))(expand(function))
+
+
+def step_names() -> list[str]:
+    """Return the commands that unlearn: those with a file of the same name in ``forgetkit.methods``, sorted."""
+    known = {module.name for module in pkgutil.iter_modules(methods.__path__)}
+    names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    return [name.replace("_", "-") for name in names if name in known]
+
+
+def needs_only_ids(step: str) -> bool:
+    """Say whether a step takes a checkpoint and ids, and has a default for everything else."""
+    name = step.replace("-", "_")
+    function = getattr(importlib.import_module(f"{commands.__name__}.{name}"), name)
+    needed = {one.name for one in inspect.signature(expand(function)).parameters.values() if one.default is one.empty}
+    return needed <= {"checkpoint", "ids"}
 
 
 def group_of(function: Callable[..., None], members: tuple[Callable[..., None], ...]) -> typer.Typer:

@@ -53,7 +53,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
     os.environ["COLUMNS"] = "100"
     os.environ["FORGETKIT_THREADS"] = "1"
-    os.environ["FORGETKIT_PRECISION"] = "float32"
+    os.environ["FORGETKIT_PRECISION"] = "float32"  # where there is bfloat16, too: the same tests everywhere
     torch.set_num_threads(1)
 
 

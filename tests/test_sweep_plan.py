@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from forgetkit.errors import ForgetkitError
+from forgetkit.mounting import step_names
 from forgetkit.sweep.expand import Run as One
 from forgetkit.sweep.expand import expand
 from forgetkit.sweep.plan import read_plan
@@ -132,3 +133,16 @@ def test_plans_of_the_papers_expand(profile: str | None) -> None:
         if profile != "stand-in" or path.stem == "kim_woo":
             runs = expand(read_plan(path, profile))
             assert len({run.address for run in runs}) > 20
+
+
+def test_step_goes_over_every_command_that_unlearns_from_a_checkpoint_and_ids(tmp_path: Path) -> None:
+    found = runs(tmp_path, RUN.format("a", "train") + RUN.format("b", "{step} {a} --ids i.txt"))
+    steps = {run.words[0]: run.parameters for run in found if run.name == "b"}
+    assert {"neutralize", "relabel", "scrub"} <= steps.keys()
+    assert not {"distill", "mask", "audit", "train"} & steps.keys()
+    assert steps["scrub"] == {"step": "scrub"}
+
+
+def test_the_comparison_has_every_step() -> None:
+    found = expand(read_plan(ROOT / "examples/compare/methods.toml", "quick"))
+    assert {run.words[0] for run in found} >= set(step_names())

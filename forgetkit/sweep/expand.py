@@ -9,15 +9,14 @@ from pathlib import Path
 
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.mounting import step_names
 from forgetkit.registry import did_you_mean
 from forgetkit.results import software
 from forgetkit.sweep.plan import Plan, Template, Value, label, refusal
 
 OUTPUTS = {
-    "train": "model.st",
-    "neutralize": "model.st",
-    "distill": "model.st",
-    "relabel": "model.st",
+    **dict.fromkeys(["train", *step_names()], "model.st"),
+    "mask": "mask.st",
     "forget-ids": "ids.txt",
     "audit": None,
 }

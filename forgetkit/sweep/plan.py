@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.mounting import needs_only_ids, step_names
 from forgetkit.registry import did_you_mean
 
 KEYS = ("title", "variables", "profiles", "run", "figure")
@@ -16,6 +17,8 @@ FIGURE_KEYS = ("file", "title", "run", "x", "y", "by", "where", "log")
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 RESERVED = ("folder",)
 """What a command may name without a variable or run of that name: the folder of the run itself."""
+STEP = "step"
+"""The variable that every plan has: the commands that unlearn and need nothing but a checkpoint and ids."""
 
 Value = str | int | float | bool | dict[str, Any]
 
@@ -71,7 +74,7 @@ def read_plan(path: Path, profile: str | None) -> Plan:
     except (ValueError, RecursionError) as problem:
         raise refusal(path, f"not TOML: {str(problem).partition(chr(10))[0]}") from problem
     _check_keys(path, "the plan", content, KEYS)
-    variables = _table(path, content, "variables")
+    variables = {STEP: _every_step(), **_table(path, content, "variables")}
     profiles = _table(path, content, "profiles")
     if profile is not None and profile not in profiles:
         hint = did_you_mean(profile, profiles) if profiles else "it has none"
@@ -95,6 +98,10 @@ def refusal(where: Path | str, message: str, hint: str | None = None) -> Forgetk
 def label(value: Value) -> str | int | float | bool:
     """Return a variable's value as tables show it: a table by its name."""
     return str(value["name"]) if isinstance(value, dict) else value
+
+
+def _every_step() -> list[str]:
+    return [name for name in step_names() if needs_only_ids(name)]
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,213 @@
+"""Draw the comparison of methods from a sweep's results: a table for each set, and one picture.
+
+usage: python examples/compare/methods.py SWEEP/results.json --out DIR
+
+Writes DIR/methods.md and DIR/methods.svg. Accuracies and AUC are of the check half, as the audit gives them; means over
+seeds. *distance*: to five references, as a share of the original's. *gap*: the mean of the differences from the
+references in accuracy on the ids, on the retain set and on unseen samples, and in AUC. *time*: CPU seconds of all that
+a method takes, as a share of one retraining.
+"""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+sys.path.append(str(Path(__file__).parents[1] / "reproduce"))
+
+from tables import NOT_RUN, Row, read_rows, table
+
+REFERENCES = [f"reference-{number}" for number in range(1, 6)]
+KINDS = {
+    "original": ("original", ""),
+    "retrained": ("retrained", ""),
+    "published": ("authors", "as published"),
+    "stage-1": ("neutralize --stop chance", "as published"),
+    "two-stage": ("neutralize --stop chance, distill", "as published"),
+    "braked": ("step", "stop unseen"),
+    "variant": ("setting", "stop unseen"),
+    "masked": ("relabel, joint, --mask", "stop unseen"),
+    "second-teacher": ("training", "stop unseen"),
+}
+"""Runs whose models are compared: the parameter that names the method, or its name; and how it ends."""
+BEFORE = {"masked": ["weights"], "two-stage": ["stage-1"], "second-teacher": ["proxy"]}
+"""Other runs that a method takes, and whose time counts."""
+FOUR = ("forget", "retain", "unseen")
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What one method shows with one seed: accuracies by set, AUC and its half-interval, distance, time, verdict."""
+
+    accuracy: dict[str, float]
+    auc: float
+    error: float
+    distance: float
+    time: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method on one set: its label, how it ends, what it shows with each seed, and how often it refused."""
+
+    label: str
+    ending: str
+    seeds: list[Seed]
+    refused: int
+
+
+def shown(audit: Row, seconds: float) -> Seed:
+    """Return what an audit shows, with the time that its model took."""
+    metrics: dict[str, Any] = audit["metrics"]
+    member, near = metrics["checks"]["membership"], metrics["checks"].get("closer", {})
+    low, high = member["interval"]
+    distance = near.get("statistic")
+    return Seed(
+        {name: metrics["accuracy"][name] for name in FOUR},
+        member["statistic"],
+        (high - low) / 2,
+        float("nan") if distance is None else distance,
+        seconds,
+        metrics["verdict"],
+    )
+
+
+def lines_of(rows: list[Row], dataset: str) -> tuple[list[Line], list[dict[int, Seed]]]:
+    """Return the methods on one set, and what each reference shows with each seed."""
+    of_set = [row for row in rows if row["parameters"].get("dataset") == dataset]
+    by_key = {(row["run"], key_of(row)): row for row in of_set}
+    retraining = {
+        row["parameters"]["seed"]: row["cpu_seconds"] for row in of_set if row["run"] == "retrained" and done(row)
+    }
+    references = [
+        {row["parameters"]["seed"]: shown(row, 1.0) for row in of_set if row["run"] == f"audit-{name}" and done(row)}
+        for name in REFERENCES
+    ]
+    found: dict[tuple[str, str], Line] = {}
+    for run, (name, ending) in KINDS.items():
+        for row in (row for row in of_set if row["run"] == run):
+            label = label_of(run, name, row)
+            line = found.setdefault((label, ending), Line(label, ending, [], 0))
+            audit = by_key.get((f"audit-{run}", key_of(row)))
+            if not done(row) or audit is None or not done(audit):
+                found[label, ending] = Line(label, ending, line.seeds, line.refused + (row["outcome"] == "not reached"))
+                continue
+            spent = (row["cpu_seconds"] if run != "original" else 0.0) + sum(
+                by_key[other, key_of(row)]["cpu_seconds"] for other in BEFORE.get(run, [])
+            )
+            line.seeds.append(shown(audit, spent / retraining[row["parameters"]["seed"]]))
+    return list(found.values()), references
+
+
+def key_of(row: Row) -> tuple[tuple[str, object], ...]:
+    """Return the parameters of a row, to look others up by."""
+    return tuple(sorted(row["parameters"].items()))
+
+
+def done(row: Row) -> bool:
+    """Say whether a run ended with a result."""
+    return bool(row["outcome"] == "done")
+
+
+def label_of(run: str, name: str, row: Row) -> str:
+    """Return a method's name in the table."""
+    if run == "second-teacher":
+        return f"distill, second teacher of {row['parameters']['training']}"
+    return str(row["parameters"].get(name, name))
+
+
+def gap(line: Line, references: list[dict[int, Seed]], seeds: list[int]) -> float:
+    """Return the mean difference from the references' means, over four figures; see the module."""
+    honest = [one[seed] for one in references for seed in seeds if seed in one]
+    differences = [abs(mean_of(line.seeds, name) - mean_of(honest, name)) for name in FOUR]
+    return fmean([*differences, abs(mean_of(line.seeds, "auc") - mean_of(honest, "auc"))])
+
+
+def mean_of(seeds: list[Seed], name: str) -> float:
+    """Return the mean of one figure over seeds."""
+    return fmean(one.accuracy[name] if name in one.accuracy else getattr(one, name) for one in seeds)
+
+
+def half_interval(seeds: list[Seed]) -> float:
+    """Return half the 95 % interval of the mean AUC, from the audits' own intervals."""
+    return float(sum(one.error**2 for one in seeds) ** 0.5 / len(seeds))
+
+
+def cells(line: Line, references: list[dict[int, Seed]], seeds: list[int]) -> list[str]:
+    """Return a row of the table."""
+    refused = f"refused {line.refused} of {len(seeds)}" if line.refused else ""
+    if not line.seeds:
+        return [line.label, line.ending, *[""] * 7, refused or NOT_RUN]
+    verdicts = ", ".join(f"{name} {count}" for name, count in Counter(one.verdict for one in line.seeds).items())
+    return [
+        line.label,
+        line.ending,
+        *(f"{100 * mean_of(line.seeds, name):.1f}" for name in FOUR),
+        f"{mean_of(line.seeds, 'auc'):.3f} ± {half_interval(line.seeds):.3f}",
+        f"{mean_of(line.seeds, 'distance'):.2f}",
+        f"{gap(line, references, seeds):.3f}",
+        f"{mean_of(line.seeds, 'time'):.0%}",
+        "; ".join(filter(None, [verdicts, refused])),
+    ]
+
+
+def draw(sets: dict[str, tuple[list[Line], list[dict[int, Seed]]]], path: Path) -> None:
+    """Draw membership AUC and accuracy of every method; the band is where five references lie."""
+    labels = list(dict.fromkeys((line.label, line.ending) for lines, _ in sets.values() for line in lines))
+    mpl.rcParams["svg.hashsalt"] = "forgetkit"
+    figure = Figure(figsize=(5.2 * len(sets) + 2.6, 0.28 * len(labels) + 1.4), layout="constrained")
+    axes = figure.subplots(1, 2 * len(sets), sharey=True, squeeze=False)[0]
+    for place, (name, (lines, references)) in enumerate(sets.items()):
+        for axis, what in zip(axes[2 * place : 2 * place + 2], ("auc", "unseen"), strict=True):
+            honest = [mean_of([one], what) for by_seed in references for one in by_seed.values()]
+            if honest:
+                axis.axvspan(min(honest), max(honest), color="0.88", zorder=0)
+            for line in (line for line in lines if line.seeds):
+                braked = line.ending == "stop unseen"
+                axis.errorbar(
+                    mean_of(line.seeds, what),
+                    labels.index((line.label, line.ending)),
+                    xerr=half_interval(line.seeds) if what == "auc" else None,
+                    fmt="o" if braked else "s",
+                    color="C0" if braked else "C1" if line.ending else "0.2",
+                    markersize=5,
+                )
+            axis.set_title(name if what == "auc" else "", loc="left", fontsize=10)
+            axis.set_xlabel("membership AUC (check half)" if what == "auc" else "right on unseen")
+            axis.grid(axis="x", color="0.92", zorder=-1)
+    axes[0].set_yticks(range(len(labels)), [f"{label}  ({ending})" if ending else label for label, ending in labels])
+    axes[0].set_ylim(len(labels) - 0.5, -0.5)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Write the table and the picture."""
+    rows, out = read_rows(__doc__ or "")
+    sets = {}
+    for name in dict.fromkeys(row["parameters"]["dataset"] for row in rows if row["run"] == "original"):
+        sets[str(name)] = lines_of(rows, str(name))
+    head = ["", "ends", "ids %", "retain %", "unseen %", "AUC (½)", "distance", "gap", "time", "audit"]
+    text = []
+    for name, (lines, references) in sets.items():
+        seeds = sorted(
+            {
+                row["parameters"]["seed"]
+                for row in rows
+                if row["parameters"].get("dataset") == name and "seed" in row["parameters"]
+            }
+        )
+        body = [cells(line, references, seeds) for line in lines]
+        text.append(f"**{name}**, {len(seeds)} seeds\n\n{table(head, body)}\n")
+    (out / "methods.md").write_text("\n".join(text))
+    draw(sets, out / "methods.svg")
+    print(out / "methods.md", out / "methods.svg", sep="\n")
+
+
+if __name__ == "__main__":
+    main()
