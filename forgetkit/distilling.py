@@ -78,12 +78,12 @@ def open_teachers(request: Request, teacher: str, forget_teacher: str | None) ->
     if forget_teacher is None:
         return Teachers(first, None)
     path, record = open_teacher(forget_teacher, request)
-    ids = request.dataset.train.ids_at(request.all_forgotten_rows)
-    if not len(replace(request, ids=ids).measured_rows):
+    everything = request.with_all_forgotten
+    if not len(everything.measured_rows):
         message = "--forget-teacher is given, but nothing to forget that is no canary"
         raise ForgetkitError("ids-empty", message, "name the ids: --ids")
-    if known := int(record.retains(ids).sum()):
-        message = f"{path}: the forget teacher was trained on {known} of the {len(ids)} ids"
+    if known := int(record.retains(everything.ids).sum()):
+        message = f"{path}: the forget teacher was trained on {known} of the {len(everything.ids)} ids"
         hint = "make one with: forgetkit train --like ORIGINAL.st --exclude IDS.txt --epochs 3 -o proxy.st"
         raise ForgetkitError("checkpoint-mismatch", message, hint)
     return Teachers(first, (path, record))
@@ -112,8 +112,11 @@ def distilled(
     retain = take(request.dataset.train, request.retain_rows, machine.device)
     if teachers.forget is not None:
         second = on_machine(load_model(*teachers.forget), teachers.forget[1], machine)
-        rows = replace(request, ids=request.dataset.train.ids_at(request.all_forgotten_rows))
-        return _towards_both(classifier, tune, rows, machine, (first, second), retain, how, console, bookmark)
+        both = (first, second)
+        everything = request.with_all_forgotten
+        return towards_both(
+            classifier, tune, everything, machine, both, retain, how, console=console, bookmark=bookmark
+        )
     history = distill(
         classifier,
         first,
@@ -135,7 +138,7 @@ def distilled(
     return Outcome({"epochs": how.recipe.epochs, "best_epoch": history.best_epoch, "loss": last})
 
 
-def _towards_both(
+def towards_both(
     classifier: Classifier,
     tune: Samples,
     request: Request,
@@ -143,10 +146,26 @@ def _towards_both(
     teachers: tuple[nn.Module, nn.Module],
     retain: Samples,
     how: Distilling,
+    *,
     console: Console,
     bookmark: Bookmark,
 ) -> Outcome:
-    """Distil the retain set from the first teacher, the ids from the second, which never saw them."""
+    """Distil the retain set from the first teacher, the ids from the second, which never saw them.
+
+    Args:
+        classifier: changed in place.
+        tune: images and labels of the tune half.
+        request: what is to be forgotten, what was before included.
+        machine: where to compute.
+        teachers: neither is the classifier.
+        retain: images and labels of the retain set.
+        how: everything else.
+        console: told of every look.
+        bookmark: where the run stands.
+
+    Raises:
+        NotReached: where no state that was seen both forgets and keeps accuracy.
+    """
     gauge = gauge_on(request, tune, machine, seed=how.seed)
     shown_by = gauge.look(teachers[1])
     gauge = replace(gauge, right=0.5 if shown_by.auc is None else shown_by.auc)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 SHORT = 8
 """Digits of a digest that name a checkpoint among its kin."""
-SHOWN = ("optimizer", "rate", "epochs", "labels", "stop", "mix", "labels_per_id", "replay")
+SHOWN = ("way", "optimizer", "rate", "epochs", "labels", "stop", "mix", "labels_per_id", "replay")
 """Options that tell steps apart; all of them stand in the record."""
 
 

@@ -1,6 +1,8 @@
 """One training from beginning to end, as a value that another process can carry out."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,7 @@ class Plan:
         log: where to write a JSON line an epoch, if anywhere.
         keep_optimizer: whether to go on with the optimizer state beside ``start``, and to write one.
         mask: file that says which weights may move, if not all; its digest stands in the step's options.
+        attempts: what was tried before this training, for its metrics, if it is a last resort.
     """
 
     record: Record
@@ -65,6 +68,7 @@ class Plan:
     log: Path | None
     keep_optimizer: bool
     mask: Path | None = None
+    attempts: list[dict[str, Any]] | None = None
 
     @property
     def step(self) -> Step:
@@ -181,6 +185,23 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = F
     return Written("train", plan.target, written, time.monotonic() - begun, plan.start)
 
 
+def train_only(
+    plan: Plan, dataset: Dataset, console: Console, *, watch: Callable[[nn.Module], AbstractContextManager[None]]
+) -> Classifier:
+    """Train as planned, and neither measure nor write; return the model.
+
+    Args:
+        plan: from nothing.
+        dataset: to train on.
+        console: shown the epochs.
+        watch: of the model, entered while it is trained.
+    """
+    classifier = on_machine(start_model(plan), plan.record, plan.machine)
+    with watch(classifier):
+        _train(plan, classifier, optimizer_of(classifier, plan.recipe), dataset, Bookmark(), console)
+    return classifier
+
+
 def _train(
     plan: Plan,
     classifier: Classifier,
@@ -214,7 +235,8 @@ def _metrics(plan: Plan, classifier: Classifier, dataset: Dataset, history: Hist
         classifier, take(dataset.train, plan.rows[:0], plan.machine.device), dataset, plan.machine.device
     )
     best = {"epoch": kept, "epochs": plan.recipe.epochs, "best_epoch": history.best_epoch}
-    return {**measured, **history.epochs[kept - 1], **best}
+    tried = {} if plan.attempts is None else {"attempts": plan.attempts}
+    return {**measured, **history.epochs[kept - 1], **best, **tried}
 
 
 def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted: bool) -> tuple[Path, str] | None:

@@ -56,6 +56,11 @@ class Request:
         """Training rows of everything forgotten, this request included."""
         return np.flatnonzero(self.forgotten.contains(self.dataset.train.ids))
 
+    @property
+    def with_all_forgotten(self) -> "Request":
+        """The same, with everything that was forgotten before as part of what is to be forgotten now."""
+        return replace(self, ids=self.dataset.train.ids_at(self.all_forgotten_rows))
+
     @cached_property
     def retain_rows(self) -> NDArray[np.int64]:
         """Training rows that a step may draw from: trained, less everything forgotten."""

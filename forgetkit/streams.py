@@ -67,7 +67,7 @@ def check_limits(
 def _judged_rows(request: Request) -> NDArray[np.int64]:
     """Return the rows of all ids forgotten so far, less canaries and classes of which nothing is retained."""
     split = request.dataset.train
-    rows = replace(request, ids=split.ids_at(request.all_forgotten_rows)).measured_rows
+    rows = request.with_all_forgotten.measured_rows
     return rows[np.isin(split.labels[rows], split.labels[request.retain_rows])]
 
 
@@ -90,13 +90,30 @@ class Retraining:
             self.request.booking.publish("train", read_record(self.plan.target).digest)
 
 
-def retraining(request: Request, machine: Machine, target: Path) -> Retraining:
+def retraining(
+    request: Request, machine: Machine, target: Path, *, attempts: list[dict[str, Any]] | None = None
+) -> Retraining:
     """Plan a retraining by the recorded recipe without every id forgotten so far.
 
     Args:
         request: what is to be forgotten.
         machine: where to compute.
         target: where to write.
+        attempts: what was tried before it, for the metrics of its record; may still be added to.
+    """
+    return Retraining(replace(training_without(request, machine), target=target, attempts=attempts), request)
+
+
+def training_without(
+    request: Request, machine: Machine, training: Training | None = None, *, seed: int | None = None
+) -> Plan:
+    """Plan a training without every id forgotten so far, by the recorded recipe, with another seed.
+
+    Args:
+        request: what is to be forgotten.
+        machine: where to compute.
+        training: what is not as recorded.
+        seed: the recorded one + 1 if not given.
     """
     record = request.record
     chosen = TrainingSet(
@@ -109,15 +126,15 @@ def retraining(request: Request, machine: Machine, target: Path) -> Retraining:
         record.recipe.get("canaries"),
     )
     base = Base(request.path, record, like=True)
-    first = base.first_seed()
+    first = base.first_seed() if seed is None else seed
     plans = make_plans(
         base,
         chosen,
         machine,
         model=("", {}),
-        training=Training(),
+        training=training or Training(),
         keep_optimizer=False,
         seeds=range(first, first + 1),
-        targets=(str(target), None),
+        targets=("", None),
     )
-    return Retraining(plans[0], request)
+    return plans[0]

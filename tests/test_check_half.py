@@ -99,6 +99,14 @@ def test_no_step_looks_at_the_check_half(forgetkit: Run, folders: dict[str, Path
     assert any(chosen(one)[name] is not None for name in ("trials", "looks", "error_gap"))
 
 
+def test_forget_refuses_by_the_tune_half_alone(forgetkit: Run, folders: dict[str, Path]) -> None:
+    one, other = (end(forgetkit, folders[twin], "forget m.st -i ids.txt -o out.st") for twin in TWINS)
+    assert one.digest == other.digest
+    attempts = [record.steps[-1].metrics["attempts"] for record in (one, other)]
+    assert attempts[0] == attempts[1]
+    assert attempts[0][0]["cost"] > 0
+
+
 def test_references_judge_and_choose_nothing(forgetkit: Run, folders: dict[str, Path]) -> None:
     folder, command = folders[TWINS[0]], "relabel m.st -i ids.txt --max-divergence 2 --reference {}.st -o out.st"
     one, other = (end(forgetkit, folder, command.format(name)) for name in ("proxy", "other"))

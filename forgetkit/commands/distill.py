@@ -1,6 +1,6 @@
 """``forgetkit distill``: Kim & Woo 2022, stage 2."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -177,7 +177,6 @@ def distill(
     machine = set_up(compute.device, compute.precision, compute.threads)
     options = {**asdict(recipe), **method.options(), **teachers.options(), **machine.options()}
     step = Step("distill", options, seed, request.record.digest, ids_entry(request.ids), {})
-    everything = replace(request, ids=request.dataset.train.ids_at(request.all_forgotten_rows))
 
     def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
         how = method.distilling(recipe, seed)
@@ -192,7 +191,7 @@ def distill(
         output=output,
         others=teachers.paths,
         beside=log_beside(log),
-        measured=everything.measured_rows,
+        measured=request.with_all_forgotten.measured_rows,
         mask=mask,
         work=work,
     )

@@ -245,11 +245,30 @@ def run_draw(name: str, folder: str, number: int, references: int, kind: str) ->
 def with_proxies(one: Draw) -> dict[str, Shown]:
     """Return what distillation shows with forget teachers of different cost."""
     shown = {"original": one.show(one.model(one.path))}
-    for label, (training, part, name) in PROXIES.items():
-        proxy, cost = one.train("proxy", seed=50, training=training, part=part, model=name)
+    for place, (label, (training, part, name)) in enumerate(PROXIES.items()):
+        proxy, cost = one.train(f"proxy{place}", seed=50, training=training, part=part, model=name)
         shown[f"the proxy: {label}"] = one.show(one.model(proxy), cost)
         shown[f"distilled towards it: {label}"] = one.step(lambda m, p=proxy: one.distil(m, p), extra=cost)  # type: ignore[misc]
+        if training is PROXY and part == 1 and name == "convnet":
+            shown |= after_neutralizing(one, proxy, cost)
     return shown
+
+
+def after_neutralizing(one: Draw, proxy: Path, cost: float) -> dict[str, Shown]:
+    """Return what distillation shows that begins after ``neutralize``."""
+
+    def both(model: Classifier) -> None:
+        one.neutralize(model, "chance")
+        one.distil(model, proxy)
+
+    def until_unseen(model: Classifier) -> None:
+        one.neutralize(model, "unseen")
+        one.distil(model, None)
+
+    return {
+        "neutralize --stop unseen, distill": one.step(until_unseen),
+        "neutralize --stop chance, distill --forget-teacher": one.step(both, extra=cost),
+    }
 
 
 def with_methods(one: Draw, *, quick: bool) -> dict[str, Shown]:
@@ -258,14 +277,6 @@ def with_methods(one: Draw, *, quick: bool) -> dict[str, Shown]:
 
     def published(model: Classifier) -> None:
         one.neutralize(model, "chance")
-        one.distil(model, None)
-
-    def both(model: Classifier) -> None:
-        one.neutralize(model, "chance")
-        one.distil(model, proxy)
-
-    def until_unseen(model: Classifier) -> None:
-        one.neutralize(model, "unseen")
         one.distil(model, None)
 
     found = {
@@ -279,11 +290,7 @@ def with_methods(one: Draw, *, quick: bool) -> dict[str, Shown]:
     }
     if quick:
         return found
-    return {
-        **found,
-        "neutralize --stop unseen, distill": one.step(until_unseen),
-        "neutralize --stop chance, distill --forget-teacher": one.step(both, extra=cost),
-    }
+    return {**found, **after_neutralizing(one, proxy, cost)}
 
 
 def mean_with(values: list[float]) -> str:

@@ -1,0 +1,137 @@
+"""``forgetkit forget``: the operator's one line."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forgetkit.console import Console
+from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.options import (
+    METHOD,
+    Booked,
+    Checkpoint,
+    Compute,
+    Lists,
+    LongRun,
+    Seed,
+    Source,
+    UtilityMargin,
+    choice,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from forgetkit.compute import Machine
+    from forgetkit.forgetting import Forgetting
+    from forgetkit.request import Request
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to forget."""
+
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="F",
+            help="Work to spend before a retraining, as a share of one: 0.5 or 50%.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "50%"
+    utility_margin: UtilityMargin = 0.02
+    otherwise: Annotated[
+        str,
+        typer.Option(metavar="retrain|stop", help="What to do where no way forgets.", rich_help_panel=METHOD),
+    ] = "retrain"
+
+    def check(self) -> None:
+        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        positive("--utility-margin", self.utility_margin)
+        choice("--otherwise", self.otherwise, ("retrain", "stop"))
+
+    @property
+    def share(self) -> float:
+        """The budget as a share of a retraining."""
+        text, percent = self.budget.strip().removesuffix("%"), self.budget.strip().endswith("%")
+        try:
+            share = float(text) / (100 if percent else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            message = f"--budget: '{self.budget}' is no share of a retraining"
+            raise ForgetkitError("usage", message, "from 0 to 1, or 0% to 100%; 0 retrains at once")
+        return share
+
+
+def forget(
+    checkpoint: Checkpoint,
+    *,
+    lists: Lists,
+    booked: Booked,
+    method: Method,
+    seed: Seed = 0,
+    source: Source,
+    compute: Compute,
+    output: LongRun,
+) -> None:
+    """Forget the ids in the cheapest way that works, or retrain: one line for those who do not choose a method.
+
+    Ways are tried in turn, each from the checkpoint, the cheapest first. Each is judged on the tune half: the ids must
+    look as they do to a model that never saw them, and accuracy must hold. Where none does within the budget, the
+    model is trained again without them. The record names every attempt.
+
+    Examples:
+        forgetkit forget model.st --ids ids.txt
+        forgetkit forget model.st -i ids.txt --budget 30%
+        forgetkit forget-ids model.st --class 3 --count 20 | forgetkit forget model.st --ids -
+    """
+    from forgetkit.compute import set_up
+    from forgetkit.forgetting import Forgetting
+    from forgetkit.request import begin
+    from forgetkit.results import output_path
+    from forgetkit.streams import retraining
+
+    method.check()
+    console, booking, share = output.console(), booked.booking(), method.share
+    request = begin("forget", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
+    if request is None:
+        return
+    if len(request.retain_rows) == 0:
+        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+    machine = set_up(compute.device, compute.precision, compute.threads)
+    how = Forgetting(share, method.utility_margin, seed)
+    fallback = None
+    if method.otherwise == "retrain":
+        fallback = retraining(request, machine, output_path(request.path, "forget", output.out), attempts=how.attempts)
+    if fallback and fallback.done:
+        fallback.carry_out(console, output)
+        return
+    try:
+        _forget(request, how, machine, console, output)
+    except NotReached as reached:
+        if fallback is None:
+            raise
+        console.warn("retraining", f"{reached.message}: retraining")
+        fallback.carry_out(console, output)
+
+
+def _forget(request: "Request", how: "Forgetting", machine: "Machine", console: Console, output: LongRun) -> None:
+    """Try every way, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
+    from forgetkit.record import Step
+    from forgetkit.results import ids_entry, report_written
+    from forgetkit.resume import Bookmark
+    from forgetkit.steps import Outcome, Samples, carry_out
+    from forgetkit.training import Classifier
+    from forgetkit.ways import WAYS
+
+    options: dict[str, Any] = {"budget": how.budget, "utility_margin": how.margin, "way": None, "searched": ["way"]}
+    options |= {"ways": [way.name for way in WAYS], **machine.options()}
+    step = Step("forget", options, how.seed, request.record.digest, ids_entry(request.ids), {})
+
+    def work(classifier: Classifier, tune: Samples, _: Bookmark) -> Outcome:
+        return how.forget(classifier, tune, request, machine, WAYS, console)
+
+    written = carry_out(request, step, machine, console=console, output=output, work=work)
+    if written:
+        report_written(console, written)

@@ -1,0 +1,121 @@
+"""``forget``: the cheapest way that works, each judged on the tune half; else a retraining, and the record says why."""
+
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+import torch
+from torch import nn
+
+from forgetkit import cli
+from forgetkit.checkpoint import load_model
+from forgetkit.commands.forget import Method
+from forgetkit.compute import set_up
+from forgetkit.console import Console
+from forgetkit.data.find import open_dataset
+from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.forgetting import Forgetting, Meter
+from forgetkit.ids import draw
+from forgetkit.record import read_record
+from forgetkit.request import Request
+from forgetkit.steps import on_machine, take
+from forgetkit.ways import WAYS
+from tests.conftest import Run
+
+IMPOSSIBLE = -1.0
+"""A margin that asks for twice the accuracy there can be."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with ``m.st``, trained on digits for 8 epochs, and ``ids.txt``."""
+    folder = tmp_path_factory.mktemp("forget")
+    assert cli.run(["train", "--dataset", "digits", "--epochs", "8", "-o", str(folder / "m.st"), "-q"]) == 0
+    assert cli.run(["forget-ids", str(folder / "m.st"), "--count", "65", "-q", "-o", str(folder / "ids.txt")]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path) -> Path:
+    """Return ``tmp_path`` with what was made."""
+    copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def attempts(path: str) -> list[dict[str, object]]:
+    """Return what the record says was tried."""
+    found: list[dict[str, object]] = read_record(Path(path)).steps[-1].metrics["attempts"]
+    return found
+
+
+def test_it_forgets_within_its_budget_and_the_record_names_the_way(forgetkit: Run, here: Path) -> None:
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
+    assert (ran.code, ran.json["outputs"]) == (0, ["m.forget.st"]), ran.err
+    step = read_record(Path("m.forget.st")).steps[-1]
+    assert (step.command, step.options["way"]) == ("forget", step.metrics["attempts"][-1]["way"])
+    assert step.metrics["attempts"][-1]["refused"] is None
+    assert 0 < step.metrics["cost"] <= 0.5
+    assert step.metrics["test_accuracy"] >= step.metrics["test_accuracy_before"] - 0.03
+    assert int(read_record(Path("m.forget.st")).forgotten.contains(Path("ids.txt").read_text().split()).sum()) == 65
+
+
+def test_the_same_again_is_up_to_date(forgetkit: Run, here: Path) -> None:
+    first, again = (forgetkit("forget", "m.st", "-i", "ids.txt", "--json") for _ in range(2))
+    assert (first.json["up_to_date"], again.json["up_to_date"]) == (False, True)
+    assert first.json["digest"] == again.json["digest"]
+
+
+def test_beyond_the_budget_it_retrains_to_the_bytes_of_train(forgetkit: Run, here: Path) -> None:
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json")
+    assert (ran.code, [entry["code"] for entry in ran.json["warnings"]]) == (0, ["retraining"]), ran.err
+    forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "-o", "plain.st")
+    assert read_record(Path("plain.st")).digest == ran.json["digest"]
+    assert [entry["refused"] for entry in attempts("m.forget.st")] == ["beyond what is left of the budget"] * len(WAYS)
+    assert forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json").json["up_to_date"]
+
+
+def test_a_budget_of_nothing_and_no_retraining_writes_nothing(forgetkit: Run, here: Path) -> None:
+    before = sorted(here.iterdir())
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "0", "--otherwise", "stop", "--json")
+    assert (ran.code, ran.json["code"]) == (1, "not-reached")
+    assert sorted(here.iterdir()) == before
+
+
+def test_a_refused_way_leaves_nothing_behind(here: Path) -> None:
+    record, dataset = read_record(here / "m.st"), open_dataset("digits", here)
+    request = Request(here / "m.st", record, dataset, draw(list(dataset.train.ids), 65, 0), ())
+    tune, machine = take(dataset.test, dataset.tune_rows, "cpu"), set_up("cpu", "float32", 1)
+    model, how = on_machine(load_model(here / "m.st", record), record, machine), Forgetting(1.0, IMPOSSIBLE, 0)
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(NotReached, match="none of 2 ways"):
+        how.forget(model, tune, request, machine, WAYS, Console(quiet=True))
+    assert "keeps accuracy" in how.attempts[0]["refused"]
+    assert all(torch.equal(start[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_an_image_costs_one_to_predict_and_three_to_train_on() -> None:
+    model, meter = nn.Linear(2, 2), Meter(60)
+    with meter.on(model):
+        model(torch.zeros(4, 2))
+        with torch.no_grad():
+            model(torch.zeros(10, 2))
+    model(torch.zeros(100, 2))
+    assert meter.spent == 4 * 3 + 10
+    with pytest.raises(NotReached, match="budget"), meter.on(model):
+        model(torch.zeros(13, 2))
+
+
+@pytest.mark.parametrize(("text", "share"), [("50%", 0.5), ("0.25", 0.25), ("0", 0.0), ("100 %", 1.0)])
+def test_a_budget_is_a_share(text: str, share: float) -> None:
+    assert Method(budget=text).share == share
+
+
+@pytest.mark.parametrize("text", ["", "half", "-1%", "101%", "nan", "2"])
+def test_anything_else_is_one_line(text: str) -> None:
+    with pytest.raises(ForgetkitError, match="no share of a retraining"):
+        _ = Method(budget=text).share
+
+
+def test_the_ways_go_from_cheap_to_dear() -> None:
+    epochs = [way.teacher.epochs or 0 for way in WAYS]
+    assert epochs == sorted(set(epochs))
