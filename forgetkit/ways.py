@@ -1,8 +1,9 @@
 """The ways that ``forget`` tries, in this order, before it retrains. Without torch.
 
-Chosen by the comparison in docs/methods.md: where much is memorised only a second teacher, which never saw the ids,
-both forgets them and keeps the model. A cheap one does for membership and accuracy; a dearer one ends nearer to a
-retraining.
+Where much is memorised only a second teacher, which never saw the ids, both forgets them and keeps the model
+(docs/methods.md, Compared). One of one epoch is cheaper, but stops short of a retrained model; these two cost little
+more (docs/unlearning.md, How cheap may the second teacher be). They were chosen on another original and other draws
+than those that judge them.
 """
 
 from dataclasses import dataclass
@@ -23,14 +24,12 @@ class Way:
     teacher: Training
 
 
-def _teacher(epochs: int) -> Training:
-    """Return a short training: its model is weak, but can say how hard each sample is."""
-    return Training(epochs=epochs, optimizer="adam", batch_size=32, rate=0.002, schedule="cosine", keep="last")
-
-
 WAYS = (
-    Way("second teacher of 1 epoch", _teacher(1)),
-    Way("second teacher of 3 epochs", _teacher(3)),
+    Way("second teacher, 3 epochs by the recipe", Training(epochs=3, keep="last")),
+    Way(
+        "second teacher, 3 epochs of small batches",
+        Training(epochs=3, optimizer="adam", batch_size=32, rate=0.002, schedule="cosine", keep="last"),
+    ),
 )
 STUDENT = Training(optimizer="adam", rate=0.001, momentum=0.0, weight_decay=0.0, keep="last")
 """How the model itself is then trained, whatever its own recipe is."""
