@@ -90,9 +90,9 @@ def lines_of(rows: list[Row], dataset: str) -> tuple[list[Line], list[dict[int, 
         for name in REFERENCES
     ]
     found: dict[tuple[str, str], Line] = {}
-    for run, (name, ending) in KINDS.items():
+    for run, (name, usual) in KINDS.items():
         for row in (row for row in of_set if row["run"] == run):
-            label = label_of(run, name, row)
+            label, ending = label_of(run, name, row), ending_of(usual, row)
             line = found.setdefault((label, ending), Line(label, ending, [], 0))
             audit = by_key.get((f"audit-{run}", key_of(row)))
             if not done(row) or audit is None or not done(audit):
@@ -113,6 +113,12 @@ def key_of(row: Row) -> tuple[tuple[str, object], ...]:
 def done(row: Row) -> bool:
     """Say whether a run ended with a result."""
     return bool(row["outcome"] == "done")
+
+
+def ending_of(ending: str, row: Row) -> str:
+    """Return how a run ended: a step without a brake ends where its authors say."""
+    braked = "judged" in row["metrics"] or "right" in row["metrics"] or not done(row)
+    return "as published" if ending == "stop unseen" and not braked else ending
 
 
 def label_of(run: str, name: str, row: Row) -> str:
