@@ -81,6 +81,7 @@ def dampen(
     beside = {}
     if importance_out is not None:
         beside[Path(importance_out)] = lambda path, _, __: keep_importance(path, found[0], request.record)
-    written = carry_out(request, step, machine, console=console, output=output, beside=beside, work=work)
+    others = (Path(importance),) if importance is not None else ()
+    written = carry_out(request, step, machine, console=console, output=output, others=others, beside=beside, work=work)
     if written:
         report_written(console, written)
