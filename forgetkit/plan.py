@@ -55,6 +55,7 @@ class Plan:
         log: where to write a JSON line an epoch, if anywhere.
         keep_optimizer: whether to go on with the optimizer state beside ``start``, and to write one.
         mask: file that says which weights may move, if not all; its digest stands in the step's options.
+        original: the checkpoint to train like, where that is an original: what an audit compares with.
         attempts: what was tried before this training, for its metrics, if it is a last resort.
     """
 
@@ -68,6 +69,7 @@ class Plan:
     log: Path | None
     keep_optimizer: bool
     mask: Path | None = None
+    original: Path | None = None
     attempts: list[dict[str, Any]] | None = None
 
     @property
@@ -149,13 +151,14 @@ def make_plans(
         **({"mask": read_mask(mask)[1], "norm_statistics": "frozen"} if mask else {}),
     }
     before = base.record.steps if base and going_on else []
+    original = base.path if base and not going_on and base.record.steps[-1].trains else None
     plans = []
     for seed in seeds:
         step = Step("train", options, seed, parent, ids_entry(chosen.excluded), {})
         record = replace(root, steps=[*before, step])
         target, log = (Path(text.replace("{n}", str(seed))) if text else None for text in targets)
         place = (chosen.dataset.root, target or Path(), log)
-        plans.append(Plan(record, recipe, machine, chosen.rows, start, *place, keep_optimizer, mask))
+        plans.append(Plan(record, recipe, machine, chosen.rows, start, *place, keep_optimizer, mask, original))
     return plans
 
 
@@ -182,7 +185,7 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = F
             publish_lines(plan.log, bookmark.log)
     right = f"{step.metrics['test_accuracy']:.2%} right on the unseen split (chance {1 / len(written.classes):.0%})"
     console.note(f"  {right}, epoch {step.metrics['epoch']} of {plan.recipe.epochs}")
-    return Written("train", plan.target, written, time.monotonic() - begun, plan.start)
+    return Written("train", plan.target, written, time.monotonic() - begun, plan.start or plan.original)
 
 
 def train_only(

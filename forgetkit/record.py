@@ -41,6 +41,11 @@ class Step:
     ids: dict[str, Any] | None
     metrics: dict[str, Any]
 
+    @property
+    def trains(self) -> bool:
+        """Whether it makes a model rather than takes something from one."""
+        return self.command in {"train", "adopt"}
+
     def same_work(self, other: "Step") -> bool:
         """Say whether both steps do the same: all but what they measured, and the settings that they searched for."""
         return self._asked() == other._asked()

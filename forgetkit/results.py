@@ -19,7 +19,7 @@ from forgetkit.record import Record, dumps, read_record
 
 @dataclass(frozen=True)
 class Written:
-    """A checkpoint that a command wrote, in how many seconds, and the checkpoint that it began with, if any."""
+    """A checkpoint that a command wrote, in how many seconds, and the checkpoint that it began with or trained like."""
 
     command: str
     path: Path
@@ -131,16 +131,13 @@ def report_written(console: Console, written: Written) -> None:
 def next_command(written: Written) -> str:
     """Return the command that a user most likely wants after this one."""
     path, steps = written.path, written.record.steps
-    original = (
-        str(written.source)
-        if written.source and len(steps) > 1 and steps[-2].command in {"train", "adopt"}
-        else "ORIGINAL.st"
-    )
+    known = written.source and (len(steps) == 1 or steps[-2].trains)
+    original = str(written.source) if known else "ORIGINAL.st"
     if written.command == "neutralize":
         return f"forgetkit distill {path} --teacher {original}"
     if written.record.untrained:
         return next_training(path)
-    if written.command in {"train", "adopt"} and not len(written.record.forgotten):
+    if steps[-1].trains and not len(written.record.forgotten):
         return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
     return f"forgetkit audit {path} --original {original}"
 

@@ -131,7 +131,7 @@ def course_of(request: Request, tune: Samples, machine: Machine, *, seed: int) -
 
 def _trained(request: Request) -> float:
     """Return the recorded accuracy on the tune half after the last training; 0 where it is of other classes too."""
-    trainings = [step for step in request.record.steps if step.command in {"train", "adopt"}]
+    trainings = [step for step in request.record.steps if step.trains]
     found = [step.metrics.get("tune_accuracy", 0.0) for step in trainings]
     right = found[-1] if found and bool(_kept(request).all()) else 0.0
     return float(right) if isinstance(right, int | float) else 0.0

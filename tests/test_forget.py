@@ -69,6 +69,7 @@ def test_the_same_again_is_up_to_date(forgetkit: Run, here: Path) -> None:
 def test_beyond_the_budget_it_retrains_to_the_bytes_of_train(forgetkit: Run, here: Path) -> None:
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json")
     assert (ran.code, [entry["code"] for entry in ran.json["warnings"]]) == (0, ["retraining"]), ran.err
+    assert "next: forgetkit audit m.forget.st --original m.st\n" in ran.err
     forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "-o", "plain.st")
     assert read_record(Path("plain.st")).digest == ran.json["digest"]
     assert [entry["refused"] for entry in attempts("m.forget.st")] == ["beyond what is left of the budget"] * len(WAYS)
