@@ -27,6 +27,7 @@ KINDS = {
     "original": ("original", ""),
     "retrained": ("retrained", ""),
     "published": ("authors", "as published"),
+    "salun": ("random labels, SalUn", "as published"),
     "stage-1": ("neutralize --stop chance", "as published"),
     "two-stage": ("neutralize --stop chance, distill", "as published"),
     "braked": ("step", "stop unseen"),
@@ -35,7 +36,7 @@ KINDS = {
     "second-teacher": ("training", "stop unseen"),
 }
 """Runs whose models are compared: the parameter that names the method, or its name; and how it ends."""
-BEFORE = {"masked": ["weights"], "two-stage": ["stage-1"], "second-teacher": ["proxy"]}
+BEFORE = {"salun": ["weights"], "masked": ["weights"], "two-stage": ["stage-1"], "second-teacher": ["proxy"]}
 """Other runs that a method takes, and whose time counts."""
 FOUR = ("forget", "retain", "unseen")
 
