@@ -1,0 +1,83 @@
+"""Print the accuracy of each model on unseen samples of the forgotten samples' own classes, beside that on all.
+
+usage: python examples/reproduce/own_classes.py SWEEP/results.json RUN…
+
+RUN are names of runs that write a model and name the ids with --ids or --exclude, or begin with such a run's model. A
+class counts as often as it stands among the ids. Means over everything but run, setting, optimizer and size. Reads the
+models and lists of SWEEP/runs.
+"""
+
+import argparse
+import json
+import shlex
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from tables import table
+
+from forgetkit.checkpoint import load_model
+from forgetkit.compute import set_up
+from forgetkit.data.find import find_dataset
+from forgetkit.options import Source, data_root
+from forgetkit.record import read_record
+from forgetkit.steps import on_machine, take
+from forgetkit.training import predict
+
+SETTINGS = ("setting", "optimizer", "size")
+
+
+def after(words: list[str], *flags: str) -> Path:
+    """Return the path behind the first of ``flags`` in a command line."""
+    return Path(words[next(place for place, word in enumerate(words) if word in flags) + 1])
+
+
+def ids_of(words: list[str], commands: dict[Path, list[str]]) -> list[str]:
+    """Return the ids that a command names, or the one that made the checkpoint it begins with."""
+    if {"--ids", "--exclude"} & set(words):
+        return after(words, "--ids", "--exclude").read_text().split()
+    return ids_of(commands[Path(words[2])], commands)
+
+
+def accuracies(words: list[str], ids: list[str]) -> tuple[float, float]:
+    """Return a model's accuracy on the unseen split, and with each class weighted as among the ids."""
+    path = after(words, "--out")
+    record, machine = read_record(path), set_up("cpu", "float32", 0)
+    data = record.dataset
+    dataset = find_dataset(data["name"], data["fingerprint"], [data_root(Source())], classes=record.classes)
+    images, labels = take(dataset.test, np.arange(len(dataset.test)), "cpu")
+    right = predict(on_machine(load_model(path, record), record, machine), images).argmax(1) == labels
+    gone = np.array([dataset.train.labels[dataset.train.row_of[id_]] for id_ in ids])
+    by_class = [float(right[labels == label].double().mean()) for label in range(len(record.classes))]
+    return float(right.double().mean()), float(np.mean(np.array(by_class)[gone]))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    given = parser.parse_args()
+    rows: list[dict[str, Any]] = [
+        row | {"words": shlex.split(row["command"])} for row in json.loads(given.results.read_text())["rows"]
+    ]
+    commands = {after(row["words"], "--out"): row["words"] for row in rows if "--out" in row["words"]}
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    with torch.inference_mode():
+        for row in rows:
+            if row["run"] in given.runs and row["outcome"] == "done":
+                values = (row["parameters"][name] for name in SETTINGS if name in row["parameters"])
+                shown = accuracies(row["words"], ids_of(row["words"], commands))
+                found[" ".join([row["run"], *map(str, values)])].append(shown)
+    lines = [
+        [name, *(f"{100 * fmean(pair[column] for pair in pairs):.2f}" for column in (0, 1))]
+        for name, pairs in found.items()
+    ]
+    print(table(["", "all of unseen", "own classes"], lines))
+
+
+if __name__ == "__main__":
+    main()
