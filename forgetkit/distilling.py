@@ -54,16 +54,16 @@ class Distilling:
     """
 
     recipe: Recipe
-    retain_fraction: float
-    alpha: float
-    beta: float
-    temperature: float
-    distill_epochs: int
-    forget_weight: float
-    ids_per_step: int
-    replay: int
-    brake: bool
-    utility_margin: float
+    retain_fraction: float = 0.5
+    alpha: float = 1.1
+    beta: float = 0.9
+    temperature: float = 4.0
+    distill_epochs: int = 10
+    forget_weight: float = 1.0
+    ids_per_step: int = 16
+    replay: int = 32
+    brake: bool = True
+    utility_margin: float = 0.02
     seed: int
 
 

@@ -97,14 +97,14 @@ class Forgetting:
             NotReached: where no way does within the budget.
         """
         retraining = work_of(request, recipe_of(request.record.recipe).epochs)
-        start = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
+        original = copy.deepcopy(classifier)
         meter = Meter(self.budget * retraining)
         for way in ways:
             begun = meter.spent
             try:
-                outcome = self._try(way, classifier, tune, request, machine, meter, console)
+                outcome = self._try(way, (classifier, original), tune, request, machine, meter, console)
             except NotReached as reached:
-                classifier.load_state_dict(start)
+                classifier.load_state_dict(original.state_dict())
                 console.note(f"forget: {way.name}: {reached.message}")
                 self._add(way, (meter.spent - begun) / retraining, reached.message)
                 continue
@@ -121,38 +121,33 @@ class Forgetting:
     def _try(
         self,
         way: Way,
-        classifier: Classifier,
+        models: tuple[Classifier, Classifier],
         tune: Samples,
         request: Request,
         machine: Machine,
         meter: Meter,
         console: Console,
     ) -> Outcome:
-        """Try one way; raises NotReached where it does not forget, or passes the budget."""
+        """Try one way on the first of ``models``, with the other as its teacher.
+
+        Raises:
+            NotReached: where it does not forget, or passes the budget.
+        """
         seed = seed_for(self.seed, "second teacher")  # no reference of an audit begins with the same weights
         plan = training_without(request, machine, way.teacher, seed=seed)
         if meter.spent + work_of(request, plan.recipe.epochs) > meter.most:
             raise NotReached("beyond what is left of the budget")
         console.note(f"forget: {way.name}")
-        first, everything = copy.deepcopy(classifier), request.with_all_forgotten
+        classifier, first = models
         second = train_only(plan, request.dataset, console, watch=meter.on)
         how = Distilling(
             recipe=resolve_recipe(halved(recipe_of(request.record.recipe)), STUDENT),
-            retain_fraction=0.5,
-            alpha=1.1,
-            beta=0.9,
-            temperature=4.0,
-            distill_epochs=10,
-            forget_weight=1.0,
-            ids_per_step=16,
-            replay=32,
-            brake=True,
             utility_margin=self.margin,
             seed=self.seed,
         )
         retain = take(request.dataset.train, request.retain_rows, machine.device)
         with meter.on(classifier, first, second):
-            given = (everything, machine, (first, second), retain, how)
+            given = (request.with_all_forgotten, machine, (first, second), retain, how)
             return towards_both(classifier, tune, *given, console=console, bookmark=Bookmark())
 
 

@@ -212,20 +212,7 @@ class Draw:
     def distil(self, model: Classifier, proxy: Path | None) -> None:
         """Distil as the command does, with the original and, if given, a proxy as teachers."""
         recipe: Recipe = halved(recipe_of(self.record.recipe))
-        how = Distilling(
-            recipe=recipe,
-            retain_fraction=0.5,
-            alpha=1.1,
-            beta=0.9,
-            temperature=4.0,
-            distill_epochs=10,
-            forget_weight=1.0,
-            ids_per_step=16,
-            replay=32,
-            brake=True,
-            utility_margin=0.02,
-            seed=0,
-        )
+        how = Distilling(recipe=recipe, seed=0)
         teachers = Teachers((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
         distilled(model, self.tune, self.request, self.machine, teachers, how, console=QUIET, bookmark=Bookmark())
 
