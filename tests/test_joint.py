@@ -15,36 +15,7 @@ from torch.optim import SGD
 from forgetkit.compute import generator_for
 from forgetkit.methods.joint import joint
 from forgetkit.training import predict
-
-CLASSES = 4
-
-
-class Watched(nn.Module):
-    """A network of some 500 parameters with batch norm and dropout that notes the samples it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(7)
-        norm, dropout = nn.BatchNorm2d(4), nn.Dropout(0.5)
-        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.ReLU(), dropout, nn.Flatten(), nn.Linear(64, CLASSES))
-        self.double()
-        self.batches: list[list[int]] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits; the first pixel of an image is its number, and is not looked at otherwise."""
-        self.batches.append(images[:, 0, 0, 0].int().tolist())
-        images = images.clone()
-        images[:, :, 0, 0] = 0
-        logits: Tensor = self.layers(images)
-        return logits
-
-
-def samples(count: int, first: int) -> tuple[Tensor, Tensor]:
-    """Return images, numbered from ``first`` on, and labels."""
-    images = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(first)).double()
-    images[:, 0, 0, 0] = torch.arange(first, first + count)
-    return images, torch.arange(count) % CLASSES
-
+from tests.watched import CLASSES, Watched, samples
 
 FORGET, RETAIN = samples(10, 100), samples(24, 0)
 

@@ -19,36 +19,7 @@ from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.methods.targets import any_label_targets, contrast_targets
 from forgetkit.relabeler import Relabeling
 from tests.conftest import Run
-
-CLASSES = 4
-
-
-class Watched(nn.Module):
-    """A float64 network of some 1,000 parameters with batch norm and dropout; an image's first pixel is its number."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(7)
-        norm, dropout = nn.BatchNorm2d(6), nn.Dropout(0.5)
-        self.layers = nn.Sequential(nn.Conv2d(1, 6, 3), norm, nn.ReLU(), dropout, nn.Flatten(), nn.Linear(96, CLASSES))
-        self.double()
-        self.batches: list[list[int]] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits, and note which samples were given."""
-        self.batches.append(images[:, 0, 0, 0].int().tolist())
-        images = images.clone()
-        images[:, :, 0, 0] = 0
-        logits: Tensor = self.layers(images)
-        return logits
-
-
-def samples(count: int, first: int) -> tuple[Tensor, Tensor]:
-    """Return images, numbered from ``first`` on, and labels."""
-    images = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(first)).double()
-    images[:, 0, 0, 0] = torch.arange(first, first + count)
-    return images, torch.arange(count) % CLASSES
-
+from tests.watched import CLASSES, Watched, samples
 
 FORGET, RETAIN = samples(10, 100), samples(24, 0)
 PLAIN: dict[str, Any] = {
@@ -69,7 +40,7 @@ PLAIN: dict[str, Any] = {
 
 def relabeled(mix: str, *, done: int = 0, steps: int | None = None, **options: Any) -> Watched:  # noqa: ANN401
     """Take the steps of a variant on a fresh network; return it."""
-    model = Watched()
+    model = Watched(6)
     how = Relabeling(**{**PLAIN, **options})
     list(islice(how.begin(mix, model, FORGET, RETAIN, 0.05, done=done)[1], steps))
     return model
@@ -87,7 +58,7 @@ def rows(count: int, size: int, purpose: str, number: int) -> tuple[Tensor, ...]
 
 def by_hand(losses: Callable[[nn.Module], Iterator[Tensor]]) -> nn.Module:
     """Descend each of some losses with SGD, momentum and weight decay."""
-    model = Watched().eval()
+    model = Watched(6).eval()
     optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
     for loss in losses(model):
         optimizer.zero_grad()
@@ -136,7 +107,7 @@ def test_steps_beside_are_those_of_a_literal_loop(kind: str, redraw: str) -> Non
 def test_steps_per_id_are_those_of_a_literal_loop(kind: str) -> None:
     labels = any_label_targets(FORGET[1], CLASSES, count=1, generator=generator_for(3, "relabel")).argmax(1)
     if kind == "contrast":
-        labels = contrast_targets(Watched().eval()(FORGET[0]).detach(), FORGET[1]).argmax(1)
+        labels = contrast_targets(Watched(6).eval()(FORGET[0]).detach(), FORGET[1]).argmax(1)
 
     def losses(model: nn.Module) -> Iterator[Tensor]:
         yield from (cross_entropy(model(FORGET[0][row : row + 1]), labels[row : row + 1]) for row in range(10))
@@ -147,7 +118,7 @@ def test_steps_per_id_are_those_of_a_literal_loop(kind: str) -> None:
 @pytest.mark.parametrize("mix", ["joint", "forget-then-retain"])
 def test_contrastive_labels_are_the_originals_also_after_a_halt(mix: str) -> None:
     options = {"targets": "contrast", "momentum": 0.0}
-    whole, halted, model = relabeled(mix, **options), relabeled(mix, **options, steps=4), Watched()
+    whole, halted, model = relabeled(mix, **options), relabeled(mix, **options, steps=4), Watched(6)
     _, rest = Relabeling(**{**PLAIN, **options}).begin(mix, model, FORGET, RETAIN, 0.05, done=4)
     model.load_state_dict(halted.state_dict())
     list(rest)
@@ -158,7 +129,7 @@ def test_contrastive_labels_are_the_originals_also_after_a_halt(mix: str) -> Non
 @pytest.mark.parametrize("mix", ["joint", "forget-then-retain"])
 @pytest.mark.parametrize("kind", ["wrong", "contrast"])
 def test_the_loss_on_what_is_forgotten_rises_and_nothing_else_is_read(mix: str, kind: str) -> None:
-    model, start = relabeled(mix, targets=kind, forget_weight=1.0, epochs=6, momentum=0.0), Watched()
+    model, start = relabeled(mix, targets=kind, forget_weight=1.0, epochs=6, momentum=0.0), Watched(6)
     read = {number for batch in model.batches for number in batch}
     assert read == {*range(24), *range(100, 110)}
     before, after = (cross_entropy(one.eval()(FORGET[0]), FORGET[1]) for one in (start, model))
@@ -189,7 +160,7 @@ def test_contrastive_labels_are_the_least_likely_classes_one_to_one() -> None:
 
 def test_joint_steps_weighted_by_the_sizes_are_those_of_one_shuffled_set() -> None:
     """Graves et al. 2021: the ids, relabeled, are mixed among the retained samples."""
-    model, labels = Watched().eval(), drawn("wrong", "relabel joint", 1)
+    model, labels = Watched(6).eval(), drawn("wrong", "relabel joint", 1)
     mixed = torch.cat([RETAIN[0], FORGET[0]]), torch.cat([RETAIN[1], labels])
     parameters = list(model.parameters())
     union = torch.autograd.grad(cross_entropy(model(mixed[0]), mixed[1]), parameters)
