@@ -20,7 +20,7 @@ from forgetkit.recipe import Recipe
 from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steering import Course, gauge_on, steps_between, stop_unseen
+from forgetkit.steering import Course, gauge_on, steps_between, stop_unseen, warn_of_nothing
 from forgetkit.steps import Outcome, Samples, on_machine, take
 from forgetkit.training import Classifier, optimizer_of, predict
 
@@ -175,6 +175,7 @@ def towards_both(
     before = gauge.look(teachers[0])
     console.note(f"  the forget teacher: {words(shown_by)}")
     console.note(f"  the teacher: {words(before)}")
+    warn_of_nothing(before, console)
 
     def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
         weights = {"alpha": how.alpha, "beta": how.beta, "temperature": how.temperature}

@@ -15,7 +15,16 @@ from forgetkit.methods.unseen import Look, entry, recognisable, words
 from forgetkit.relabeler import Relabeling
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steering import FEWEST, Course, course_of, drain, gauge_on, steps_between, stop_unseen
+from forgetkit.steering import (
+    FEWEST,
+    Course,
+    course_of,
+    drain,
+    gauge_on,
+    steps_between,
+    stop_unseen,
+    warn_of_nothing,
+)
 from forgetkit.steps import Outcome, Samples, take
 from forgetkit.training import Classifier
 
@@ -135,11 +144,7 @@ def search(
     before = course.before(model)
     console.note(f"  {course.says()}")
     console.note(f"  before: {words(before)}")
-    if before.auc is not None and before.gap <= before.tolerance:
-        text = (
-            f"nothing measurable was memorised: membership AUC {before.auc:.3f} before, where {before.right:g} is none"
-        )
-        console.warn("nothing-memorised", text)
+    warn_of_nothing(before, console)
     trials: list[dict[str, Any]] = []
     given = (model, forget, course, how, before, trials, console, bookmark)
     found = _aim_per_id(*given) if mix in {"auto", "per-id"} else None

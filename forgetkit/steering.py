@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from forgetkit.audit.draws import CHOSEN_LEVEL, class_mix
 from forgetkit.compute import Machine, generator_for
+from forgetkit.console import Console
 from forgetkit.methods.search import BRAKE, Visit, best_of, brake
 from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
 from forgetkit.request import Request
@@ -141,6 +142,13 @@ def gauge_on(request: Request, tune: Samples, machine: Machine, *, seed: int) ->
     """Return the gauge of the forget set itself, less canaries."""
     forget = take(request.dataset.train, request.measured_rows, machine.device)
     return gauge_of(forget, tune, _kept(request).to(machine.device), seed=seed)
+
+
+def warn_of_nothing(before: Look, console: Console) -> None:
+    """Say so where the ids were not recognisable to begin with: then a look cannot tell whether they were forgotten."""
+    if before.auc is not None and before.gap <= before.tolerance:
+        shown = f"membership AUC {before.auc:.3f} before, where {before.right:.3g} is none"
+        console.warn("nothing-memorised", f"nothing measurable was memorised: {shown}")
 
 
 def steps_between(gauge: Gauge, images_per_step: int) -> int:

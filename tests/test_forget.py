@@ -60,6 +60,11 @@ def test_it_forgets_within_its_budget_and_the_record_names_the_way(forgetkit: Ru
     assert int(read_record(Path("m.forget.st")).forgotten.contains(Path("ids.txt").read_text().split()).sum()) == 65
 
 
+def test_where_nothing_was_memorised_it_says_that_no_look_can_tell(forgetkit: Run, here: Path) -> None:
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
+    assert [entry["code"] for entry in ran.json["warnings"]] == ["nothing-memorised"]
+
+
 def test_the_same_again_is_up_to_date(forgetkit: Run, here: Path) -> None:
     first, again = (forgetkit("forget", "m.st", "-i", "ids.txt", "--json") for _ in range(2))
     assert (first.json["up_to_date"], again.json["up_to_date"]) == (False, True)
