@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from tables import NOT_RUN, Row, mean, percent, read_rows, select, spread, table, values
+from tables import NOT_RUN, Row, interval, mean, percent, read_rows, select, spread, table, values
 
 TABLE_2 = {
     "cifar10": ("64.35", "65.25 (0.24)", "63.43 (0.79)"),
@@ -116,6 +116,17 @@ def unreported(rows: list[Row], data: str) -> list[list[str]]:
     return lines
 
 
+def membership(rows: list[Row], data: str) -> str:
+    """Return the membership AUC by share, the first seed's, each with its interval."""
+    runs = ("stage1", "stage2", "scratch")
+    shares = sorted({row["parameters"]["share"] for row in select(rows, "stage2", dataset=data)})
+    lines = [
+        [f"{100 * share:g} %", *(interval(select(rows, f"audit-{run}", dataset=data, share=share)) for run in runs)]
+        for share in shares
+    ]
+    return table([data, *runs], lines)
+
+
 def figure_2(rows: list[Row], sets: list[str], path: Path) -> None:
     """Draw test accuracy over the share forgotten, after two stages and from scratch; a panel for each data set."""
     with mpl.rc_context({"svg.hashsalt": "forgetkit", "svg.fonttype": "none"}):
@@ -156,6 +167,7 @@ def main() -> None:
             ["", *(f"{number} %" for number in range(1, 11))], [x for name in sets for x in table_5(rows, name)]
         ),
         "What the paper did not report": table(more, [x for name in run for x in unreported(rows, name)]),
+        "Membership AUC by share": "\n\n".join(membership(rows, name) for name in run),
     }
     text = "\n\n".join(f"**{title}**\n\n{lines}" for title, lines in parts.items())
     (out / "kim_woo.md").write_text(text + "\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from tables import NOT_RUN, Row, mean, missed, percent, read_rows, select, table, values
+from tables import NOT_RUN, Row, interval, mean, missed, percent, read_rows, select, table, values
 
 ORIGINAL = ("99.02", "99.00", "99.02")
 PAPER = {100: ("99.02", "99.00", "99.02"), 600: ("96.99", "97.67", "97.03")}
@@ -25,15 +25,6 @@ def both(unseen: list[float], unlearned: list[float], size: int) -> list[float]:
     """Return the accuracy on unseen and unlearned samples together, of each pair."""
     pairs = zip(unseen, unlearned, strict=False)
     return [(UNSEEN * right + size * gone) / (UNSEEN + size) for right, gone in pairs]
-
-
-def interval(rows: list[Row]) -> str:
-    """Return the membership AUC of an audit (check half), with its interval."""
-    found = [row["metrics"]["checks"]["membership"] for row in rows]
-    if not found or found[0]["interval"] is None:
-        return NOT_RUN
-    low, high = found[0]["interval"]
-    return f"{found[0]['statistic']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def line(label: str, made: tuple[list[Row], list[Row], list[Row]], size: int) -> list[str]:

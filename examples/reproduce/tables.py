@@ -61,6 +61,17 @@ def percent(numbers: Sequence[float]) -> str:
     return mean(numbers, scale=100)
 
 
+def interval(audits: Sequence[Row]) -> str:
+    """Return the membership AUC of the first audit (check half), with its interval."""
+    if not audits:
+        return NOT_RUN
+    found = audits[0]["metrics"]["checks"]["membership"]
+    if found["interval"] is None:
+        return "too few ids"
+    low, high = found["interval"]
+    return f"{found['statistic']:.3f} [{low:.3f}, {high:.3f}]"
+
+
 def spread(numbers: Sequence[float]) -> str:
     """Return mean and variance of shares, in per cent and its square."""
     if len(numbers) < 2:
