@@ -175,7 +175,7 @@ def towards_both(
     before = gauge.look(teachers[0])
     console.note(f"  the forget teacher: {words(shown_by)}")
     console.note(f"  the teacher: {words(before)}")
-    warn_of_nothing(before, console)
+    blind = warn_of_nothing(before, console)
 
     def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
         weights = {"alpha": how.alpha, "beta": how.beta, "temperature": how.temperature}
@@ -201,6 +201,8 @@ def towards_both(
     batch = min(how.ids_per_step, len(forget[1])) + how.replay
     every = steps_between(gauge, batch)
     most = ceil(how.recipe.epochs * how.retain_fraction * len(retain[1]) / how.replay)
+    if blind:  # no look can say where to stop: teach each id once, and go no further
+        every = most = min(most, ceil(len(forget[1]) / how.ids_per_step))
     if not how.brake:
 
         def begin(done: int) -> tuple[Optimizer, Iterator[object]]:

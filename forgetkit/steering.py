@@ -144,11 +144,17 @@ def gauge_on(request: Request, tune: Samples, machine: Machine, *, seed: int) ->
     return gauge_of(forget, tune, _kept(request).to(machine.device), seed=seed)
 
 
-def warn_of_nothing(before: Look, console: Console) -> None:
-    """Say so where the ids were not recognisable to begin with: then a look cannot tell whether they were forgotten."""
-    if before.auc is not None and before.gap <= before.tolerance:
-        shown = f"membership AUC {before.auc:.3f} before, where {before.right:.3g} is none"
-        console.warn("nothing-memorised", f"nothing measurable was memorised: {shown}")
+def warn_of_nothing(before: Look, console: Console) -> bool:
+    """Say so where the ids were not recognisable to begin with: then a look cannot tell whether they were forgotten.
+
+    Returns:
+        whether it was so.
+    """
+    if before.auc is None or before.gap > before.tolerance:
+        return False
+    shown = f"membership AUC {before.auc:.3f} before, where {before.right:.3g} is none"
+    console.warn("nothing-memorised", f"nothing measurable was memorised: {shown}")
+    return True
 
 
 def steps_between(gauge: Gauge, images_per_step: int) -> int:

@@ -63,6 +63,8 @@ def test_it_forgets_within_its_budget_and_the_record_names_the_way(forgetkit: Ru
 def test_where_nothing_was_memorised_it_says_that_no_look_can_tell(forgetkit: Run, here: Path) -> None:
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
     assert [entry["code"] for entry in ran.json["warnings"]] == ["nothing-memorised"]
+    looks = read_record(Path("m.forget.st")).steps[-1].metrics["looks"]
+    assert [look["step"] for look in looks] == [5], "one pass over 65 ids, 16 in a step"
 
 
 def test_the_same_again_is_up_to_date(forgetkit: Run, here: Path) -> None:

@@ -1,9 +1,9 @@
 """Run ``forget`` over many draws: does it end where a retrained model is, within its budget, or retrain and say why?
 
-usage: python tests/benchmarks/bench_forget.py DATASET [--draws N] [--references K] [--workers W]
+usage: python tests/benchmarks/bench_forget.py DATASET [--draws N] [--references K] [--workers W] [--seed S]
 
-DATASET and references are as in bench_unlearning.py; original and draws are others (seed 1; seeds 200, 201, …), since
-the ways were chosen on those. AUC is judged on the check half, which no command may look at. *gap*: the mean of the
+DATASET and references are as in bench_unlearning.py; original and draws are others (seed S, 1 if not given; seeds
+100·S + 100, …), since the ways were chosen on those. AUC is judged on the check half, which no command may look at. *gap*: the mean of the
 differences between means, to the references, of accuracy on the ids, on the retain set and on unseen samples, and of
 AUC. *work*: images that went through models, as ``forget`` counts them; *time*: CPU seconds of one thread inside the
 functions, the measurements before and after included; both as a share of one retraining. Prints one Markdown table.
@@ -108,15 +108,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
         dataset = open_dataset(given.dataset, Path(os.environ.get("FORGETKIT_DATA", ".")))
         machine = set_up("cpu", "float32", 1)
-        trained(None, dataset, [], Path(folder) / "original.st", machine, seed=1, training=Training())
+        trained(None, dataset, [], Path(folder) / "original.st", machine, seed=given.seed, training=Training())
         with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
             jobs = [
                 pool.submit(run_draw, given.dataset, folder, number, given.references)
-                for number in range(100, 100 + given.draws)
+                for number in range(100 * given.seed, 100 * given.seed + given.draws)
             ]
             draws = [job.result() for job in jobs]
     print(f"{given.dataset}: {given.draws} draws, {given.references} references each\n")
