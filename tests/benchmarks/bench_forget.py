@@ -3,10 +3,11 @@
 usage: python tests/benchmarks/bench_forget.py DATASET [--draws N] [--references K] [--workers W] [--seed S]
 
 DATASET and references are as in bench_unlearning.py; original and draws are others (seed S, 1 if not given; seeds
-100·S + 100, …), since the ways were chosen on those. AUC is judged on the check half, which no command may look at. *gap*: the mean of the
-differences between means, to the references, of accuracy on the ids, on the retain set and on unseen samples, and of
-AUC. *work*: images that went through models, as ``forget`` counts them; *time*: CPU seconds of one thread inside the
-functions, the measurements before and after included; both as a share of one retraining. Prints one Markdown table.
+100·S + 100, …), since the ways were chosen on those. AUC is judged on the check half, which no command may look at.
+*gap*: the mean of the differences between means, to the references, of accuracy on the ids, on the retain set and on
+unseen samples, and of AUC. *work*: images that went through models, as ``forget`` counts them; *time*: CPU seconds of
+one thread inside the functions, the measurements before and after included; both as a share of one retraining. Prints
+one Markdown table.
 """
 
 import argparse
