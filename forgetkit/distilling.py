@@ -20,7 +20,7 @@ from forgetkit.recipe import Recipe
 from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steering import Course, gauge_on, steps_between, stop_unseen, warn_of_nothing
+from forgetkit.steering import Course, Start, Stopped, gauge_on, steps_between, stop_unseen, warn_of_nothing
 from forgetkit.steps import Outcome, Samples, on_machine, take
 from forgetkit.training import Classifier, optimizer_of, predict
 
@@ -169,20 +169,51 @@ def towards_both(
     gauge = gauge_on(request, tune, machine, seed=how.seed)
     shown_by = gauge.look(teachers[1])
     gauge = replace(gauge, right=0.5 if shown_by.auc is None else shown_by.auc)
-    forget = take(request.dataset.train, request.forget_rows, machine.device)
-    course = Course([forget], [gauge], retain)
-    known, soft = predict(teachers[0], retain[0]), predict(teachers[1], forget[0]).softmax(1)
     before = gauge.look(teachers[0])
     console.note(f"  the forget teacher: {words(shown_by)}")
     console.note(f"  the teacher: {words(before)}")
     blind = warn_of_nothing(before, console)
+    forget = take(request.dataset.train, request.forget_rows, machine.device)
+    start = _joint_steps(classifier, teachers, retain, how)
+    every = steps_between(gauge, min(how.ids_per_step, len(forget[1])) + how.replay)
+    most = ceil(how.recipe.epochs * how.retain_fraction * len(retain[1]) / how.replay)
+    if not how.brake:
+
+        def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
+            optimizer, steps = start(forget, done)
+            return optimizer, console.progress(islice(steps, most - done), "distill", most - done)
+
+        taken = walk(bookmark, "steps", classifier, begin)[1]
+        return Outcome({"steps": taken, "right": gauge.right})
+    if blind:  # no look can say where to stop: teach each id once, and go no further
+        every = most = min(most, ceil(len(forget[1]) / how.ids_per_step))
+    course = Course([forget], [gauge], retain)
+    found = stop_unseen(
+        classifier,
+        forget,
+        course,
+        start,
+        every=every,
+        most=most,
+        before=before,
+        margin=how.utility_margin,
+        bookmark=bookmark,
+    )
+    return _judged(found, most, gauge.right, console, bookmark)
+
+
+def _joint_steps(
+    classifier: Classifier, teachers: tuple[nn.Module, nn.Module], retain: Samples, how: Distilling
+) -> Start:
+    """Return what begins joint steps: the retain set after the first teacher, the samples given after the second."""
+    known = predict(teachers[0], retain[0])
 
     def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
         weights = {"alpha": how.alpha, "beta": how.beta, "temperature": how.temperature}
         return distillation_loss(logits, known[rows], retain[1][rows], **weights)
 
     def start(samples: Samples, done: int) -> tuple[Optimizer, Iterator[Tensor]]:
-        optimizer = optimizer_of(classifier, how.recipe)
+        optimizer, soft = optimizer_of(classifier, how.recipe), predict(teachers[1], samples[0]).softmax(1)
         steps = joint(
             classifier,
             samples[0],
@@ -198,32 +229,17 @@ def towards_both(
         )
         return optimizer, steps
 
-    batch = min(how.ids_per_step, len(forget[1])) + how.replay
-    every = steps_between(gauge, batch)
-    most = ceil(how.recipe.epochs * how.retain_fraction * len(retain[1]) / how.replay)
-    if blind:  # no look can say where to stop: teach each id once, and go no further
-        every = most = min(most, ceil(len(forget[1]) / how.ids_per_step))
-    if not how.brake:
+    return start
 
-        def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
-            optimizer, steps = start(forget, done)
-            return optimizer, console.progress(islice(steps, most - done), "distill", most - done)
 
-        taken = walk(bookmark, "steps", classifier, begin)[1]
-        return Outcome({"steps": taken, "right": gauge.right})
-    found = stop_unseen(
-        classifier,
-        forget,
-        course,
-        start,
-        every=every,
-        most=most,
-        before=before,
-        margin=how.utility_margin,
-        bookmark=bookmark,
-    )
-    for visit in found.visits:
-        bookmark.log.append({"step": visit.step, **entry(visit.look)})
+def _judged(found: Stopped, most: int, right: float, console: Console, bookmark: Bookmark) -> Outcome:
+    """Say and log what was seen; return it.
+
+    Raises:
+        NotReached: where no state that was seen both forgets and keeps accuracy.
+    """
+    looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
+    bookmark.log.extend(looks)
     shown = found.best or found.visits[-1]
     console.note(f"  after {shown.step} steps: {words(shown.look)}")
     if found.best is None:
@@ -231,5 +247,4 @@ def towards_both(
         raise NotReached(
             f"{message} ({words(shown.look)})", "raise --epochs, lower --rate, or a larger --utility-margin"
         )
-    looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
-    return Outcome({"steps": shown.step, "right": gauge.right, "looks": looks})
+    return Outcome({"steps": shown.step, "right": right, "looks": looks})
