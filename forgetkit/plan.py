@@ -176,7 +176,8 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = F
         if state := optimizer_state(plan.start, plan.step.parent, plan.recipe.optimizer, wanted=plan.keep_optimizer):
             load_optimizer(state[0], optimizer)
         with masked(model, mask_of(plan)):
-            history = _train(plan, classifier, optimizer, dataset, bookmark, console)
+            label = f"train seed {plan.step.seed}"
+            history = _train(plan, classifier, optimizer, dataset, bookmark, console, label)
         step = replace(plan.step, metrics=_metrics(plan, classifier, dataset, history))
         written = save_checkpoint(plan.target, model, replace(plan.record, steps=[*plan.record.steps[:-1], step]))
         if plan.keep_optimizer:
@@ -201,7 +202,7 @@ def train_only(
     """
     classifier = on_machine(start_model(plan), plan.record, plan.machine)
     with watch(classifier):
-        _train(plan, classifier, optimizer_of(classifier, plan.recipe), dataset, Bookmark(), console)
+        _train(plan, classifier, optimizer_of(classifier, plan.recipe), dataset, Bookmark(), console, "second teacher")
     return classifier
 
 
@@ -212,6 +213,7 @@ def _train(
     dataset: Dataset,
     bookmark: Bookmark,
     console: Console,
+    label: str,
 ) -> History:
     begun, spent = time.monotonic(), bookmark.log[-1]["seconds"] if bookmark.log else 0.0
 
@@ -226,7 +228,7 @@ def _train(
         optimizer=optimizer,
         tune=take(dataset.test, dataset.tune_rows, plan.machine.device),
         seed=plan.step.seed,
-        epochs=console.progress(range(1, epochs + 1), f"train seed {plan.step.seed}", epochs),
+        epochs=console.progress(range(1, epochs + 1), label, epochs),
         watch=watch if plan.log else None,
         bookmark=bookmark,
     )
