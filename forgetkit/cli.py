@@ -18,7 +18,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.mounting import help_of, mount, show_help
 from forgetkit.options import debugging
 from forgetkit.registry import nearest
-from forgetkit.signals import INTERRUPTED, TERMINATED, install
+from forgetkit.signals import INTERRUPTED, TERMINATED, ignore, install, stopping
 
 app = typer.Typer(
     name="forgetkit",
@@ -72,7 +72,8 @@ def run(arguments: list[str]) -> int:
         write_result("", end="")  # a help text may wait in the buffer
         return _interrupted() if code == INTERRUPTED else code
     except ForgetkitError as problem:
-        return _fail(problem, as_json=as_json)
+        code = stopping()
+        return _interrupted(code) if code else _fail(problem, as_json=as_json)
     except typer.TyperException as problem:
         return _fail(ForgetkitError("usage", *_usage(problem)), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
@@ -80,6 +81,8 @@ def run(arguments: list[str]) -> int:
     except SystemExit as left:  # Rich's answer to a reader of the help who has gone away is exit 1
         return _interrupted(TERMINATED) if left.code == TERMINATED else 0 if _asks_help(arguments) else BUG
     except Exception as problem:
+        if code := stopping():
+            return _interrupted(code)
         if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":  # torch's, on a GPU
             problem = ForgetkitError("out-of-memory", "out of memory", "use a smaller --batch-size, or --device cpu")
             return _fail(problem, as_json=as_json)
@@ -90,7 +93,9 @@ def main() -> None:
     """Run the command that the process was started with, and exit."""
     install()
     _prepare_streams()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    ignore()
+    sys.exit(code)
 
 
 def _asks_help(arguments: list[str]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.failpoints import call
+from forgetkit.signals import LAST, deferring
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 """What file systems without locks answer; forgetkit then goes on without."""
@@ -34,9 +35,10 @@ def holding(path: Path, asked: str = "") -> Iterator[bool]:
     if lock in _HELD:
         yield False
         return
-    handle = _taken(lock, path)
-    try:
+    with deferring():  # a signal in between would leave the file
+        handle = _taken(lock, path)
         _HELD.add(lock)
+    try:
         call(os.ftruncate, handle, 0)
         call(os.pwrite, handle, f"{os.getpid()}\n{asked}\n".encode(), 0)
         if asked:
@@ -112,3 +114,6 @@ def let_go() -> None:
     for lock in list(_HELD):
         with suppress(OSError):
             lock.unlink()
+
+
+LAST.append(let_go)

@@ -101,6 +101,10 @@ class Record:
         if not all(value > 0 for value in content["input"]["std"]):
             raise ValueError("input.std is not above 0")
         salt = content["forgotten"]["salt"]
+        first = content["steps"][0] if content["steps"] else {"parent": None, "options": {}}
+        made = first["options"].get("dataset", salt) if first["parent"] is None else salt
+        if made != salt and first["options"].get("like") is None:  # with a wrong salt, no id would count as trained
+            raise ValueError("forgotten.salt is not the data of the first training")
         return cls(
             **{name: content[name] for name in _PLAIN},
             trained=None if content["trained"] is None else KeySet.from_json(content["trained"], salt),

@@ -2,19 +2,21 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from forgetkit.console import say
-from forgetkit.locks import let_go
 
 INTERRUPTED, TERMINATED = 130, 143
 PATIENCE = 0.7
 """Seconds that a step may still take after a signal; then it is broken off."""
 
+LAST: list[Callable[[], None]] = []
+"""What to do before a process ends at once."""
 _DEFERRING = 0
 _ASKED: signal.Signals | None = None
+_STOPPING = 0
 
 
 def install(*, interrupt: bool = True) -> None:
@@ -28,6 +30,22 @@ def asked_to_stop() -> bool:
     return _ASKED is not None
 
 
+def stopping() -> int:
+    """Return the exit code of a stop that began, once; 0 where none did.
+
+    Libraries in C may answer with an exception of their own to one that is raised within them.
+    """
+    global _STOPPING
+    code, _STOPPING = _STOPPING, 0
+    return code
+
+
+def ignore() -> None:
+    """Take no signal any more: all is done, and the end of Python, where they kill, must not change the exit code."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def stop() -> None:
     """Stop as the signal asked.
 
@@ -35,9 +53,10 @@ def stop() -> None:
         KeyboardInterrupt: for SIGINT.
         SystemExit: for SIGTERM.
     """
-    global _ASKED
+    global _ASKED, _STOPPING
     number, _ASKED = _ASKED, None
     signal.setitimer(signal.ITIMER_REAL, 0)
+    _STOPPING = TERMINATED if number == signal.SIGTERM else INTERRUPTED
     if number == signal.SIGTERM:
         raise SystemExit(TERMINATED)
     raise KeyboardInterrupt
@@ -67,7 +86,8 @@ def _asked(number: int, frame: FrameType | None) -> None:
 def _end(_: int, frame: FrameType | None) -> None:
     """Stop; within an import, where an exception could run into C++ code that aborts, without one."""
     if _importing(frame):
-        let_go()
+        for work in LAST:
+            work()
         say("interrupted; the last complete output is intact")
         os._exit(TERMINATED if _ASKED == signal.SIGTERM else INTERRUPTED)
     stop()

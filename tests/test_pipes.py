@@ -133,6 +133,41 @@ def test_a_signal_is_answered_with_the_line_that_goes_on(tmp_path: Path, number:
     assert [path.name for path in tmp_path.iterdir()] == [".new.st.state"]
 
 
+SIGNALLED = """
+import os, signal
+from forgetkit import cli, {module}
+
+def raise_another(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.sigtimedwait([], 5)
+    except SystemExit:
+        raise {error}("an exception of a library's own") from None
+
+{module}.{name} = raise_another
+cli.install()
+raise SystemExit(cli.run("relabel model.st -i ids.txt --rate 0.1".split()))
+"""
+
+
+@pytest.mark.parametrize("error", ["ValueError", "RuntimeError"])
+def test_a_stop_that_a_library_turns_into_an_error_is_a_stop(
+    model: Path, ids: Path, tmp_path: Path, error: str
+) -> None:
+    """A signal's exception came out of safetensors as a ValueError, and was called a bug, or bad input."""
+    script = SIGNALLED.format(module="checkpoint", name="load_file", error=error)
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr.splitlines()[-1]) == (143, "interrupted; the last complete output is intact")
+    assert not (tmp_path / "model.relabel.st").exists()
+
+
+def test_a_signal_after_the_work_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    script = "import atexit, os, signal, sys; from forgetkit import cli\n"
+    script += "atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM)); sys.argv[1:] = ['--version']; cli.main()"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.split()[0]) == (0, "forgetkit")
+
+
 @pytest.mark.parametrize("after", [0.2, 0.6, 1.2])
 def test_a_signal_while_torch_is_imported_ends_the_process_in_order(tmp_path: Path, after: float) -> None:
     """An exception within those imports can run into C++ code that aborts: exit -6."""

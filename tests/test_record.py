@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from forgetkit.errors import ForgetkitError
 from forgetkit.keys import KeySet
 from forgetkit.record import LARGEST_HEADER, Record, Step, check_shape, dumps, read_header, read_record
+from tests.conftest import Run
 
 SALT = "00ff" * 16
 IDS = st.sets(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=40)
@@ -284,3 +285,14 @@ def test_importing_what_stands_above_the_models_imports_no_heavy_library(module:
     code = f"import sys, forgetkit.{module}; print(*{{'torch', 'torchvision', 'sklearn', 'scipy'}} & {{*sys.modules}})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout == "\n"
+
+
+def test_a_salt_that_is_not_the_data_of_the_first_training_is_refused(forgetkit: Run, model: Path, ids: Path) -> None:
+    """A bit that flipped there made every id one that was never trained on: nothing left to do, exit 0."""
+    content, salt = model.read_bytes(), read_record(model).forgotten.salt
+    end = b'\\"salt\\":\\"' + salt.encode()
+    assert content.count(end) == 1
+    model.write_bytes(content.replace(end, end[:-1] + (b"0" if end[-1:] != b"0" else b"1")))
+    ran = forgetkit("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1", "--json")
+    assert (ran.code, ran.json["code"]) == (2, "checkpoint-malformed")
+    assert "salt" in ran.json["message"]

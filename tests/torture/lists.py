@@ -31,7 +31,7 @@ def malformed(draw: random.Random) -> Malformed:
     form = draw.choice([text, table, objects, text, parquet])
     found = form(lines, between, at, draw)
     if wrong in lines[:at] + lines[at + 1 :]:  # a duplicate is only a warning
-        found = Malformed(found.name, found.content, None if form is text else found.line)
+        found = Malformed(found.name, found.content)
     kind = draw.randrange(10)
     if kind < 6:
         return damaged(found, kind, draw)
