@@ -61,7 +61,7 @@ class Console:
         quiet: only warnings and errors on stderr.
         dry_run: stdout stays empty.
 
-    ``warnings`` gathers what :meth:`warn` said, for the document.
+    ``warnings`` gathers what :meth:`warn` said, for the document; ``latest`` is shown beside the progress.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, dry_run: bool = False) -> None:
@@ -69,6 +69,7 @@ class Console:
         self.quiet = quiet
         self.dry_run = dry_run
         self.warnings: list[dict[str, str]] = []
+        self.latest = ""
 
     def note(self, text: str) -> None:
         """Say what is going on, on stderr."""
@@ -89,14 +90,17 @@ class Console:
         elif text := "\n".join(lines):
             write_result(text)
 
+    def tell(self, latest: str) -> None:
+        """Show the latest figures beside the progress, from its next item on."""
+        self.latest = latest
+
     def progress(self, items: Iterable[T], label: str, total: int) -> Iterator[T]:
         """Yield from ``items``; show a bar on a terminal, a plain line every ten seconds elsewhere."""
         if self.quiet or total <= 1:
             yield from items
-        elif is_terminal():
-            yield from _bar(items, label, total)
-        else:
-            yield from self._lines(items, label, total)
+            return
+        self.latest = ""
+        yield from (self._bar if is_terminal() else self._lines)(items, label, total)
 
     def _lines(self, items: Iterable[T], label: str, total: int) -> Iterator[T]:
         begun = said = time.monotonic()
@@ -104,26 +108,29 @@ class Console:
             now = time.monotonic()
             if now - said >= PLAIN_INTERVAL:
                 left = (now - begun) / done * (total - done) if done else 0.0
-                self.note(f"{label}: {done} of {total}, about {left:.0f} s left")
+                latest = f", {self.latest}" if self.latest else ""
+                self.note(f"{label}: {done} of {total}{latest}, about {left:.0f} s left")
                 said = now
             yield item
+
+    def _bar(self, items: Iterable[T], label: str, total: int) -> Iterator[T]:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        text = "{task.description}", "{task.fields[rate]}", "{task.fields[latest]}"
+        name, rate, latest = (TextColumn(one, markup=False) for one in text)
+        columns = name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), latest
+        with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+            task = bar.add_task(label, total=total, rate="", latest="")
+            for item in items:
+                yield item
+                speed = bar.tasks[0].speed
+                bar.update(task, advance=1, rate=f"{speed:.3g}/s" if speed else "", latest=self.latest)
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
     """Say whether ``stream`` (stderr) is a terminal that understands, and wants, escape codes."""
     return (stream or sys.stderr).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _bar(items: Iterable[T], label: str, total: int) -> Iterator[T]:
-    from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        for item in items:
-            yield item
-            bar.advance(task)
 
 
 def print_error(error: ForgetkitError, *, as_json: bool) -> None:

@@ -132,6 +132,7 @@ def distilled(
         seed=how.seed,
         epochs=console.progress(range(1, how.recipe.epochs + 1), "distill", how.recipe.epochs),
         watch=bookmark.log.append if watched else None,
+        tell=console.tell,
         bookmark=bookmark,
     )
     last = history.epochs[-1]["loss"]
@@ -197,6 +198,7 @@ def towards_both(
         most=most,
         before=before,
         margin=how.utility_margin,
+        console=console,
         bookmark=bookmark,
     )
     return _judged(found, most, gauge.right, console, bookmark)

@@ -12,10 +12,13 @@ from typing import Any, get_type_hints
 import typer
 
 from forgetkit import commands, methods
+from forgetkit.completion import offer_of
 from forgetkit.console import write_result
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Plugins, Source
+from forgetkit.options import Compute, Plugins, Say, Source
 from forgetkit.plugins import load_plugins
+
+READ = ("checkpoint", "weights", "like", "from_", "dataset")
 
 
 def mount(app: typer.Typer) -> None:
@@ -24,13 +27,17 @@ def mount(app: typer.Typer) -> None:
     A module with ``COMMANDS``, a tuple of functions, is a group of commands; its function of its own name, which takes
     the context and is called before them, says in its docstring what they have in common.
     """
-    for module in pkgutil.iter_modules(commands.__path__):
-        loaded = importlib.import_module(f"{commands.__name__}.{module.name}")
-        function, name = getattr(loaded, module.name), module.name.replace("_", "-")
+    found = [module.name for module in pkgutil.iter_modules(commands.__path__)]
+    steps = {step.replace("-", "_") for step in step_names()}
+    others = sorted(set(found) - set(commands.ORDER), key=lambda module: (module not in steps, module))
+    for module in (*commands.ORDER, *others):
+        loaded = importlib.import_module(f"{commands.__name__}.{module}")
+        function, name = getattr(loaded, module), module.replace("_", "-")
+        panel = "The work, in order" if module in commands.ORDER else "Other methods" if module in steps else "Helpers"
         if hasattr(loaded, "COMMANDS"):
-            app.add_typer(group_of(function, loaded.COMMANDS), name=name)
+            app.add_typer(group_of(function, loaded.COMMANDS), name=name, rich_help_panel=panel)
         else:
-            app.command(name, help=help_of(function))(expand(function))
+            app.command(name, help=help_of(function), rich_help_panel=panel)(expand(function))
 
 
 def step_names() -> list[str]:
@@ -98,21 +105,33 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 - whatever the options hold
+        subject = next((values[name] for name in READ if values.get(name)), None)
         packed = {
             name: kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
             for name, kind in groups.items()
         }
         for group in (values, *(vars(group) for group in packed.values())):
             _check_values(group)
+        _say_first_words(command.__name__, subject, list(packed.values()))
         for part in packed.values():
             if isinstance(part, Source | Plugins):
                 load_plugins(part.plugin or [])
         command(**values, **packed)
 
+    for one in parameters:
+        for info in getattr(one.annotation, "__metadata__", ()):
+            info.autocompletion = offer_of(one.name)
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del flat.__wrapped__
     return flat
+
+
+def _say_first_words(command: str, subject: str | None, groups: list[object]) -> None:
+    """Say what is read, where the command computes: before torch is imported, which takes seconds."""
+    says = next((group for group in groups if isinstance(group, Say)), None)
+    if says and subject and any(isinstance(group, Compute) for group in groups):
+        says.console().note(f"{command.replace('_', '-')}: reading {subject}")
 
 
 def _check_values(values: Mapping[str, object]) -> None:

@@ -115,6 +115,7 @@ def neutralized(
     ):
         bookmark.log.append(asdict(look))
         right = look.accuracy
+        console.tell(f"{right:.1%} of the ids right (goal {goal:.0%})")
         if right <= goal:
             return Outcome({"steps": look.step, "epochs": look.epoch, "contrast": named})
         if look.step:
@@ -153,6 +154,7 @@ def _until_unseen(
         most=how.max_epochs * batches if course.direct else min(REHEARSED_STEPS, how.max_epochs * batches),
         before=before,
         margin=how.margin,
+        console=console,
         bookmark=bookmark,
     )
     for visit in found.visits:

@@ -230,6 +230,7 @@ def _train(
         seed=plan.step.seed,
         epochs=console.progress(range(1, epochs + 1), label, epochs),
         watch=watch if plan.log else None,
+        tell=console.tell,
         bookmark=bookmark,
     )
 

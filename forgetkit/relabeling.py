@@ -235,6 +235,7 @@ def _aim_beside(
             before=before,
             margin=how.margin,
             onward=mix == "forget-then-retain",
+            console=console,
             bookmark=bookmark,
         )
         shown = found.best or found.visits[-1]

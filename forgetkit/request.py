@@ -212,7 +212,6 @@ def begin(
     Raises:
         ForgetkitError: for each cause of bad input; nothing was computed or written.
     """
-    console.note(f"{command}: reading {checkpoint}")
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source, console)
     record = on_data(record, dataset)

@@ -20,7 +20,7 @@ from forgetkit.audit.draws import CHOSEN_LEVEL, class_mix
 from forgetkit.compute import Machine, generator_for
 from forgetkit.console import Console
 from forgetkit.methods.search import BRAKE, Visit, best_of, brake
-from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
+from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled, words
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, walk
 from forgetkit.steps import Samples, take
@@ -174,6 +174,7 @@ def stop_unseen(
     before: Look,
     margin: float,
     onward: bool = False,
+    console: Console,
     bookmark: Bookmark,
 ) -> Stopped:
     """Take steps on the forget set until it looks like data never seen; the model ends in the best state.
@@ -188,6 +189,7 @@ def stop_unseen(
         before: what the groups of ``course`` show at the start.
         margin: accuracy on unseen samples that may be lost.
         onward: see :func:`forgetkit.methods.search.brake`.
+        console: shown every look.
         bookmark: where the run stands.
     """
     if not course.direct:
@@ -220,7 +222,11 @@ def stop_unseen(
         bookmark=bookmark,
         left=left,
     )
-    visits = list(run) or [Visit(0, before)]
+    visits = []
+    for visit in console.progress(run, "looks", ceil(most / every)):
+        visits.append(visit)
+        console.tell(words(visit.look))
+    visits = visits or [Visit(0, before)]
     best = best_of(visits, before, margin)
     if best is None:
         bookmark.record([(visit.step, asdict(visit.look)) for visit in visits])

@@ -188,6 +188,7 @@ class Stepping:
             before=before,
             margin=self.method.utility_margin,
             onward=self.onward,
+            console=console,
             bookmark=bookmark,
         )
         looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]

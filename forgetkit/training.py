@@ -110,6 +110,7 @@ def fit_epochs(
     seed: int,
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    tell: Callable[[str], None] | None = None,
     bookmark: Bookmark | None = None,
 ) -> History:
     """Train in epochs; after each, measure accuracy on the tune half, but only where somebody wants to know.
@@ -126,6 +127,7 @@ def fit_epochs(
         seed: seed of dropout and the like.
         epochs: ``range(1, recipe.epochs + 1)``, perhaps behind a progress bar.
         watch: told of every epoch.
+        tell: shown the loss of every epoch.
         bookmark: where an earlier run stood, and where this one does.
 
     Raises:
@@ -156,6 +158,8 @@ def fit_epochs(
         if not math.isfinite(mean_loss):
             raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", cure(precision))
         history.epochs.append({"epoch": epoch, "loss": mean_loss})
+        if tell:
+            tell(f"loss {mean_loss:.3g}")
         if not every:
             continue
         right = history.epochs[-1]["tune_accuracy"] = accuracy(predict(model, tune[0]), tune[1])
@@ -180,6 +184,7 @@ def train(
     seed: int,
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    tell: Callable[[str], None] | None = None,
     bookmark: Bookmark | None = None,
 ) -> History:
     """Train ``model`` on ``images`` and ``labels`` with cross-entropy; see :func:`fit_epochs`.
@@ -194,6 +199,7 @@ def train(
         seed: seed of order, augmentation and dropout.
         epochs: see :func:`fit_epochs`.
         watch: see :func:`fit_epochs`.
+        tell: see :func:`fit_epochs`.
         bookmark: see :func:`fit_epochs`.
     """
 
@@ -215,6 +221,7 @@ def train(
         seed=seed,
         epochs=epochs,
         watch=watch,
+        tell=tell,
         bookmark=bookmark,
     )
 

@@ -111,7 +111,6 @@ def choose(
     """
     if base is None and not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
-    console.note(f"train: reading {base.path if base else source.dataset}")
     dataset = (
         dataset_of(base.path, base.record, source, console)
         if base

@@ -326,6 +326,17 @@ TYPOS = [
     ((*TRAIN, "--model", "covnet"), "convnet"),
     ((*TRAIN, "--schedule", "cosin"), "cosine"),
     (("train", "--dataset", "cifar-10", "-o", "new.st"), "cifar10"),
+    (("train", "--dataset", "fashon-mnist", "-o", "new.st"), "fashion-mnist"),
+    (("train", "--dataset", "ham1000", "-o", "new.st"), "ham10000"),
+    ((*TRAIN, "--model", "torchvision:resnet19"), "resnet18"),
+    ((*TRAIN, "--augment", "flipcrop"), "flip-crop"),
+    ((*TRAIN, "--optimizer", "adamW2"), "adamw"),
+    ((*TRAIN, "--keep", "lst"), "last"),
+    (("audit", "model.st", "--orignal", "model.st"), "--original"),
+    (("audit", "model.st", "--criterion", "retrian"), "retrain"),
+    ("scurb", "scrub"),
+    ("docter", "doctor"),
+    ("request", "requests"),
 ]
 
 

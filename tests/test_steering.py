@@ -11,6 +11,7 @@ from torch import nn
 from forgetkit import steering
 from forgetkit.canaries import as_trained, draw_canaries, entry_of
 from forgetkit.compute import Machine
+from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split, row_numbers
 from forgetkit.keys import KeySet
 from forgetkit.record import Record
@@ -235,6 +236,7 @@ def test_the_number_of_steps_that_was_rehearsed_is_taken_on_the_ids() -> None:
         most=9,
         before=before,
         margin=1.0,
+        console=Console(quiet=True),
         bookmark=Bookmark(),
     )
     assert stopped.best is not None
@@ -254,6 +256,7 @@ def test_few_steps_that_all_jump_are_no_success() -> None:
         most=8,
         before=before,
         margin=1.0,
+        console=Console(quiet=True),
         bookmark=Bookmark(),
     )
     assert (stopped.best, len(stopped.visits)) == (None, 1)

@@ -102,7 +102,6 @@ def adopt(
     options = parse_options(origin.model_option or [])
     recipe = resolve_recipe(Recipe(), training)
     console = output.console()
-    console.note(f"adopt: reading {weights}")
     path, config = find_weights(weights)
     root = data_root(source)
     dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, console=console)

@@ -142,7 +142,6 @@ def audit(
 
     policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
     console = say.console()
-    console.note(f"audit: reading {checkpoint}")
     subject = subject_of(checkpoint, compared.ids or [], form, source=source, console=console)
     original = open_original(compared.original, subject) if compared.original is not None else None
     references = open_references(compared.reference or [], subject, console)

@@ -63,6 +63,7 @@ def distill(
     seed: int = 0,
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    tell: Callable[[str], None] | None = None,
     bookmark: Bookmark | None = None,
 ) -> History:
     """Retrain ``student`` on the retain set; the first epochs also follow the frozen ``teacher``.
@@ -83,6 +84,7 @@ def distill(
         seed: seed of order, augmentation and dropout.
         epochs: see :func:`forgetkit.training.fit_epochs`.
         watch: see :func:`forgetkit.training.fit_epochs`.
+        tell: see :func:`forgetkit.training.fit_epochs`.
         bookmark: see :func:`forgetkit.training.fit_epochs`.
 
     Raises:
@@ -115,6 +117,7 @@ def distill(
         seed=seed,
         epochs=epochs,
         watch=watch,
+        tell=tell,
         bookmark=bookmark,
     )
 

@@ -1,0 +1,53 @@
+"""What the shell offers where a word is begun: names that are known, and checkpoints. Without torch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from forgetkit.options import OPTIMIZERS
+
+MODELS = ("convnet", "resnet50", "torchvision:", "timm:")
+"""Those of ``forgetkit.models``, which imports torch."""
+OFFERS: dict[str, tuple[str, ...]] = {
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "schedule": ("constant", "cosine"),
+    "augment": ("none", "flip", "flip-crop"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+"""Values of options, by the option's name."""
+CHECKPOINTS = ("checkpoint", "original", "teacher", "forget_teacher", "like", "from_", "reference")
+"""Options and arguments that name a checkpoint."""
+
+Offer = Callable[[str], list[str]]
+
+
+def offer_of(name: str) -> Offer | None:
+    """Return what completes the option or argument ``name``, if there is anything but files to offer."""
+    if name in CHECKPOINTS:
+        return checkpoints
+    if name == "dataset":
+        return lambda incomplete: _begun(_datasets(), incomplete)
+    return (lambda incomplete: _begun(OFFERS[name], incomplete)) if name in OFFERS else None
+
+
+def checkpoints(incomplete: str) -> list[str]:
+    """Return the checkpoints, and the folders to go into, whose paths begin with ``incomplete``."""
+    head, slash, tail = incomplete.rpartition("/")
+    try:
+        found = sorted(Path(head + slash or ".").iterdir())
+    except OSError:
+        return []
+    shown = [path for path in found if path.name.startswith(tail) and path.name.startswith(".") == tail.startswith(".")]
+    folders = [f"{head}{slash}{path.name}/" for path in shown if path.is_dir()]
+    return [f"{head}{slash}{path.name}" for path in shown if path.suffix == ".st" and path.is_file()] + folders
+
+
+def _begun(names: tuple[str, ...], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _datasets() -> tuple[str, ...]:
+    from forgetkit.data.sources import DATASETS
+
+    return tuple(sorted(DATASETS))

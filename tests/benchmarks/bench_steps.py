@@ -1,0 +1,191 @@
+"""Steps of methods against the literal algorithm and against the bare loop (P1, P2, P5, P6 of docs/performance.md).
+
+usage: python tests/benchmarks/bench_steps.py [RUNS]     (pairs of runs; 7 if not given)
+
+Images are random: what they show costs nothing. The bare loop makes the same forward, backward and optimizer calls on
+the same batches in the same precision, and nothing else.
+"""
+
+import copy
+import sys
+from collections.abc import Callable
+
+import torch
+from paired import RUNS, compare, judge, machine, seconds
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchvision.models import resnet18
+
+from forgetkit.batches import shuffled
+from forgetkit.compute import set_up
+from forgetkit.console import Console
+from forgetkit.methods.distill import distill
+from forgetkit.methods.neutralize import neutralize
+from forgetkit.methods.relabel import relabel, wrong_label_targets
+from forgetkit.models import build_model
+from forgetkit.recipe import Recipe
+from forgetkit.resume import Bookmark, walk
+from forgetkit.training import Classifier, make_optimizer, predict, train
+
+RATE = 1e-5
+Samples = tuple[Tensor, Tensor]
+
+
+def convnet() -> nn.Module:
+    """Return the small network, for MNIST."""
+    return build_model("convnet", {}, shape=(1, 28, 28), classes=10, seed=0)
+
+
+def residual(*, small: bool) -> nn.Module:
+    """Return ResNet-18 for 100 classes; with a ``small`` stem it keeps the resolution of small images."""
+    torch.manual_seed(0)
+    model = resnet18(num_classes=100)
+    if small:
+        model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()  # type: ignore[assignment]
+    return model
+
+
+def drawn(count: int, shape: tuple[int, int, int], classes: int) -> Samples:
+    """Return random float images and labels."""
+    source = torch.Generator().manual_seed(0)
+    return torch.randn(count, *shape, generator=source), torch.randint(classes, (count,), generator=source)
+
+
+def drawn_bytes(count: int) -> Samples:
+    """Return random uint8 images of MNIST's shape and labels."""
+    source = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (count, 1, 28, 28), generator=source, dtype=torch.uint8)
+    return images, torch.randint(10, (count,), generator=source)
+
+
+def classifier(precision: str) -> Classifier:
+    """Return the small network behind its input."""
+    return Classifier(convnet(), mean=[33.3], std=[78.6], precision=precision)
+
+
+def literal(model: nn.Module, samples: Samples, classes: int) -> None:
+    """Do as the paper says: for each id, a mini-batch of the image with each of its wrong labels."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+    model.eval()
+    for image, label in zip(*samples, strict=True):
+        wrong = torch.tensor([other for other in range(classes) if other != label])
+        loss = cross_entropy(model(image.expand(len(wrong), *image.shape)), wrong)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def ours(model: nn.Module, samples: Samples, classes: int) -> None:
+    """Relabel with one pass for each id."""
+    optimizer = make_optimizer(model, "sgd", rate=RATE)
+    for _ in relabel(model, *samples, optimizer=optimizer, classes=classes):
+        pass
+
+
+def against_the_paper(name: str, make: Callable[[], nn.Module], samples: Samples, *, least: float, runs: int) -> str:
+    """Return the row of one model, whose weights must come out the same both ways."""
+    model, classes = make(), 10 if least == 3 else 100
+    exact, same = copy.deepcopy(model).double(), copy.deepcopy(model).double()
+    few = samples[0][:2].double(), samples[1][:2]
+    ours(exact, few, classes)
+    literal(same, few, classes)
+    pairs = zip(exact.state_dict().values(), same.state_dict().values(), strict=True)
+    if not all(torch.allclose(one, other, rtol=0, atol=1e-6) for one, other in pairs):
+        raise SystemExit(f"{name}: the weights differ")
+    found = compare(lambda: literal(model, samples, classes), lambda: ours(model, samples, classes), runs=runs)
+    what = f"`relabel`, per id, against the literal mini-batch: {name} ({found.says()})"
+    return judge("P1", what, found.ratio, least=least)
+
+
+def against_the_loop(runs: int) -> str:
+    """Return the row of `relabel` against the bare loop."""
+    model, samples, console = classifier("float32"), drawn_bytes(600), Console()
+
+    def command() -> None:
+        optimizer = make_optimizer(model, "sgd", rate=RATE)
+        steps = relabel(model, *samples, optimizer=optimizer, classes=10)
+        walk(Bookmark(), "ids", model, lambda _: (optimizer, console.progress(steps, "relabel", len(samples[1]))))
+
+    def bare() -> None:
+        optimizer = make_optimizer(model, "sgd", rate=RATE)
+        soft = wrong_label_targets(samples[1], 10, count=9, generator=torch.Generator().manual_seed(0))
+        model.eval()
+        for row in range(len(soft)):
+            loss = cross_entropy(model(samples[0][row : row + 1]), soft[row : row + 1])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    found = compare(command, bare, runs=runs)
+    return judge("P2", f"`relabel`, per id, against the bare loop ({found.says()})", found.ratio, most=1.1)
+
+
+def distilled(precision: str, runs: int) -> str:
+    """Return the row of `distill` against plain training; the teacher's one pass over the images is taken off."""
+    student, teacher, samples = classifier(precision), classifier(precision), drawn_bytes(20_000)
+    recipe, tune = Recipe(epochs=1), drawn_bytes(10)
+    begin = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+
+    def way(work: Callable[..., object], *given: object, **more: object) -> Callable[[], object]:
+        def once() -> object:
+            student.load_state_dict(begin)
+            optimizer = make_optimizer(student, "adam", rate=1e-3)
+            return work(student, *given, *samples, recipe=recipe, optimizer=optimizer, tune=tune, seed=0, **more)
+
+        return once
+
+    once = sorted(seconds(lambda: predict(teacher, samples[0])) for _ in range(runs))[runs // 2]
+    found = compare(way(distill, teacher, retain_fraction=1.0), way(train), runs=runs, less=once)
+    what = f"`distill`, per image, against plain training, less one pass of {once:.2g} s ({found.says()})"
+    return judge("P5", what, found.ratio, most=1.08)
+
+
+def neutralized(precision: str, runs: int) -> str:
+    """Return the row of `neutralize`, with a look after every 20th of an epoch, against the same calls alone."""
+    model, samples, batch, epochs = classifier(precision), drawn_bytes(600), 30, 3
+    contrast = {label: (label + 1) % 10 for label in range(10)}
+    targets = (samples[1] + 1) % 10
+    given = {"contrast": contrast, "batch_size": batch}
+
+    def command() -> None:
+        optimizer = make_optimizer(model, "adam", rate=RATE)
+        for _ in neutralize(model, *samples, optimizer=optimizer, epochs=range(1, epochs + 1), **given):
+            pass
+
+    def bare(*, looks: bool = True) -> None:
+        optimizer = make_optimizer(model, "adam", rate=RATE)
+        model.eval()
+        if looks:
+            predict(model, samples[0])
+        for epoch in range(1, epochs + 1):
+            for rows in shuffled(len(targets), batch, seed=0, epoch=epoch):
+                loss = cross_entropy(model(samples[0][rows]), targets[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if looks:
+                    predict(model, samples[0])
+
+    found = compare(command, bare, runs=runs)
+    share = 1 - seconds(lambda: bare(looks=False)) / found.plain
+    what = f"`neutralize` with its looks, {share:.0%} of the time, against the same calls alone ({found.says()})"
+    return judge("P6", what, found.ratio, most=1.2)
+
+
+def main() -> None:
+    """Print all rows."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    auto = set_up("cpu", "auto", 0).precision
+    small, colour = (1, 28, 28), (3, 32, 32)
+    print(f"{machine()}; P5 and P6 in {auto}\n")
+    print(against_the_paper("`convnet`, C = 10", convnet, drawn(100, small, 10), least=3, runs=runs))
+    usual, kept = "ResNet-18 with its usual stem, 32×32, C = 100", "ResNet-18 with the stem for small images, C = 100"
+    print(against_the_paper(usual, lambda: residual(small=False), drawn(4, colour, 100), least=10, runs=runs))
+    print(against_the_paper(kept, lambda: residual(small=True), drawn(2, colour, 100), least=25, runs=runs))
+    print(against_the_loop(runs))
+    print(distilled(auto, runs))
+    print(neutralized(auto, runs))
+
+
+if __name__ == "__main__":
+    main()
