@@ -38,8 +38,6 @@ def shown(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.parametrize("command", [TRAIN, ["relabel", "model.st", "--ids", "ids.txt"], ["audit", "model.st"]])
 def test_the_first_words_come_before_torch(command: list[str], tmp_path: Path, model: Path, ids: Path) -> None:
-    shutil.copy(model, tmp_path / "model.st")
-    shutil.copy(ids, tmp_path / "ids.txt")
     told = [sys.executable, "-X", "importtime", "-m", "forgetkit", *command, "--dry-run"]
     lines = subprocess.run(told, cwd=tmp_path, capture_output=True, text=True, check=False).stderr.splitlines()
     words = next(number for number, line in enumerate(lines) if line.startswith(f"{command[0]}: reading "))
