@@ -1,0 +1,15 @@
+#!/bin/sh
+# A stream of requests: each is booked, answered on the last model, retrained where a limit is reached, and none is lost.
+set -eu
+forgetkit train --dataset digits -o model.st
+model=model.st
+for case in 1 2 3; do
+    forgetkit forget-ids "$model" --count 5 --seed "$case" -o "case-$case.txt"
+    forgetkit requests add "case-$case" --ids "case-$case.txt" --book requests.db
+    model=$(forgetkit relabel "$model" --ids "case-$case.txt" --sequence-limit 12 --on-limit retrain \
+        --request "case-$case" --book requests.db)
+done
+test -z "$(forgetkit requests pending --book requests.db)"
+forgetkit requests log --book requests.db
+forgetkit inspect "$model"
+forgetkit audit "$model" --original model.st || test $? -eq 3

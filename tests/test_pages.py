@@ -1,0 +1,57 @@
+"""What the pages tell to type can be typed: each shell block runs, in order, in an empty folder beside the examples."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pages import excuses, script
+
+ROOT = Path(__file__).parent.parent
+HOWTO = [f"docs/howto/{path.name}" for path in sorted((ROOT / "docs" / "howto").glob("*.md"))]
+PAGES = ["README.md", "docs/quickstart.md", "docs/tutorial.md", *HOWTO]
+EXAMPLES = ["forget_class.sh", "forget_person.sh", "stream.sh", "compare_methods.sh", "ci_gate.sh"]
+
+
+def run(command: list[str], folder: Path, forked: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in ``folder``, with forgetkit on the path."""
+    path = os.pathsep.join([str(forked), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_blocks_are_joined_in_order_and_excused_only_with_a_reason() -> None:
+    page = "a\n```sh\none\n```\n<!-- not run: it installs -->\n```sh\ntwo\n```\n<!-- not run: -->\n```sh\nthree\n```\n"
+    assert script(page, "page.md") == "echo '# page.md:3' >&2\none\necho '# page.md:11' >&2\nthree\n"
+    assert excuses(page) == ["it installs"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_shell_blocks_of_a_page_run(
+    page: str, tmp_path: Path, forked: Path, request: pytest.FixtureRequest
+) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if "make_scans.py" in text:
+        request.getfixturevalue("mnist_root")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    ran = run(["sh", "-e", "-c", script(text, page)], tmp_path, forked)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_a_short_pipeline_that_explains_itself(name: str) -> None:
+    lines = (ROOT / "examples" / name).read_text().splitlines()
+    assert len(lines) < 20
+    assert lines[0] == "#!/bin/sh"
+    assert lines[1].startswith("# ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs(name: str, tmp_path: Path, forked: Path) -> None:
+    ran = run(["sh", str(ROOT / "examples" / name)], tmp_path, forked)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert list(tmp_path.glob("*.st"))
