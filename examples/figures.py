@@ -17,6 +17,7 @@ COLOURS = {r"NOT FORGOTTEN|OVER-FORGOTTEN|UTILITY LOST|fail\*": "bold red", r"\b
 COLOURS |= {r"INCONCLUSIVE|inconclusive\*": "bold yellow", r"^\$ .*": "bold"}
 COLUMNS = 112
 PLOT = "Is it like the models that never saw these samples?"
+RULE = r"^(?:svg|\.grid|\.axis|\.model|\.reference) [^{\n]*\{[^}]*\}"
 STYLE = """<style>
 svg { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --model: #0072b2; --original: #008a63;
   --forget: #0072b2; --unseen: #d55e00; --right: #dceaf4; --spread: #c9ced4; background: #fff; }
@@ -40,10 +41,10 @@ def draw(lines: list[str]) -> str:
     """Return a terminal's screen as SVG; what is too long for it ends in an ellipsis. No font is fetched."""
     console = Console(record=True, width=COLUMNS, file=open("/dev/null", "w"))  # noqa: SIM115
     for line in lines:
-        text = Text(line, no_wrap=True, overflow="ellipsis")
+        text = Text(line)
         for pattern, style in COLOURS.items():
             text.highlight_regex(pattern, style)
-        console.print(text)
+        console.print(text, no_wrap=True, overflow="ellipsis")
     local = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title="forgetkit", theme=DIMMED_MONOKAI, code_format=local, unique_id="audit")
 
@@ -52,7 +53,7 @@ def plot(page: str) -> str:
     """Return one figure of the report with the styles that it takes from the page."""
     figure = page[page.index(f"<h3>{PLOT}</h3>") :]
     drawing = figure[figure.index("<svg") : figure.index("</svg>") + 6]
-    rules = re.findall(r"^(?:svg|\.plot|\.[a-z-]+|text)[^{\n]*\{[^}]*\}", page, re.MULTILINE)
+    rules = re.findall(RULE, page, re.MULTILINE)
     opening, rest = drawing.split(">", 1)
     sized = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="680"')
     return f"{sized}>{STYLE}{chr(10).join(rules)}\n</style>{rest}\n"
