@@ -13,7 +13,10 @@ from rich.text import Text
 
 AUDITS = ("model.st --ids ids.txt", "model.forget.st", "deleted.st")
 SHOWN = re.compile(r"\S+\.st: |  because|check  |\S+ +\w+\* |right on")
-COLOURS = {r"NOT FORGOTTEN|OVER-FORGOTTEN|UTILITY LOST|fail\*": "bold red", r"\bFORGOTTEN|pass\*": "bold green"}
+COLOURS = {
+    r"NOT FORGOTTEN|OVER-FORGOTTEN|UTILITY LOST|fail\*": "bold red",
+    r"(?<!NOT )(?<!OVER-)\bFORGOTTEN|pass\*": "bold green",
+}
 COLOURS |= {r"INCONCLUSIVE|inconclusive\*": "bold yellow", r"^\$ .*": "bold"}
 COLUMNS = 112
 PLOT = "Is it like the models that never saw these samples?"

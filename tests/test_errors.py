@@ -107,6 +107,7 @@ def edited(source: Path, target: Path, change: Callable[[dict[str, Any]], None])
 def of_other_data(record: dict[str, Any]) -> None:
     """Let a record be that of another data set, from its first training on."""
     record["dataset"]["fingerprint"] = record["forgotten"]["salt"] = "0" * 64
+    record["steps"][0]["options"]["dataset"] = "0" * 64
 
 
 @pytest.fixture(scope="module")
