@@ -10,6 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetkit.errors import ForgetkitError
+
+MOST_FORGOTTEN = 1_000_000
+"""A record is read whole by each command, and a digest takes 11 bytes of it."""
 _KNOWN: dict[str, tuple[Sequence[str], NDArray[np.uint64]]] = {}
 """By salt: ids, and their digests."""
 
@@ -66,6 +70,20 @@ class KeySet:
         if content["count"] != len(found) or content["digest"] != found.digest or np.any(keys[1:] <= keys[:-1]):
             raise ValueError("count, digest and keys of an id set differ")
         return found
+
+
+def forgotten_with(before: KeySet, ids: Iterable[str]) -> KeySet:
+    """Return what is forgotten with ``ids``.
+
+    Raises:
+        ForgetkitError: ``ids-too-many`` where that is more than a record holds.
+    """
+    found = before | KeySet.of(ids, before.salt)
+    if len(found) > MOST_FORGOTTEN:
+        message = f"{len(found):,} forgotten ids are more than a record holds ({MOST_FORGOTTEN:,})"
+        hint = "take their rows out of the data set, and train a new model on what is left: forgetkit train --dataset"
+        raise ForgetkitError("ids-too-many", message, hint)
+    return found
 
 
 def know(ids: Sequence[str], salt: str, digests: NDArray[np.uint64]) -> None:

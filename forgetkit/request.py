@@ -15,7 +15,7 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.ids import IdList, check_known, read_ids
-from forgetkit.keys import KeySet
+from forgetkit.keys import KeySet, forgotten_with
 from forgetkit.options import ListForm, Source, data_root
 from forgetkit.record import Record, read_record
 from forgetkit.results import document
@@ -44,7 +44,7 @@ class Request:
     @cached_property
     def forgotten(self) -> KeySet:
         """Everything forgotten, this request included."""
-        return self.record.forgotten | KeySet.of(self.ids, self.record.forgotten.salt)
+        return forgotten_with(self.record.forgotten, self.ids)
 
     @cached_property
     def forget_rows(self) -> NDArray[np.int64]:
@@ -226,4 +226,6 @@ def begin(
         console.result([checkpoint], document(command, path, record, up_to_date=True))
         return None
     inputs = (path, *(Path(name) for name in lists if name != "-"), *((booking.book,) if booking else ()))
-    return Request(path, record, dataset, ids, inputs, booking)
+    request = Request(path, record, dataset, ids, inputs, booking)
+    _ = request.forgotten  # raises, before any work, where it is too much
+    return request

@@ -13,7 +13,7 @@ from forgetkit.data.changed import on_data
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.keys import KeySet
+from forgetkit.keys import KeySet, forgotten_with
 from forgetkit.models import resolve_options
 from forgetkit.options import ListForm, Source, data_root
 from forgetkit.record import Record
@@ -135,7 +135,7 @@ def choose(
     seen = None if base is None or base.record.untrained else base.record
     if seen and (foreign := int((~seen.was_trained(excluded)).sum())):
         console.warn("ids-untrained", f"{foreign} of {len(excluded)} ids were never trained on")
-    forgotten = before | KeySet.of(excluded, salt)
+    forgotten = forgotten_with(before, excluded)
     trained = seen.trained if seen else None
     if seen is None and not dataset.numbered:
         trained = KeySet.of(dataset.train.ids, salt)  # so that it is known still when rows are taken out of the data

@@ -370,3 +370,21 @@ def test_full_disk_is_exit_2_and_leaves_nothing(forgetkit: Run, here: Path, full
     check_refusal(ran, 2)
     assert ran.json["code"] == "out-of-space"
     assert [path for path in full.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("relabel", "model.st", "--rate", "0.1", "--ids"), ("train", "--like", "model.st", "-o", "n.st", "--exclude")],
+)
+def test_more_forgotten_ids_than_a_record_holds_are_refused(
+    forgetkit: Run, here: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("forgetkit.keys.MOST_FORGOTTEN", 2)
+    before = content_of(here)
+    ran = forgetkit(*command, "ids.txt", "--json")
+    check_refusal(ran, 2)
+    assert (ran.json["code"], ran.json["message"]) == (
+        "ids-too-many",
+        "3 forgotten ids are more than a record holds (2)",
+    )
+    assert content_of(here) == before
