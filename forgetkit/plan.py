@@ -24,6 +24,7 @@ from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.estimate import BATCH, pass_seconds
 from forgetkit.history import History
 from forgetkit.ids import digest_of
 from forgetkit.locks import was_left
@@ -233,6 +234,12 @@ def _train(
         tell=console.tell,
         bookmark=bookmark,
     )
+
+
+def epoch_seconds(plan: Plan, model: nn.Module, dataset: Dataset) -> float:
+    """Estimate the seconds of an epoch."""
+    samples = take(dataset.train, plan.rows[:BATCH], plan.machine.device)
+    return pass_seconds(on_machine(model, plan.record, plan.machine), samples, len(plan.rows))
 
 
 def _metrics(plan: Plan, classifier: Classifier, dataset: Dataset, history: History) -> dict[str, Any]:

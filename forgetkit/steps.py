@@ -20,6 +20,7 @@ from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.selection import images_at
 from forgetkit.errors import ForgetkitError
+from forgetkit.estimate import BATCH, about, pass_seconds
 from forgetkit.finite import cure
 from forgetkit.locks import was_left
 from forgetkit.masking import masked, read_mask
@@ -115,7 +116,7 @@ def carry_out(
         with masked(model, free):
             for path in others[: len(others) - (mask is not None)]:
                 load_tensors(path, read_record(path))
-        console.note("dry run: nothing was computed or written")
+        console.note(f"dry run: nothing was written; {_estimate(model, request, machine)}")
         return None
     rows = request.measured_rows if measured is None else measured
     with making(target, files, asked=asked, force=force, fresh=output.fresh) as bookmark:
@@ -152,6 +153,15 @@ def _work(
     metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
     metrics["weight_change"] = weight_change(start, model)
     return metrics, outcome.resolved
+
+
+def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:
+    """Say how long a pass of training takes over the ids, and over the retained samples."""
+    classifier, passes = on_machine(model, request.record, machine), []
+    for rows, name in ((request.forget_rows, "ids"), (request.retain_rows, "retained samples")):
+        samples = take(request.dataset.train, rows[:BATCH], machine.device)
+        passes.append(f"{about(pass_seconds(classifier, samples, len(rows)))} over the {name}")
+    return f"a pass of training takes {', '.join(passes)}"
 
 
 def log_beside(log: str | None) -> dict[Path, Beside]:

@@ -12,9 +12,10 @@ from forgetkit.compute import available_cores, set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
+from forgetkit.estimate import about
 from forgetkit.masking import masked
 from forgetkit.options import LongRun
-from forgetkit.plan import Plan, carry_out, mask_of, start_model
+from forgetkit.plan import Plan, carry_out, epoch_seconds, mask_of, start_model
 from forgetkit.plugins import load_plugins, loaded_plugins
 from forgetkit.record import Record
 from forgetkit.results import Written, document, report_done, report_written, up_to_date
@@ -43,9 +44,11 @@ def finish(
         console.note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].says()}")
     if output.dry_run:
         for plan in missing[:1]:
-            with masked(start_model(plan), mask_of(plan)):
-                pass
-        console.note("dry run: nothing was computed or written")
+            with masked(model := start_model(plan), mask_of(plan)):
+                at_once = min(len(missing), workers or available_cores()) if len(plans) > 1 else 1
+                seconds = epoch_seconds(plan, model, dataset) * plan.recipe.epochs * len(missing) / at_once
+                console.note(f"  {about(seconds)} of training")
+        console.note("dry run: nothing was written")
     elif len(plans) > 1:
         _train_replicas(plans, missing, finished, workers=workers, console=console, output=output)
     elif missing:

@@ -15,12 +15,22 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import settings
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from forgetkit import cli
 from tests.forked import write_client
 
 settings.register_profile("forgetkit", deadline=None, max_examples=50)
 settings.load_profile("forgetkit")
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+AUDIT = Resource.from_contents(json.loads((DOCS / "audit.schema.json").read_text()))
+RESULT = Draft202012Validator(
+    json.loads((DOCS / "result.schema.json").read_text()),
+    registry=Registry().with_resource("audit.schema.json", AUDIT),
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +48,9 @@ class Ran:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one JSON document on stdout."""
+        """The one JSON document on stdout; it is as docs/result.schema.json says."""
         content: dict[str, Any] = json.loads(self.out)
+        RESULT.validate(content)
         return content
 
 

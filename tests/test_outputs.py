@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from forgetkit.estimate import about, pass_seconds
+from forgetkit.training import Classifier
 from tests.conftest import Ran, Run
 
 RELABEL = ("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1")
@@ -148,6 +152,27 @@ def test_dry_run_says_the_plan_on_stderr(forgetkit: Run, model: Path, ids: Path)
     ran = forgetkit(*RELABEL, "--dry-run")
     assert "30 ids, 1267 retained samples of digits" in ran.err
     assert "→ model.relabel.st" in ran.err
+    assert "a pass of training takes less than a second over the ids, " in ran.err
+    assert "of training" in forgetkit("train", "--like", "model.st", "-o", "new.st", "--dry-run").err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "less than a second"), (90, "about 90 s"), (500, "about 8.3 min"), (9000, "about 2.5 h")],
+)
+def test_an_estimate_is_coarse(seconds: float, words: str) -> None:
+    assert about(seconds) == words
+
+
+def test_an_estimate_times_a_batch_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 9.0, 10.0, 10.5])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    model = Classifier(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 3)), mean=[0.0], std=[1.0])
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    samples = torch.ones(10, 1, 2, 2), torch.zeros(10, dtype=torch.int64)
+    assert pass_seconds(model, samples, 1000) == 50.0
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_quiet_leaves_the_result(forgetkit: Run, model: Path, ids: Path) -> None:

@@ -1,0 +1,141 @@
+"""Whole commands and files: replicas side by side, start, memory, a durable gigabyte (P8, P9, P10, P12).
+
+usage: python tests/benchmarks/bench_process.py [RUNS]     (pairs of runs; 7 if not given)
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from bench_million import measure
+from paired import RUNS, compare, judge, machine, seconds
+from safetensors.torch import save_file
+from torch import nn
+
+from forgetkit.checkpoint import save_checkpoint, tensor_digest
+from forgetkit.record import read_record
+
+REPLICAS = 19
+WIDE = """
+from torch import nn
+from forgetkit.models import register_model
+
+@register_model("wide")
+def wide(*, in_channels: int, image_size: tuple[int, int], classes: int) -> nn.Module:
+    height, width = image_size
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(in_channels * height * width, 8192), nn.ReLU(),
+        nn.Linear(8192, 8192), nn.ReLU(), nn.Linear(8192, classes),
+    )
+"""
+
+
+def forgetkit(*words: str) -> None:
+    """Run a command in a process of its own, quietly."""
+    subprocess.run([sys.executable, "-m", "forgetkit", *words], check=True, capture_output=True)
+
+
+def python(code: str) -> None:
+    """Run some Python in a process of its own."""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def replicas(runs: int) -> str:
+    """Return the row of 19 references side by side, against one process that trains them one after another."""
+    common = [
+        "train",
+        "--like",
+        "model.st",
+        "--exclude",
+        "ids.txt",
+        "--replicas",
+        str(REPLICAS),
+        "-f",
+        "-o",
+        "r/{n}.st",
+    ]
+    alone = [*common, "--threads", "1"]
+    found = compare(lambda: forgetkit(*alone), lambda: forgetkit(*common), runs=runs)
+    what = f"{REPLICAS} references of `digits`, {found.plain:.3g} s, against one after another ({found.says()})"
+    return judge("P8", what, found.ratio, least=1.8) + "\n" + judge("P8", "… seconds", found.plain, most=30, unit="s")
+
+
+def start(runs: int) -> str:
+    """Return the rows of help and of a whole `relabel` of one id."""
+    help_ = statistics.median(seconds(lambda: forgetkit("--help")) for _ in range(runs))
+    step = ["relabel", "model.st", "-i", "one.txt", "--rate", "0.001", "--allow-unforgotten", "-f", "-o", "one.st"]
+    pairs = [(seconds(lambda: forgetkit(*step)), seconds(lambda: python("import torch"))) for _ in range(runs)]
+    more = statistics.median(one - other for one, other in pairs)
+    whole, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
+    what = f"`relabel` of one id as a process ({whole:.2f} s), less `import torch` ({bare:.2f} s)"
+    return judge("P9", "`--help`", help_, most=0.3, unit="s") + "\n" + judge("P9", what, more, most=1.0, unit="s")
+
+
+def memory() -> str:
+    """Return the rows of memory that `relabel` needs for a model of S bytes, above Python with torch."""
+    plugin = ["--plugin", "wide.py"]
+    Path("wide.py").write_text(WIDE)
+    forgetkit("train", "--dataset", "digits", "--model", "wide", "--epochs", "1", "-o", "wide.st", *plugin)
+    size = Path("wide.st").stat().st_size
+    bare = measured_python("import torch, time; time.sleep(0.1)")
+    rows = []
+    for optimizer, most in (("sgd", 2.5), ("adadelta", 4.5)):
+        words = ["--optimizer", optimizer, "--rate", "1e-6", "--allow-unforgotten", "-f", "-o", "after.st", *plugin]
+        own = measure("relabel", "wide.st", "-i", "one.txt", *words, codes=(0,))[2] - bare
+        what = f"`relabel`, {optimizer}: memory above Python with torch, model of S = {size / 1e6:.0f} MB"
+        rows.append(judge("P10", what, own / size, most=most, unit="S"))
+    return "\n".join(rows)
+
+
+def measured_python(code: str) -> int:
+    """Return the highest RssAnon of some Python, in bytes; it must end with a pause."""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    most = 0
+    while process.poll() is None:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        most = max([most, *(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))])
+    return most
+
+
+def durable(runs: int) -> str:
+    """Return the row of a checkpoint of 1 GB, against the library's writing and a sync, and a hash pass for both."""
+    model = nn.ParameterDict({f"w{n}": nn.Parameter(torch.randn(25_000_000)) for n in range(10)})
+    record, target, plain = read_record(Path("model.st")), Path("big.st"), Path("plain.st")
+
+    def bare() -> None:
+        save_file(model.state_dict(), plain)
+        with plain.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+    found = compare(lambda: save_checkpoint(target, model, record), bare, runs=runs)
+    hashed = statistics.median(seconds(lambda: tensor_digest(model.state_dict())) for _ in range(3))
+    target.unlink()
+    plain.unlink()
+    what = (
+        f"a checkpoint of 1 GB, less one hash pass of {hashed:.2g} s, against `save_file` and a sync ({found.says()})"
+    )
+    return judge("P12", what, (found.ours - hashed) / found.plain, most=1.3)
+
+
+def main() -> None:
+    """Print all rows."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    print(f"{machine()}\n")
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        os.chdir(folder)
+        forgetkit("train", "--dataset", "digits", "-o", "model.st")
+        forgetkit("forget-ids", "model.st", "--count", "65", "-o", "ids.txt")
+        forgetkit("forget-ids", "model.st", "--count", "1", "-o", "one.txt")
+        print(start(runs), flush=True)
+        print(memory(), flush=True)
+        print(durable(runs), flush=True)
+        print(replicas(runs), flush=True)
+        os.chdir("..")
+
+
+if __name__ == "__main__":
+    main()
