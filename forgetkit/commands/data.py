@@ -53,7 +53,7 @@ def pack(*, source: Source, say: Say) -> None:
     unread = unread_of(found)
     if unread is None:
         console.note(f"nothing to decode: {note.name} is small and read as it is")
-        console.result([], {**_document("data pack", []), "up_to_date": True, "metrics": {}})
+        console.result([], {**_document("data pack", []), "up_to_date": True})
         return
     path = pack_path(place, note.key)
     done = _intact(path, note.key)
@@ -134,7 +134,8 @@ COMMANDS = (pack, info, clean)
 
 
 def _document(command: str, outputs: list[str]) -> dict[str, Any]:
-    return {"ok": True, "command": command, "outputs": outputs}
+    empty: dict[str, Any] = {"digest": None, "up_to_date": False, "metrics": {}, "record": None}
+    return {"ok": True, "command": command, "outputs": outputs, **empty}
 
 
 def _table(found: list[dict[str, Any]]) -> list[str]:
