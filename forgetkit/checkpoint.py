@@ -68,9 +68,11 @@ def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
 
     def verify(written: Path) -> None:
         try:
-            load_tensors(written, read_record(written))
-        except ForgetkitError as problem:
+            whole = dumps(read_record(written)) == metadata["forgetkit"] and same_tensors(load_file(written), tensors)
+        except (ForgetkitError, SafetensorError) as problem:
             raise OSError(errno.EIO, "what was written cannot be read back") from problem
+        if not whole:
+            raise OSError(errno.EIO, "what was written is not what can be read back")
 
     publish(path, lambda temporary: write_tensors(temporary, tensors, metadata), verify=verify)
     return record
@@ -112,13 +114,31 @@ def load_tensors(path: Path, record: Record) -> dict[str, Tensor]:
     return tensors
 
 
+def same_tensors(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    """Say whether names, dtypes, shapes and every bit of contiguous tensors are the same."""
+    if some.keys() != others.keys():
+        return False
+    pairs = [(some[name], others[name]) for name in some]
+    return all(one.dtype == other.dtype and one.shape == other.shape for one, other in pairs) and all(
+        torch.equal(_bits(one), _bits(other)) for one, other in pairs
+    )
+
+
 def load_model(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
+    """Build the registered model of ``record`` and load the weights of the checkpoint into it; see :func:`load`."""
+    return load(path, record, finite=finite)[0]
+
+
+def load(path: Path, record: Record, *, finite: bool = True) -> tuple[nn.Module, dict[str, Tensor]]:
     """Build the registered model of ``record`` and load the weights of the checkpoint into it.
 
     Args:
         path: the checkpoint.
         record: its record.
         finite: refuse NaN and infinity; an audit looks at them itself.
+
+    Returns:
+        the model, and the weights as they lie in the file, mapped: they take no memory of their own.
 
     Raises:
         ForgetkitError: ``model-unknown``, ``checkpoint-mismatch`` or ``checkpoint-malformed``.
@@ -131,7 +151,7 @@ def load_model(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
     state = model.state_dict()  # keeps the versions that some modules look for
     state.update(tensors)
     model.load_state_dict(state, strict=True)
-    return model
+    return model, tensors
 
 
 def _build(record: Record) -> nn.Module:
@@ -161,10 +181,23 @@ def _check_layout(path: Path, record: Record) -> None:
 
 
 def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous copies on the CPU: safetensors refuses tied weights, which share their memory."""
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
+    """Return contiguous tensors on the CPU that share no memory, as tied weights do: safetensors refuses those."""
+    own: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        found = tensor.detach().cpu().contiguous()
+        if (place := found.untyped_storage().data_ptr()) in seen:
+            found = found.clone()
+        seen.add(place)
+        own[name] = found
+    return own
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    flat = tensor.reshape(-1)
+    if not len(flat):
+        return flat.new_empty(0, dtype=torch.uint8)
+    return flat.view(torch.uint8 if flat.nbytes % 8 else torch.int64)
 
 
 def optimizer_path(path: Path) -> Path:

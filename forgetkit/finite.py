@@ -13,9 +13,13 @@ _FLOAT32 = "--precision float32"
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of a floating-point tensor that holds NaN or infinity, if there is one."""
+    """Return the name of a floating-point tensor that holds NaN or infinity, if there is one.
+
+    No sum that takes one in is finite, and it takes no memory; one that is not may have grown too large.
+    """
     floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
-    return next((name for name, tensor in floating if not torch.isfinite(tensor).all()), None)
+    suspects = ((name, tensor) for name, tensor in floating if not torch.isfinite(tensor.sum()))
+    return next((name for name, tensor in suspects if not torch.isfinite(tensor).all()), None)
 
 
 def cure(precision: object, otherwise: str = "lower --rate") -> str:

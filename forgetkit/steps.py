@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from forgetkit.audit.scores import phi
 from forgetkit.audit.strata import auc
-from forgetkit.checkpoint import load_model, load_tensors, save_checkpoint
+from forgetkit.checkpoint import load, load_tensors, save_checkpoint
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
@@ -32,6 +32,7 @@ from forgetkit.resume import Bookmark, making
 from forgetkit.storage import check_target, publish_lines
 from forgetkit.training import Classifier, accuracy, predict
 
+PART = 1 << 20
 Samples = tuple[Tensor, Tensor]
 """Images, uint8 of shape ``(samples, channels, height, width)``, and labels, int64 of shape ``(samples,)``."""
 
@@ -111,7 +112,7 @@ def carry_out(
         f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
         f"{machine.device} {machine.precision} {machine.threads} threads → {target}"
     )
-    model = load_model(request.path, request.record)
+    model, start = load(request.path, request.record)
     if output.dry_run:
         with masked(model, free):
             for path in others[: len(others) - (mask is not None)]:
@@ -121,6 +122,7 @@ def carry_out(
     rows = request.measured_rows if measured is None else measured
     with making(target, files, asked=asked, force=force, fresh=output.fresh) as bookmark:
         metrics, resolved = _work(model, request, machine, rows, bookmark, work, free=free)
+        metrics["weight_change"] = weight_change(start, model)
         finished = replace(step, options={**step.options, **resolved}, metrics=metrics)
         written = save_checkpoint(target, model, replace(expected, steps=[*request.record.steps, finished]))
         for path, write in (beside or {}).items():
@@ -142,16 +144,16 @@ def _work(
     free: dict[str, Tensor] | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Change the model; return the step's metrics, before and after, and the options that it searched for."""
-    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     classifier = on_machine(model, request.record, machine)
     forget = take(request.dataset.train, rows, machine.device)
     before = measure(classifier, forget, request.dataset, machine.device)
     tune = take(request.dataset.test, request.dataset.tune_rows, machine.device)
     with masked(model, free):
         outcome = work(classifier, tune, bookmark)
+    for parameter in model.parameters():
+        parameter.grad = None  # gradients are as large as the model
     after = measure(classifier, forget, request.dataset, machine.device)
     metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
-    metrics["weight_change"] = weight_change(start, model)
     return metrics, outcome.resolved
 
 
@@ -219,14 +221,16 @@ def _predicted(classifier: Classifier, images: Tensor) -> Tensor:
     return logits.cpu()
 
 
-def weight_change(start: dict[str, Tensor], model: nn.Module) -> float:
-    """Return ‖θ − θ₀‖ / ‖θ₀‖ over the floating-point tensors of a model."""
-    now = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
-    moved = math.fsum(
-        float((tensor.double() - start[name].cpu().double()).square().sum()) for name, tensor in now.items()
-    )
-    length = math.fsum(float(start[name].double().square().sum()) for name in now)
-    return math.sqrt(moved / length) if length else 0.0
+def weight_change(start: Mapping[str, Tensor], model: nn.Module) -> float:
+    """Return ‖θ − θ₀‖ / ‖θ₀‖ over the floating-point tensors of a model; ``start`` lies on the CPU."""
+    moved, length = [], []
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():  # in parts: doubles take twice the memory, and there are three
+            both = (torch.split(one.reshape(-1), PART) for one in (tensor.detach().cpu(), start[name]))
+            for now, before in ((one.double(), other.double()) for one, other in zip(*both, strict=True)):
+                moved.append(float((now - before).square().sum()))
+                length.append(float(before.square().sum()))
+    return math.sqrt(math.fsum(moved) / total) if (total := math.fsum(length)) else 0.0
 
 
 def tell_change(console: Console, metrics: dict[str, Any], chance: float) -> None:

@@ -69,7 +69,7 @@ def make_optimizer(
     elif name == "adadelta":
         optimizer = torch.optim.Adadelta(parameters, lr=rate, weight_decay=weight_decay)
     elif name == "sgd":
-        optimizer = torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+        optimizer = torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay)
     else:
         raise ForgetkitError("usage", f"there is no optimizer '{name}'", did_you_mean(name, OPTIMIZERS))
     optimizer.register_load_state_dict_post_hook(_lay_out)

@@ -26,11 +26,13 @@ from forgetkit.checkpoint import (
     load_optimizer,
     load_tensors,
     optimizer_path,
+    same_tensors,
     save_checkpoint,
     save_optimizer,
     tensor_digest,
 )
 from forgetkit.errors import ForgetkitError
+from forgetkit.finite import not_finite
 from forgetkit.keys import KeySet
 from forgetkit.models import MODELS, build_model, register_model
 from forgetkit.record import Record, Step, dumps, read_record
@@ -426,3 +428,30 @@ def test_no_module_reads_or_writes_a_pickle() -> None:
             if re.search(r"\b(pickle|marshal|shelve|dill|joblib|allow_pickle=True|torch\.(load|save))\b", text):
                 found.append(f"{path.name}: {text}")
     assert found == []
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8, torch.bfloat16])
+def test_every_bit_of_a_tensor_counts(length: int, dtype: torch.dtype) -> None:
+    some = {"w": torch.arange(length).to(dtype)}
+    assert same_tensors(some, {"w": some["w"].clone()})
+    assert not same_tensors(some, {"v": some["w"]})
+    for at in range(length):
+        other = some["w"].clone()
+        other.view(torch.uint8)[at * dtype.itemsize] ^= 1
+        assert not same_tensors(some, {"w": other})
+
+
+def test_tensors_of_another_kind_or_shape_are_not_the_same() -> None:
+    zeros = torch.zeros(4)
+    assert not same_tensors({"w": zeros}, {"w": zeros.view(2, 2)})
+    assert not same_tensors({"w": zeros}, {"w": zeros.view(torch.int32)})
+    assert same_tensors({"w": zeros * float("nan")}, {"w": zeros * float("nan")})
+
+
+def test_large_numbers_are_finite_though_their_sum_is_not() -> None:
+    large = {"w": torch.full((9,), torch.finfo(torch.float32).max)}
+    assert not torch.isfinite(large["w"].sum())
+    assert not_finite(large) is None
+    assert not_finite({**large, "v": torch.tensor([1.0, -torch.inf, torch.inf])}) == "v"
+    assert not_finite({"n": torch.tensor([5])}) is None

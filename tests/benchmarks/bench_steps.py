@@ -180,8 +180,8 @@ def main() -> None:
     print(f"{machine()}; P5 and P6 in {auto}\n")
     print(against_the_paper("`convnet`, C = 10", convnet, drawn(100, small, 10), least=3, runs=runs))
     usual, kept = "ResNet-18 with its usual stem, 32×32, C = 100", "ResNet-18 with the stem for small images, C = 100"
-    print(against_the_paper(usual, lambda: residual(small=False), drawn(4, colour, 100), least=10, runs=runs))
-    print(against_the_paper(kept, lambda: residual(small=True), drawn(2, colour, 100), least=25, runs=runs))
+    print(against_the_paper(usual, lambda: residual(small=False), drawn(20, colour, 100), least=10, runs=runs))
+    print(against_the_paper(kept, lambda: residual(small=True), drawn(4, colour, 100), least=25, runs=runs))
     print(against_the_loop(runs))
     print(distilled(auto, runs))
     print(neutralized(auto, runs))
