@@ -16,13 +16,14 @@ from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.methods.distill import distill, distillation_loss
 from forgetkit.methods.joint import joint
 from forgetkit.methods.unseen import entry, words
+from forgetkit.optimizers import optimizer_of
 from forgetkit.recipe import Recipe
 from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
 from forgetkit.resume import Bookmark, walk
 from forgetkit.steering import Course, Start, Stopped, gauge_on, steps_between, stop_unseen, warn_of_nothing
 from forgetkit.steps import Outcome, Samples, on_machine, take
-from forgetkit.training import Classifier, optimizer_of, predict
+from forgetkit.training import Classifier, predict
 
 
 @dataclass(frozen=True)

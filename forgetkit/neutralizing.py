@@ -14,11 +14,12 @@ from forgetkit.console import Console
 from forgetkit.errors import NotReached
 from forgetkit.methods.neutralize import mislabel, neutral_steps, neutralize
 from forgetkit.methods.unseen import closes, entry, keeps, words
+from forgetkit.optimizers import make_optimizer
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, unpack
 from forgetkit.steering import MANY, course_of, steps_between, stop_unseen
 from forgetkit.steps import Outcome, Samples, take
-from forgetkit.training import Classifier, make_optimizer, predict
+from forgetkit.training import Classifier, predict
 
 GROUPS = 20
 """Groups to rehearse on, at the most."""

@@ -30,6 +30,7 @@ from forgetkit.ids import digest_of
 from forgetkit.locks import was_left
 from forgetkit.masking import masked, read_mask
 from forgetkit.models import build_model, check_fit
+from forgetkit.optimizers import optimizer_of
 from forgetkit.options import Training
 from forgetkit.recipe import Recipe, recipe_of, resolve_recipe
 from forgetkit.record import Record, Step
@@ -37,7 +38,7 @@ from forgetkit.results import Written, asked_of, ids_entry
 from forgetkit.resume import Bookmark, making
 from forgetkit.steps import measure, on_machine, take
 from forgetkit.storage import publish_lines
-from forgetkit.training import Classifier, optimizer_of, train
+from forgetkit.training import Classifier, train
 from forgetkit.training_set import Base, TrainingSet
 
 

@@ -15,10 +15,11 @@ from forgetkit.methods.forget_then_retain import forget_then_retain
 from forgetkit.methods.joint import joint
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.methods.targets import any_label_targets, contrast_targets
+from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import recorded_epochs
 from forgetkit.record import Record
 from forgetkit.steps import Samples
-from forgetkit.training import make_optimizer, predict
+from forgetkit.training import predict
 
 REPLAY = 128
 """Retained samples in a step beside those to forget."""

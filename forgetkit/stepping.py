@@ -14,13 +14,14 @@ from forgetkit.console import Console
 from forgetkit.errors import NotReached
 from forgetkit.method_options import Steps
 from forgetkit.methods.unseen import entry, words
+from forgetkit.optimizers import make_optimizer
 from forgetkit.options import Booked, Compute, Lists, LongRun, Source
 from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, part, unpack, walk
 from forgetkit.steering import course_of, steps_between, stop_unseen
 from forgetkit.steps import Outcome, Samples, take
-from forgetkit.training import Classifier, accuracy, make_optimizer, predict
+from forgetkit.training import Classifier, accuracy, predict
 
 GROUPS = 8
 """Groups of retained samples that steps are rehearsed on, at the most."""

@@ -15,9 +15,7 @@ from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
 from forgetkit.finite import check_gradients, cure
 from forgetkit.history import LOOP, History, Position, go_on, place_of
-from forgetkit.options import OPTIMIZERS
 from forgetkit.recipe import Recipe
-from forgetkit.registry import did_you_mean
 from forgetkit.resume import Bookmark
 
 B = TypeVar("B")
@@ -50,37 +48,6 @@ class Classifier(nn.Module):
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits: Tensor = self.model(inputs)
         return logits.float()
-
-
-def make_optimizer(
-    model: nn.Module, name: str, *, rate: float, momentum: float = 0.0, weight_decay: float = 0.0
-) -> Optimizer:
-    """Return the optimizer ``name`` over the model's parameters.
-
-    Raises:
-        ForgetkitError: ``usage`` for an unknown name.
-    """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer: Optimizer
-    if name == "adam":
-        optimizer = torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay, fused=True)
-    elif name == "adamw":
-        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=True)
-    elif name == "adadelta":
-        optimizer = torch.optim.Adadelta(parameters, lr=rate, weight_decay=weight_decay)
-    elif name == "sgd":
-        optimizer = torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay)
-    else:
-        raise ForgetkitError("usage", f"there is no optimizer '{name}'", did_you_mean(name, OPTIMIZERS))
-    optimizer.register_load_state_dict_post_hook(_lay_out)
-    return optimizer
-
-
-def optimizer_of(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return the optimizer that ``recipe`` names, over the model's parameters."""
-    return make_optimizer(
-        model, recipe.optimizer, rate=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
 
 
 def fit(optimizer: Optimizer, batches: Iterable[B], loss: Callable[[B], Tensor]) -> Iterator[Tensor]:
@@ -268,14 +235,6 @@ def _check_batch_norm(model: nn.Module, batches: list[Tensor]) -> None:
     norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     if any(len(rows) == 1 for rows in batches) and any(isinstance(part, norms) for part in model.modules()):
         raise ForgetkitError("usage", "batch norm cannot train on one sample at a time", "raise --batch-size")
-
-
-def _lay_out(optimizer: Optimizer) -> None:
-    """Lay loaded state out in memory as its parameter is: fused kernels go by memory, not by index."""
-    for parameter, entries in optimizer.state.items():
-        for name, value in entries.items():
-            if torch.is_tensor(value) and value.shape == parameter.shape:
-                entries[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ from torch.optim import SGD, Adadelta, Adam, Optimizer
 
 from forgetkit.compute import generator_for
 from forgetkit.methods.relabel import relabel, wrong_label_targets
-from forgetkit.training import make_optimizer, predict
+from forgetkit.optimizers import make_optimizer
+from forgetkit.training import predict
 from tests.conftest import Run
 
 CLASSES = 5

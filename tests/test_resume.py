@@ -11,8 +11,8 @@ import torch
 from forgetkit import cli, resume
 from forgetkit.errors import ForgetkitError
 from forgetkit.locks import lock_path, state_folder
+from forgetkit.optimizers import make_optimizer
 from forgetkit.resume import Bookmark, Place, bookmarked
-from forgetkit.training import make_optimizer
 from tests.conftest import Run
 
 COMMANDS = {

@@ -12,8 +12,8 @@ from forgetkit.checkpoint import load_optimizer
 from forgetkit.data.dataset import Split
 from forgetkit.data.sources import DATASETS, Reader, Source, digits
 from forgetkit.models import ConvNet
+from forgetkit.optimizers import make_optimizer
 from forgetkit.record import Record, read_record
-from forgetkit.training import make_optimizer
 from tests.conftest import Run
 
 GONE, MORE, ONLY = range(60), range(60, 80), range(100, 220)

@@ -19,7 +19,7 @@ from forgetkit.methods.importance import importance, saliency, top
 from forgetkit.methods.reset import begin_reset, kernels, rate_at, reinitialise, smallest, transpose, tuned
 from forgetkit.methods.scrub import SHIFT, scrub
 from forgetkit.methods.search import brake
-from forgetkit.training import make_optimizer
+from forgetkit.optimizers import make_optimizer
 from tests.conftest import Run
 
 Samples = tuple[Tensor, Tensor]

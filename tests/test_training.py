@@ -17,9 +17,10 @@ from torch.optim import SGD
 
 from forgetkit.batches import augmented, shuffled
 from forgetkit.errors import ForgetkitError
+from forgetkit.optimizers import make_optimizer, optimizer_of
 from forgetkit.options import Training
 from forgetkit.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
-from forgetkit.training import Classifier, History, accuracy, fit, make_optimizer, optimizer_of, predict, train
+from forgetkit.training import Classifier, History, accuracy, fit, predict, train
 
 
 def network(*, dropout: float = 0.0) -> nn.Module:

@@ -13,8 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.audit.check import Check
 from forgetkit.compute import seed_for
+from forgetkit.optimizers import make_optimizer
 from forgetkit.steps import Samples
-from forgetkit.training import Classifier, fit, make_optimizer
+from forgetkit.training import Classifier, fit
 
 REPEATS = 10
 SAMPLES = 64

@@ -1,7 +1,5 @@
 """What every run needs, imported once: a run then starts in a tenth of a second, not in five."""
 
-import torch._dynamo  # noqa: F401 - an optimizer's first step would import it
-
 import forgetkit.audit.outputs
 import forgetkit.audit.run
 import forgetkit.audit.subject

@@ -18,9 +18,10 @@ from forgetkit.compute import seed_for
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.models import build_model
+from forgetkit.optimizers import optimizer_of
 from forgetkit.recipe import Recipe
 from forgetkit.steps import take
-from forgetkit.training import Classifier, optimizer_of, predict, train
+from forgetkit.training import Classifier, predict, train
 from tests.benchmarks.rates import Rate
 from tests.test_audit_command import noise as noise  # registers itself
 

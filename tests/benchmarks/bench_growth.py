@@ -25,7 +25,8 @@ from forgetkit.ids import check_known, draw, read_ids
 from forgetkit.keys import KeySet
 from forgetkit.methods.neutralize import neutralize
 from forgetkit.models import build_model
-from forgetkit.training import Classifier, make_optimizer
+from forgetkit.optimizers import make_optimizer
+from forgetkit.training import Classifier
 
 UNSEEN = 1_000
 SALT = "00" * 32

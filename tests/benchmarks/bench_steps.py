@@ -23,9 +23,10 @@ from forgetkit.methods.distill import distill
 from forgetkit.methods.neutralize import neutralize
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models import build_model
+from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark, walk
-from forgetkit.training import Classifier, make_optimizer, predict, train
+from forgetkit.training import Classifier, predict, train
 
 RATE = 1e-5
 Samples = tuple[Tensor, Tensor]

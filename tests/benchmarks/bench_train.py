@@ -27,9 +27,10 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.models import build_model
+from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import Recipe
 from forgetkit.steps import take
-from forgetkit.training import Classifier, accuracy, make_optimizer, predict, train
+from forgetkit.training import Classifier, accuracy, predict, train
 from forgetkit.training_set import input_of
 
 ROOT = Path(os.environ.get("FORGETKIT_DATA", "data"))
