@@ -127,7 +127,7 @@ def durable(runs: int) -> str:
     hashed = statistics.median(seconds(lambda: tensor_digest(model.state_dict())) for _ in range(3))
     target.unlink()
     plain.unlink()
-    what = f"a new checkpoint of 1 GB, less one hash pass of {hashed:.2g} s, against `save_file` and a sync ({found.says()})"
+    what = f"a new file of 1 GB, less a hash pass of {hashed:.2g} s, against `save_file` and a sync ({found.says()})"
     return judge("P12", what, (found.ours - hashed) / found.plain, most=1.3)
 
 
