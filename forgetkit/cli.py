@@ -17,8 +17,8 @@ from forgetkit.console import is_terminal, print_error, say, write_result
 from forgetkit.errors import ForgetkitError
 from forgetkit.mounting import help_of, mount, show_help
 from forgetkit.options import debugging
-from forgetkit.registry import nearest
 from forgetkit.signals import INTERRUPTED, TERMINATED, ignore, install, stopping
+from forgetkit.wording import usage_error
 
 app = typer.Typer(
     name="forgetkit",
@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> int:
         code = stopping()
         return _interrupted(code) if code else _fail(problem, as_json=as_json)
     except typer.TyperException as problem:
-        return _fail(ForgetkitError("usage", *_usage(problem)), as_json=as_json)
+        return _fail(ForgetkitError("usage", *usage_error(problem)), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except SystemExit as left:  # Rich's answer to a reader of the help who has gone away is exit 1
@@ -123,21 +123,6 @@ def _fail(problem: ForgetkitError, *, as_json: bool) -> int:
         traceback.print_exc()
     print_error(problem, as_json=as_json)
     return problem.status
-
-
-def _usage(problem: typer.TyperException) -> tuple[str, str]:
-    """Return message and hint of a usage error: the nearest option or command where there is one."""
-    text, _, command = problem.format_message().partition(". Did you mean ")
-    option = getattr(problem, "option_name", "")
-    close = nearest(option, getattr(problem, "possibilities", None) or [])
-    text = " ".join(text.split(" (Possible options:")[0].split()).rstrip(".")
-    context = getattr(problem, "ctx", None)
-    if close:
-        hint = f"did you mean {close}?"
-    else:
-        first = command.partition(",")[0].rstrip("?")
-        hint = f"did you mean {first}?" if first else f"see {context.command_path if context else 'forgetkit'} --help"
-    return text[:1].lower() + text[1:], hint
 
 
 def _bug(problem: Exception, *, as_json: bool) -> int:

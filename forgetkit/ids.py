@@ -128,7 +128,7 @@ def _content(source: str) -> bytes:
         with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
             content = stream.read(LARGEST_LIST + 1)
     except OSError as problem:
-        hint = "write one id a line, or make a list with: forgetkit forget-ids"
+        hint = "--ids takes a file with an id a line; forgetkit forget-ids makes one"
         raise ForgetkitError("ids-missing", f"{source}: {problem.strerror or problem}", hint) from problem
     _check_size("stdin" if source == "-" else source, content)
     return content

@@ -15,7 +15,7 @@ from forgetkit import commands, methods
 from forgetkit.completion import offer_of
 from forgetkit.console import write_result
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Compute, Plugins, Say, Source
+from forgetkit.options import Compute, LongRun, Plugins, Say, Source
 from forgetkit.plugins import load_plugins
 
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
@@ -114,6 +114,8 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
             _check_values(group)
         _say_first_words(command.__name__, subject, list(packed.values()))
         for part in packed.values():
+            if isinstance(part, LongRun) and (part.out or "").endswith("/"):
+                raise ForgetkitError("usage", f"--out: {part.out} is a folder", f"name a file: {part.out}model.st")
             if isinstance(part, Source | Plugins):
                 load_plugins(part.plugin or [])
         command(**values, **packed)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
 from forgetkit.keys import KeySet
+from forgetkit.registry import nearest
 
 VERSION = 1
+PICKLES = {".pt", ".pth", ".ckpt", ".bin"}
 LARGEST_HEADER = 25 << 20
 """Bytes that the header of a checkpoint may have."""
 LARGEST_SIDE = 1 << 16
@@ -210,8 +212,7 @@ def read_header(path: Path) -> dict[str, Any]:
                 raise _malformed(path, "not a safetensors file")
             header = json.loads(stream.read(length).decode(), object_pairs_hook=_no_duplicates)
     except OSError as problem:
-        hint = "train one with: forgetkit train"
-        raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror or problem}", hint) from problem
+        raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror or problem}", _hint(path)) from problem
     except (ValueError, RecursionError) as problem:
         raise _malformed(path, f"its header is not JSON ({problem})") from problem
     if not isinstance(header, dict):
@@ -250,4 +251,16 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _malformed(path: Path, why: str) -> ForgetkitError:
-    return ForgetkitError("checkpoint-malformed", f"{path}: {why}", "give a checkpoint that forgetkit wrote")
+    hint = "give a checkpoint that forgetkit wrote"
+    if path.suffix in PICKLES:
+        hint = f"a pickle? forgetkit convert {path} -o {path.with_suffix('.safetensors')}, then forgetkit adopt that"
+    return ForgetkitError("checkpoint-malformed", f"{path}: {why}", hint)
+
+
+def _hint(path: Path) -> str:
+    """Return what to do where there is no checkpoint: another name nearby, or to train one."""
+    try:
+        close = nearest(path.name, [other.name for other in path.parent.iterdir() if other.suffix == ".st"])
+    except OSError:
+        close = None
+    return f"did you mean {path.with_name(close)}?" if close else "train one with: forgetkit train"

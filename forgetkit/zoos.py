@@ -11,6 +11,13 @@ from forgetkit.registry import did_you_mean
 Stem = Literal["usual", "small"]
 
 
+def torchvision_names() -> list[str]:
+    """Return the names of torchvision's classifiers."""
+    from torchvision import models
+
+    return list(models.list_models(module=models))
+
+
 def torchvision_factory(name: str) -> Factory:
     """Return a factory of torchvision's classifier ``name``.
 
@@ -19,7 +26,7 @@ def torchvision_factory(name: str) -> Factory:
     """
     from torchvision import models
 
-    known = models.list_models(module=models)
+    known = torchvision_names()
     if name not in known:
         raise ForgetkitError("model-unknown", f"torchvision has no classifier '{name}'", did_you_mean(name, known))
 

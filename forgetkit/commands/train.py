@@ -213,7 +213,7 @@ def _planted(chosen: "TrainingSet", count: int, kind: str, seed: int, console: C
 def _check_out(out: str | None, log: str | None, replicas: int) -> None:
     """Refuse a missing output, or one that all replicas would share."""
     if not out:
-        raise ForgetkitError("usage", "train needs --out", "for example: -o model.st")
+        raise ForgetkitError("usage", "train needs --out", "for example: forgetkit train --dataset digits -o model.st")
     if replicas > 1 and "{n}" not in out:
         message = "--replicas needs {n} in --out, where the seed goes"
         raise ForgetkitError("usage", message, "for example: -o refs/{n}.st")

@@ -149,10 +149,22 @@ def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
     return replace(dataset, classes=tuple(classes), train=train, test=test)
 
 
+def _form(name: str, root: Path) -> str | None:
+    """Return the form of the data that lie at ``name``, if there are any."""
+    path = next((path for path in (Path(name), root / name) if path.exists()), None)
+    forms = {".csv": "table:", ".parquet": "table:", ".npz": "arrays:"}
+    return None if path is None else "folder:" if path.is_dir() else forms.get(path.suffix)
+
+
 def _place(name: str, root: Path) -> tuple[Reader, str, Path, str]:
     """Return the reader of a data set, its name without folders, and where it is: a folder, and a file in that."""
     kind, colon, given = name.partition(":")
-    reader = DATASETS[kind + colon]
+    try:
+        reader = DATASETS[kind + colon]
+    except ForgetkitError as problem:
+        if problem.code == "dataset-unknown" and (form := _form(name, root)):
+            raise ForgetkitError(problem.code, problem.message, f"did you mean {form}{name}?") from problem
+        raise
     if not colon:
         return reader, name, root, ""
     path = os.path.expanduser(given).rstrip(os.sep)

@@ -40,6 +40,12 @@ def run(line: str, *codes: int) -> None:
         raise SystemExit(f"{line}: exit {code}\n{said.getvalue()}")
 
 
+def relabel(model: str) -> None:
+    """Relabel at a fixed rate, into a new file: else the second time it is up to date."""
+    Path("after.st").unlink(missing_ok=True)
+    run(f"relabel {model} --ids ids.txt --rate 1e-6 --allow-unforgotten -o after.st")
+
+
 def make_data(name: str, train: int, unseen: int = UNSEEN) -> None:
     """Write random images, and train a model on the first thousand of them."""
     source = np.random.default_rng(0)
@@ -56,14 +62,14 @@ def ids_to_relabel(count: int) -> Callable[[], object]:
     make_data("ids", 100_000)
     run("train --dataset arrays:ids.npz --epochs 1 --batch-size 1024 -o ids.st")
     run(f"forget-ids ids.st --count {count} -o ids.txt -f")
-    return lambda: run("relabel ids.st --ids ids.txt --rate 1e-6 --allow-unforgotten -o after.st")
+    return lambda: relabel("ids.st")
 
 
 def data_of_relabel(count: int) -> Callable[[], object]:
     """`relabel` of 100 ids, by the size of the data set."""
     make_data("data", count)
     run("forget-ids --ids few.txt --dataset arrays:data.npz --count 100 -o ids.txt -f")
-    return lambda: run("relabel data.st --ids ids.txt --rate 1e-6 --allow-unforgotten -o after.st")
+    return lambda: relabel("data.st")
 
 
 def ids_to_neutralize(count: int) -> Callable[[], object]:
@@ -108,7 +114,7 @@ def audits(count: int) -> Callable[[], object]:
     make_data("audit", 2 * count, 2 * count)
     run("train --dataset arrays:audit.npz --epochs 1 --batch-size 1024 -o audit.st")
     run(f"forget-ids audit.st --count {count} -o ids.txt -f")
-    run("relabel audit.st --ids ids.txt --rate 1e-6 --allow-unforgotten -o after.st")
+    relabel("audit.st")
     return lambda: run("audit after.st --original audit.st", 1, 3)
 
 
