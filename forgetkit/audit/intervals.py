@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainccinv, betaincinv, ndtri
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Interval = tuple[float, float]
@@ -84,6 +83,8 @@ def normal_estimate(value: float, error: float, n: int, *, level: float, bounds:
     Raises:
         ValueError: an impossible ``level``.
     """
+    from scipy.special import ndtri  # steps need this module's classes, and scipy takes a tenth of a second
+
     outer, inner = (float(ndtri(1 - tail)) * error for tail in (check_level(level) / 2, level))
     wide = clipped(value - outer, value + outer, bounds)
     narrow = clipped(value - inner, value + inner, bounds)
@@ -157,6 +158,8 @@ def judge_utility(estimate: Estimate, *, margin: float = 0.02) -> Verdict:
 
 def _clopper_pearson(right: int, n: int, tail: float) -> Interval:
     """Return the exact interval that misses by ``tail`` on either side."""
+    from scipy.special import betainccinv, betaincinv
+
     # The beta quantiles of binomtest(...).proportion_ci, without its root search, which is twenty times slower.
     low = float(betaincinv(right, n - right + 1, tail)) if right else 0.0
     high = float(betainccinv(right + 1, n - right, tail)) if right < n else 1.0
