@@ -49,3 +49,22 @@ def test_each_error_code_is_explained() -> None:
     codes = set(re.findall(r'ForgetkitError\(\s*"([a-z-]+)"', source))
     assert len(codes) > 15
     assert {code for code in codes if f"`{code}`" not in text} == set()
+
+
+def test_every_page_is_listed() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
+    left_out = [
+        str(page) for page in pages if f"]({page})" not in text and page.parts[0] not in {"README.md", "commands"}
+    ]
+    assert left_out == []
+
+
+def test_each_row_of_usability_names_tests_that_exist() -> None:
+    rows = [line for line in (ROOT / "docs" / "usability.md").read_text().splitlines() if line.startswith("| U")]
+    assert len(rows) == 29
+    for row in rows:
+        named = re.findall(r"`(test_\w+)::(test_\w+)`", row)
+        assert named, row
+        for module, test in named:
+            assert f"def {test}(" in (ROOT / "tests" / f"{module}.py").read_text(), row
