@@ -7,3 +7,4 @@ python tests/benchmarks/bench_steps.py "$@"
 python tests/benchmarks/bench_train.py "$@"
 python tests/benchmarks/bench_audit.py "$@"
 python tests/benchmarks/bench_process.py "$@"
+python tests/benchmarks/bench_gpu.py
