@@ -3,7 +3,7 @@
 usage: python tests/benchmarks/bench_audit.py [RUNS]     (7 if not given; needs MNIST in FORGETKIT_DATA)
 
 Function to function: the audit from two loaded records to its report; the bare pass is two models in memory, tensors in
-memory, torch's inference mode and nothing else. Prints both medians and the median of the paired ratios.
+memory, torch's inference mode and nothing else. Prints both medians and the median of the paired ratios as a row of docs/performance.md.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from paired import judge
 
 from forgetkit import cli
 from forgetkit.audit.answers import VIEWS, view_of
@@ -30,6 +31,7 @@ from forgetkit.data.find import open_dataset
 from forgetkit.record import read_record
 from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
+from forgetkit.training import PREDICT_BATCH
 
 IDS = 600
 
@@ -58,7 +60,7 @@ def bare(paths: list[Path], subject: Subject, dataset: Dataset, machine: Machine
     with torch.inference_mode():
         for model, images in work:
             model.eval()
-            for batch in torch.split(images, 1024):
+            for batch in torch.split(images, PREDICT_BATCH):
                 model(batch)
     return time.perf_counter() - begun
 
@@ -85,7 +87,8 @@ def main() -> None:
             pairs.append((time.perf_counter() - begun, plain))
     whole, plain = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(one / other for one, other in pairs)
-    print(f"audit {whole:.2f} s, bare prediction {plain:.2f} s: {ratio:.2f} times (median of {runs} pairs)")
+    what = f"`audit` without references, against a bare prediction pass, MNIST ({whole:.3g} s and {plain:.3g} s)"
+    print(judge("P7", what, ratio, most=1.3))
 
 
 if __name__ == "__main__":
