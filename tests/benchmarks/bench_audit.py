@@ -3,7 +3,7 @@
 usage: python tests/benchmarks/bench_audit.py [RUNS]     (7 if not given; needs MNIST in FORGETKIT_DATA)
 
 Function to function: the audit from two loaded records to its report; the bare pass is two models in memory, tensors in
-memory, torch's inference mode and nothing else. Prints both medians and the median of the paired ratios as a row of docs/performance.md.
+memory, torch's inference mode and nothing else. Prints the row of docs/performance.md.
 """
 
 import contextlib
