@@ -1,5 +1,6 @@
 """Classifiers of other libraries, built without weights: torchvision's and timm's."""
 
+import re
 from typing import Any, Literal
 
 from torch import nn
@@ -9,6 +10,10 @@ from forgetkit.factory import Factory
 from forgetkit.registry import did_you_mean
 
 Stem = Literal["usual", "small"]
+FAMILIES = re.compile(
+    "alexnet|inception|(conv|dense|efficient|google|mobile|mnas|reg|res|shuffle|squeeze)ne[tx]|maxvit|swin|v[gi][gt]|wide"
+)
+"""How torchvision's names begin: others are not worth its import, which takes two seconds."""
 
 
 def torchvision_names() -> list[str]:

@@ -388,3 +388,11 @@ def test_more_forgotten_ids_than_a_record_holds_are_refused(
         "3 forgotten ids are more than a record holds (2)",
     )
     assert content_of(here) == before
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "~nobody/x"])
+def test_a_data_set_that_no_file_could_be_named_after_is_unknown(forgetkit: Run, here: Path, name: str) -> None:
+    """Looking whether such a file lies there was called a bug."""
+    ran = forgetkit("train", "--dataset", name, "-o", "new.st", "--json")
+    check_refusal(ran, 2)
+    assert ran.json["code"] == "dataset-unknown"

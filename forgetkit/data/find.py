@@ -151,7 +151,10 @@ def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
 
 def _form(name: str, root: Path) -> str | None:
     """Return the form of the data that lie at ``name``, if there are any."""
-    path = next((path for path in (Path(name), root / name) if path.exists()), None)
+    try:
+        path = next((path for path in (Path(name), root / name) if path.exists()), None)
+    except (OSError, ValueError):  # too long, or with a NUL
+        return None
     forms = {".csv": "table:", ".parquet": "table:", ".npz": "arrays:"}
     return None if path is None else "folder:" if path.is_dir() else forms.get(path.suffix)
 
