@@ -98,7 +98,7 @@ class Record:
             raise ValueError("input.shape is not that of an image")
         if not len(content["input"]["mean"]) == len(content["input"]["std"]) == content["input"]["shape"][0]:
             raise ValueError("input.mean and input.std do not have a value a channel")
-        if not all(abs(value) < 1e30 for value in content["input"]["mean"] + content["input"]["std"]):
+        if not all(abs(value) < 1e18 for value in content["input"]["mean"] + content["input"]["std"]):
             raise ValueError("input.mean or input.std is out of range")
         if not all(value > 0 for value in content["input"]["std"]):
             raise ValueError("input.std is not above 0")

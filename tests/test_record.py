@@ -296,3 +296,12 @@ def test_a_salt_that_is_not_the_data_of_the_first_training_is_refused(forgetkit:
     ran = forgetkit("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1", "--json")
     assert (ran.code, ran.json["code"]) == (2, "checkpoint-malformed")
     assert "salt" in ran.json["message"]
+
+
+@pytest.mark.parametrize("value", [10**20, float("inf"), 1e30])
+def test_an_input_that_no_tensor_holds_is_refused(value: float) -> None:
+    """A whole number beyond 64 bits was called a bug where it became a tensor."""
+    content = json.loads(dumps(record_of()))
+    content["input"]["std"] = [value]
+    with pytest.raises(ValueError, match=r"input\.std"):
+        Record.from_json(content)
