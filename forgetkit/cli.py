@@ -1,6 +1,7 @@
 """The command line: the app, and the one place where errors are printed."""
 
 import functools
+import gc
 import io
 import os
 import sys
@@ -19,13 +20,6 @@ from forgetkit.mounting import help_of, mount, show_help
 from forgetkit.options import debugging
 from forgetkit.signals import INTERRUPTED, TERMINATED, ignore, install, stopping
 from forgetkit.wording import usage_error
-
-app = typer.Typer(
-    name="forgetkit",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
 
 BUG = 70
 
@@ -54,13 +48,17 @@ def forgetkit(
     show_help(context)
 
 
-app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)
-mount(app)
-
-
 @functools.cache
-def _command() -> Any:  # noqa: ANN401 - Typer's own class
-    """Return what Typer makes of the app: built once, as that takes longer than many a command."""
+def command_line(wanted: str | None = None) -> Any:  # noqa: ANN401 - Typer's own class
+    """Return the group of all commands, or, where ``wanted`` is the name of one, of that one only."""
+    app = typer.Typer(
+        name="forgetkit",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)
+    mount(app, wanted)
     return typer.main.get_command(app)
 
 
@@ -68,7 +66,8 @@ def run(arguments: list[str]) -> int:
     """Run one command and return the exit code; no exception leaves here."""
     as_json = "--json" in arguments
     try:
-        code = int(_command()(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
+        commands = command_line(next(iter(arguments), None))
+        code = int(commands(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
         write_result("", end="")  # a help text may wait in the buffer
         return _interrupted() if code == INTERRUPTED else code
     except ForgetkitError as problem:
@@ -91,10 +90,12 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Run the command that the process was started with, and exit."""
+    gc.set_threshold(50_000)  # what imports make stays: to look for garbage in it takes a fifth of torch's import,
     install()
     _prepare_streams()
     code = run(sys.argv[1:])
     ignore()
+    gc.freeze()  # and as long again at the end
     sys.exit(code)
 
 

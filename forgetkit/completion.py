@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from forgetkit.options import OPTIMIZERS
+from forgetkit.options import OPTIMIZERS, PRECISIONS
+from forgetkit.recipe import AUGMENTS, SCHEDULES
 
 MODELS = ("convnet", "resnet50", "torchvision:", "timm:")
 """Those of ``forgetkit.models``, which imports torch."""
 OFFERS: dict[str, tuple[str, ...]] = {
     "model": MODELS,
     "optimizer": OPTIMIZERS,
-    "schedule": ("constant", "cosine"),
-    "augment": ("none", "flip", "flip-crop"),
+    "schedule": SCHEDULES,
+    "augment": AUGMENTS,
     "device": ("auto", "cpu", "cuda", "mps"),
-    "precision": ("auto", "float32", "bfloat16"),
+    "precision": PRECISIONS,
 }
 """Values of options, by the option's name."""
 CHECKPOINTS = ("checkpoint", "original", "teacher", "forget_teacher", "like", "from_", "reference")

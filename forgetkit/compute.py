@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from forgetkit.errors import ForgetkitError
+from forgetkit.options import PRECISIONS
 
 MOST_THREADS = 256
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import the compiler: 1.3 s
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it takes up to a tenth of a training
     torch.backends.cudnn.benchmark = False
     most = max(available_cores(), MOST_THREADS)
     if threads > most:

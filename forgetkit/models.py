@@ -11,7 +11,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.factory import Factory, check_factory, resolve
 from forgetkit.plugins import place_of
 from forgetkit.registry import Registry
-from forgetkit.zoos import FAMILIES, Stem, timm_factory, torchvision_factory, torchvision_names
+from forgetkit.zoos import Stem, names_in, timm_factory, torchvision_factory
 
 MODELS: Registry[Factory] = Registry("model")
 _FAILURES = (
@@ -163,7 +163,7 @@ def find_factory(name: str) -> Factory:
     except ForgetkitError as problem:
         if problem.code != "model-unknown":
             raise
-        if FAMILIES.match(name) and name in torchvision_names():
+        if name in names_in("torchvision"):
             raise ForgetkitError(problem.code, problem.message, f"did you mean torchvision:{name}?") from problem
         hint = f"{problem.hint}; torchvision:NAME, timm:NAME, or your own: --plugin FILE.py with @register_model"
         raise ForgetkitError(problem.code, problem.message, hint) from problem

@@ -19,10 +19,13 @@ from forgetkit.options import Compute, LongRun, Plugins, Say, Source
 from forgetkit.plugins import load_plugins
 
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
+"""Parameters that name what a command reads, the most telling first."""
 
 
-def mount(app: typer.Typer) -> None:
+def mount(app: typer.Typer, wanted: str | None = None) -> None:
     """Make every module of ``forgetkit.commands`` a command: the function of its own name.
+
+    Where ``wanted`` is one of them, it alone: to lay out all of them takes longer than many a command.
 
     A module with ``COMMANDS``, a tuple of functions, is a group of commands; its function of its own name, which takes
     the context and is called before them, says in its docstring what they have in common.
@@ -30,7 +33,8 @@ def mount(app: typer.Typer) -> None:
     found = [module.name for module in pkgutil.iter_modules(commands.__path__)]
     steps = {step.replace("-", "_") for step in step_names()}
     others = sorted(set(found) - set(commands.ORDER), key=lambda module: (module not in steps, module))
-    for module in (*commands.ORDER, *others):
+    every = (*commands.ORDER, *others)
+    for module in [one for one in every if one.replace("_", "-") == wanted] or every:
         loaded = importlib.import_module(f"{commands.__name__}.{module}")
         function, name = getattr(loaded, module), module.replace("_", "-")
         panel = "The work, in order" if module in commands.ORDER else "Other methods" if module in steps else "Helpers"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from forgetkit.book import Booking
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
+PRECISIONS = ("auto", "float32", "bfloat16")
 MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"

@@ -33,6 +33,7 @@ from forgetkit.storage import check_target, publish_lines
 from forgetkit.training import Classifier, accuracy, predict
 
 PART = 1 << 20
+"""Weights that are compared at a time."""
 Samples = tuple[Tensor, Tensor]
 """Images, uint8 of shape ``(samples, channels, height, width)``, and labels, int64 of shape ``(samples,)``."""
 

@@ -1,6 +1,9 @@
 """Classifiers of other libraries, built without weights: torchvision's and timm's."""
 
+import functools
+import importlib.util
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
@@ -10,17 +13,18 @@ from forgetkit.factory import Factory
 from forgetkit.registry import did_you_mean
 
 Stem = Literal["usual", "small"]
-FAMILIES = re.compile(
-    "alexnet|inception|(conv|dense|efficient|google|mobile|mnas|reg|res|shuffle|squeeze)ne[tx]|maxvit|swin|v[gi][gt]|wide"
-)
-"""How torchvision's names begin: others are not worth its import, which takes two seconds."""
+_REGISTERED = re.compile(r"^@register_model\b.*\n(?:@.*\n)*def (\w+)", re.MULTILINE)
 
 
-def torchvision_names() -> list[str]:
-    """Return the names of torchvision's classifiers."""
-    from torchvision import models
+@functools.cache
+def names_in(library: Literal["torchvision", "timm"]) -> list[str]:
+    """Return the names of a library's classifiers, sorted: read from its files, as its import takes seconds.
 
-    return list(models.list_models(module=models))
+    None where it is not installed.
+    """
+    found = importlib.util.find_spec(library)
+    files = Path(found.origin).parent.glob("models/*.py") if found and found.origin else []
+    return sorted(name for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8")))
 
 
 def torchvision_factory(name: str) -> Factory:
@@ -29,13 +33,13 @@ def torchvision_factory(name: str) -> Factory:
     Raises:
         ForgetkitError: ``model-unknown``.
     """
-    from torchvision import models
-
-    known = torchvision_names()
+    known = names_in("torchvision")
     if name not in known:
         raise ForgetkitError("model-unknown", f"torchvision has no classifier '{name}'", did_you_mean(name, known))
 
     def build(*, in_channels: int, image_size: tuple[int, int], classes: int, stem: Stem = "usual") -> nn.Module:
+        from torchvision import models
+
         extra: dict[str, Any] = {}
         if name in {"googlenet", "inception_v3"}:
             extra = {"aux_logits": False, "init_weights": True}
@@ -93,14 +97,14 @@ def is_of_fixed_size(name: str) -> bool:
     Raises:
         ForgetkitError: ``missing-extra`` or ``model-unknown``.
     """
-    try:
-        import timm
-    except ImportError as problem:
+    known = names_in("timm")
+    if not known:
         hint = "pip install 'forgetkit[timm]'"
-        raise ForgetkitError("missing-extra", f"timm:{name} needs timm, which is not installed", hint) from problem
-    known = timm.list_models()
+        raise ForgetkitError("missing-extra", f"timm:{name} needs timm, which is not installed", hint)
     if name not in known:
         raise ForgetkitError("model-unknown", f"timm has no model '{name}'", did_you_mean(name, known))
+    import timm
+
     return bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
 
 

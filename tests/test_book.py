@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from forgetkit import book as books
 from forgetkit import cli
@@ -61,7 +60,7 @@ def test_each_step_completes_its_request_once(forgetkit: Run, added: Path, name:
 
 
 def test_every_step_that_forgets_takes_a_request() -> None:
-    group: Any = typer.main.get_command(cli.app)
+    group: Any = cli.command_line()
     flags = {name: {flag for p in one.params for flag in p.opts} for name, one in group.commands.items()}
     forget = {name for name, found in flags.items() if {"--ids", "--out", "--dry-run"} <= found} - {
         "forget-ids",

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-import typer
 from safetensors.torch import load_file
 
 from forgetkit import __version__, cli
 from tests.conftest import Ran, Run
 from tests.pictures import pets
 
-APP: Any = typer.main.get_command(cli.app)
+APP: Any = cli.command_line()
 ALL = {
     name if member is None else f"{name} {member}": command
     for name, top in sorted(APP.commands.items())

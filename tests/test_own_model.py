@@ -1,6 +1,8 @@
 """Networks of one's own, torchvision's and timm's go the whole way: train, choose, forget, audit."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torchvision import models
 
 from forgetkit import plugins
 from forgetkit.models import MODELS, build_model, check_fit, find_factory, resolve_options
 from forgetkit.record import read_record
+from forgetkit.zoos import names_in
 from tests.conftest import Run
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "own_model.py"
@@ -170,12 +174,34 @@ def test_an_unknown_model_of_timm_names_the_nearest() -> None:
 
 def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    names_in.cache_clear()
     with pytest.raises(Exception, match="needs timm, which is not installed") as caught:
         find_factory("timm:resnet18")
     assert (getattr(caught.value, "code", ""), getattr(caught.value, "hint", "")) == (
         "missing-extra",
         "pip install 'forgetkit[timm]'",
     )
+    names_in.cache_clear()
+
+
+def test_the_names_in_a_librarys_files_are_those_that_it_lists() -> None:
+    timm = pytest.importorskip("timm", reason=TIMM)
+    assert names_in("timm") == sorted(timm.list_models())
+    assert names_in("torchvision") == sorted(models.list_models(module=models))
+
+
+@pytest.mark.parametrize("name", ["timm:evil", "torchvision:evil", "resnet18", "evil"])
+def test_an_unknown_name_imports_no_library(name: str) -> None:
+    code = f"""
+import sys
+from forgetkit.models import find_factory
+try:
+    find_factory({name!r})
+except Exception as problem:
+    assert problem.code in ("model-unknown", "missing-extra"), problem
+assert not {{"timm", "torchvision"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_timm_loads_what_is_exported_and_forgetkit_what_timm_saves(forgetkit: Run, tiny: str, tmp_path: Path) -> None:
