@@ -39,7 +39,7 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import the compiler: 1.3 s
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it takes up to a tenth of a training
+    torch._C._set_deterministic_fill_uninitialized_memory(False)  # it takes up to a tenth of a training
     torch.backends.cudnn.benchmark = False
     most = max(available_cores(), MOST_THREADS)
     if threads > most:
@@ -99,3 +99,16 @@ def seed_for(seed: int, *purpose: object) -> int:
 def generator_for(seed: int, *purpose: object) -> torch.Generator:
     """Return a CPU generator seeded by :func:`seed_for`."""
     return torch.Generator().manual_seed(seed_for(seed, *purpose))
+
+
+def seed_generators(device: torch.device, seed: int) -> None:
+    """Seed what dropout draws from, on the CPU and on ``device``.
+
+    ``torch.manual_seed`` seeds every GPU; for each that is not in use yet, it keeps the stack of its caller, each time.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        number = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[number].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

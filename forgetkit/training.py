@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from forgetkit.batches import augmented, shuffled
-from forgetkit.compute import seed_for
+from forgetkit.compute import seed_for, seed_generators
 from forgetkit.errors import ForgetkitError
 from forgetkit.finite import check_gradients, cure
 from forgetkit.history import LOOP, History, Position, go_on, place_of
@@ -115,7 +115,7 @@ def fit_epochs(
         left = None
         # of the model's own device only: torch would start every other GPU, and warn
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            steps = islice(_scheduled(optimizer, recipe, epoch, rows, seed), done, None)
+            steps = islice(_scheduled(optimizer, recipe, epoch, rows, seed, device), done, None)
             for step, value in enumerate(fit(optimizer, steps, lambda r, e=epoch: loss(e, r)), done + 1):  # type: ignore[misc]
                 total += value
                 check_gradients(model, step, precision)
@@ -219,14 +219,16 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return int((logits.argmax(1) == labels).sum()) / max(len(labels), 1)
 
 
-def _scheduled(optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[Tensor], seed: int) -> Iterator[Tensor]:
+def _scheduled(
+    optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[Tensor], seed: int, device: torch.device
+) -> Iterator[Tensor]:
     """Yield ``batches``; before each, set the rate of its step and the seed of dropout from the step's number."""
     for step, rows in enumerate(batches):
         if recipe.schedule == "cosine":
             done = (epoch - 1 + step / len(batches)) / recipe.epochs
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
-        torch.manual_seed(seed_for(seed, "dropout", epoch, step))
+        seed_generators(device, seed_for(seed, "dropout", epoch, step))
         yield rows
 
 

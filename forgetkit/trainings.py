@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from forgetkit.record import Record
 from forgetkit.results import Written, document, report_done, report_written, up_to_date
 from forgetkit.signals import install
 from forgetkit.storage import check_target
+from forgetkit.workers import prepare
 
 
 def finish(
@@ -60,7 +61,7 @@ def carry_out_all(
 ) -> None:
     """Carry out ``plans`` in ``workers`` processes with one thread each, as single runs would with ``--threads 1``."""
     workers = min(workers, len(plans))
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(install, interrupt=False))
+    pool = ProcessPoolExecutor(workers, prepare(__name__), initializer=partial(install, interrupt=False))
     try:
         for done in as_completed([pool.submit(_worker, plan, loaded_plugins(), force, fresh) for plan in plans]):
             told(done.result())

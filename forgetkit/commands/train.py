@@ -169,15 +169,20 @@ def train(
         forgetkit train --like model.st --exclude ids.txt --replicas 3 -o refs/{n}.st
         forgetkit train --from model.st --only new.txt --epochs 2 -o model.more.st
     """
+    start.check()
+    planting.check(start, seeds)
+    _check_out(output.out, log, seeds.replicas)
+    if seeds.replicas > 1:
+        from forgetkit.workers import prepare
+
+        prepare("forgetkit.trainings")  # while this process imports torch, too
+
     from forgetkit.compute import set_up
     from forgetkit.factory import parse_options
     from forgetkit.plan import make_plans
     from forgetkit.training_set import choose, open_base
     from forgetkit.trainings import finish
 
-    start.check()
-    planting.check(start, seeds)
-    _check_out(output.out, log, seeds.replicas)
     console = output.console()
     base = open_base(start.like, start.from_)
     chosen = choose(base, source, console, exclude=start.exclude or [], only=start.only, form=form)

@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from forgetkit.sweep.outcome import LOG, STDOUT, Outcome, clear, judged, keep, kept
+from forgetkit.workers import prepare
 
-PRELOADED = ["forgetkit.sweep.preload"]
+PRELOADED = "forgetkit.sweep.preload"
 
 
 def start(words: list[str], folder: Path, threads: int) -> BaseProcess:
@@ -25,10 +25,8 @@ def start(words: list[str], folder: Path, threads: int) -> BaseProcess:
         folder: of the run; another process that makes the same run is waited for.
         threads: CPU threads, where ``FORGETKIT_THREADS`` does not say.
     """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     environment = {"FORGETKIT_THREADS": str(threads), **os.environ, "_TYPER_FORCE_DISABLE_TERMINAL": "1"}
-    process = context.Process(target=carry_out, args=(words, folder, environment), name=folder.name)
+    process = prepare(PRELOADED).Process(target=carry_out, args=(words, folder, environment), name=folder.name)
     process.start()
     return process
 
