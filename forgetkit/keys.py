@@ -33,13 +33,13 @@ class KeySet:
     @classmethod
     def of(cls, ids: Iterable[str], salt: str) -> Self:
         """Return the set of ``ids``."""
-        return cls(salt, np.unique(_digests(ids, salt)))
+        return cls(salt, _distinct(_digests(ids, salt)))
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __or__(self, other: "KeySet") -> "KeySet":
-        return replace(self, keys=np.union1d(self.keys, other.keys))
+        return replace(self, keys=_distinct(np.concatenate([self.keys, other.keys])))
 
     def contains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the set."""
@@ -98,3 +98,11 @@ def _digests(ids: Iterable[str], salt: str) -> NDArray[np.uint64]:
     key = bytes.fromhex(salt)
     packed = b"".join(hashlib.blake2b(id_.encode(), digest_size=8, key=key).digest() for id_ in ids)
     return np.frombuffer(packed, dtype=">u8").astype(np.uint64)
+
+
+def _distinct(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return each key once, sorted; numpy.unique first imports masked arrays, which takes a tenth of a second."""
+    keys = np.sort(keys)
+    first = np.ones(len(keys), dtype=bool)
+    first[1:] = keys[1:] != keys[:-1]
+    return keys[first]
