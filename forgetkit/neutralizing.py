@@ -19,7 +19,7 @@ from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, unpack
 from forgetkit.steering import MANY, course_of, steps_between, stop_unseen
 from forgetkit.steps import Outcome, Samples, take
-from forgetkit.training import Classifier, predict
+from forgetkit.training import Classifier, accuracy, predict
 
 GROUPS = 20
 """Groups to rehearse on, at the most."""
@@ -34,6 +34,7 @@ class Neutralizing:
 
     Attributes:
         margin: accuracy on unseen samples that may be lost where ``stop`` is ``unseen``.
+        logged: whether each look is to tell the accuracy over all ids, not only that the goal is not reached yet.
     """
 
     labels: str
@@ -47,6 +48,7 @@ class Neutralizing:
     margin: float
     batch_size: int
     seed: int
+    logged: bool
 
     def contrast(self, model: nn.Module, forget: Samples) -> dict[int, int]:
         """Return the contrastive label of each class of the forget set."""
@@ -111,6 +113,7 @@ def neutralized(
         batch_size=how.batch_size,
         epochs=console.progress(range(1, how.max_epochs + 1), "neutralize", how.max_epochs),
         looks_per_epoch=how.looks_per_epoch,
+        goal=None if how.logged else goal,
         seed=how.seed,
         done=left.at["steps"] if left else 0,
     ):
@@ -122,6 +125,7 @@ def neutralized(
         if look.step:
             place = partial(Place, {"steps": look.step})
             bookmark.reached(LOOP, lambda place=place: place(pack(classifier, optimizer)))  # type: ignore[misc]
+    right = accuracy(predict(classifier, forget[0]), forget[1])  # the last look may have ended early
     message = f"after {how.max_epochs} epochs {right:.2%} of the forget set is right, above {goal:.2%}"
     raise NotReached(message, "raise --max-epochs or --rate")
 

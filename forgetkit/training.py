@@ -19,7 +19,8 @@ from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark
 
 B = TypeVar("B")
-PREDICT_BATCH = 256
+MOST_AT_ONCE, LEAST_AT_ONCE, VALUES_AT_ONCE = 256, 8, 1 << 20
+"""Images of a batch of evaluation, and pixel values on a CPU: with more, what the layers make leaves the cache."""
 
 
 class Classifier(nn.Module):
@@ -194,9 +195,10 @@ def train(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, *, batch_size: int = PREDICT_BATCH) -> Tensor:
+def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
     """Return the logits ``(samples, classes)`` of ``images`` in eval mode; the model's mode is left as it was.
 
+    The batch size, if not given, follows from the images: :func:`at_once`.
     They are written into one tensor: small ones, kept from batch to batch among large ones that come and go, would cut
     the free memory into pieces that no batch fits into, and a pass over 200,000 images then takes 2 GB more.
     """
@@ -205,6 +207,7 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int = PREDICT_BATCH
     logits: Tensor
     if not len(images):  # many a model cannot take an empty batch
         logits = model(images.new_zeros(1, *images.shape[1:]))[:0]
+    batch_size = batch_size or at_once(images)
     for start in range(0, len(images), batch_size):
         found = model(images[start : start + batch_size])
         if not start:
@@ -212,6 +215,13 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int = PREDICT_BATCH
         logits[start : start + batch_size] = found
     model.train(mode)
     return logits
+
+
+def at_once(images: Tensor) -> int:
+    """Return how many of ``images`` to evaluate at a time: 256 of 32×32 pixels, 8 of 224×224 on a CPU."""
+    if images.device.type != "cpu":
+        return MOST_AT_ONCE
+    return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, VALUES_AT_ONCE // max(images[:1].numel(), 1)))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
 from forgetkit.batches import shuffled
-from forgetkit.methods.neutralize import Look, average_outputs, contrastive_labels, mislabel, neutralize
+from forgetkit.methods.neutralize import Look, _right, average_outputs, contrastive_labels, mislabel, neutralize
 from forgetkit.training import accuracy, predict
 from tests.conftest import Run
 
@@ -228,6 +228,46 @@ def test_a_caller_that_stops_has_the_weights_of_that_look() -> None:
     stopped = next(look for look in steps if look.accuracy <= 0.25)
     assert 0 < stopped.epoch < 98
     assert accuracy(predict(model, images), labels) == stopped.accuracy
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=600), st.sampled_from([0.0, 0.1, 0.25, 0.5]))
+def test_a_look_that_may_end_early_decides_as_one_at_all_samples(right: list[bool], goal: float) -> None:
+    labels = torch.zeros(len(right), dtype=torch.int64)
+    logits = torch.stack([torch.tensor(right), ~torch.tensor(right)], 1).float()
+    seen: list[int] = []
+
+    class Known(nn.Module):
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            seen.append(len(rows))
+            return rows
+
+    order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
+    whole, found = accuracy(logits, labels), _right(Known(), logits, labels, goal, order)
+    assert (found <= goal) == (whole <= goal)
+    assert found > goal or (found == whole and sum(seen) == len(right))
+    assert whole < 1 or sum(seen) <= max(32, math.ceil(goal * len(right)) + 1) + 256
+
+
+@pytest.mark.parametrize("goal", [0.0, 0.25])
+def test_neutralize_stops_at_the_same_step_with_looks_that_end_early(goal: float) -> None:
+    images, labels = samples()
+    ends = []
+    for early in (None, goal):
+        steps = neutralize(
+            (model := network()),
+            images,
+            labels,
+            contrast=CONTRAST,
+            optimizer=SGD(model.parameters(), lr=0.3),
+            batch_size=8,
+            epochs=range(1, 99),
+            goal=early,
+        )
+        ends.append((next(look for look in steps if look.accuracy <= goal), model.state_dict()))
+    (one, weights), (other, same) = ends
+    assert one == other
+    assert one.step > 1
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
 
 
 def test_running_statistics_are_bit_identical_after() -> None:

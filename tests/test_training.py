@@ -111,6 +111,20 @@ def test_predict_does_not_depend_on_its_batches() -> None:
     assert torch.allclose(predict(model, images, batch_size=7), predict(model, images), atol=1e-12)
 
 
+@pytest.mark.parametrize("shape, most", [((1, 28, 28), 256), ((3, 32, 32), 256), ((3, 96, 96), 37), ((3, 224, 224), 8)])
+def test_a_batch_of_evaluation_is_smaller_for_larger_images(shape: tuple[int, ...], most: int) -> None:
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            return images.flatten(1)[:, :2].float()
+
+    predict(Counting(), torch.zeros(1, *shape, dtype=torch.uint8).expand(300, *shape))
+    assert max(seen) == most
+    assert sum(seen) == 300
+
+
 def test_accuracy_by_hand() -> None:
     logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [5.0, 1.0]])
     assert accuracy(logits, torch.tensor([0, 1, 1])) == 2 / 3

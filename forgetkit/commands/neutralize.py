@@ -134,6 +134,7 @@ def neutralize(
         margin=method.utility_margin,
         batch_size=batch_size,
         seed=seed,
+        logged=log is not None,
     )
 
     def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:

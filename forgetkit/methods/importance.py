@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from forgetkit.training import PREDICT_BATCH
-
 Samples = tuple[Tensor, Tensor]
 Weights = dict[str, Tensor]
+SALIENCY_BATCH = 256
 
 
 def trainable(model: nn.Module) -> Weights:
@@ -28,7 +27,7 @@ def saliency(model: nn.Module, forget: Samples) -> Weights:
     model.eval()
     weights = trainable(model)
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for rows in torch.split(torch.arange(len(forget[1])), PREDICT_BATCH):
+    for rows in torch.split(torch.arange(len(forget[1])), SALIENCY_BATCH):
         value = cross_entropy(model(forget[0][rows]), forget[1][rows])
         for name, part in zip(weights, torch.autograd.grad(value, list(weights.values())), strict=True):
             total[name] += part

@@ -14,12 +14,19 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from forgetkit.batches import shuffled
-from forgetkit.training import accuracy, fit, predict
+from forgetkit.compute import generator_for
+from forgetkit.training import accuracy, at_once, fit, predict
+
+SMALLEST = 32
+"""Samples that a look takes at a time, at the least."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the forget set: after how many steps and (part) epochs, and its accuracy in [0, 1]."""
+    """One look at the forget set: after how many steps and (part) epochs, and its accuracy in [0, 1].
+
+    The accuracy is that of the samples which were looked at, where a goal ended the look.
+    """
 
     step: int
     epoch: float
@@ -96,6 +103,7 @@ def neutralize(
     batch_size: int,
     epochs: Iterable[int],
     looks_per_epoch: int = 20,
+    goal: float | None = None,
     seed: int = 0,
     done: int = 0,
 ) -> Iterator[Look]:
@@ -112,13 +120,19 @@ def neutralize(
         batch_size: samples in a step.
         epochs: the epochs at the most, counted from 1.
         looks_per_epoch: how often to measure the accuracy; 1 for the paper's Table 5.
+        goal: a look ends as soon as it is certain that the accuracy is above; without it, each is at all samples.
         seed: seed of the order.
         done: steps that were taken before, and are passed over; the first look, then, too.
 
     Source: Kim & Woo 2022, Algorithm 3.
     """
+    order = torch.randperm(len(labels), generator=generator_for(seed, "look")).to(labels.device)
+
+    def right() -> float:
+        return accuracy(predict(model, images), labels) if goal is None else _right(model, images, labels, goal, order)
+
     if not done:
-        yield Look(0, 0.0, accuracy(predict(model, images), labels))
+        yield Look(0, 0.0, right())
     steps = neutral_steps(
         model,
         images,
@@ -132,7 +146,20 @@ def neutralize(
     )
     for taken, (epoch, step, last) in enumerate(steps, done + 1):
         if step % math.ceil(last / looks_per_epoch) == 0 or step == last:
-            yield Look(taken, epoch - 1 + step / last, accuracy(predict(model, images), labels))
+            yield Look(taken, epoch - 1 + step / last, right())
+
+
+def _right(model: nn.Module, images: Tensor, labels: Tensor, goal: float, order: Tensor) -> float:
+    """Return the accuracy, or, where it is above ``goal``, that of the first samples by ``order`` that show so."""
+    count, found = len(labels), 0
+    size = min(at_once(images), max(SMALLEST, math.ceil(goal * count) + 1))
+    seen = 0
+    for rows in torch.split(order, size):
+        seen += len(rows)
+        found += int((predict(model, images[rows]).argmax(1) == labels[rows]).sum())
+        if found / count > goal:
+            break
+    return found / max(seen, 1)
 
 
 def neutral_steps(

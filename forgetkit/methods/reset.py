@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from forgetkit.batches import shuffled
 from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
-from forgetkit.training import PREDICT_BATCH, fit
+from forgetkit.training import at_once, fit
 
 Samples = tuple[Tensor, Tensor]
 Kernels = dict[str, Tensor]
@@ -40,7 +40,7 @@ def transpose(model: nn.Module) -> None:
 def gradient(model: nn.Module, samples: Samples, weights: Kernels) -> dict[str, Tensor]:
     """Return the gradient of the mean cross-entropy over ``samples`` by each of ``weights``, in the model's mode."""
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for rows in torch.split(torch.arange(len(samples[1])), PREDICT_BATCH):
+    for rows in torch.split(torch.arange(len(samples[1])), at_once(samples[0])):
         value = cross_entropy(model(samples[0][rows]), samples[1][rows], reduction="sum") / len(samples[1])
         for name, part in zip(weights, torch.autograd.grad(value, list(weights.values())), strict=True):
             total[name] += part

@@ -31,7 +31,7 @@ from forgetkit.data.find import open_dataset
 from forgetkit.record import read_record
 from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
-from forgetkit.training import PREDICT_BATCH
+from forgetkit.training import at_once
 
 IDS = 600
 
@@ -60,7 +60,7 @@ def bare(paths: list[Path], subject: Subject, dataset: Dataset, machine: Machine
     with torch.inference_mode():
         for model, images in work:
             model.eval()
-            for batch in torch.split(images, PREDICT_BATCH):
+            for batch in torch.split(images, at_once(images)):
                 model(batch)
     return time.perf_counter() - begun
 

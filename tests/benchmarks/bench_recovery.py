@@ -2,9 +2,10 @@
 
 usage: python tests/benchmarks/bench_recovery.py DATASET [--draws N] [--ids N]     (3 draws of 5 % if not given)
 
-Every command runs in this process, so start-up counts for none of them, at the default recipe. A retraining notes its
-accuracy after every epoch; it *reaches* a step's at the first epoch that is as good on the tune half as the step's
-model. Seconds of the step include the measurements before and after it, of the forget teacher those of its training.
+Every command runs in this process, so start-up counts for none of them, at the default recipe. A second retraining
+notes its accuracy after every epoch; it *reaches* a step's at the first epoch that is as good on the tune half as the
+step's model. Seconds of the step include the measurements before and after it, of the forget teacher those of its
+training.
 """
 
 import argparse
@@ -54,7 +55,9 @@ def right(path: str) -> float:
 def draw(seed: int, count: str) -> dict[str, tuple[float, float, float]]:
     """Return, by way: its share of a whole retraining, of one that reaches its accuracy, and that accuracy."""
     run(f"forget-ids model.st {count} --seed {seed} -o ids.txt")
-    whole = run(f"train --like model.st --exclude ids.txt --seed {seed + 100} --log epochs.jsonl -o reference.st")
+    retrain = f"train --like model.st --exclude ids.txt --seed {seed + 100} -o reference.st"
+    whole = run(retrain)
+    run(f"{retrain} --log epochs.jsonl")
     epochs = [json.loads(line) for line in Path("epochs.jsonl").read_text().splitlines()]
     found = {}
     for name, (last, *lines) in WAYS.items():
