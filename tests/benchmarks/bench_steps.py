@@ -31,10 +31,9 @@ from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark, walk
 from forgetkit.steps import take
 from forgetkit.training import Classifier, predict, train
+from forgetkit.training_set import input_of
 
 RATE = 1e-5
-SLOW = 1e-4
-"""The rate of `neutralize`: more steps than at its own, to be timed."""
 Samples = tuple[Tensor, Tensor]
 
 
@@ -156,7 +155,8 @@ def neutralized(precision: str, runs: int) -> str:
     digits = open_dataset("digits", Path("."))
     images, labels = take(digits.train, np.arange(len(digits.train)), "cpu")
     network = build_model("convnet", {}, shape=digits.shape, classes=10, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = Classifier(network, mean=[78.0], std=[96.0], precision=precision)
+    pixels = input_of(digits, np.arange(len(digits.train)))
+    model = Classifier(network, mean=pixels["mean"], std=pixels["std"], precision=precision)
     optimizer = make_optimizer(model, "adam", rate=1e-3)
     train(model, images, labels, recipe=Recipe(), optimizer=optimizer, tune=(images, labels), seed=0)
     samples, batch, goal = (images[:600], labels[:600]), 30, 0.1
@@ -167,7 +167,7 @@ def neutralized(precision: str, runs: int) -> str:
 
     def command() -> None:
         model.load_state_dict(known)
-        optimizer = make_optimizer(model, "adam", rate=SLOW)
+        optimizer = make_optimizer(model, "adam", rate=1e-3)
         given = {"contrast": contrast, "batch_size": batch, "epochs": range(1, 100), "goal": goal}
         looks.clear()
         for look in neutralize(model, *samples, optimizer=optimizer, **given):
@@ -177,7 +177,7 @@ def neutralized(precision: str, runs: int) -> str:
 
     def bare(*, looking: bool = False) -> None:
         model.load_state_dict(known)
-        optimizer = make_optimizer(model, "adam", rate=SLOW)
+        optimizer = make_optimizer(model, "adam", rate=1e-3)
         model.eval()
         left = looks[-1].step
         for epoch in range(1, 100):
