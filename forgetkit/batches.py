@@ -1,5 +1,6 @@
 """The samples of each step: which ones, in which order, changed how."""
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -28,9 +29,7 @@ def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float 
 
 def passes(count: int, batch_size: int, *, seed: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
     """Yield the rows of batches, pass after pass, each in an order of its own; with the number of the pass, from 1."""
-    number = 0
-    while True:
-        number += 1
+    for number in itertools.count(1):
         for rows in one_pass(count, batch_size, seed=seed, purpose=purpose, number=number):
             yield number, rows
 
@@ -40,22 +39,46 @@ def one_pass(count: int, batch_size: int, *, seed: int, purpose: str, number: in
     return torch.split(torch.randperm(count, generator=generator_for(seed, purpose, number)), batch_size)
 
 
-def augmented(images: Tensor, kind: str, seed: int) -> Tensor:
-    """Return images flipped (``flip``) and shifted by up to an eighth of their size (``flip-crop``) at random."""
+def drawn_changes(kind: str, count: int, size: tuple[int, int], seed: int) -> tuple[Tensor, ...]:
+    """Draw how :func:`augmented` changes each of ``count`` images of a height and width.
+
+    Args:
+        kind: ``none``; ``flip``, to mirror half of them; ``flip-crop``, to shift each by up to an eighth as well.
+        count: of images.
+        size: height and width.
+        seed: of the draw.
+
+    Returns:
+        nothing; which are mirrored, bool of shape ``(count,)``; and from which row and column on each is taken after
+        zeros were put around it, int64 of shape ``(count,)``.
+    """
     if kind == "none":
-        return images
+        return ()
     source = torch.Generator().manual_seed(seed)
-    count, _, height, width = images.shape
-    flip = torch.rand(count, 1, 1, 1, generator=source).to(images.device) < 0.5
-    images = torch.where(flip, images.flip(3), images)
+    flip = torch.rand(count, generator=source) < 0.5
     if kind == "flip":
+        return (flip,)
+    return flip, *(torch.randint(0, 2 * margin + 1, (count,), generator=source) for margin in _margins(size))
+
+
+def augmented(images: Tensor, flip: Tensor | None = None, *corner: Tensor) -> Tensor:
+    """Return images changed as :func:`drawn_changes` says, on the device of the images."""
+    if flip is None:
         return images
-    tall, wide = max(1, height // 8), max(1, width // 8)
+    images = torch.where(flip[:, None, None, None], images.flip(3), images)
+    if not corner:
+        return images
+    count, channels, height, width = images.shape
+    tall, wide = _margins((height, width))
     padded = nn.functional.pad(images, (wide, wide, tall, tall))
-    top = torch.randint(0, 2 * tall + 1, (count, 1), generator=source).to(images.device)
-    left = torch.randint(0, 2 * wide + 1, (count, 1), generator=source).to(images.device)
-    rows = (top + torch.arange(height, device=images.device))[:, None, :, None]
-    columns = (left + torch.arange(width, device=images.device))[:, None, None, :]
-    sample = torch.arange(count, device=images.device)[:, None, None, None]
-    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    device, (top, left) = images.device, corner
+    rows = (top[:, None] + torch.arange(height, device=device))[:, None, :, None]
+    columns = (left[:, None] + torch.arange(width, device=device))[:, None, None, :]
+    sample = torch.arange(count, device=device)[:, None, None, None]
+    channel = torch.arange(channels, device=device)[None, :, None, None]
     return padded[sample, channel, rows, columns]
+
+
+def _margins(size: tuple[int, int]) -> tuple[int, int]:
+    """Return by how many rows and columns images are shifted, at the most."""
+    return max(1, size[0] // 8), max(1, size[1] // 8)

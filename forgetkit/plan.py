@@ -1,7 +1,7 @@
 """One training from beginning to end, as a value that another process can carry out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from forgetkit.results import Written, asked_of, ids_entry
 from forgetkit.resume import Bookmark, making
 from forgetkit.steps import measure, on_machine, take
 from forgetkit.storage import publish_lines
-from forgetkit.training import Classifier, train
+from forgetkit.training import Classifier, train_steps, whole
 from forgetkit.training_set import Base, TrainingSet
 
 
@@ -164,8 +164,13 @@ def make_plans(
     return plans
 
 
-def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = False, fresh: bool = False) -> Written:
+def carry_out_steps(
+    plan: Plan, dataset: Dataset, console: Console, *, force: bool = False, fresh: bool = False
+) -> Generator[None, None, Written]:
     """Train as planned and write the checkpoint; go on where an earlier run stood, unless ``fresh``.
+
+    Yields:
+        after each step.
 
     Raises:
         ForgetkitError: ``diverged``, ``out-of-space`` …; nothing was written.
@@ -179,7 +184,7 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = F
             load_optimizer(state[0], optimizer)
         with masked(model, mask_of(plan)):
             label = f"train seed {plan.step.seed}"
-            history = _train(plan, classifier, optimizer, dataset, bookmark, console, label)
+            history = yield from _train(plan, classifier, optimizer, dataset, bookmark, console, label)
         step = replace(plan.step, metrics=_metrics(plan, classifier, dataset, history))
         written = save_checkpoint(plan.target, model, replace(plan.record, steps=[*plan.record.steps[:-1], step]))
         if plan.keep_optimizer:
@@ -189,6 +194,10 @@ def carry_out(plan: Plan, dataset: Dataset, console: Console, *, force: bool = F
     right = f"{step.metrics['test_accuracy']:.2%} right on the unseen split (chance {1 / len(written.classes):.0%})"
     console.note(f"  {right}, epoch {step.metrics['epoch']} of {plan.recipe.epochs}")
     return Written("train", plan.target, written, time.monotonic() - begun, plan.start or plan.original)
+
+
+carry_out = whole(carry_out_steps)
+"""Carry out all steps of a plan; returns what was written."""
 
 
 def train_only(
@@ -204,7 +213,8 @@ def train_only(
     """
     classifier = on_machine(start_model(plan), plan.record, plan.machine)
     with watch(classifier):
-        _train(plan, classifier, optimizer_of(classifier, plan.recipe), dataset, Bookmark(), console, "second teacher")
+        begin = whole(_train)
+        begin(plan, classifier, optimizer_of(classifier, plan.recipe), dataset, Bookmark(), console, "second teacher")
     return classifier
 
 
@@ -216,14 +226,14 @@ def _train(
     bookmark: Bookmark,
     console: Console,
     label: str,
-) -> History:
+) -> Generator[None, None, History]:
     begun, spent = time.monotonic(), bookmark.log[-1]["seconds"] if bookmark.log else 0.0
 
     def watch(entry: dict[str, Any]) -> None:
         bookmark.log.append({**entry, "seconds": round(spent + time.monotonic() - begun, 3)})
 
     epochs = plan.recipe.epochs
-    return train(
+    return train_steps(
         classifier,
         *take(dataset.train, plan.rows, plan.machine.device),
         recipe=plan.recipe,

@@ -1,26 +1,32 @@
 """fit() and predict(): the only training loop and the only evaluation loop."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import wraps
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import augmented, shuffled
+from forgetkit.batches import augmented, drawn_changes, shuffled
 from forgetkit.compute import seed_for, seed_generators
 from forgetkit.errors import ForgetkitError
 from forgetkit.finite import check_gradients, cure
+from forgetkit.graphs import graphs_of, take_step
 from forgetkit.history import LOOP, History, Position, go_on, place_of
 from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark
 
 B = TypeVar("B")
-MOST_AT_ONCE, LEAST_AT_ONCE, VALUES_AT_ONCE = 256, 8, 1 << 20
-"""Images of a batch of evaluation, and pixel values on a CPU: with more, what the layers make leaves the cache."""
+T = TypeVar("T")
+P = ParamSpec("P")
+Batch = tuple[Tensor, ...]
+AT_ONCE = {"cpu": (8, 256, 1 << 20), "cuda": (256, 4096, 1 << 23)}
+"""Images of a batch of evaluation, at least and at most, and pixel values: with more, what the layers of a model make
+leaves a CPU's cache; with fewer, a GPU waits for its host."""
 
 
 class Classifier(nn.Module):
@@ -54,17 +60,17 @@ class Classifier(nn.Module):
 def fit(optimizer: Optimizer, batches: Iterable[B], loss: Callable[[B], Tensor]) -> Iterator[Tensor]:
     """Take one optimizer step for each of ``batches``; yield its loss. The caller stops by stopping to ask.
 
+    On a GPU, steps on tensors are recorded and launched whole (:mod:`forgetkit.graphs`): what ``loss`` reads beside its
+    batch must stay the same.
+
     Args:
         optimizer: what moves the weights.
         batches: what ``loss`` takes, one for each step.
         loss: the scalar to descend.
     """
+    graphs = graphs_of(optimizer)
     for batch in batches:
-        value = loss(batch)
-        optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        yield value.detach()
+        yield graphs.take_step(optimizer, loss, batch) if graphs else take_step(optimizer, loss, batch)
 
 
 def fit_epochs(
@@ -72,15 +78,15 @@ def fit_epochs(
     recipe: Recipe,
     *,
     optimizer: Optimizer,
-    batches: Callable[[int], list[Tensor]],
-    loss: Callable[[int, Tensor], Tensor],
+    batches: Callable[[int], list[Batch]],
+    loss: Callable[[int], Callable[[Batch], Tensor]],
     tune: tuple[Tensor, Tensor],
     seed: int,
     epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
     tell: Callable[[str], None] | None = None,
     bookmark: Bookmark | None = None,
-) -> History:
+) -> Generator[None, None, History]:
     """Train in epochs; after each, measure accuracy on the tune half, but only where somebody wants to know.
 
     That is: where ``recipe.keep`` is ``best``, or where there is a ``watch``.
@@ -89,14 +95,17 @@ def fit_epochs(
         model: trained in place, in train mode; with ``recipe.keep == "best"`` it ends as it was after the best epoch.
         recipe: number of epochs, schedule, and which epoch to keep.
         optimizer: its rate is the schedule's start.
-        batches: the rows of every step of an epoch (counted from 1).
-        loss: the scalar to descend, for an epoch and the rows of one step.
+        batches: what the loss takes in every step of an epoch (counted from 1): rows, and how they are changed.
+        loss: the scalar to descend in an epoch; the same function for all epochs in which it is the same.
         tune: images and labels of the tune half.
         seed: seed of dropout and the like.
         epochs: ``range(1, recipe.epochs + 1)``, perhaps behind a progress bar.
         watch: told of every epoch.
         tell: shown the loss of every epoch.
         bookmark: where an earlier run stood, and where this one does.
+
+    Yields:
+        after each step: others may take theirs in between.
 
     Raises:
         ForgetkitError: ``diverged`` where the loss, or a gradient of the first steps, is not finite; ``usage`` for a
@@ -110,19 +119,20 @@ def fit_epochs(
         if left and epoch < left.epoch:
             continue
         model.train()
-        rows = batches(epoch)
-        _check_batch_norm(model, rows)
+        given = batches(epoch)
+        _check_batch_norm(model, given)
         done, total = (left.step, left.total.to(device)) if left else (0, torch.zeros((), device=device))
         left = None
         # of the model's own device only: torch would start every other GPU, and warn
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            steps = islice(_scheduled(optimizer, recipe, epoch, rows, seed, device), done, None)
-            for step, value in enumerate(fit(optimizer, steps, lambda r, e=epoch: loss(e, r)), done + 1):  # type: ignore[misc]
+            steps = islice(_scheduled(optimizer, recipe, epoch, given, seed, device), done, None)
+            for step, value in enumerate(fit(optimizer, steps, loss(epoch)), done + 1):
                 total += value
                 check_gradients(model, step, precision)
                 at = Position(epoch, step, total)
                 bookmark.reached(LOOP, lambda at=at: place_of(history, at, model, optimizer))  # type: ignore[misc]
-        mean_loss = float(total) / max(len(rows), 1)
+                yield
+        mean_loss = float(total) / max(len(given), 1)
         if not math.isfinite(mean_loss):
             raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", cure(precision))
         history.epochs.append({"epoch": epoch, "loss": mean_loss})
@@ -141,7 +151,23 @@ def fit_epochs(
     return history
 
 
-def train(
+def whole(steps: Callable[P, Generator[None, None, T]]) -> Callable[P, T]:
+    """Return the function that takes all steps, and returns what they come to."""
+
+    @wraps(steps)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        taken = steps(*args, **kwargs)
+        while True:
+            try:
+                next(taken)
+            except StopIteration as ended:
+                found: T = ended.value
+                return found
+
+    return run
+
+
+def train_steps(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -154,8 +180,8 @@ def train(
     watch: Callable[[dict[str, Any]], None] | None = None,
     tell: Callable[[str], None] | None = None,
     bookmark: Bookmark | None = None,
-) -> History:
-    """Train ``model`` on ``images`` and ``labels`` with cross-entropy; see :func:`fit_epochs`.
+) -> Generator[None, None, History]:
+    """Train ``model`` on ``images`` and ``labels`` with cross-entropy, step by step; see :func:`fit_epochs`.
 
     Args:
         model: maps ``images`` to logits.
@@ -171,20 +197,16 @@ def train(
         bookmark: see :func:`fit_epochs`.
     """
 
-    def batches(epoch: int) -> list[Tensor]:
-        return shuffled(len(labels), recipe.batch_size, seed=seed, epoch=epoch)
-
-    def loss(epoch: int, rows: Tensor) -> Tensor:
-        return cross_entropy(
-            model(augmented(images[rows], recipe.augment, seed_for(seed, epoch, int(rows[0])))), labels[rows]
-        )
+    def loss(batch: Batch) -> Tensor:
+        rows, *changes = batch
+        return cross_entropy(model(augmented(images[rows], *changes)), labels[rows])
 
     return fit_epochs(
         model,
         recipe,
         optimizer=optimizer,
-        batches=batches,
-        loss=loss,
+        batches=lambda epoch: drawn_batches(images, recipe, seed=seed, epoch=epoch),
+        loss=lambda _: loss,
         tune=tune,
         seed=seed,
         epochs=epochs,
@@ -192,6 +214,29 @@ def train(
         tell=tell,
         bookmark=bookmark,
     )
+
+
+train = whole(train_steps)
+"""Train to the end; returns the :class:`forgetkit.history.History`."""
+
+
+def drawn_batches(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, part: float = 1.0) -> list[Batch]:
+    """Return the rows of each step of an epoch and what :func:`forgetkit.batches.augmented` takes, where images lie.
+
+    Args:
+        images: of shape ``(samples, …)``.
+        recipe: batch size and augmentation.
+        seed: of order and augmentation.
+        epoch: counted from 1.
+        part: share of the samples that this epoch draws, in (0, 1].
+    """
+    batches = shuffled(len(images), recipe.batch_size, seed=seed, epoch=epoch, part=part)
+    size, own = (images.shape[-2], images.shape[-1]), [seed_for(seed, epoch, int(rows[0])) for rows in batches]
+    changes = [drawn_changes(recipe.augment, len(rows), size, key) for rows, key in zip(batches, own, strict=True)]
+    return [
+        tuple(drawn.to(images.device) for drawn in (rows, *changed))
+        for rows, changed in zip(batches, changes, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -218,10 +263,9 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
 
 
 def at_once(images: Tensor) -> int:
-    """Return how many of ``images`` to evaluate at a time: 256 of 32×32 pixels, 8 of 224×224 on a CPU."""
-    if images.device.type != "cpu":
-        return MOST_AT_ONCE
-    return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, VALUES_AT_ONCE // max(images[:1].numel(), 1)))
+    """Return how many of ``images`` to evaluate at a time: on a CPU, 256 of 32×32 pixels, 8 of 224×224."""
+    least, most, values = AT_ONCE["cuda" if images.is_cuda else "cpu"]
+    return min(most, max(least, values // max(images[:1].numel(), 1)))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -230,22 +274,22 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def _scheduled(
-    optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[Tensor], seed: int, device: torch.device
-) -> Iterator[Tensor]:
+    optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[Batch], seed: int, device: torch.device
+) -> Iterator[Batch]:
     """Yield ``batches``; before each, set the rate of its step and the seed of dropout from the step's number."""
-    for step, rows in enumerate(batches):
+    for step, batch in enumerate(batches):
         if recipe.schedule == "cosine":
             done = (epoch - 1 + step / len(batches)) / recipe.epochs
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
         seed_generators(device, seed_for(seed, "dropout", epoch, step))
-        yield rows
+        yield batch
 
 
-def _check_batch_norm(model: nn.Module, batches: list[Tensor]) -> None:
+def _check_batch_norm(model: nn.Module, batches: list[Batch]) -> None:
     """Refuse a batch of one sample where batch norm would have to norm it by itself."""
     norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    if any(len(rows) == 1 for rows in batches) and any(isinstance(part, norms) for part in model.modules()):
+    if any(len(rows) == 1 for rows, *_ in batches) and any(isinstance(part, norms) for part in model.modules()):
         raise ForgetkitError("usage", "batch norm cannot train on one sample at a time", "raise --batch-size")
 
 

@@ -13,9 +13,10 @@ from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
 from forgetkit.estimate import about
+from forgetkit.interleaved import side_by_side
 from forgetkit.masking import masked
 from forgetkit.options import LongRun
-from forgetkit.plan import Plan, carry_out, epoch_seconds, mask_of, start_model
+from forgetkit.plan import Plan, carry_out, carry_out_steps, epoch_seconds, mask_of, start_model
 from forgetkit.plugins import load_plugins, loaded_plugins
 from forgetkit.record import Record
 from forgetkit.results import Written, document, report_done, report_written, up_to_date
@@ -59,8 +60,26 @@ def finish(
 def carry_out_all(
     plans: list[Plan], workers: int, told: Callable[[Written], None], *, force: bool = False, fresh: bool = False
 ) -> None:
-    """Carry out ``plans`` in ``workers`` processes with one thread each, as single runs would with ``--threads 1``."""
-    workers = min(workers, len(plans))
+    """Carry out ``plans`` side by side, each as it would be by itself.
+
+    On a GPU, ``workers`` of them take their steps in turn, each on a stream of its own; elsewhere in as many processes,
+    with one thread each, as single runs would with ``--threads 1``.
+
+    Args:
+        plans: what to carry out, on one device.
+        workers: how many at a time; 0 for all cores, or as many as a GPU gains by.
+        told: of each that is written.
+        force: replace existing outputs.
+        fresh: do not go on where earlier runs stood.
+    """
+    if _on_gpu(plans[0]) and plans[0].mask is None:  # masks are hooks, which would take each other's steps for theirs
+        runs = (
+            carry_out_steps(plan, _dataset_of(plan), Console(quiet=True), force=force, fresh=fresh) for plan in plans
+        )
+        for written in side_by_side(runs, plans[0].machine.device, workers):
+            told(written)
+        return
+    workers = min(workers or available_cores(), len(plans))
     pool = ProcessPoolExecutor(workers, prepare(__name__), initializer=partial(install, interrupt=False))
     try:
         for done in as_completed([pool.submit(_worker, plan, loaded_plugins(), force, fresh) for plan in plans]):
@@ -71,6 +90,10 @@ def carry_out_all(
             process.terminate()
         raise
     pool.shutdown()
+
+
+def _on_gpu(plan: Plan) -> bool:
+    return plan.machine.device.startswith("cuda")
 
 
 def _check_targets(plans: list[Plan], inputs: tuple[Path, ...], *, force: bool) -> None:
@@ -100,7 +123,7 @@ def _train_replicas(
         console.note(f"train: wrote {written.path}  sha256:{sha}  in {written.seconds:.1f} s")
 
     if missing:
-        carry_out_all(missing, workers or available_cores(), told, force=output.force, fresh=output.fresh)
+        carry_out_all(missing, workers, told, force=output.force, fresh=output.fresh)
     entries = [document("train", plan.target, done[plan.target], up_to_date=plan.target in finished) for plan in plans]
     console.result([str(plan.target) for plan in plans], _joined(entries))
 
@@ -123,7 +146,11 @@ def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def _worker(plan: Plan, plugins: list[Path], force: bool, fresh: bool) -> Written:
     load_plugins(plugins)
     set_up(plan.machine.device, plan.machine.precision, plan.machine.threads)
+    return carry_out(plan, _dataset_of(plan), Console(quiet=True), force=force, fresh=fresh)
+
+
+def _dataset_of(plan: Plan) -> Dataset:
     data = plan.record.dataset
     share, classes = data["options"].get("unseen"), plan.record.classes
     dataset = find_dataset(data["name"], data["fingerprint"], [plan.root], unseen=share, classes=classes)
-    return carry_out(plan, as_trained(dataset, plan.record), Console(quiet=True), force=force, fresh=fresh)
+    return as_trained(dataset, plan.record)

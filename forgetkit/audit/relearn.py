@@ -13,9 +13,10 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.audit.check import Check
 from forgetkit.compute import seed_for
+from forgetkit.graphs import take_step
 from forgetkit.optimizers import make_optimizer
 from forgetkit.steps import Samples
-from forgetkit.training import Classifier, fit
+from forgetkit.training import Classifier
 
 REPEATS = 10
 SAMPLES = 64
@@ -115,7 +116,8 @@ def steps_to_learn(learner: Classifier, samples: Samples, retain: Samples) -> in
         return own + cross_entropy(logits[len(labels) :], retain[1][rows]) if len(rows) else own
 
     optimizer = make_optimizer(learner, "sgd", rate=RATE)
-    for taken, _ in enumerate(fit(optimizer, _in_turn(len(retain[1])), loss)):
+    for taken, rows in enumerate(_in_turn(len(retain[1]))):
+        take_step(optimizer, loss, rows)
         if learned:
             return taken
     return CAP

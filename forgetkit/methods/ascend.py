@@ -55,9 +55,10 @@ def ascend(
     count = ceil(len(retain[1]) / batch_size) if alpha else ceil(len(forget[1]) / forget_batch)
     forgotten = passes(len(forget[1]), forget_batch, seed=seed, purpose="ascend forget")
     retained = passes(len(retain[1]), batch_size, seed=seed, purpose="ascend retain")
+    batches = ((gone, rows) for (_, gone), (_, rows) in zip(forgotten, retained, strict=True))
 
-    def loss(batch: tuple[tuple[int, Tensor], tuple[int, Tensor]]) -> Tensor:
-        (_, gone), (_, rows) = batch
+    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        gone, rows = batch
         if not alpha:
             return -cross_entropy(model(forget[0][gone]), forget[1][gone])
         logits = model(torch.cat([retain[0][rows], forget[0][gone]]))
@@ -65,4 +66,4 @@ def ascend(
         return alpha * kept - (1 - alpha) * cross_entropy(logits[len(rows) :], forget[1][gone])
 
     model.eval()
-    yield from fit(optimizer, islice(zip(forgotten, retained, strict=True), done, epochs * count), loss)
+    yield from fit(optimizer, islice(batches, done, epochs * count), loss)

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 from torch.optim import Optimizer
 
-from forgetkit.batches import augmented, shuffled
-from forgetkit.compute import seed_for
+from forgetkit.batches import augmented
 from forgetkit.history import History
 from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark
-from forgetkit.training import fit_epochs, predict
+from forgetkit.training import Batch, drawn_batches, fit_epochs, predict, whole
 
 LARGEST_CACHE = 1 << 28
 """Entries (samples × classes) of the teacher's logits that are computed once; more are computed in each batch."""
@@ -96,23 +95,23 @@ def distill(
     once = recipe.augment == "none" and len(labels) * (int(labels.max()) + 1) <= LARGEST_CACHE
     known = predict(teacher, images) if once and distill_epochs else None
 
-    def batches(epoch: int) -> list[Tensor]:
-        return shuffled(len(labels), recipe.batch_size, seed=seed, epoch=epoch, part=retain_fraction)
+    def plain(batch: Batch) -> Tensor:
+        rows, *changes = batch
+        return cross_entropy(student(augmented(images[rows], *changes)), labels[rows])
 
-    def loss(epoch: int, rows: Tensor) -> Tensor:
-        inputs = augmented(images[rows], recipe.augment, seed_for(seed, epoch, int(rows[0])))
-        logits = student(inputs)
-        if epoch > distill_epochs:
-            return cross_entropy(logits, labels[rows])
-        taught = predict(teacher, inputs) if known is None else known[rows]
-        return distillation_loss(logits, taught, labels[rows], alpha=alpha, beta=beta, temperature=temperature)
+    def taught(batch: Batch) -> Tensor:
+        rows, *changes = batch
+        inputs = augmented(images[rows], *changes)
+        of_teacher = predict(teacher, inputs) if known is None else known[rows]
+        given = {"alpha": alpha, "beta": beta, "temperature": temperature}
+        return distillation_loss(student(inputs), of_teacher, labels[rows], **given)
 
-    return fit_epochs(
+    return whole(fit_epochs)(
         student,
         recipe,
         optimizer=optimizer,
-        batches=batches,
-        loss=loss,
+        batches=lambda epoch: drawn_batches(images, recipe, seed=seed, epoch=epoch, part=retain_fraction),
+        loss=lambda epoch: taught if epoch <= distill_epochs else plain,
         tune=tune,
         seed=seed,
         epochs=epochs,

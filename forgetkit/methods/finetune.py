@@ -56,14 +56,17 @@ def finetune(
     """
     model.eval()
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def plain(rows: Tensor) -> Tensor:
+        return cross_entropy(model(retain[0][rows]), retain[1][rows])
+
     for epoch in range(epochs):
         penalty = penalty_at(epoch, epochs, l1=l1, free=free)
         batches = shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch + 1)
         over = min(done, len(batches))
         done -= over
 
-        def loss(rows: Tensor, of: float = penalty) -> Tensor:
-            known = cross_entropy(model(retain[0][rows]), retain[1][rows])
-            return known + of * sum(weight.abs().sum() for weight in weights) if of else known
+        def sparse(rows: Tensor, of: float = penalty) -> Tensor:
+            return plain(rows) + of * sum(weight.abs().sum() for weight in weights)
 
-        yield from fit(optimizer, batches[over:], loss)
+        yield from fit(optimizer, batches[over:], sparse if penalty else plain)

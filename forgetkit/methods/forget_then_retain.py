@@ -6,7 +6,6 @@ CIFAR-10 and SVHN. Settings: one label of all classes, drawn anew in each step; 
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -50,23 +49,15 @@ def forget_then_retain(
     Source: Fan et al. 2024, without the mask.
     """
 
-    def away(rows: Tensor, soft: Tensor) -> Tensor:
-        return cross_entropy(model(images[rows]), soft[rows])
-
-    def back(rows: Tensor) -> Tensor:
-        return cross_entropy(model(retain[0][rows]), retain[1][rows])
-
-    def batches(left: int) -> Iterator[Callable[[], Tensor]]:
+    def batches(left: int) -> Iterator[tuple[Tensor, Tensor]]:
         for epoch in range(1, epochs + 1):
             gone = one_pass(len(images), forget_batch, seed=seed, purpose="turn forget", number=epoch)
             kept = one_pass(len(retain[1]), retain_batch, seed=seed, purpose="turn retain", number=epoch)
-            if left >= len(gone) + len(kept):
-                left -= len(gone) + len(kept)
-                continue
-            soft = targets(epoch)
-            losses = [*(partial(away, rows, soft) for rows in gone), *(partial(back, rows) for rows in kept)]
-            yield from losses[left:]
-            left = 0
+            if left < len(gone) + len(kept):
+                soft = targets(epoch)
+                taken = [((images, soft), rows) for rows in gone] + [(retain, rows) for rows in kept]
+                yield from ((samples[0][rows], samples[1][rows]) for samples, rows in taken[left:])
+            left = max(0, left - len(gone) - len(kept))
 
     model.eval()
-    yield from fit(optimizer, batches(done), lambda loss: loss())
+    yield from fit(optimizer, batches(done), lambda batch: cross_entropy(model(batch[0]), batch[1]))

@@ -179,15 +179,18 @@ def neutral_steps(
     Yields:
         after each step: the epoch, the step in it, and how many it has; all counted from 1.
     """
-    lookup = torch.zeros(max(max(contrast), int(labels.max())) + 1, dtype=torch.int64, device=labels.device)
+    lookup = torch.zeros(max(max(contrast), int(labels.max())) + 1, dtype=torch.int64)
     for source, target in contrast.items():
         lookup[source] = target
     targets = lookup[labels]
+
+    def loss(rows: Tensor) -> Tensor:
+        return cross_entropy(model(images[rows]), targets[rows])
+
     model.eval()
     for epoch in epochs:
         batches = shuffled(len(labels), batch_size, seed=seed, epoch=epoch)
         over = min(done, len(batches))
         done -= over
-        losses = fit(optimizer, batches[over:], lambda rows: cross_entropy(model(images[rows]), targets[rows]))
-        for step, _ in enumerate(losses, over + 1):
+        for step, _ in enumerate(fit(optimizer, batches[over:], loss), over + 1):
             yield epoch, step, len(batches)

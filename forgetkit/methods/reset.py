@@ -137,10 +137,13 @@ def tuned(
     ]
     own = {id(weight): name for name, weight in kernels(model).items()}
 
-    def loss(batch: tuple[int, Tensor]) -> Tensor:
-        step, rows = batch
-        for group in optimizer.param_groups:
-            group["lr"] = rate * rate_at(kind, step, len(batches))
+    def at_its_rate() -> Iterator[Tensor]:
+        for step, rows in enumerate(batches[done:], done):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * rate_at(kind, step, len(batches))
+            yield rows
+
+    def loss(rows: Tensor) -> Tensor:
         return cross_entropy(model(retain[0][rows]), retain[1][rows])
 
     def damp(_: Optimizer, __: object, ___: object) -> None:
@@ -151,6 +154,6 @@ def tuned(
                 parameter.grad.mul_(torch.where(full, 1.0, others))
 
     hook = optimizer.register_step_pre_hook(damp) if chosen is not None else None
-    yield from fit(optimizer, list(enumerate(batches))[done:], loss)
+    yield from fit(optimizer, at_its_rate(), loss)
     if hook:
         hook.remove()

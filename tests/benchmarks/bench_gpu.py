@@ -1,12 +1,13 @@
-"""On a GPU: relabelled ids a second, an epoch of MNIST's size, ResNet-50 beside its bare bfloat16 loop.
+"""On a GPU: relabelled ids a second, an epoch of MNIST's size, replicas side by side, ResNet-50 beside its bare loop.
 
 usage: python tests/benchmarks/bench_gpu.py [--device cpu] [--images N]     (cuda, and 60,000, if not given)
 
-Images are random, lie on the device as uint8 and are normalised in the step, as in every command. Without the device it
-says so and measures nothing; on the CPU it shows that the path works.
+Images are random, lie on the device as uint8 and are normalised in the step, as in every command. The plain loop makes
+the same calls one by one. Without the device it says so and measures nothing; on the CPU it shows that the path works.
 """
 
 import argparse
+from collections.abc import Callable, Generator
 
 import torch
 from paired import compare, judge, machine, seconds
@@ -16,12 +17,19 @@ from torch.nn.functional import cross_entropy
 from forgetkit.batches import shuffled
 from forgetkit.compute import set_up
 from forgetkit.errors import ForgetkitError
-from forgetkit.methods.relabel import relabel
+from forgetkit.graphs import take_step
+from forgetkit.history import History
+from forgetkit.interleaved import side_by_side
+from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models import build_model
 from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import Recipe
-from forgetkit.training import Classifier, train
+from forgetkit.training import Classifier, train_steps, whole
 
+RATE = 1e-6
+REPLICAS = 64
+PLAIN = 8
+"""Of the replicas, that the plain loop trains; its time is taken times eight."""
 Samples = tuple[Tensor, Tensor]
 
 
@@ -37,56 +45,98 @@ def classifier(name: str, shape: tuple[int, int, int], device: str, precision: s
     return Classifier(model, mean=[128.0] * shape[0], std=[74.0] * shape[0], precision=precision)
 
 
-def waited(work: object, device: str) -> None:
-    """Run work, and wait for the device."""
-    work()  # type: ignore[operator]
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
+def waited(work: Callable[[], object], device: str) -> Callable[[], None]:
+    """Return what does the work and waits for the device."""
+
+    def both() -> None:
+        work()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    return both
+
+
+def plain_steps(model: Classifier, samples: Samples, order: list[Tensor], name: str = "adam") -> None:
+    """Take the steps of a loop that a user would write."""
+    parameters = model.parameters()
+    if name == "adam":
+        optimizer: torch.optim.Optimizer = torch.optim.Adam(parameters, lr=RATE, fused=True)
+    else:
+        optimizer = torch.optim.Adadelta(parameters, lr=RATE)
+    for rows in order:
+        take_step(optimizer, lambda rows: cross_entropy(model(samples[0][rows]), samples[1][rows]), rows)
 
 
 def relabelled(device: str, count: int) -> str:
     """Return the row of `relabel`."""
     model, samples = classifier("convnet", (1, 28, 28), device, "float32"), drawn(count, (1, 28, 28), device)
+    targets = wrong_label_targets(samples[1], 10, count=9, generator=torch.Generator().manual_seed(0))
+    order = [torch.tensor([row], device=device) for row in range(count)]
 
     def work() -> None:
-        optimizer = make_optimizer(model, "adadelta", rate=1e-6)
+        optimizer = make_optimizer(model, "adadelta", rate=RATE)
         for _ in relabel(model, *samples, optimizer=optimizer, classes=10):
             pass
 
-    waited(work, device)
-    spent = seconds(lambda: waited(work, device))
-    return judge("GPU", "`relabel`, `convnet`", count / spent, least=5000, unit="ids/s")
+    bare = waited(lambda: plain_steps(model.eval(), (samples[0], targets), order, "adadelta"), device)
+    found = compare(bare, waited(work, device))
+    what = f"`relabel`, `convnet`; {found.ratio:.1f} × the plain loop ({found.says()})"
+    return judge("GPU", what, count / found.plain, least=5000, unit="ids/s")
 
 
-def epoch(device: str, precision: str, samples: Samples, name: str) -> tuple[Classifier, object]:
-    """Return a model and the work of an epoch on it."""
-    model = classifier(name, tuple(samples[0].shape[1:]), device, precision)  # type: ignore[arg-type]
+def training(model: Classifier, samples: Samples, seed: int = 0) -> Generator[None, None, History]:
+    """Return an epoch of training, to be taken step by step."""
     tune = samples[0][:1], samples[1][:1]
+    optimizer = make_optimizer(model, "adam", rate=RATE)
+    return train_steps(model, *samples, recipe=Recipe(epochs=1), optimizer=optimizer, tune=tune, seed=seed)
 
-    def work() -> None:
-        optimizer = make_optimizer(model, "adam", rate=1e-6)
-        train(model, *samples, recipe=Recipe(epochs=1), optimizer=optimizer, tune=tune, seed=0)
 
-    return model, work
+def epoch(device: str, precision: str, count: int) -> str:
+    """Return the row of an epoch."""
+    samples, model = drawn(count, (1, 28, 28), device), classifier("convnet", (1, 28, 28), device, precision)
+    order = [rows.to(device) for rows in shuffled(count, 128, seed=0, epoch=1)]
+    ours = waited(lambda: whole(training)(model, samples), device)
+    found = compare(waited(lambda: plain_steps(model.train(), samples, order), device), ours)
+    what = f"an epoch of {count:,} images, `convnet`, {precision}; {found.ratio:.1f} × the plain loop ({found.says()})"
+    return judge("GPU", what, found.plain, most=0.3, unit="s")
+
+
+def replicas(device: str, precision: str, count: int) -> str:
+    """Return the row of replicas."""
+    samples = drawn(count, (1, 28, 28), device)
+    order = [rows.to(device) for rows in shuffled(count, 128, seed=0, epoch=1)]
+
+    def new() -> Classifier:
+        return classifier("convnet", (1, 28, 28), device, precision).train()
+
+    def together() -> None:
+        list(side_by_side((training(new(), samples, seed) for seed in range(REPLICAS)), device))
+
+    def in_turn() -> None:
+        for seed in range(REPLICAS):
+            whole(training)(new(), samples, seed)
+
+    def one_by_one() -> None:
+        for _ in range(PLAIN):
+            plain_steps(new(), samples, order)
+
+    found = compare(waited(one_by_one, device), waited(together, device))
+    own = seconds(waited(in_turn, device))
+    what = (
+        f"{REPLICAS} replicas of `convnet`, {count:,} images, {precision}, against the plain loop one by one"
+        f" ({PLAIN} of them {found.ours:.3g} s, all side by side {found.plain:.3g} s, forgetkit one by one {own:.3g} s)"
+    )
+    return judge("GPU", what, found.ratio * REPLICAS / PLAIN, least=8)
 
 
 def against_the_loop(device: str, precision: str, count: int) -> str:
     """Return the row of ResNet-50."""
     samples = drawn(count, (3, 32, 32), device)
-    model, work = epoch(device, precision, samples, "resnet50")
-    order = shuffled(count, 128, seed=0, epoch=1)
-
-    def bare() -> None:
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, fused=True)
-        model.train()
-        for rows in order:
-            loss = cross_entropy(model(samples[0][rows]), samples[1][rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    found = compare(lambda: waited(bare, device), lambda: waited(work, device))
-    what = f"ResNet-50 at 32×32, {precision}, speed beside the bare loop ({found.says()})"
+    order = [rows.to(device) for rows in shuffled(count, 128, seed=0, epoch=1)]
+    model = classifier("resnet50", (3, 32, 32), device, precision)
+    ours = waited(lambda: whole(training)(model, samples), device)
+    found = compare(waited(lambda: plain_steps(model.train(), samples, order), device), ours)
+    what = f"ResNet-50 at 32×32, {precision}, speed beside the plain loop ({found.says()})"
     return judge("GPU", what, found.ratio, least=0.9)
 
 
@@ -103,12 +153,11 @@ def main() -> None:
         return
     name = torch.cuda.get_device_name() if given.device.startswith("cuda") else "the CPU"
     print(f"{name}; {machine()}\n")
-    print(relabelled(given.device, max(given.images // 30, 10)))
-    _, work = epoch(given.device, found.precision, drawn(given.images, (1, 28, 28), given.device), "convnet")
-    waited(work, given.device)
-    spent = seconds(lambda: waited(work, given.device))
-    print(judge("GPU", f"an epoch of {given.images:,} images, `convnet`, {found.precision}", spent, most=0.3, unit="s"))
-    print(against_the_loop(given.device, found.precision, max(given.images // 4, 128)))
+    device, precision, images = given.device, found.precision, given.images
+    print(relabelled(device, max(images // 30, 10)), flush=True)
+    print(epoch(device, precision, images), flush=True)
+    print(against_the_loop(device, precision, max(images // 4, 128)), flush=True)
+    print(replicas(device, precision, max(images // 8, 128)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,194 @@
+"""Recorded steps: the same weights as without, and when none is recorded. On a CPU, a stand-in takes the step again."""
+
+import copy
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from forgetkit import graphs
+from forgetkit.graphs import MOST, WARM_UP, Graphs, Step, graphs_of, record, take_step
+from forgetkit.optimizers import make_optimizer
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Recorder:
+    """Records steps, and counts the launches of each."""
+
+    def __init__(self) -> None:
+        self.launches: list[int] = []
+
+    def __call__(self, step: Step) -> Step:
+        """Return what takes the step."""
+        number = len(self.launches)
+        self.launches.append(0)
+
+        def launch() -> Tensor:
+            self.launches[number] += 1
+            return step()
+
+        return launch
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def batches(count: int, size: int = 6, seed: int = 0) -> list[Batch]:
+    source = torch.Generator().manual_seed(seed)
+    return [
+        (torch.randn(size, 1, 4, 4, generator=source), torch.randint(3, (size,), generator=source))
+        for _ in range(count)
+    ]
+
+
+def loss_of(model: nn.Module) -> Callable[[Batch], Tensor]:
+    return lambda batch: cross_entropy(model(batch[0]), batch[1])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "adadelta"])
+def test_recorded_steps_end_at_the_same_weights(name: str) -> None:
+    """Batches of two sizes come in turn, and the rate changes with each step, by powers of 2: exact in float32."""
+    found = []
+    for recorded in (False, True):
+        optimizer = make_optimizer(model := network(), name, rate=0.5, momentum=0.5, weight_decay=0.25)
+        steps, loss, losses = Graphs(optimizer, Recorder()), loss_of(model), []
+        for step, (long, short) in enumerate(zip(batches(20), batches(20, size=2, seed=1), strict=True)):
+            optimizer.param_groups[0]["lr"] = 0.5 ** (step % 7)
+            for batch in (long, short):
+                take = steps.take_step if recorded else take_step
+                losses.append(take(optimizer, loss, batch))
+        found.append([torch.stack(losses), *(weight.detach() for weight in model.parameters())])
+    for recorded, plain in zip(*found, strict=True):
+        assert torch.equal(recorded, plain)
+
+
+def test_each_kind_of_step_is_recorded_after_its_warm_up() -> None:
+    model, seen = network(), Recorder()
+    optimizer = make_optimizer(model, "sgd", rate=0.1)
+    steps, loss, other = Graphs(optimizer, seen), loss_of(model), loss_of(model)
+    for batch in batches(WARM_UP + 3):
+        steps.take_step(optimizer, loss, batch)
+    assert seen.launches == [3]
+    for batch in batches(WARM_UP + 1, size=2):
+        steps.take_step(optimizer, loss, batch)
+    assert seen.launches == [3, 1]
+    for batch in batches(WARM_UP + 2):
+        steps.take_step(optimizer, other, batch)
+    assert seen.launches == [3, 1, 2]
+    steps.take_step(optimizer, loss, batches(1)[0])
+    assert seen.launches == [4, 1, 2]
+
+
+def test_the_losses_are_kept_apart() -> None:
+    model = network()
+    optimizer = make_optimizer(model, "sgd", rate=0.5)
+    steps, loss, value = Graphs(optimizer, lambda step: lambda: kept.copy_(step())), loss_of(model), []
+    kept = torch.zeros(())  # as a graph writes each loss to the same place
+    for batch in batches(WARM_UP + 5):
+        value.append(steps.take_step(optimizer, loss, batch))
+    assert len({float(one) for one in value}) == len(value)
+
+
+def test_only_the_last_graphs_are_kept() -> None:
+    model, seen = network(), Recorder()
+    optimizer = make_optimizer(model, "sgd", rate=0.1)
+    steps, loss = Graphs(optimizer, seen), loss_of(model)
+    for size in range(2, 2 + MOST + 1):
+        for batch in batches(WARM_UP + 1, size=size):
+            steps.take_step(optimizer, loss, batch)
+    assert seen.launches == [1] * (MOST + 1)
+    steps.take_step(optimizer, loss, batches(1, size=2)[0])  # the first was dropped
+    assert seen.launches == [1] * (MOST + 2)
+
+
+def test_a_loaded_state_ends_what_was_recorded_with_the_one_before() -> None:
+    model, seen = network(), Recorder()
+    optimizer = make_optimizer(model, "adam", rate=0.1)
+    steps, loss = Graphs(optimizer, seen), loss_of(model)
+    for batch in batches(WARM_UP + 2):
+        steps.take_step(optimizer, loss, batch)
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    steps.take_step(optimizer, loss, batches(1)[0])
+    assert seen.launches == [2, 1]
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand, lambda: torch.rand(())])
+def test_a_step_that_draws_what_a_graph_would_not_is_never_launched(draw: Callable[[], Any]) -> None:
+    model, seen = network(), Recorder()
+    optimizer = make_optimizer(model, "sgd", rate=0.1)
+
+    def loss(batch: Batch) -> Tensor:
+        return cross_entropy(model(batch[0]), batch[1]) * float(draw())
+
+    def recording(step: Step) -> Step:
+        step()  # as CUDA does, once
+        return seen(step)
+
+    steps = Graphs(optimizer, recording)
+    for batch in batches(WARM_UP + 5):
+        steps.take_step(optimizer, loss, batch)
+    assert seen.launches == [0]
+
+
+def test_a_step_that_cannot_be_recorded_is_taken_one_kernel_at_a_time() -> None:
+    tries = []
+
+    def refuse(_: Step) -> Step:
+        tries.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    found = []
+    for make in (lambda optimizer: Graphs(optimizer, refuse), lambda _: None):
+        optimizer = make_optimizer(model := network(), "adam", rate=0.125)
+        steps, loss = make(optimizer), loss_of(model)
+        for batch in batches(WARM_UP + 5):
+            (steps.take_step if steps else take_step)(optimizer, loss, batch)
+        found.append(model.state_dict())
+    assert len(tries) == 1
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_batch_of_anything_but_tensors_is_not_recorded() -> None:
+    model, seen = network(), Recorder()
+    optimizer = make_optimizer(model, "sgd", rate=0.1)
+    steps, images = Graphs(optimizer, seen), torch.ones(2, 1, 4, 4)
+    for number in range(WARM_UP + 5):
+        steps.take_step(optimizer, lambda scale: scale[0] * model(images).square().mean(), (number, images))
+    assert seen.launches == []
+
+
+def test_the_rates_stay_numbers() -> None:
+    model = network()
+    optimizer = make_optimizer(model, "adam", rate=0.1)
+    steps, loss = Graphs(optimizer, Recorder()), loss_of(model)
+    for batch in batches(WARM_UP + 2):
+        steps.take_step(optimizer, loss, batch)
+        assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_nothing_is_recorded_on_a_cpu() -> None:
+    assert graphs_of(make_optimizer(network(), "adam", rate=0.1)) is None
+
+
+def test_graphs_end_with_their_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "_can_be_recorded", lambda _: True)
+    optimizer = make_optimizer(network(), "adam", rate=0.1)
+    before = len(graphs._GRAPHS)
+    assert graphs_of(optimizer) is graphs_of(optimizer)
+    assert len(graphs._GRAPHS) == before + 1
+    del optimizer
+    assert len(graphs._GRAPHS) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which tests/test_gpu.py uses")
+def test_record_needs_a_gpu() -> None:
+    with pytest.raises((RuntimeError, AssertionError)):
+        record(lambda: torch.zeros(()))
