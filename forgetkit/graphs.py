@@ -5,6 +5,7 @@ Launching the kernels of a small model's step one by one takes a GPU's host four
 
 import random
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ WARM_UP = 8
 MOST = 4
 """Graphs that are kept; each holds the memory of its step."""
 
+_RECORDS = True
 _GRAPHS: WeakKeyDictionary[Optimizer, "Graphs"] = WeakKeyDictionary()
 
 
@@ -37,7 +39,7 @@ def take_step(optimizer: Optimizer, loss: Callable[[B], Tensor], batch: B) -> Te
 def graphs_of(optimizer: Optimizer) -> "Graphs | None":
     """Return what records the steps of ``optimizer``; None where that cannot be: on a CPU, say."""
     if optimizer not in _GRAPHS and _can_be_recorded(optimizer):
-        _GRAPHS[optimizer] = Graphs(optimizer, record)
+        _GRAPHS[optimizer] = Graphs(optimizer, record, watched)
     return _GRAPHS.get(optimizer)
 
 
@@ -50,10 +52,13 @@ class Graphs:
     Args:
         optimizer: of the steps; it is not kept.
         record: given a step, returns what takes it again.
+        watch: takes a step; says whether it can be recorded, as far as that shows.
     """
 
-    def __init__(self, optimizer: Optimizer, record: Callable[[Step], Step]) -> None:
-        self._record = record
+    def __init__(
+        self, optimizer: Optimizer, record: Callable[[Step], Step], watch: Callable[[Step], tuple[Tensor, bool]]
+    ) -> None:
+        self._record, self._watch = record, watch
         self._device = optimizer.param_groups[0]["params"][0].device
         self._rates = [torch.full((), float(group["lr"]), device=self._device) for group in optimizer.param_groups]
         self._known = [float(group["lr"]) for group in optimizer.param_groups]
@@ -82,7 +87,10 @@ class Graphs:
         given = tuple(inputs) if isinstance(batch, tuple) else inputs[0]
         self._seen[kind] += 1
         with self._rates_on_device(optimizer):
-            recorded = self._recording(optimizer, loss, given) if self._seen[kind] > WARM_UP and self._fit else None
+            if self._fit and self._seen[kind] == WARM_UP:
+                value, self._fit = self._watch(lambda: take_step(optimizer, loss, given))
+                return value
+            recorded = self._recording(optimizer, loss, given) if self._fit and self._seen[kind] > WARM_UP else None
             if recorded is None:
                 return take_step(optimizer, loss, given)
         while len(self._recorded) >= MOST:
@@ -106,7 +114,7 @@ class Graphs:
         before = _drawn()
         try:
             launch = self._record(lambda: take_step(optimizer, loss, batch))
-        except RuntimeError:  # it waits for the device, say
+        except RuntimeError:
             self._fit = False
             return None
         self._fit = _drawn() == before
@@ -117,11 +125,20 @@ def record(step: Step) -> Step:
     """Return what launches all kernels of ``step`` at once; it is not taken by that.
 
     Raises:
-        RuntimeError: for a step that cannot be recorded.
+        RuntimeError: for a step that cannot be recorded; nothing is recorded any more, since torch leaves the memory of
+            a failed recording as it is.
     """
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        value = step()
+    global _RECORDS
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    known = generator.clone_state()
+    try:
+        with torch.cuda.stream(stream), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            value = step()
+    except RuntimeError:
+        _RECORDS = False
+        generator.graphsafe_set_state(known)  # the other one waits for the end of the recording
+        raise
 
     def launch() -> Tensor:
         graph.replay()
@@ -130,11 +147,24 @@ def record(step: Step) -> Step:
     return launch
 
 
+def watched(step: Step) -> tuple[Tensor, bool]:
+    """Take a step; return the loss, and whether no operation in it waited for the GPU: no graph can hold one."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            value = step()
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    return value, not any("called a synchronizing" in str(warning.message) for warning in seen)
+
+
 def _can_be_recorded(optimizer: Optimizer) -> bool:
     """Say whether all is on one GPU, and the optimizer made for it (:func:`forgetkit.optimizers.make_optimizer`)."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     groups = all(group.get("capturable") or group.get("fused") for group in optimizer.param_groups)
-    return groups and weights[0].is_cuda and len({weight.device for weight in weights}) == 1
+    return _RECORDS and groups and weights[0].is_cuda and len({weight.device for weight in weights}) == 1
 
 
 def _drawn() -> tuple[object, ...]:

@@ -18,6 +18,11 @@ from forgetkit.optimizers import make_optimizer
 Batch = tuple[Tensor, Tensor]
 
 
+def unseen(step: Step) -> tuple[Tensor, bool]:
+    """Take a step; nothing is wrong with it."""
+    return step(), True
+
+
 class Recorder:
     """Records steps, and counts the launches of each."""
 
@@ -59,7 +64,7 @@ def test_recorded_steps_end_at_the_same_weights(name: str) -> None:
     found = []
     for recorded in (False, True):
         optimizer = make_optimizer(model := network(), name, rate=0.5, momentum=0.5, weight_decay=0.25)
-        steps, loss, losses = Graphs(optimizer, Recorder()), loss_of(model), []
+        steps, loss, losses = Graphs(optimizer, Recorder(), unseen), loss_of(model), []
         for step, (long, short) in enumerate(zip(batches(20), batches(20, size=2, seed=1), strict=True)):
             optimizer.param_groups[0]["lr"] = 0.5 ** (step % 7)
             for batch in (long, short):
@@ -73,7 +78,7 @@ def test_recorded_steps_end_at_the_same_weights(name: str) -> None:
 def test_each_kind_of_step_is_recorded_after_its_warm_up() -> None:
     model, seen = network(), Recorder()
     optimizer = make_optimizer(model, "sgd", rate=0.1)
-    steps, loss, other = Graphs(optimizer, seen), loss_of(model), loss_of(model)
+    steps, loss, other = Graphs(optimizer, seen, unseen), loss_of(model), loss_of(model)
     for batch in batches(WARM_UP + 3):
         steps.take_step(optimizer, loss, batch)
     assert seen.launches == [3]
@@ -90,7 +95,7 @@ def test_each_kind_of_step_is_recorded_after_its_warm_up() -> None:
 def test_the_losses_are_kept_apart() -> None:
     model = network()
     optimizer = make_optimizer(model, "sgd", rate=0.5)
-    steps, loss, value = Graphs(optimizer, lambda step: lambda: kept.copy_(step())), loss_of(model), []
+    steps, loss, value = Graphs(optimizer, lambda step: lambda: kept.copy_(step()), unseen), loss_of(model), []
     kept = torch.zeros(())  # as a graph writes each loss to the same place
     for batch in batches(WARM_UP + 5):
         value.append(steps.take_step(optimizer, loss, batch))
@@ -100,7 +105,7 @@ def test_the_losses_are_kept_apart() -> None:
 def test_only_the_last_graphs_are_kept() -> None:
     model, seen = network(), Recorder()
     optimizer = make_optimizer(model, "sgd", rate=0.1)
-    steps, loss = Graphs(optimizer, seen), loss_of(model)
+    steps, loss = Graphs(optimizer, seen, unseen), loss_of(model)
     for size in range(2, 2 + MOST + 1):
         for batch in batches(WARM_UP + 1, size=size):
             steps.take_step(optimizer, loss, batch)
@@ -112,7 +117,7 @@ def test_only_the_last_graphs_are_kept() -> None:
 def test_a_loaded_state_ends_what_was_recorded_with_the_one_before() -> None:
     model, seen = network(), Recorder()
     optimizer = make_optimizer(model, "adam", rate=0.1)
-    steps, loss = Graphs(optimizer, seen), loss_of(model)
+    steps, loss = Graphs(optimizer, seen, unseen), loss_of(model)
     for batch in batches(WARM_UP + 2):
         steps.take_step(optimizer, loss, batch)
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
@@ -132,7 +137,7 @@ def test_a_step_that_draws_what_a_graph_would_not_is_never_launched(draw: Callab
         step()  # as CUDA does, once
         return seen(step)
 
-    steps = Graphs(optimizer, recording)
+    steps = Graphs(optimizer, recording, unseen)
     for batch in batches(WARM_UP + 5):
         steps.take_step(optimizer, loss, batch)
     assert seen.launches == [0]
@@ -146,7 +151,7 @@ def test_a_step_that_cannot_be_recorded_is_taken_one_kernel_at_a_time() -> None:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     found = []
-    for make in (lambda optimizer: Graphs(optimizer, refuse), lambda _: None):
+    for make in (lambda optimizer: Graphs(optimizer, refuse, unseen), lambda _: None):
         optimizer = make_optimizer(model := network(), "adam", rate=0.125)
         steps, loss = make(optimizer), loss_of(model)
         for batch in batches(WARM_UP + 5):
@@ -156,10 +161,19 @@ def test_a_step_that_cannot_be_recorded_is_taken_one_kernel_at_a_time() -> None:
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+def test_a_step_that_waits_for_the_gpu_is_not_recorded() -> None:
+    model, seen = network(), Recorder()
+    optimizer = make_optimizer(model, "sgd", rate=0.1)
+    steps, loss = Graphs(optimizer, seen, lambda step: (step(), False)), loss_of(model)
+    for batch in batches(WARM_UP + 5):
+        steps.take_step(optimizer, loss, batch)
+    assert seen.launches == []
+
+
 def test_a_batch_of_anything_but_tensors_is_not_recorded() -> None:
     model, seen = network(), Recorder()
     optimizer = make_optimizer(model, "sgd", rate=0.1)
-    steps, images = Graphs(optimizer, seen), torch.ones(2, 1, 4, 4)
+    steps, images = Graphs(optimizer, seen, unseen), torch.ones(2, 1, 4, 4)
     for number in range(WARM_UP + 5):
         steps.take_step(optimizer, lambda scale: scale[0] * model(images).square().mean(), (number, images))
     assert seen.launches == []
@@ -168,7 +182,7 @@ def test_a_batch_of_anything_but_tensors_is_not_recorded() -> None:
 def test_the_rates_stay_numbers() -> None:
     model = network()
     optimizer = make_optimizer(model, "adam", rate=0.1)
-    steps, loss = Graphs(optimizer, Recorder()), loss_of(model)
+    steps, loss = Graphs(optimizer, Recorder(), unseen), loss_of(model)
     for batch in batches(WARM_UP + 2):
         steps.take_step(optimizer, loss, batch)
         assert optimizer.param_groups[0]["lr"] == 0.1

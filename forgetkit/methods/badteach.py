@@ -33,7 +33,7 @@ def bad_teacher(record: Record, images: Tensor, *, kind: str, seed: int, like: C
         like: the model, for its input, precision and device.
     """
     if kind == "uniform":
-        return torch.zeros(len(images), len(record.classes))
+        return torch.zeros(len(images), len(record.classes), device=images.device)
     network = build_model(
         record.model["name"],
         record.model["options"],

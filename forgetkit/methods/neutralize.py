@@ -179,7 +179,7 @@ def neutral_steps(
     Yields:
         after each step: the epoch, the step in it, and how many it has; all counted from 1.
     """
-    lookup = torch.zeros(max(max(contrast), int(labels.max())) + 1, dtype=torch.int64)
+    lookup = torch.zeros(max(max(contrast), int(labels.max())) + 1, dtype=torch.int64, device=labels.device)
     for source, target in contrast.items():
         lookup[source] = target
     targets = lookup[labels]
