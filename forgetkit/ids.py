@@ -111,7 +111,10 @@ def draw(ids: Iterable[str], count: int, seed: int) -> list[str]:
     key, given = str(seed).encode(), list(ids)
     hashes = b"".join([hashlib.blake2b(id_.encode(), digest_size=16, key=key).digest() for id_ in given])
     high, low = np.frombuffer(hashes, ">u8").reshape(-1, 2).astype(np.uint64).T
-    return [given[row] for row in np.lexsort((low, high))[:count].tolist()]
+    near = np.arange(len(given))
+    if 0 < count < len(given):  # the rest need no order
+        near = np.flatnonzero(high <= np.partition(high, count - 1)[count - 1])
+    return [given[row] for row in near[np.lexsort((low[near], high[near]))[:count]].tolist()]
 
 
 def digest_of(ids: Iterable[str]) -> str:
