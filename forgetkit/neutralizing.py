@@ -116,6 +116,7 @@ def neutralized(
         goal=None if how.logged else goal,
         seed=how.seed,
         done=left.at["steps"] if left else 0,
+        last=left.at["right"] if left else 1.0,
     ):
         bookmark.log.append(asdict(look))
         right = look.accuracy
@@ -123,7 +124,7 @@ def neutralized(
         if right <= goal:
             return Outcome({"steps": look.step, "epochs": look.epoch, "contrast": named})
         if look.step:
-            place = partial(Place, {"steps": look.step})
+            place = partial(Place, {"steps": look.step, "right": right})
             bookmark.reached(LOOP, lambda place=place: place(pack(classifier, optimizer)))  # type: ignore[misc]
     right = accuracy(predict(classifier, forget[0]), forget[1])  # the last look may have ended early
     message = f"after {how.max_epochs} epochs {right:.2%} of the forget set is right, above {goal:.2%}"

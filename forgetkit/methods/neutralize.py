@@ -17,7 +17,7 @@ from forgetkit.batches import shuffled
 from forgetkit.compute import generator_for
 from forgetkit.training import accuracy, at_once, fit, predict
 
-SMALLEST = 32
+SMALLEST = 8
 """Samples that a look takes at a time, at the least."""
 
 
@@ -106,6 +106,7 @@ def neutralize(
     goal: float | None = None,
     seed: int = 0,
     done: int = 0,
+    last: float = 1.0,
 ) -> Iterator[Look]:
     """Train the forget set towards its contrastive labels; yield each look. The caller stops at its goal.
 
@@ -123,13 +124,18 @@ def neutralize(
         goal: a look ends as soon as it is certain that the accuracy is above; without it, each is at all samples.
         seed: seed of the order.
         done: steps that were taken before, and are passed over; the first look, then, too.
+        last: accuracy of the look before.
 
     Source: Kim & Woo 2022, Algorithm 3.
     """
     order = torch.randperm(len(labels), generator=generator_for(seed, "look")).to(labels.device)
 
     def right() -> float:
-        return accuracy(predict(model, images), labels) if goal is None else _right(model, images, labels, goal, order)
+        nonlocal last
+        if goal is None:
+            return accuracy(predict(model, images), labels)
+        last = _right(model, images, labels, goal, order, last)
+        return last
 
     if not done:
         yield Look(0, 0.0, right())
@@ -144,16 +150,18 @@ def neutralize(
         seed=seed,
         done=done,
     )
-    for taken, (epoch, step, last) in enumerate(steps, done + 1):
-        if step % math.ceil(last / looks_per_epoch) == 0 or step == last:
-            yield Look(taken, epoch - 1 + step / last, right())
+    for taken, (epoch, step, count) in enumerate(steps, done + 1):
+        if step % math.ceil(count / looks_per_epoch) == 0 or step == count:
+            yield Look(taken, epoch - 1 + step / count, right())
 
 
-def _right(model: nn.Module, images: Tensor, labels: Tensor, goal: float, order: Tensor) -> float:
-    """Return the accuracy, or, where it is above ``goal``, that of the first samples by ``order`` that show so."""
-    count, found = len(labels), 0
-    size = min(at_once(images), max(SMALLEST, math.ceil(goal * count) + 1))
-    seen = 0
+def _right(model: nn.Module, images: Tensor, labels: Tensor, goal: float, order: Tensor, last: float) -> float:
+    """Return the accuracy, or, where it is above ``goal``, that of the first samples by ``order`` that show so.
+
+    A batch holds a tenth more than would show it at the ``last`` accuracy.
+    """
+    count, found, seen = len(labels), 0, 0
+    size = min(at_once(images), max(SMALLEST, math.ceil(1.1 * (goal * count + 1) / max(last, goal, 0.1))))
     for rows in torch.split(order, size):
         seen += len(rows)
         found += int((predict(model, images[rows]).argmax(1) == labels[rows]).sum())
