@@ -13,6 +13,7 @@ from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.distilling import Distilling, towards_both
 from forgetkit.errors import NotReached
+from forgetkit.graphs import one_by_one
 from forgetkit.plan import train_only
 from forgetkit.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.request import Request
@@ -47,7 +48,8 @@ class Meter:
         """
         handles = [model.register_forward_pre_hook(self._count) for model in models]
         try:
-            yield
+            with one_by_one():
+                yield
         finally:
             for handle in handles:
                 handle.remove()

@@ -38,9 +38,20 @@ def take_step(optimizer: Optimizer, loss: Callable[[B], Tensor], batch: B) -> Te
 
 def graphs_of(optimizer: Optimizer) -> "Graphs | None":
     """Return what records the steps of ``optimizer``; None where that cannot be: on a CPU, say."""
-    if optimizer not in _GRAPHS and _can_be_recorded(optimizer):
+    if optimizer not in _GRAPHS and _RECORDS and _can_be_recorded(optimizer):
         _GRAPHS[optimizer] = Graphs(optimizer, record, watched)
     return _GRAPHS.get(optimizer)
+
+
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """Record no steps of new optimizers for as long as this lasts: in a launch no hook of a model is called."""
+    global _RECORDS
+    before, _RECORDS = _RECORDS, False
+    try:
+        yield
+    finally:
+        _RECORDS = before
 
 
 class Graphs:
@@ -164,7 +175,7 @@ def _can_be_recorded(optimizer: Optimizer) -> bool:
     """Say whether all is on one GPU, and the optimizer made for it (:func:`forgetkit.optimizers.make_optimizer`)."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     groups = all(group.get("capturable") or group.get("fused") for group in optimizer.param_groups)
-    return _RECORDS and groups and weights[0].is_cuda and len({weight.device for weight in weights}) == 1
+    return groups and weights[0].is_cuda and len({weight.device for weight in weights}) == 1
 
 
 def _drawn() -> tuple[object, ...]:

@@ -24,7 +24,7 @@ B = TypeVar("B")
 T = TypeVar("T")
 P = ParamSpec("P")
 Batch = tuple[Tensor, ...]
-AT_ONCE = {"cpu": (8, 256, 1 << 20), "cuda": (256, 4096, 1 << 23)}
+AT_ONCE = {"cpu": (8, 256, 1 << 20), "gpu": (256, 4096, 1 << 23)}
 """Images of a batch of evaluation, at least and at most, and pixel values: with more, what the layers of a model make
 leaves a CPU's cache; with fewer, a GPU waits for its host."""
 
@@ -264,7 +264,7 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
 
 def at_once(images: Tensor) -> int:
     """Return how many of ``images`` to evaluate at a time: on a CPU, 256 of 32×32 pixels, 8 of 224×224."""
-    least, most, values = AT_ONCE["cuda" if images.is_cuda else "cpu"]
+    least, most, values = AT_ONCE["cpu" if images.device.type == "cpu" else "gpu"]
     return min(most, max(least, values // max(images[:1].numel(), 1)))
 
 

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit import graphs
 from forgetkit.compute import set_up
+from forgetkit.forgetting import Meter
 from forgetkit.graphs import WARM_UP, graphs_of
 from forgetkit.methods.relabel import relabel
 from forgetkit.optimizers import make_optimizer
@@ -83,6 +84,14 @@ def test_recorded_training_gives_the_same_bytes(
     found = trained(precision=precision, **given)
     monkeypatch.setattr(graphs, "WARM_UP", NEVER)
     assert same(found, trained(precision=precision, **given))
+
+
+def test_a_budget_counts_every_image() -> None:
+    model, recipe, meter = classifier(), Recipe(epochs=2, batch_size=16), Meter(most=10**9)
+    optimizer = make_optimizer(model, "adam", rate=0.01)
+    with meter.on(model):
+        train(model, *samples(), recipe=recipe, optimizer=optimizer, tune=samples(8), seed=0)
+    assert meter.spent == 3 * 2 * COUNT
 
 
 def test_steps_are_recorded() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from forgetkit import graphs
+from forgetkit.forgetting import Meter
 from forgetkit.graphs import MOST, WARM_UP, Graphs, Step, graphs_of, record, take_step
 from forgetkit.optimizers import make_optimizer
 
@@ -200,6 +201,14 @@ def test_graphs_end_with_their_optimizer(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(graphs._GRAPHS) == before + 1
     del optimizer
     assert len(graphs._GRAPHS) == before
+
+
+def test_nothing_is_recorded_while_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "_can_be_recorded", lambda _: True)
+    model = network()
+    with Meter(most=100).on(model):
+        assert graphs_of(optimizer := make_optimizer(model, "adam", rate=0.1)) is None
+    assert graphs_of(optimizer) is not None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which tests/test_gpu.py uses")
