@@ -47,6 +47,8 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     threads = threads or available_cores()
     torch.set_num_threads(threads)
     device = _device(device)
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)  # streams, graphs and generators are the current one's
     if precision not in PRECISIONS:
         raise ForgetkitError("usage", f"there is no precision '{precision}'", f"known: {', '.join(PRECISIONS)}")
     if precision == "auto":

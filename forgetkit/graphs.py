@@ -23,6 +23,9 @@ WARM_UP = 8
 MOST = 4
 """Graphs that are kept; each holds the memory of its step."""
 
+ROOM = 3
+"""How often the memory of a process must fit into the GPU's for another graph."""
+
 _RECORDS = True
 _GRAPHS: WeakKeyDictionary[Optimizer, "Graphs"] = WeakKeyDictionary()
 
@@ -38,14 +41,14 @@ def take_step(optimizer: Optimizer, loss: Callable[[B], Tensor], batch: B) -> Te
 
 def graphs_of(optimizer: Optimizer) -> "Graphs | None":
     """Return what records the steps of ``optimizer``; None where that cannot be: on a CPU, say."""
-    if optimizer not in _GRAPHS and _RECORDS and _can_be_recorded(optimizer):
+    if optimizer not in _GRAPHS and _can_be_recorded(optimizer):
         _GRAPHS[optimizer] = Graphs(optimizer, record, watched)
     return _GRAPHS.get(optimizer)
 
 
 @contextmanager
 def one_by_one() -> Iterator[None]:
-    """Record no steps of new optimizers for as long as this lasts: in a launch no hook of a model is called."""
+    """Record and launch no step for as long as this lasts: in a launch no hook of a model is called."""
     global _RECORDS
     before, _RECORDS = _RECORDS, False
     try:
@@ -76,7 +79,12 @@ class Graphs:
         self._seen = Counter[Hashable]()
         self._recorded: dict[Hashable, tuple[list[Tensor], Step]] = {}
         self._fit = True
-        optimizer.register_load_state_dict_post_hook(lambda _: self._recorded.clear())  # they hold the state before
+        optimizer.register_load_state_dict_post_hook(lambda _: self._forget())
+
+    def _forget(self) -> None:
+        """Begin anew: with another state of the optimizer, which those recorded do not know, or for lack of room."""
+        self._recorded.clear()
+        self._seen.clear()
 
     def take_step(self, optimizer: Optimizer, loss: Callable[[Any], Tensor], batch: Any) -> Tensor:  # noqa: ANN401 - any
         """Take one step; return the loss, detached."""
@@ -89,7 +97,7 @@ class Graphs:
             if rate != known:
                 held.fill_(rate)
         self._known = rates
-        if kind in self._recorded:
+        if _RECORDS and kind in self._recorded:
             inputs, launch = self._recorded[kind]
             for held, tensor in zip(inputs, tensors, strict=True):
                 held.copy_(tensor, non_blocking=True)
@@ -98,14 +106,16 @@ class Graphs:
         given = tuple(inputs) if isinstance(batch, tuple) else inputs[0]
         self._seen[kind] += 1
         with self._rates_on_device(optimizer):
-            if self._fit and self._seen[kind] == WARM_UP:
+            if not (self._fit and _RECORDS) or self._seen[kind] < WARM_UP:
+                return take_step(optimizer, loss, given)
+            if self._seen[kind] == WARM_UP:
                 value, self._fit = self._watch(lambda: take_step(optimizer, loss, given))
                 return value
-            recorded = self._recording(optimizer, loss, given) if self._fit and self._seen[kind] > WARM_UP else None
+            recorded = self._recording(optimizer, loss, given)
             if recorded is None:
                 return take_step(optimizer, loss, given)
-        while len(self._recorded) >= MOST:
-            self._recorded.pop(next(iter(self._recorded)))
+        if len(self._recorded) == MOST:
+            self._forget()
         self._recorded[kind] = inputs, recorded
         return recorded().clone()
 
@@ -122,14 +132,16 @@ class Graphs:
 
     def _recording(self, optimizer: Optimizer, loss: Callable[[Any], Tensor], batch: Any) -> Step | None:  # noqa: ANN401
         """Record a step; None, and never again, where it cannot be, or would draw the same numbers each time."""
-        before = _drawn()
+        before, launch = _drawn(), None
         try:
             launch = self._record(lambda: take_step(optimizer, loss, batch))
         except RuntimeError:
             self._fit = False
-            return None
-        self._fit = _drawn() == before
-        return launch if self._fit else None
+        if str(_drawn()) == str(before):
+            return launch
+        self._fit = False
+        _draw_from(before)
+        return None
 
 
 def record(step: Step) -> Step:
@@ -143,6 +155,7 @@ def record(step: Step) -> Step:
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
     generator = torch.cuda.default_generators[torch.cuda.current_device()]
     known = generator.clone_state()
+    _clear_workspaces()
     try:
         with torch.cuda.stream(stream), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             value = step()
@@ -150,6 +163,8 @@ def record(step: Step) -> Step:
         _RECORDS = False
         generator.graphsafe_set_state(known)  # the other one waits for the end of the recording
         raise
+    finally:
+        _clear_workspaces()
 
     def launch() -> Tensor:
         graph.replay()
@@ -158,8 +173,16 @@ def record(step: Step) -> Step:
     return launch
 
 
+def _clear_workspaces() -> None:
+    """Let matrix products take new scratch memory: graphs on different streams must not share one."""
+    torch._C._cuda_clearCublasWorkspaces()
+
+
 def watched(step: Step) -> tuple[Tensor, bool]:
-    """Take a step; return the loss, and whether no operation in it waited for the GPU: no graph can hold one."""
+    """Take a step; return the loss, and whether it can be recorded.
+
+    No graph can hold an operation that waits for the GPU. And it keeps the memory of its step, so there must be room.
+    """
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -168,7 +191,9 @@ def watched(step: Step) -> tuple[Tensor, bool]:
             value = step()
         finally:
             torch.cuda.set_sync_debug_mode(before)
-    return value, not any("called a synchronizing" in str(warning.message) for warning in seen)
+    waited = any("called a synchronizing" in str(warning.message) for warning in seen)
+    _, total = torch.cuda.mem_get_info()
+    return value, not waited and ROOM * torch.cuda.memory_reserved() < total
 
 
 def _can_be_recorded(optimizer: Optimizer) -> bool:
@@ -178,8 +203,15 @@ def _can_be_recorded(optimizer: Optimizer) -> bool:
     return groups and weights[0].is_cuda and len({weight.device for weight in weights}) == 1
 
 
-def _drawn() -> tuple[object, ...]:
-    """Return where the sources of randomness stand that a graph knows nothing of."""
-    numbers = sys.modules["numpy.random"].get_state() if "numpy.random" in sys.modules else ()
-    on_cpu = torch.default_generator.get_state().numpy().tobytes()
-    return random.getstate(), *(str(part) for part in numbers), on_cpu
+def _drawn() -> tuple[Any, ...]:
+    """Return where the sources of randomness stand that a graph knows nothing of: Python's, torch's, numpy's."""
+    numbers = sys.modules.get("numpy.random")
+    return random.getstate(), torch.default_generator.get_state().tolist(), numbers.get_state() if numbers else None
+
+
+def _draw_from(drawn: tuple[Any, ...]) -> None:
+    """Put the sources of randomness back."""
+    random.setstate(drawn[0])
+    torch.default_generator.set_state(torch.tensor(drawn[1], dtype=torch.uint8))
+    if drawn[2] is not None:
+        sys.modules["numpy.random"].set_state(drawn[2])

@@ -1,7 +1,7 @@
 """Runs side by side on one GPU: one small model leaves most of it idle."""
 
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import islice
 from typing import TypeVar
 
@@ -41,11 +41,12 @@ def side_by_side(runs: Iterator[Generator[None, None, T]], device: str, most: in
                     running.remove(entry)
                     yield ended.value
             steps += 1
-            if steps == LOOK or not running:
+            if room == 1 and (steps >= LOOK or not running):
                 room = min(most or MOST, _fitting(device))
     finally:
-        for run, _ in running:
-            run.close()
+        with ExitStack() as stack:
+            for run, _ in running:
+                stack.callback(run.close)
 
 
 def _stream(device: str) -> AbstractContextManager[object]:
@@ -57,8 +58,13 @@ def _stream(device: str) -> AbstractContextManager[object]:
 
 
 def _fitting(device: str) -> int:
-    """Return how many runs the memory holds, where one that is running takes all that is taken."""
+    """Return how many runs four fifths of the memory hold, where one takes all that is taken now.
+
+    Before torch 2.14, graphs share what dropout draws from, whatever their streams.
+    """
     if not device.startswith("cuda"):
         return MOST
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 14):
+        return 1
     free, total = torch.cuda.mem_get_info(device)
-    return total // max(total - free, 1)
+    return max(1, 4 * total // (5 * max(total - free, 1)))

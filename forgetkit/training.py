@@ -24,7 +24,7 @@ B = TypeVar("B")
 T = TypeVar("T")
 P = ParamSpec("P")
 Batch = tuple[Tensor, ...]
-AT_ONCE = {"cpu": (8, 256, 1 << 20), "gpu": (256, 4096, 1 << 23)}
+AT_ONCE = {"cpu": (8, 256, 1 << 20), "cuda": (256, 4096, 1 << 23)}
 """Images of a batch of evaluation, at least and at most, and pixel values: with more, what the layers of a model make
 leaves a CPU's cache; with fewer, a GPU waits for its host."""
 
@@ -131,7 +131,11 @@ def fit_epochs(
                 check_gradients(model, step, precision)
                 at = Position(epoch, step, total)
                 bookmark.reached(LOOP, lambda at=at: place_of(history, at, model, optimizer))  # type: ignore[misc]
-                yield
+                try:
+                    yield
+                except GeneratorExit:  # another run was interrupted
+                    bookmark.keep(LOOP, place_of(history, at, model, optimizer))
+                    raise
         mean_loss = float(total) / max(len(given), 1)
         if not math.isfinite(mean_loss):
             raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", cure(precision))
@@ -264,7 +268,7 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
 
 def at_once(images: Tensor) -> int:
     """Return how many of ``images`` to evaluate at a time: on a CPU, 256 of 32×32 pixels, 8 of 224×224."""
-    least, most, values = AT_ONCE["cpu" if images.device.type == "cpu" else "gpu"]
+    least, most, values = AT_ONCE.get(images.device.type, (256, 256, 0))
     return min(most, max(least, values // max(images[:1].numel(), 1)))
 
 

@@ -3,7 +3,6 @@
 import copy
 import random
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -111,28 +110,37 @@ def test_only_the_last_graphs_are_kept() -> None:
         for batch in batches(WARM_UP + 1, size=size):
             steps.take_step(optimizer, loss, batch)
     assert seen.launches == [1] * (MOST + 1)
-    steps.take_step(optimizer, loss, batches(1, size=2)[0])  # the first was dropped
+    for batch in batches(WARM_UP + 1, size=2):  # the first were dropped
+        steps.take_step(optimizer, loss, batch)
     assert seen.launches == [1] * (MOST + 2)
 
 
-def test_a_loaded_state_ends_what_was_recorded_with_the_one_before() -> None:
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_loaded_state_ends_what_was_recorded_with_the_one_before(empty: bool) -> None:
+    """An empty one is filled by the next step, which must not be a recorded one: each launch would begin it anew."""
     model, seen = network(), Recorder()
     optimizer = make_optimizer(model, "adam", rate=0.1)
     steps, loss = Graphs(optimizer, seen, unseen), loss_of(model)
+    state = copy.deepcopy(optimizer.state_dict())
     for batch in batches(WARM_UP + 2):
         steps.take_step(optimizer, loss, batch)
-    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    optimizer.load_state_dict(state if empty else copy.deepcopy(optimizer.state_dict()))
+    for batch in batches(WARM_UP):
+        steps.take_step(optimizer, loss, batch)
+    assert seen.launches == [2]
     steps.take_step(optimizer, loss, batches(1)[0])
     assert seen.launches == [2, 1]
 
 
-@pytest.mark.parametrize("draw", [random.random, np.random.rand, lambda: torch.rand(())])
-def test_a_step_that_draws_what_a_graph_would_not_is_never_launched(draw: Callable[[], Any]) -> None:
-    model, seen = network(), Recorder()
+@pytest.mark.parametrize("draw", [random.random, np.random.rand, lambda: torch.rand(()).item()])
+def test_a_step_that_draws_what_a_graph_would_not_is_never_launched(draw: Callable[[], float]) -> None:
+    """What the recording drew is drawn again by the step."""
+    model, seen, drawn = network(), Recorder(), list[float]()
     optimizer = make_optimizer(model, "sgd", rate=0.1)
 
     def loss(batch: Batch) -> Tensor:
-        return cross_entropy(model(batch[0]), batch[1]) * float(draw())
+        drawn.append(draw())
+        return cross_entropy(model(batch[0]), batch[1]) * drawn[-1]
 
     def recording(step: Step) -> Step:
         step()  # as CUDA does, once
@@ -142,6 +150,8 @@ def test_a_step_that_draws_what_a_graph_would_not_is_never_launched(draw: Callab
     for batch in batches(WARM_UP + 5):
         steps.take_step(optimizer, loss, batch)
     assert seen.launches == [0]
+    assert drawn.pop(WARM_UP) == drawn[WARM_UP]
+    assert len(set(drawn)) == WARM_UP + 5
 
 
 def test_a_step_that_cannot_be_recorded_is_taken_one_kernel_at_a_time() -> None:
@@ -203,12 +213,16 @@ def test_graphs_end_with_their_optimizer(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(graphs._GRAPHS) == before
 
 
-def test_nothing_is_recorded_while_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "_can_be_recorded", lambda _: True)
-    model = network()
-    with Meter(most=100).on(model):
-        assert graphs_of(optimizer := make_optimizer(model, "adam", rate=0.1)) is None
-    assert graphs_of(optimizer) is not None
+def test_nothing_is_recorded_while_images_are_counted() -> None:
+    model, seen, meter = network(), Recorder(), Meter(most=1000)
+    loss = loss_of(model)
+    with meter.on(model):
+        optimizer = make_optimizer(model, "sgd", rate=0.1)
+        steps = Graphs(optimizer, seen, unseen)
+        for batch in batches(WARM_UP + 5, size=2):
+            steps.take_step(optimizer, loss, batch)
+    assert seen.launches == []
+    assert meter.spent == (WARM_UP + 5) * 2 * 3
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which tests/test_gpu.py uses")

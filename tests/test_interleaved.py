@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit import trainings
+from forgetkit import interleaved, training, trainings
 from forgetkit.interleaved import MOST, side_by_side
 from tests.conftest import Run
+
+TRAIN = ("train", "--dataset", "digits", "--augment", "flip-crop", "--schedule", "cosine")
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let replicas take their turns in this process."""
+    monkeypatch.setattr(trainings, "_on_gpu", lambda _: True)
 
 
 def counting(name: str, steps: int, seen: list[str]) -> Generator[None, None, str]:
@@ -60,14 +68,42 @@ def test_no_runs_come_to_nothing() -> None:
     assert list(side_by_side(iter(()), "cpu")) == []
 
 
-def test_replicas_side_by_side_in_one_process_are_byte_for_byte_single_runs(
+def test_what_fits_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([3])
+    monkeypatch.setattr(interleaved, "_fitting", lambda _: next(found))
+    seen: list[str] = []
+    runs = (counting("abcdef"[number], 40 + number, seen) for number in range(6))
+    assert len(list(side_by_side(runs, "cpu"))) == 6
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_replicas_side_by_side_in_one_process_are_byte_for_byte_single_runs(forgetkit: Run, tmp_path: Path) -> None:
+    for seed in range(3):
+        assert forgetkit(*TRAIN, "--epochs", "2", "--threads", "1", "--seed", seed, "-o", f"one/{seed}.st").code == 0
+    assert forgetkit(*TRAIN, "--epochs", "2", "--replicas", "3", "--threads", "3", "-o", "all/{n}.st").code == 0
+    for seed in range(3):
+        assert (tmp_path / f"all/{seed}.st").read_bytes() == (tmp_path / f"one/{seed}.st").read_bytes()
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_the_others_go_on_where_they_stood_when_one_was_interrupted(
     forgetkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = ("train", "--dataset", "digits", "--epochs", "2", "--augment", "flip-crop", "--schedule", "cosine")
-    for seed in range(3):
-        assert forgetkit(*train, "--threads", "1", "--seed", str(seed), "-o", f"one/{seed}.st").code == 0
+    looks = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 60:
+            raise KeyboardInterrupt
+
+    command = (*TRAIN, "--epochs", "4", "--replicas", "3", "--threads", "3", "-o", "all/{n}.st")
     with monkeypatch.context() as changed:
-        changed.setattr(trainings, "_on_gpu", lambda _: True)
-        assert forgetkit(*train, "--replicas", "3", "-o", "all/{n}.st").code == 0
+        changed.setattr(training, "check_gradients", interrupt)
+        assert forgetkit(*command).code == 130
+    assert len(list(tmp_path.glob("all/.*.state/*.st"))) == 2
+    ran = forgetkit(*command)
+    assert ran.err.count("going on where an earlier run stood") == 2
     for seed in range(3):
+        assert forgetkit(*TRAIN, "--epochs", "4", "--threads", "1", "--seed", seed, "-o", f"one/{seed}.st").code == 0
         assert (tmp_path / f"all/{seed}.st").read_bytes() == (tmp_path / f"one/{seed}.st").read_bytes()

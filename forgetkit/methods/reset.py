@@ -22,6 +22,9 @@ from forgetkit.training import at_once, fit
 Samples = tuple[Tensor, Tensor]
 Kernels = dict[str, Tensor]
 
+BATCH = 256
+"""Images of a gradient at a time, at the most: a backward pass needs all that the layers made."""
+
 
 def kernels(model: nn.Module) -> Kernels:
     """Return the weights of each convolution over images that has more than one place, by name."""
@@ -40,7 +43,7 @@ def transpose(model: nn.Module) -> None:
 def gradient(model: nn.Module, samples: Samples, weights: Kernels) -> dict[str, Tensor]:
     """Return the gradient of the mean cross-entropy over ``samples`` by each of ``weights``, in the model's mode."""
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for rows in torch.split(torch.arange(len(samples[1])), at_once(samples[0])):
+    for rows in torch.split(torch.arange(len(samples[1])), min(BATCH, at_once(samples[0]))):
         value = cross_entropy(model(samples[0][rows]), samples[1][rows], reduction="sum") / len(samples[1])
         for name, part in zip(weights, torch.autograd.grad(value, list(weights.values())), strict=True):
             total[name] += part
