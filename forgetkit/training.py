@@ -161,12 +161,14 @@ def whole(steps: Callable[P, Generator[None, None, T]]) -> Callable[P, T]:
     @wraps(steps)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         taken = steps(*args, **kwargs)
-        while True:
-            try:
+        try:
+            while True:
                 next(taken)
-            except StopIteration as ended:
-                found: T = ended.value
-                return found
+        except StopIteration as ended:
+            found: T = ended.value
+            return found
+        finally:
+            taken.close()  # where a signal came between two steps
 
     return run
 
