@@ -22,7 +22,6 @@ WARM_UP = 8
 """Steps that are taken one kernel at a time before one like them is recorded: libraries choose kernels in the first."""
 MOST = 4
 """Graphs that are kept; each holds the memory of its step."""
-
 ROOM = 3
 """How often the memory of a process must fit into the GPU's for another graph."""
 

@@ -111,9 +111,9 @@ class Bookmark:
         if stopping:
             stop()
 
-    def keep(self, loop: str, place: Place) -> None:
+    def keep(self, loop: str, place: Callable[[], Place]) -> None:
         """Keep the place now: the run ends here."""
-        self._keep_if_due(loop, lambda: place, now=True)
+        self._keep_if_due(loop, place, now=True)
 
     def _keep_if_due(self, loop: str, place: Callable[[], Place], *, now: bool = False) -> None:
         if self.folder is None or (not now and time.monotonic() < self._next):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
@@ -129,12 +129,12 @@ def fit_epochs(
             for step, value in enumerate(fit(optimizer, steps, loss(epoch)), done + 1):
                 total += value
                 check_gradients(model, step, precision)
-                at = Position(epoch, step, total)
-                bookmark.reached(LOOP, lambda at=at: place_of(history, at, model, optimizer))  # type: ignore[misc]
+                place = partial(place_of, history, Position(epoch, step, total), model, optimizer)
+                bookmark.reached(LOOP, place)
                 try:
                     yield
                 except GeneratorExit:  # another run was interrupted
-                    bookmark.keep(LOOP, place_of(history, at, model, optimizer))
+                    bookmark.keep(LOOP, place)
                     raise
         mean_loss = float(total) / max(len(given), 1)
         if not math.isfinite(mean_loss):
@@ -236,13 +236,13 @@ def drawn_batches(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, part
         epoch: counted from 1.
         part: share of the samples that this epoch draws, in (0, 1].
     """
+    size = (images.shape[-2], images.shape[-1])
+
+    def batch(rows: Tensor) -> Batch:
+        return rows, *drawn_changes(recipe.augment, len(rows), size, seed_for(seed, epoch, int(rows[0])))
+
     batches = shuffled(len(images), recipe.batch_size, seed=seed, epoch=epoch, part=part)
-    size, own = (images.shape[-2], images.shape[-1]), [seed_for(seed, epoch, int(rows[0])) for rows in batches]
-    changes = [drawn_changes(recipe.augment, len(rows), size, key) for rows, key in zip(batches, own, strict=True)]
-    return [
-        tuple(drawn.to(images.device) for drawn in (rows, *changed))
-        for rows, changed in zip(batches, changes, strict=True)
-    ]
+    return [tuple(drawn.to(images.device) for drawn in batch(rows)) for rows in batches]
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def finish(
     if output.dry_run:
         for plan in missing[:1]:
             with masked(model := start_model(plan), mask_of(plan)):
-                at_once = min(len(missing), workers or available_cores()) if len(plans) > 1 else 1
+                at_once = 1 if _on_gpu(plan) or len(plans) == 1 else min(len(missing), workers or available_cores())
                 seconds = epoch_seconds(plan, model, dataset) * plan.recipe.epochs * len(missing) / at_once
                 console.note(f"  {about(seconds)} of training")
         console.note("dry run: nothing was written")
