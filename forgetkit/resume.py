@@ -200,11 +200,14 @@ def kept_beside(path: Path, asked: str, *, fresh: bool) -> Iterator[Bookmark]:
 
 
 @contextmanager
-def bookmarked(folder: Path, asked: str, fresh: bool) -> Iterator[Bookmark]:
-    """Keep states in ``folder`` while something is made, and remove them when it is there."""
-    mark = Bookmark(folder, asked)
+def bookmarked(states: Path, asked: str, fresh: bool) -> Iterator[Bookmark]:
+    """Keep states in a folder of ``states`` while something is made, and remove all of them when it is there.
+
+    A step and the retraining in its place make the same output; the states of one do not end those of the other.
+    """
+    mark = Bookmark(states / asked[:16], asked)
     if fresh or not mark.recall():
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(states, asked)
     else:
         say("going on where an earlier run stood; --fresh starts over")
     try:
@@ -217,9 +220,15 @@ def bookmarked(folder: Path, asked: str, fresh: bool) -> Iterator[Bookmark]:
         raise
     except ForgetkitError as problem:
         if problem.code not in KEPT:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(states, asked)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(states, ignore_errors=True)
+
+
+def _remove(states: Path, asked: str) -> None:
+    shutil.rmtree(states / asked[:16], ignore_errors=True)
+    with suppress(OSError):  # others are left
+        states.rmdir()
 
 
 def walk(

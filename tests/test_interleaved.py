@@ -101,7 +101,7 @@ def test_the_others_go_on_where_they_stood_when_one_was_interrupted(
     with monkeypatch.context() as changed:
         changed.setattr(training, "check_gradients", interrupt)
         assert forgetkit(*command).code == 130
-    assert len(list(tmp_path.glob("all/.*.state/*.st"))) == 2
+    assert len(list(tmp_path.glob("all/.*.state/*/*.st"))) == 2
     ran = forgetkit(*command)
     assert ran.err.count("going on where an earlier run stood") == 2
     for seed in range(3):

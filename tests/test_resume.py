@@ -124,6 +124,33 @@ def test_a_killed_run_goes_on_to_the_same_bytes(forgetkit: Run, here: Path, kill
         assert not list(here.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "forget short.st -i ids.txt --budget 0",
+        "relabel short.st -i many.txt --rate 1e-9 --sequence-limit 200 --on-limit retrain",
+    ],
+)
+def test_a_retraining_in_a_steps_place_goes_on(forgetkit: Run, here: Path, kills: Kills, words: str) -> None:
+    short = ["train", "--like", "model.st", "--seed", "3", "--epochs", "2", "-q", "-o", "short.st"]
+    assert forgetkit(*short).code == 0
+    kills.next(0)
+    command = [*words.split(), "-q", "-o", "out.st"]
+    first, all_places = forgetkit(*command), kills.places
+    assert (first.code, "retraining" in first.err) == (0, True), first
+    expected = outputs(here)
+    clear(here)
+    kills.next(all_places - 1)
+    with pytest.raises(Killed):
+        forgetkit(*command)
+    kills.next(0)
+    again = forgetkit(*command)
+    assert (again.code, "going on where an earlier run stood" in again.err) == (0, True), again
+    assert kills.places < all_places
+    assert outputs(here) == expected
+    assert not list(here.glob(".*"))
+
+
 def clear(folder: Path) -> None:
     for path in [*folder.glob("out*"), folder / "log.jsonl"]:
         path.unlink(missing_ok=True)
@@ -256,7 +283,7 @@ def test_replicas_go_on_each_by_itself(forgetkit: Run, here: Path, kills: Kills)
     with pytest.raises(Killed):
         forgetkit(*["train", "--dataset", "digits", "--epochs", "2", "--threads", "1", "-q", "-o", "out-0.st"])
     kills.next(0)
-    assert list(here.glob(".out-0.st.state/*.st"))
+    assert list(here.glob(".out-0.st.state/*/*.st"))
     assert forgetkit(*COMMANDS["replicas"].split(), "-q").code == 0
     assert outputs(here) == expected
     assert not list(here.glob(".*"))
