@@ -21,7 +21,7 @@ from forgetkit.recipe import Recipe
 from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steering import Course, Start, Stopped, gauge_on, steps_between, stop_unseen, warn_of_nothing
+from forgetkit.steering import Course, Start, Stopped, check_judges, gauge_on, steps_between, stop_unseen, warn_of_nothing
 from forgetkit.steps import Outcome, Samples, on_machine, take
 from forgetkit.training import Classifier, predict
 
@@ -169,6 +169,8 @@ def towards_both(
         NotReached: where no state that was seen both forgets and keeps accuracy.
     """
     gauge = gauge_on(request, tune, machine, seed=how.seed)
+    if how.brake:
+        check_judges(gauge)
     shown_by = gauge.look(teachers[1])
     gauge = replace(gauge, right=0.5 if shown_by.auc is None else shown_by.auc)
     before = gauge.look(teachers[0])

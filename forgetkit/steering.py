@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from forgetkit.audit.draws import CHOSEN_LEVEL, class_mix
 from forgetkit.compute import Machine, generator_for
 from forgetkit.console import Console
+from forgetkit.errors import NotReached
 from forgetkit.methods.search import BRAKE, Visit, best_of, brake
 from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled, words
 from forgetkit.request import Request
@@ -117,17 +118,33 @@ def course_of(request: Request, tune: Samples, machine: Machine, *, seed: int) -
         tune: images and labels of the tune half.
         machine: where to compute.
         seed: of the draw of retained samples.
+
+    Raises:
+        NotReached: as :func:`check_judges`.
     """
     split, why, trained = request.dataset.train, _reason(request), _trained(request)
     if not why:
         gauge, forget = gauge_on(request, tune, machine, seed=seed), take(split, request.forget_rows, machine.device)
+        check_judges(gauge)
         return Course([forget], [gauge], take(split, request.retain_rows, machine.device), trained=trained)
     kept = _kept(request).to(machine.device)
     groups, rest = _stand_ins(request.retain_rows, len(request.forget_rows), seed)
     taken = [take(split, group, machine.device) for group in groups]
     most = max(64, LARGEST_LOOK // len(groups))
     gauges = [gauge_of(samples, tune, kept, seed=seed + place, most=most) for place, samples in enumerate(taken)]
+    check_judges(*gauges)
     return Course(taken, gauges, take(split, rest, machine.device), why, trained)
+
+
+def check_judges(*gauges: Gauge) -> None:
+    """Refuse to choose by looks that tell nothing.
+
+    Raises:
+        NotReached: where the tune half has no sample of the classes.
+    """
+    if not any(gauge.judges for gauge in gauges):
+        message = "no sample of the tune half is of the ids' classes: no setting could be judged"
+        raise NotReached(message, "the method as published, see --help; or retrain: train --like … --exclude …")
 
 
 def _trained(request: Request) -> float:

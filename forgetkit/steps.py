@@ -63,6 +63,7 @@ def carry_out(
     console: Console,
     output: LongRun,
     others: tuple[Path, ...] = (),
+    models: tuple[Path, ...] = (),
     beside: Mapping[Path, Beside] | None = None,
     measured: NDArray[np.int64] | None = None,
     mask: str | None = None,
@@ -77,6 +78,7 @@ def carry_out(
         console: what is said.
         output: where to write.
         others: further input files, which the output must not replace.
+        models: further checkpoints, likewise; a dry run looks whether they can be read.
         beside: what the command writes beside the checkpoint, a log or an optimizer's state, and what writes it: it is
             given the path, the run's bookmark and the checkpoint's digest.
         measured: training rows to measure forgetting on; the request's ids less canaries if not given.
@@ -107,7 +109,7 @@ def carry_out(
     asked = asked_of(expected, files)
     force = output.force or was_left(target, asked)
     for path, inputs in ((target, ()), *((path, (target,)) for path in files)):
-        check_target(path, force=force, inputs=(*request.inputs, *others, *inputs))
+        check_target(path, force=force, inputs=(*request.inputs, *others, *models, *inputs))
     count = f"{len(request.ids)} ids, " if request.ids else ""
     console.note(
         f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
@@ -116,7 +118,7 @@ def carry_out(
     model, start = load(request.path, request.record)
     if output.dry_run:
         with masked(model, free):
-            for path in others[: len(others) - (mask is not None)]:
+            for path in models:
                 load_tensors(path, read_record(path))
         console.note(f"dry run: nothing was written; {_estimate(model, request, machine)}")
         return None
@@ -189,7 +191,7 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
     Returns:
         ``test_accuracy`` over the whole unseen split, ``tune_accuracy`` over its tune half; for a forget set that is
         not empty also ``forget_accuracy``, ``forget_phi`` (mean φ), ``tune_auc`` (membership against the tune half;
-        None where classes do not meet) and ``tune_phi_sd`` (spread of φ over the tune half).
+        None where classes do not meet) and ``tune_phi_sd`` (spread of φ over the tune half; None for fewer than two).
 
     Raises:
         ForgetkitError: ``diverged`` where an output is not finite.
@@ -206,7 +208,7 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
     logits, truth = _predicted(classifier, forget[0]), forget[1].cpu()
     scores = [phi(logits, truth), truth, phi(unseen[tune], labels[tune]), labels[tune]]
     found |= {"forget_accuracy": accuracy(logits, truth), "forget_phi": float(scores[0].mean())}
-    found["tune_phi_sd"] = float(scores[2].std())
+    found["tune_phi_sd"] = float(scores[2].std()) if len(tune) > 1 else None
     try:
         found["tune_auc"] = auc(*(values.numpy() for values in scores))
     except ValueError:
@@ -254,7 +256,7 @@ def warn_unmoved(console: Console, metrics: dict[str, Any], cure: str) -> None:
 
     That is: as many are right as before, and mean φ fell by less than a quarter of its spread on unseen samples.
     """
-    if "forget_phi" not in metrics:  # nothing but canaries was forgotten
+    if metrics.get("tune_phi_sd_before") is None:  # nothing but canaries was forgotten, or there is nothing beside
         return
     fall = metrics["forget_phi_before"] - metrics["forget_phi"]
     as_right = metrics["forget_accuracy"] >= metrics["forget_accuracy_before"]

@@ -34,13 +34,13 @@ def against(after: Answers, before: Answers | None, references: list[Answers], *
         references: what each reference says.
         level: error rate of each check.
     """
-    single = single_ids(after, references)
+    single = [single_ids(after, references)] if len(after.unseen) else []
     if before is None or len(references) < 2:
         need = "needs --original" if before is None else "needs at least two references"
-        return Against([Check("closer", "not-run", need), Check("rank", "not-run", need), single])
+        return Against([Check("closer", "not-run", need), Check("rank", "not-run", need), *single])
     placed = rank(after.forget.phi, before.forget.phi, [said.forget.phi for said in references], level=level)
     softmax, others = after.forget.softmax, [said.forget.softmax for said in references]
-    rest = [divergence_check(softmax, others), single]
+    rest = [divergence_check(softmax, others), *single]
     try:
         near = closer(softmax, before.forget.softmax, others, level=level)
     except ValueError as problem:  # the original is at the references' mean

@@ -182,8 +182,10 @@ def _check(said: Said, subject: Subject, original: Opened | None, policy: Policy
     checks += alone(after, before, subject, policy)
     if len(after.forget):
         beside = against(after, before, said.others, level=policy.level) if said.others else beside
-        single, masks = single_ids(after.forget, after.unseen)
-        checks += [single, *beside.checks, *said.relearned]
+        if len(after.unseen):
+            single, masks = single_ids(after.forget, after.unseen)
+            checks.append(single)
+        checks += [*beside.checks, *said.relearned]
     return Found([*checks, *_canaries(after, before, subject, policy)], holds, masks, beside)
 
 

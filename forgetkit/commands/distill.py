@@ -189,7 +189,7 @@ def distill(
         machine,
         console=console,
         output=output,
-        others=teachers.paths,
+        models=teachers.paths,
         beside=log_beside(log),
         measured=request.with_all_forgotten.measured_rows,
         mask=mask,

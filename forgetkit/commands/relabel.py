@@ -139,9 +139,9 @@ def _relabel(
         save_optimizer(target, ended[0].optimizer, name=method.optimizer, digest=digest)
 
     beside = {optimizer_path(target): keep} if method.keep_optimizer else {}
-    others = tuple(path for path, _ in references)
+    models = tuple(path for path, _ in references)
     written = carry_out(
-        request, step, machine, console=console, output=output, others=others, beside=beside, mask=mask, work=work
+        request, step, machine, console=console, output=output, models=models, beside=beside, mask=mask, work=work
     )
     if written is None:
         return

@@ -153,9 +153,17 @@ def _check_header(header: Sequence[str], path: Path) -> list[int]:
 
 def _pixel_bytes(values: Iterable[Any], place: str) -> bytes:
     try:
-        return bytes(int(value) for value in values)
-    except (ValueError, TypeError) as problem:
+        return bytes(_pixel(value) for value in values)
+    except (ValueError, TypeError, OverflowError) as problem:
         raise malformed(place, "a pixel is not a whole number from 0 to 255", "save pixels as uint8") from problem
+
+
+def _pixel(value: Any) -> int:  # noqa: ANN401 - text, or what a column of a parquet file holds
+    """Return a whole number; raises ValueError for part of one: pixels from 0 to 1 would all turn black."""
+    whole = int(value)
+    if isinstance(value, float) and value != whole:
+        raise ValueError(value)
+    return whole
 
 
 def _text(value: object, column: str, place: str) -> str:

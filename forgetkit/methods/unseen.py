@@ -88,6 +88,12 @@ class Gauge:
         """How many samples a look takes."""
         return len(self.forget[1]) + len(self.unseen[1]) + (0 if self.alike else len(self.guard[1]))
 
+    @property
+    def judges(self) -> bool:
+        """Whether a look tells anything: there is an unseen sample of a forgotten class, or a class that is gone."""
+        labels = self.forget[1]
+        return bool(torch.isin(labels, self.unseen[1]).any() or not self.kept[labels].all())
+
     def look(self, model: nn.Module) -> Look:
         """Measure a model; nothing of it is changed. Outputs that are not finite count as 0: they know nothing."""
         parts = (self.forget, self.unseen, *(() if self.alike else (self.guard,)))
