@@ -8,6 +8,7 @@ import torch
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import PRECISIONS
+from forgetkit.workers import available_cores
 
 MOST_THREADS = 256
 
@@ -54,11 +55,6 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(device) else "float32"
     return Machine(device, precision, threads)
-
-
-def available_cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device(name: str) -> str:

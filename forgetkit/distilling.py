@@ -21,7 +21,16 @@ from forgetkit.recipe import Recipe
 from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steering import Course, Start, Stopped, check_judges, gauge_on, steps_between, stop_unseen, warn_of_nothing
+from forgetkit.steering import (
+    Course,
+    Start,
+    Stopped,
+    check_judges,
+    gauge_on,
+    steps_between,
+    stop_unseen,
+    warn_of_nothing,
+)
 from forgetkit.steps import Outcome, Samples, on_machine, take
 from forgetkit.training import Classifier, predict
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.distilling import Distilling, towards_both
-from forgetkit.errors import NotReached
+from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.graphs import one_by_one
 from forgetkit.plan import train_only
 from forgetkit.recipe import halved, recipe_of, resolve_recipe
@@ -105,7 +105,9 @@ class Forgetting:
             begun = meter.spent
             try:
                 outcome = self._try(way, (classifier, original), tune, request, machine, meter, console)
-            except NotReached as reached:
+            except ForgetkitError as reached:
+                if not isinstance(reached, NotReached) and reached.code != "diverged":
+                    raise
                 classifier.load_state_dict(original.state_dict())
                 console.note(f"forget: {way.name}: {reached.message}")
                 self._add(way, (meter.spent - begun) / retraining, reached.message)

@@ -23,7 +23,8 @@ LARGEST_LIST = 1 << 28
 """Bytes an ID list may have, once unpacked."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What no id may hold."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> 
     lines: dict[str, int] = {}
     duplicates, bad = [], []
     for line, id_ in entries:
-        if not id_ or len(id_) > LONGEST_ID or (not id_.isprintable() and _UNFIT.search(id_)):
+        if not id_ or len(id_) > LONGEST_ID or (not id_.isprintable() and UNFIT.search(id_)):
             bad.append(line)
         elif id_ in lines:
             duplicates.append(line)

@@ -1,7 +1,8 @@
 """Weights that may not move: a file says which may, and around every step of any optimizer the others are put back."""
 
+import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from forgetkit.checkpoint import tensor_digest
+from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
 from forgetkit.record import read_header
+from forgetkit.tensors import publish_tensors
 
 METADATA = "forgetkit-mask"
 
@@ -36,6 +39,27 @@ def read_mask(path: Path, expected: str | None = None) -> tuple[dict[str, Tensor
     if expected not in (None, digest):
         raise ForgetkitError("checkpoint-mismatch", f"{path}: the mask was replaced meanwhile", "start again")
     return found, digest
+
+
+def publish_mask(path: Path, chosen: Mapping[str, Tensor], content: Mapping[str, Any]) -> str:
+    """Write which weights may move, bool by name, and ``content``, which says how they were found; return the digest.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.storage.publish`.
+    """
+    tensors = {name: may.cpu().contiguous() for name, may in chosen.items()}
+    whole = {"version": 1, **content, "digest": tensor_digest(tensors)}
+    publish_tensors(path, tensors, {"format": "pt", METADATA: compact_json(whole)})
+    return str(whole["digest"])
+
+
+def made_mask(path: Path, content: Mapping[str, Any]) -> str | None:
+    """Return the digest of the mask at ``path`` if it is whole and was found as ``content`` says."""
+    with suppress(ForgetkitError, OSError, ValueError):
+        known = json.loads(read_header(path).get("__metadata__", {}).get(METADATA, "null"))
+        if isinstance(known, dict) and known == {"version": 1, **content, "digest": known.get("digest")}:
+            return read_mask(path, known["digest"])[1]
+    return None
 
 
 @contextmanager

@@ -148,7 +148,7 @@ def search(
     trials: list[dict[str, Any]] = []
     given = (model, forget, course, how, before, trials, console, bookmark)
     found = _aim_per_id(*given) if mix in {"auto", "per-id"} else None
-    if found is None and mix != "per-id":
+    if found is None and mix != "per-id" and len(course.retain[1]):
         rates = JOINT[how.optimizer] if rate is None else [rate]
         found = _aim_beside(*given, "joint" if mix == "auto" else mix, rates)
     if found is None:

@@ -73,6 +73,11 @@ class Request:
         canaries = open_canaries(self.record, self.dataset)
         return self.forget_rows if canaries is None else self.forget_rows[~np.isin(self.forget_rows, canaries.rows)]
 
+    def check_retained(self) -> None:
+        """Refuse a request that leaves nothing to train on: ForgetkitError, ``ids-empty``."""
+        if len(self.retain_rows) == 0:
+            raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+
 
 def open_checkpoint(text: str) -> tuple[Path, Record]:
     """Return path and record of a checkpoint that was named on the command line.
@@ -111,8 +116,7 @@ def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
     path, record = open_checkpoint(text)
     if not same_data(record, request.record):
         raise ForgetkitError("checkpoint-mismatch", f"{path}: the teacher was trained on another data set")
-    if len(request.retain_rows) == 0:
-        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+    request.check_retained()
     return path, record
 
 

@@ -6,7 +6,7 @@ Retained samples, drawn at random, are unlearned in their place; the setting tha
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice
 from math import ceil
 from typing import Any
 
@@ -273,32 +273,32 @@ def rehearsed_steps(
         onward: take them all.
         bookmark: where the run stands.
     """
-    tracks: list[list[Look]] = []
-    places = _places(every, most)
+    tracks: list[list[Visit]] = []
 
-    def run(gauge: Gauge, samples: Samples) -> list[dict[str, Any]]:
-        source, track = start(samples, 0)[1], list[Look]()
-        for now, then in pairwise([0, *places]):
-            if not len(list(islice(source, then - now))):
+    def run(gauge: Gauge, samples: Samples) -> list[tuple[int, dict[str, Any]]]:
+        source, looks, taken = start(samples, 0)[1], list[tuple[int, dict[str, Any]]](), 0
+        for place in _places(every, most):
+            if not (steps := len(list(islice(source, place - taken)))):
                 break
-            track.append(gauge.look(model))
-            if not onward and track[-1].gap < -min(2 * track[-1].error, FAR):
+            taken += steps
+            look = gauge.look(model)
+            looks.append((taken, asdict(look)))
+            if not onward and look.gap < -min(2 * look.error, FAR):
                 break
-        return [asdict(look) for look in track]
+        return looks
 
     def track(samples: Samples) -> None:
         gauge = next(waiting)
-        tracks.append([Look(**look) for look in bookmark.once(lambda: run(gauge, samples))])
+        tracks.append([Visit(step, Look(**look)) for step, look in bookmark.once(lambda: run(gauge, samples))])
 
     waiting = iter(course.gauges)
     course.rehearse(model, track)
-    sizes = [len(labels) for _, labels in course.groups]
-    return [
-        Visit(
-            step, pooled([(track[min(place, len(track) - 1)], size) for track, size in zip(tracks, sizes, strict=True)])
-        )
-        for place, step in enumerate(places[: max(len(track) for track in tracks)])
-    ]
+    sizes, pooled_visits = [len(labels) for _, labels in course.groups], []
+    for place in range(max(len(track) for track in tracks)):
+        visits = [track[min(place, len(track) - 1)] for track in tracks]
+        look = pooled([(visit.look, size) for visit, size in zip(visits, sizes, strict=True)])
+        pooled_visits.append(Visit(max(visit.step for visit in visits), look))
+    return pooled_visits
 
 
 def _places(every: int, most: int) -> list[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from math import inf
+from math import ceil, inf
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +98,6 @@ def take_step(
         ForgetkitError: as :func:`forgetkit.request.begin` and :func:`forgetkit.steps.carry_out`.
     """
     from forgetkit.compute import set_up
-    from forgetkit.errors import ForgetkitError
     from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
@@ -108,8 +107,7 @@ def take_step(
     request = begin(command, checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
-    if len(request.retain_rows) == 0:
-        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+    request.check_retained()
     machine = set_up(compute.device, compute.precision, compute.threads)
     options = {**method.options(), "norm_statistics": "frozen", **machine.options()}
     step = Step(command, options, seed, request.record.digest, ids_entry(request.ids), {})
@@ -178,14 +176,14 @@ class Stepping:
         console.note(f"  {course.says()}")
         console.note(f"  before: {words(before)}")
         forget = take(request.dataset.train, request.forget_rows, machine.device)
-        most = self.method.epochs * (len(forget[1]) + len(course.retain[1]))
+        passes = len(forget[1]) + ceil(len(course.retain[1]) / self.method.batch_size)
         found = stop_unseen(
             classifier,
             forget,
             course,
             lambda samples, done: self.begin(samples, course.retain, done),
             every=steps_between(course.gauges[0], self.method.batch_size),
-            most=most,
+            most=self.method.epochs * passes,
             before=before,
             margin=self.method.utility_margin,
             onward=self.onward,

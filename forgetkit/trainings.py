@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 from forgetkit.canaries import as_trained
-from forgetkit.compute import available_cores, set_up
+from forgetkit.compute import set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
+from forgetkit.errors import ForgetkitError
 from forgetkit.estimate import about
 from forgetkit.interleaved import side_by_side
 from forgetkit.masking import masked
@@ -22,7 +24,7 @@ from forgetkit.record import Record
 from forgetkit.results import Written, document, report_done, report_written, up_to_date
 from forgetkit.signals import install
 from forgetkit.storage import check_target
-from forgetkit.workers import prepare
+from forgetkit.workers import available_cores, prepare
 
 
 def finish(
@@ -84,10 +86,14 @@ def carry_out_all(
     try:
         for done in as_completed([pool.submit(_worker, plan, loaded_plugins(), force, fresh) for plan in plans]):
             told(done.result())
-    except BaseException:  # interrupted, or one failed: the others' work is not waited for
+    except BaseException as problem:  # interrupted, or one failed: the others' work is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
         for process in active_children():
             process.terminate()
+        if isinstance(problem, BrokenProcessPool):
+            message = "a training's process was killed, for lack of memory perhaps"
+            hint = "train fewer at a time: --threads; those that ended are kept"
+            raise ForgetkitError("out-of-memory", message, hint) from problem
         raise
     pool.shutdown()
 

@@ -1,5 +1,6 @@
 """Processes forked from one that has imported torch already: they begin in a tenth of a second, not in two."""
 
+import os
 import signal
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
@@ -15,3 +16,8 @@ def prepare(module: str) -> ForkServerContext:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
+
+
+def available_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

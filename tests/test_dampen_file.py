@@ -17,6 +17,12 @@ def test_a_kept_importance_dampens_as_a_fresh_one_does(forgetkit: Run, model: Pa
     assert (one.steps[-1].options["importance"], two.steps[-1].options["importance"] is None) == (None, False)
 
 
+def test_a_dry_run_takes_a_kept_importance(forgetkit: Run, model: Path, ids: Path) -> None:
+    step = ("dampen", "model.st", "-i", "ids.txt")
+    assert forgetkit(*step, "--importance-out", "importance.st", "-o", "one.st").code == 0
+    assert forgetkit(*step, "--importance", "importance.st", "-o", "two.st", "-n").code == 0
+
+
 @pytest.mark.parametrize("out", ["-o", "--importance-out"])
 def test_it_is_never_replaced_by_the_command_that_reads_it(
     forgetkit: Run, model: Path, ids: Path, tmp_path: Path, out: str

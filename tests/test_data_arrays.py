@@ -131,11 +131,13 @@ def test_the_unseen_fifth_falls_into_both_halves(tmp_path: Path) -> None:
         ({"split": ["test"] * 6}, "no training samples among 6"),
         ({"id": [0.5] * 6}, "'id' is float64"),
         ({"id": ["a"] * 5}, "'id' has shape (5,)"),
-        ({"id": ["a", "b", "c", "b", "e", "b"]}, "'id' holds 'b' 3 times, first in row 1"),
-        ({"id": ["a", "b", "", "d", "e", "f"]}, "'id' holds '' in row 2"),
-        ({"id": ["a", "b", "c ", "d", "e", "f"]}, "'id' holds 'c ' in row 2"),
-        ({"id": ["a", "b", "c\nd", "d", "e", "f"]}, "'id' holds 'c\\\\nd' in row 2"),
-        ({"id": ["a", "b", "#c", "d", "e", "f"]}, "'id' holds '#c' in row 2"),
+        ({"id": ["a", "b", "c", "b", "e", "b"]}, "row 3: the id 'b' stands in"),
+        ({"id": ["a", "b", "", "d", "e", "f"]}, "row 2: '' cannot be an id"),
+        ({"id": ["a", "b", "c ", "d", "e", "f"]}, "row 2: 'c ' cannot be an id"),
+        ({"id": ["a", "b", "c\nd", "d", "e", "f"]}, "row 2: 'c\\nd' cannot be an id"),
+        ({"id": ["a", "b", "#c", "d", "e", "f"]}, "row 2: '#c' cannot be an id"),
+        ({"id": ["a", "b", "c\td", "d", "e", "f"]}, "row 2: 'c\\td' cannot be an id"),
+        ({"id": ["a", "b", "c" * 2000, "d", "e", "f"]}, "cannot be an id"),
     ],
 )
 def test_every_defect_is_named_with_its_cure(tmp_path: Path, changed: dict[str, Any], words: str) -> None:

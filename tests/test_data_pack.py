@@ -166,7 +166,7 @@ def test_twenty_thousand_pictures_are_decoded_side_by_side_once(
     path, rows = pets(tmp_path / "a", 20_000, size=(16, 16)), np.arange(20_000)
     threads: set[int] = set()
     read = images._read
-    monkeypatch.setattr(images, "_cores", lambda: 2)
+    monkeypatch.setattr(images, "available_cores", lambda: 2)
     monkeypatch.setattr(images, "_read", lambda *one: (threads.add(threading.get_ident()), read(*one))[1])
     first = opened(path.parent)
     assert len(threads - {threading.get_ident()}) == 2

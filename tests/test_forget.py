@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit import cli
+from forgetkit import cli, forgetting
 from forgetkit.checkpoint import load_model
 from forgetkit.commands.forget import Method
 from forgetkit.compute import set_up
@@ -100,6 +100,18 @@ def test_a_refused_way_leaves_nothing_behind(here: Path) -> None:
         how.forget(model, tune, request, machine, WAYS, Console(quiet=True))
     assert "keeps accuracy" in how.attempts[0]["refused"]
     assert all(torch.equal(start[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_where_a_second_teacher_diverges_the_next_way_is_tried(
+    forgetkit: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise ForgetkitError("diverged", "the loss is not finite in epoch 1")
+
+    monkeypatch.setattr(forgetting, "train_only", diverge)
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
+    assert (ran.code, [entry["code"] for entry in ran.json["warnings"]]) == (0, ["retraining"]), ran.err
+    assert {entry["refused"] for entry in attempts("m.forget.st")} == {"the loss is not finite in epoch 1"}
 
 
 def test_an_image_costs_one_to_predict_and_three_to_train_on() -> None:

@@ -10,6 +10,7 @@ from forgetkit import cli
 from forgetkit.checkpoint import tensor_digest
 from forgetkit.errors import ForgetkitError
 from forgetkit.masking import METADATA, read_mask
+from forgetkit.methods import importance
 from forgetkit.record import read_record
 from tests.conftest import Run
 
@@ -77,6 +78,19 @@ def test_another_mask_is_another_training_and_the_same_one_is_up_to_date(forgetk
     assert forgetkit("mask", "model.st", "-i", "ids.txt", "--share", "0.2", "-o", "other.st").code == 0
     for more in ((), ("--mask", "other.st")):
         assert forgetkit(*step, *more, "--json").json["code"] == "output-exists"
+
+
+def test_what_cannot_or_need_not_be_written_is_said_before_anything_is_computed(
+    forgetkit: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computed(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(importance, "saliency", computed)
+    again = forgetkit("mask", "model.st", "-i", "ids.txt", "-o", "mask.st", "--json")
+    assert (again.code, again.json["up_to_date"]) == (0, True)
+    other = forgetkit("mask", "model.st", "-i", "ids.txt", "--share", "0.2", "-o", "mask.st", "--json")
+    assert (other.code, other.json["code"]) == (2, "output-exists")
 
 
 def test_replicas_are_masked_as_single_runs_are(forgetkit: Run) -> None:

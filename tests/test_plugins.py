@@ -94,6 +94,15 @@ def test_replicas_load_the_plugin_too(forgetkit: Run, tmp_path: Path) -> None:
     assert (tmp_path / "one.st").read_bytes() == (tmp_path / "1.st").read_bytes()
 
 
+def test_a_replica_whose_process_is_killed_is_no_bug(forgetkit: Run, tmp_path: Path) -> None:
+    ends = "    import multiprocessing, os\n    if multiprocessing.parent_process():\n        os._exit(9)\n"
+    written(tmp_path, TINY.replace("    return", f"{ends}    return"))
+    options = ("--dataset", "digits", "--model", "flat", "--epochs", "1", "--plugin", "mine.py", "--json")
+    ran = forgetkit("train", *options, "--replicas", "2", "--threads", "2", "-o", "{n}.st")
+    assert (ran.code, ran.json["code"]) == (2, "out-of-memory"), ran.err
+    assert not list(tmp_path.glob("*.st"))
+
+
 def test_what_a_plugin_prints_is_no_result(forgetkit: Run, tmp_path: Path) -> None:
     written(tmp_path, "print('hello')\n" + TINY)
     ran = forgetkit(*TRAIN, "--model", "flat", "--plugin", "mine.py", "--json")

@@ -1,6 +1,6 @@
 """On what a step finds its setting out: the ids themselves, or retained samples in their place."""
 
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from forgetkit.keys import KeySet
 from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
-from forgetkit.steering import Course, course_of, gauge_on, rehearsed_steps, steps_between, stop_unseen
+from forgetkit.steering import Course, Start, course_of, gauge_on, rehearsed_steps, steps_between, stop_unseen
 from forgetkit.steps import Samples, take
 
 MACHINE = Machine("cpu", "float32", 1)
@@ -173,12 +173,12 @@ class Bias(nn.Module):
         return torch.nn.functional.one_hot(number.long() % 4, 4) * (known + noise)[:, None]
 
 
-def started(model: Bias) -> object:
-    """Return what begins a run whose every step takes 1."""
+def started(model: Bias, most: int = 1000) -> Start:
+    """Return what begins a run whose every step takes 1, of so many at the most."""
 
-    def start(samples: Samples, done: int) -> object:
-        def steps() -> object:
-            for number in count(1):
+    def start(samples: Samples, done: int) -> tuple[torch.optim.Optimizer, Iterator[int]]:
+        def steps() -> Iterator[int]:
+            for number in range(1, most + 1):
                 with torch.no_grad():
                     model.taken += 1.0
                 yield number
@@ -215,12 +215,18 @@ def test_a_rehearsal_pools_what_all_groups_show() -> None:
 def test_rehearsed_steps_are_counted_from_the_same_start_and_put_back() -> None:
     model, found = Bias(), course(range(30))
     start = started(model)
-    visits = rehearsed_steps(found, model, start, every=1, most=9, bookmark=Bookmark())  # type: ignore[arg-type]
+    visits = rehearsed_steps(found, model, start, every=1, most=9, bookmark=Bookmark())
     gaps = [visit.look.gap for visit in visits]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[0] > 0.3 > -0.2 > gaps[-1]
     assert max(visit.step for visit in visits) <= 9
     assert float(model.taken.detach()) == 0.0
+
+
+def test_steps_that_end_before_the_next_look_are_counted_as_taken() -> None:
+    model, found = Bias(), course(range(30))
+    visits = rehearsed_steps(found, model, started(model, most=5), every=3, most=100, onward=True, bookmark=Bookmark())
+    assert [visit.step for visit in visits] == [3, 5]
 
 
 def test_the_number_of_steps_that_was_rehearsed_is_taken_on_the_ids() -> None:
@@ -231,7 +237,7 @@ def test_the_number_of_steps_that_was_rehearsed_is_taken_on_the_ids() -> None:
         model,
         forget,
         found,
-        started(model),  # type: ignore[arg-type]
+        started(model),
         every=1,
         most=9,
         before=before,
@@ -251,7 +257,7 @@ def test_few_steps_that_all_jump_are_no_success() -> None:
         model,
         found.groups[0],
         found,
-        started(model),  # type: ignore[arg-type]
+        started(model),
         every=8,
         most=8,
         before=before,

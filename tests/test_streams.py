@@ -108,6 +108,12 @@ def test_a_retraining_is_answered_at_once_when_it_is_there(forgetkit: Run, here:
     assert Path("m.relabel.st").read_bytes() == before
 
 
+def test_where_nothing_is_retained_there_is_nothing_to_retrain_on(forgetkit: Run, here: Path) -> None:
+    assert forgetkit("forget-ids", "m.st", "--fraction", "1", "-q", "-o", "all.txt").code == 0
+    ran = relabel(forgetkit, "m.st", "all.txt", "--sequence-limit", "3", "--on-limit", "retrain", "--json")
+    assert (ran.code, ran.json["code"]) == (2, "ids-empty")
+
+
 def test_after_a_retraining_the_sequence_begins_anew(forgetkit: Run, here: Path) -> None:
     limit = ("--sequence-limit", "8", "--on-limit", "retrain", "--json")
     relabel(forgetkit, "m.st", write(here / "a.txt", range(9)), *limit)

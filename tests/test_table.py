@@ -93,6 +93,16 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     assert (found.fingerprint, found.attributes) == (wanted.fingerprint, wanted.attributes)
 
 
+def test_pixels_of_a_parquet_file_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"id": ["a", "b"], "label": ["x", "y"], "split": ["train", "test"]}
+    for values, fine in (([1.0, 255.0], True), ([0.5, 1.0], False), ([float("inf"), 1.0], False)):
+        parquet.write_table(pyarrow.table({**columns, "pixel0": values}), tmp_path / "t.parquet")
+        if not fine:
+            assert "a pixel is not a whole number" in refusal(f"table:{tmp_path}/t.parquet").message
+
+
 def test_without_a_split_each_id_stays_where_it_is(tmp_path: Path) -> None:
     rows = [f"x{n},{n % 2},{n % 256}\n" for n in range(2000)]
     whole = table(tmp_path, "id,label,pixel0\n" + "".join(rows))

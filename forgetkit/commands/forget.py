@@ -97,8 +97,7 @@ def forget(
     request = begin("forget", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
-    if len(request.retain_rows) == 0:
-        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+    request.check_retained()
     machine = set_up(compute.device, compute.precision, compute.threads)
     how = Forgetting(share, method.utility_margin, seed)
     fallback = None

@@ -31,16 +31,14 @@ def mask(
         forgetkit mask model.st --ids ids.txt -o mask.st
         forgetkit mask model.st -i ids.txt --share 0.3
     """
-    from forgetkit.checkpoint import load_model, tensor_digest
+    from forgetkit.checkpoint import load_model
     from forgetkit.compute import set_up
-    from forgetkit.console import compact_json
-    from forgetkit.masking import METADATA
+    from forgetkit.masking import made_mask, publish_mask
     from forgetkit.methods.importance import saliency, top
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, output_path, software
     from forgetkit.steps import on_machine, take
-    from forgetkit.storage import check_target
-    from forgetkit.tensors import publish_tensors, same_tensors
+    from forgetkit.storage import check_target, claimed
 
     if not 0 < method.share < 1:
         raise ForgetkitError("usage", f"--share: {method.share} is not in (0, 1)", "the authors' is 0.5")
@@ -50,23 +48,22 @@ def mask(
         return
     target = Path(output_path(request.path, "mask", output.out))
     machine = set_up(compute.device, compute.precision, compute.threads)
-    model = load_model(request.path, request.record)
-    if output.dry_run:
-        check_target(target, force=True, inputs=request.inputs)
-        console.note("dry run: nothing was computed or written")
-        return
-    classifier = on_machine(model, request.record, machine)
-    sizes = saliency(classifier, take(request.dataset.train, request.forget_rows, machine.device))
-    own = {name.removeprefix("model."): size for name, size in sizes.items()}
-    chosen = {name: of.cpu().contiguous() for name, of in top(own, method.share).items()}
-    digest = tensor_digest(chosen)
-    content = {**asdict(method), "parent": request.record.digest, "ids": ids_entry(request.ids), "digest": digest}
-    metadata = {"format": "pt", METADATA: compact_json({"version": 1, **content, "software": software()})}
-    done = same_tensors(target, chosen, metadata)
-    if not done:
+    content = {**asdict(method), "parent": request.record.digest, "ids": ids_entry(request.ids), "software": software()}
+    done = made_mask(target, content)
+    if done is None:
         check_target(target, force=output.force, inputs=request.inputs)
-        publish_tensors(target, chosen, metadata)
-    console.note(f"mask: {target} {'is up to date' if done else 'written'}  sha256:{digest[:16]}")
+        model = load_model(request.path, request.record)
+        if output.dry_run:
+            console.note("dry run: nothing was computed or written")
+            return
+        with claimed((target,), force=output.force):
+            classifier = on_machine(model, request.record, machine)
+            sizes = saliency(classifier, take(request.dataset.train, request.forget_rows, machine.device))
+            own = {name.removeprefix("model."): size for name, size in sizes.items()}
+            digest = publish_mask(target, top(own, method.share), content)
+    else:
+        digest = done
+    console.note(f"mask: {target} {'written' if done is None else 'is up to date'}  sha256:{digest[:16]}")
     console.note(f"next: forgetkit relabel {checkpoint} --ids … --mask {target}")
-    result = {"ok": True, "command": "mask", "outputs": [str(target)], "digest": digest, "up_to_date": done}
+    result = {"ok": True, "command": "mask", "outputs": [str(target)], "digest": digest, "up_to_date": done is not None}
     console.result([str(target)], {**result, "metrics": {}, "record": None})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetkit.console import Console
-from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.errors import NotReached
 from forgetkit.limits import Limits
 from forgetkit.options import Booked, Checkpoint, Compute, Lists, LongRun, Mask, Seed, Source
 from forgetkit.relabel_options import Method
@@ -53,8 +53,8 @@ def relabel(
     request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
     if request is None:
         return
-    if method.mix in {"joint", "forget-then-retain"} and len(request.retain_rows) == 0:
-        raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+    if method.mix in {"joint", "forget-then-retain"} or limits.on_limit == "retrain":
+        request.check_retained()
     if method.order == "shuffle":
         request = replace(request, ids=draw(request.ids, len(request.ids), seed))
     machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)

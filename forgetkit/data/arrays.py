@@ -1,7 +1,6 @@
 """``arrays:FILE.npz``: a data set as NumPy arrays, read and checked."""
 
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tokenize import TokenError
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split, row_numbers
-from forgetkit.data.samples import Source, Stored, malformed
+from forgetkit.data.samples import Source, Stored, check_ids, malformed
 from forgetkit.errors import shorten
 
 Array = NDArray[Any]
@@ -58,6 +57,7 @@ def read_arrays(path: Path) -> Source:
         raise malformed(path, f"there is no array {problem}, only {found}", "save images and labels") from problem
     except _Defect as problem:
         raise malformed(path, *problem.args) from problem
+    check_ids(ids, lambda row: f"{path}: row {row}")
     whole: Split | Stored = Split(ids, images, labels)
     if large:
         channels, height, width = images.shape[1:]
@@ -183,28 +183,13 @@ def _classes(classes: Array | None, labels: NDArray[np.int64]) -> tuple[str, ...
 
 
 def _ids(ids: Array | None, rows: int) -> list[str]:
-    """Return the ids as text that an ID list can hold."""
+    """Return the ids as text; a sample without one is called by its row."""
     if ids is None:
         return row_numbers(rows)
     if ids.dtype.kind not in "USiu":
         raise _Defect(f"'id' is {ids.dtype}, neither text nor whole numbers", "save one id a sample as text")
     _check_rows("id", ids, rows)
-    texts = _texts(ids)
-    lines = "\n".join(texts)
-    if "" in texts or "\r" in lines or lines.count("\n") >= rows or [text.strip() for text in texts] != texts:
-        bad = next(text for text in texts if not text or text != text.strip() or {"\n", "\r"} & {*text})
-        row = texts.index(bad)
-        hint = "an id is a line of an ID list: not empty, no line feeds, no outer spaces"
-        raise _Defect(f"'id' holds {shorten(bad)!a} in row {row}", hint)
-    if lines.startswith("#") or "\n#" in lines:
-        comment = next(text for text in texts if text.startswith("#"))
-        message = f"'id' holds '{shorten(comment)}' in row {texts.index(comment)}"
-        raise _Defect(message, "in an ID list, # begins a comment: rename it")
-    if len(set(texts)) < rows:
-        (most, count), *_ = Counter(texts).most_common(1)
-        message = f"'id' holds '{shorten(most)}' {count} times, first in row {texts.index(most)}"
-        raise _Defect(message, "give every sample an id of its own")
-    return texts
+    return _texts(ids)
 
 
 def _unseen(split: Array | None, rows: int) -> NDArray[np.bool_] | None:

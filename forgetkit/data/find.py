@@ -207,9 +207,9 @@ def _loaded(source: Source, console: Console, note: Note, place: Path) -> Datase
             know(train.ids, known, rows.ids[: len(train)])
         return dataset
     dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
+    rows_of(dataset)  # first: where the fingerprint is known, the rows must be, too
     if note.key:
         remember({"fingerprints": {note.key: dataset.fingerprint}})
-    rows_of(dataset)
     return dataset
 
 

@@ -35,7 +35,7 @@ def read_folder(root: Path) -> Source:
         parts = [("", _files(root))]
     ids = [[f"{part}/{name}" if part else name for name in names] for part, names in parts]
     places = [[str(root)] * len(names) for names in ids]
-    check_ids([id_ for names in ids for id_ in names], [place for names in places for place in names])
+    check_ids([id_ for names in ids for id_ in names], [place for names in places for place in names].__getitem__)
     classes, labels = numbered_labels([name.partition("/")[0] for _, names in parts for name in names])
     if len(classes) < 2:
         raise malformed(root, f"all images are in one class folder, '{classes[0]}'", "a classifier needs two or more")

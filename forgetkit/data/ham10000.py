@@ -28,7 +28,7 @@ def read_ham10000(root: Path) -> Source:
         raise ForgetkitError("dataset-missing", f"ham10000 is not in {root}", hint)
     columns = read_columns(folder / METADATA)
     ids, lesions = columns.need("image_id"), columns.need("lesion_id")
-    check_ids(ids, columns.places)
+    check_ids(ids, columns.places.__getitem__)
     classes, labels = numbered_labels(columns.need("dx"))
     attributes = {name: columns.texts[name] for name in ATTRIBUTES if name in columns.texts}
     listing = Listing(ids, labels, _files(ids, columns, folder), columns.places, folder)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.samples import Listing, malformed
 from forgetkit.errors import ForgetkitError
+from forgetkit.workers import available_cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,7 +86,7 @@ def _decoded(listing: Listing, shape: Shape, start: int) -> Iterator[NDArray[np.
         return _read(*pair, listing.root, (shape, _relative(listing.files[0], listing.root)))
 
     pairs = islice(zip(listing.files, listing.places, strict=True), start, None)
-    with _quiet(), ThreadPoolExecutor(_cores()) as pool:
+    with _quiet(), ThreadPoolExecutor(available_cores()) as pool:
         while chunk := list(islice(pairs, AT_ONCE)):
             yield from pool.map(read, chunk)
 
@@ -186,7 +187,3 @@ def _within(path: str, base: str) -> bool:
 
 def _relative(file: Path, root: Path) -> str:
     return os.path.relpath(file, root) if file.is_relative_to(root) else str(file)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

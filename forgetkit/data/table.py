@@ -28,7 +28,7 @@ def read_table(path: Path) -> Source:
     """
     columns = read_columns(path)
     ids, labels = columns.need("id"), columns.need("label")
-    check_ids(ids, columns.places)
+    check_ids(ids, columns.places.__getitem__)
     classes, numbers = numbered_labels(labels)
     if len(classes) < 2:
         raise malformed(path, f"all rows are of one class, '{shorten(classes[0])}'", "a classifier needs two or more")
