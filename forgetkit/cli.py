@@ -42,7 +42,7 @@ def forgetkit(
 
         forgetkit train --dataset digits -o model.st
         forgetkit forget-ids model.st --count 65 -o ids.txt
-        forgetkit relabel model.st --ids ids.txt --optimizer adadelta --rate 0.1
+        forgetkit relabel model.st --ids ids.txt --optimizer adadelta
         forgetkit audit model.relabel.st --original model.st
     """
     show_help(context)

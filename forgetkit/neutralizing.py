@@ -171,9 +171,8 @@ def _until_unseen(
         fault = "accuracy is lost" if closes(shown.look, before) else "the ids are still recognisable"
         if not keeps(shown.look, before, how.margin) and not closes(shown.look, before):
             fault = "accuracy is lost, and the ids are not forgotten"
-        message = (
-            f"nearest after {shown.step} steps, {shown.look.gap:+.3f} from the goal: {fault} ({words(shown.look)})"
-        )
+        nearest = f"nearest after {shown.step} steps, {shown.look.gap:+.3f} from the goal"
+        message = found.fault or f"{nearest}: {fault} ({words(shown.look)})"
         raise NotReached(message, "the paper's way: --stop chance, then distill; or a larger --utility-margin")
     metrics = {"steps": shown.step, "epochs": shown.step / batches, "contrast": contrast, "judged": course.says()}
     return Outcome({**metrics, "looks": [{"step": visit.step, **entry(visit.look)} for visit in found.visits]})

@@ -258,7 +258,7 @@ def _metrics(plan: Plan, classifier: Classifier, dataset: Dataset, history: Hist
     measured = measure(
         classifier, take(dataset.train, plan.rows[:0], plan.machine.device), dataset, plan.machine.device
     )
-    best = {"epoch": kept, "epochs": plan.recipe.epochs, "best_epoch": history.best_epoch}
+    best = {"epoch": kept, "epochs": plan.recipe.epochs, "best_epoch": kept if plan.recipe.keep == "best" else None}
     tried = {} if plan.attempts is None else {"attempts": plan.attempts}
     return {**measured, **history.epochs[kept - 1], **best, **tried}
 

@@ -98,6 +98,8 @@ def unlearn(
     judged = not allowed and len(request.measured_rows) >= FEWEST
     gauge = gauge_on(request, tune, machine, seed=how.seed) if judged else None
     before = gauge.look(classifier) if gauge else None
+    if before:
+        warn_of_nothing(before, console)
     rows = request.retain_rows if how.replay or mix != "per-id" else request.retain_rows[:0]
     retain, fixed = take(request.dataset.train, rows, machine.device), rate
 
@@ -153,7 +155,9 @@ def search(
         found = _aim_beside(*given, "joint" if mix == "auto" else mix, rates)
     if found is None:
         tried = "; ".join(
-            f"{trial['mix']} at {trial['rate']:.2g} {trial['gap']:+.3f}, {trial['accuracy']:.1%}" for trial in trials
+            f"{trial['mix']} at {trial['rate']:.2g} {trial['gap']:+.3f}, {trial['accuracy']:.1%}"
+            f"{' (not so on the ids)' if 'refused' in trial else ''}"
+            for trial in trials
         )
         message = (
             f"none of {len(trials)} settings both forgets the ids and keeps accuracy to {how.margin:g}; distance from "
@@ -200,10 +204,16 @@ def _aim_per_id(
     best = best_of(tried, before, how.margin)
     if best is None:
         return None
-    chosen = best.rate
+    chosen, kept = best.rate, course.kept(model)
+    begin = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimizer, taken = walk(
         bookmark, "ids", model, lambda done: how.per_id(model, forget, course.retain, chosen, done=done)
     )
+    if fault := course.fault(model, kept, how.margin):
+        console.note(f"  per id at {chosen:.2g}: {fault}")
+        next(trial for trial in trials if trial["rate"] == chosen)["refused"] = fault
+        model.load_state_dict(begin)
+        return None
     return Aimed(optimizer, "per-id", chosen, taken, trials, course.says())
 
 
@@ -239,8 +249,9 @@ def _aim_beside(
             bookmark=bookmark,
         )
         shown = found.best or found.visits[-1]
-        trials.append({"mix": mix, "rate": rate, "steps": shown.step, **entry(shown.look)})
-        console.note(f"  tried {mix} steps at {rate:.2g}, {shown.step} of them: {words(shown.look)}")
+        refused = {"refused": found.fault} if found.fault else {}
+        trials.append({"mix": mix, "rate": rate, "steps": shown.step, **entry(shown.look), **refused})
+        console.note(f"  tried {mix} steps at {rate:.2g}, {shown.step} of them: {found.fault or words(shown.look)}")
         if found.best:
             return Aimed(found.optimizer, mix, rate, found.best.step, trials, course.says())
         model.load_state_dict(begin)

@@ -42,8 +42,8 @@ def stopping() -> int:
 
 def ignore() -> None:
     """Take no signal any more: all is done, and the end of Python, where they kill, must not change the exit code."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def stop() -> None:

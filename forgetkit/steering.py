@@ -48,11 +48,15 @@ Start = Callable[[Samples, int], tuple[Optimizer, Iterator[object]]]
 
 @dataclass(frozen=True)
 class Stopped:
-    """Where a run came to: its optimizer, every look, and the best of those that keep accuracy and forget, if any."""
+    """Where a run came to: its optimizer, every look, and the best of those that keep accuracy and forget, if any.
+
+    The ``fault`` is what is wrong with the model on the ids themselves, where all was well with those that stood in.
+    """
 
     optimizer: Optimizer
     visits: list[Visit]
     best: Visit | None
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Course:
         retain: images and labels that a step may draw from: the retain set, less those that stand in.
         why: why others stand in for the forget set; empty where they do not.
         trained: accuracy on the tune half after the last training: what a stream of steps must keep, all together.
+        own: what is looked at of the ids themselves, where others stand in for them.
     """
 
     groups: list[Samples]
@@ -72,6 +77,7 @@ class Course:
     retain: Samples
     why: str = ""
     trained: float = 0.0
+    own: Gauge | None = None
 
     @property
     def direct(self) -> bool:
@@ -93,6 +99,28 @@ class Course:
         """Return what the model shows now; its accuracy is at least that of the last training."""
         found = self.rehearse(model, lambda _: None)
         return replace(found, accuracy=max(found.accuracy, self.trained))
+
+    def kept(self, model: nn.Module) -> float:
+        """Return the accuracy on the tune half that steps on the ids must keep; at least that of the last training."""
+        return max(self.own.look(model).accuracy if self.own else 0.0, self.trained)
+
+    def fault(self, model: nn.Module, kept: float, margin: float) -> str:
+        """Say what is wrong with a model after steps on the ids that were rehearsed on others; empty for nothing.
+
+        Args:
+            model: after the steps.
+            kept: what :meth:`kept` returned before them.
+            margin: accuracy that may be lost.
+        """
+        if self.own is None:
+            return ""
+        look = self.own.look(model)
+        if look.accuracy < kept - margin:
+            lost = f"{kept:.2%} → {look.accuracy:.2%} on the tune half"
+            return f"{self.says()}; but on the ids themselves accuracy is lost ({lost})"
+        if (look.vanished or 0.0) > look.tolerance:
+            return f"{self.says()}; but {look.vanished:.2%} of the ids' classes that are gone are right"
+        return ""
 
     def rehearse(self, model: nn.Module, work: Callable[[Samples], object]) -> Look:
         """Do ``work`` on each group, always from the model's present weights, and pool the looks; weights are put back.
@@ -133,7 +161,8 @@ def course_of(request: Request, tune: Samples, machine: Machine, *, seed: int) -
     most = max(64, LARGEST_LOOK // len(groups))
     gauges = [gauge_of(samples, tune, kept, seed=seed + place, most=most) for place, samples in enumerate(taken)]
     check_judges(*gauges)
-    return Course(taken, gauges, take(split, rest, machine.device), why, trained)
+    own = gauge_on(request, tune, machine, seed=seed)
+    return Course(taken, gauges, take(split, rest, machine.device), why, trained, own)
 
 
 def check_judges(*gauges: Gauge) -> None:
@@ -220,7 +249,10 @@ def stop_unseen(
             optimizer, steps = start(forget, done)
             return optimizer, islice(steps, last - done)
 
-        return Stopped(walk(bookmark, "steps", model, begin)[0], visits, best)
+        kept = course.kept(model)
+        optimizer = walk(bookmark, "steps", model, begin)[0]
+        fault = course.fault(model, kept, margin)
+        return Stopped(optimizer, visits, None if fault else best, fault)
     if (failed := bookmark.replay()) is not None:
         return Stopped(start(forget, 0)[0], [Visit(step, Look(**look)) for step, look in failed], None)
     left = bookmark.open(BRAKE)
@@ -316,14 +348,15 @@ def _kept(request: Request) -> torch.Tensor:
 
 
 def _reason(request: Request) -> str:
-    """Return why the ids cannot speak for themselves, if they cannot; whole classes can."""
+    """Return why the ids cannot speak for themselves, if they cannot; where a class is gone, they must."""
     split = request.dataset.train
     pool, labels = split.labels[request.retain_rows], split.labels[request.measured_rows]
     if not len(labels):
         return "the ids are canaries"
-    labels = labels[np.isin(labels, pool)]
-    if not len(labels):
+    known = labels[np.isin(labels, pool)]
+    if 2 * len(known) < len(labels) or not len(known):
         return ""
+    labels = known
     if len(labels) < FEWEST:
         return f"{len(labels)} ids are too few"
     return "" if class_mix(labels, pool) > CHOSEN_LEVEL else "the ids were chosen, not drawn, by their mix of classes"

@@ -194,10 +194,13 @@ class Stepping:
         bookmark.log.extend(looks)
         shown = found.best or min(found.visits, key=lambda visit: abs(visit.look.gap))
         console.note(f"  after {shown.step} steps: {words(shown.look)}")
+        hint = "another --rate, more --epochs, a larger --utility-margin; or --stop published"
+        if found.fault:
+            raise NotReached(found.fault, hint)
         if found.best is None:
             message = f"of {len(looks)} looks none shows the ids forgotten and accuracy kept; nearest"
             message += f" after {shown.step} steps, {shown.look.gap:+.3f} from the goal ({words(shown.look)})"
-            raise NotReached(message, "another --rate, more --epochs, a larger --utility-margin; or --stop published")
+            raise NotReached(message, hint)
         return Outcome({"steps": shown.step, "looks": looks, "judged": course.says()})
 
 

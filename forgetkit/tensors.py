@@ -1,5 +1,6 @@
 """Files of tensors that are no checkpoints: written and compared."""
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,12 @@ from forgetkit.storage import publish
 
 def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole or not at all; raises ForgetkitError as :func:`forgetkit.storage.publish`."""
-    publish(path, lambda temporary: write_tensors(temporary, dict(tensors), metadata))
+
+    def verify(written: Path) -> None:
+        if not same_tensors(written, tensors, metadata):
+            raise OSError(errno.EIO, "what was written cannot be read back")
+
+    publish(path, lambda temporary: write_tensors(temporary, dict(tensors), metadata), verify=verify)
 
 
 def same_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bool:

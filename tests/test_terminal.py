@@ -85,7 +85,7 @@ def test_a_step_says_what_it_read_matched_changed_and_wrote(forgetkit: Run, mode
     ("command", "following"),
     [
         ((*TRAIN, "--epochs", "1"), "forget-ids new.st --count 65 -o ids.txt"),
-        (("forget-ids", "model.st", "--count", "5", "-o", "few.txt"), "relabel model.st --ids few.txt --rate 0.1"),
+        (("forget-ids", "model.st", "--count", "5", "-o", "few.txt"), "relabel model.st --ids few.txt"),
         (("relabel", "model.st", "-i", "ids.txt", "--rate", "0.1"), "audit model.relabel.st --original model.st"),
         (
             ("neutralize", "model.st", "-i", "ids.txt", "--stop", "chance"),

@@ -1,6 +1,7 @@
 """What a check found, and the verdict over all of them. Rules: docs/audit.md."""
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Literal
 
 from forgetkit.audit.intervals import Estimate
@@ -74,9 +75,12 @@ def measured(
     null: float | None = None,
     margin: float | None = None,
 ) -> Check:
-    """Return a check that rests on an estimate."""
+    """Return a check that rests on an estimate; an interval without an end is none, and the note says so."""
+    interval: tuple[float, float] | None = estimate.wide
+    if not all(map(isfinite, estimate.wide)):
+        interval, note = None, f"{note}; at least {estimate.wide[0]:.3f}, without an upper end"
     return Check(
-        id_, verdict, note, n=estimate.n, statistic=estimate.value, interval=estimate.wide, null=null, margin=margin
+        id_, verdict, note, n=estimate.n, statistic=estimate.value, interval=interval, null=null, margin=margin
     )
 
 

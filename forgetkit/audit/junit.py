@@ -31,10 +31,21 @@ def junit(report: dict[str, Any], name: str) -> str:
     for check in report["checks"]:
         _add_check(suite, check)
     _add_verdict(suite, report)
+    return _whole(suite)
+
+
+def junit_of_error(problem: Exception, name: str) -> str:
+    """Return an audit that came to no verdict, as one suite whose only case is an error; else as :func:`junit`."""
+    suite = Element("testsuite", name=printable(f"forgetkit audit {PurePath(name).name}"))
+    _outcome(_case(suite, "verdict", "forgetkit.audit"), "error", str(problem), f"{type(problem).__name__}: {problem}")
+    return _whole(suite)
+
+
+def _whole(suite: Element) -> str:
     counts = {
         "tests": str(len(suite)),
         "failures": str(len(suite.findall("testcase/failure"))),
-        "errors": "0",
+        "errors": str(len(suite.findall("testcase/error"))),
         "skipped": str(len(suite.findall("testcase/skipped"))),
     }
     suite.attrib.update(counts)

@@ -1,12 +1,13 @@
 """The files that an audit writes beside what it prints."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from forgetkit.audit.html import html
-from forgetkit.audit.junit import junit
+from forgetkit.audit.junit import junit, junit_of_error
 from forgetkit.audit.run import Audited
 from forgetkit.audit.summary import summary
 from forgetkit.console import Console
@@ -22,7 +23,7 @@ class Reports:
 
     Attributes:
         junit: JUnit XML.
-        summary: Markdown; without it, ``GITHUB_STEP_SUMMARY`` is appended to where that is set.
+        summary: Markdown; ``GITHUB_STEP_SUMMARY``, where that is set, is appended to besides.
         html: a page that needs nothing else.
         remembered_out: an ID list of what stands out as remembered.
     """
@@ -75,8 +76,22 @@ class Reports:
                 console.note(f"{self.remembered_out}: {what}; a step refuses a list without ids")
         if self.summary:
             publish_text(Path(self.summary), summary(report, name))
-        elif step := os.environ.get("GITHUB_STEP_SUMMARY"):
+        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
             _append(Path(step), summary(report, name))
+
+    @contextmanager
+    def erring(self, name: str) -> Iterator[None]:
+        """Where an audit of ``name`` comes to no verdict, say so in JUnit XML: an earlier report must not stay green.
+
+        Nothing else is replaced: the path may be a mistake.
+        """
+        try:
+            yield
+        except Exception as problem:
+            if self.junit and _is_report(Path(self.junit)):
+                with suppress(ForgetkitError):
+                    publish_text(Path(self.junit), junit_of_error(problem, name))
+            raise
 
 
 def listed(ids: list[str] | None) -> str:
@@ -84,6 +99,17 @@ def listed(ids: list[str] | None) -> str:
     if ids is None:
         return UNMEASURED
     return "".join(f"{id_}\n" for id_ in sorted(ids, key=str.encode))
+
+
+def _is_report(path: Path) -> bool:
+    """Say whether nothing is lost at ``path``: there is no file, or XML."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(5) == b"<?xml"
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _append(path: Path, text: str) -> None:

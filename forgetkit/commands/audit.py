@@ -1,7 +1,9 @@
 """``forgetkit audit``: was it forgotten?"""
 
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -140,36 +142,42 @@ def audit(
     from forgetkit.lineage import lineage
     from forgetkit.resume import Bookmark, kept_beside
 
-    policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
     console = say.console()
-    subject = subject_of(checkpoint, compared.ids or [], form, source=source, console=console)
-    original = open_original(compared.original, subject) if compared.original is not None else None
-    references = open_references(compared.reference or [], subject, console)
-    opened = [*references, *([original] if original else [])]
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out)
-    reports.check((subject.path, *(path for path, _ in opened), *_read(compared, judging)))
-    machine = set_up(compute.device, "float32" if compute.precision == "auto" else compute.precision, compute.threads)
-    console.note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}")
-    if say.dry_run:
-        for path, record in opened:
-            load_tensors(path, record)
-        console.note("dry run: nothing was computed")
-        return
-    asked = asked_of(subject, references, machine)
-    with kept_beside(subject.path, asked, fresh=fresh) if references else nullcontext(Bookmark()) as bookmark:
-        found = run(
-            subject,
-            original,
-            references,
-            machine,
-            policy=policy,
-            bookmark=bookmark,
-            relearn=judging.relearn,
-            check_self=judging.self_check,
-            show_ids=files.show_ids,
-        )
-    reports.write(found, checkpoint, console, lineage(checkpoint, subject.record))
-    console.result(found.lines(checkpoint), found.report)
+    with nullcontext() if say.dry_run else reports.erring(checkpoint):
+        policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
+        subject = subject_of(checkpoint, compared.ids or [], form, source=source, console=console)
+        original = open_original(compared.original, subject) if compared.original is not None else None
+        references = open_references(compared.reference or [], subject, console)
+        opened = [*references, *([original] if original else [])]
+        reports.check((subject.path, *(path for path, _ in opened), *_read(compared, judging)))
+        precision = "float32" if compute.precision == "auto" else compute.precision
+        machine = set_up(compute.device, precision, compute.threads)
+        console.note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}")
+        if say.dry_run:
+            for path, record in opened:
+                load_tensors(path, record)
+            console.note("dry run: nothing was computed")
+            return
+        asked = asked_of(subject, references, machine)
+        with kept_beside(subject.path, asked, fresh=fresh) if references else nullcontext(Bookmark()) as bookmark:
+            found = run(
+                subject,
+                original,
+                references,
+                machine,
+                policy=policy,
+                bookmark=bookmark,
+                relearn=judging.relearn,
+                check_self=judging.self_check,
+                show_ids=files.show_ids,
+            )
+        reports.write(found, checkpoint, console, lineage(checkpoint, subject.record))
+        lines = found.lines(checkpoint)
+        if say.as_json or not sys.stdout.isatty():  # else the verdict is there already
+            for line in takewhile(bool, lines):
+                console.note(line)
+        console.result(lines, found.report)
     if not judging.exit_zero and found.report["exit_code"]:
         raise typer.Exit(found.report["exit_code"])
 

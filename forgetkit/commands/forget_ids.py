@@ -234,7 +234,7 @@ def _write(
     if target and not done and not output.dry_run:
         with claimed((target,), force=output.force):
             publish_text(target, text)
-        console.note(f"next: forgetkit relabel {checkpoint} --ids {target} --rate 0.1")
+        console.note(f"next: forgetkit relabel {checkpoint} --ids {target}")
     if done:
         console.note(f"forget-ids: {target} is up to date")
     document = {

@@ -47,12 +47,18 @@ class Look:
     right: float = 0.5
 
     @property
+    def leak(self) -> float:
+        """How far the AUC is from where a model has it that never saw the forget set; 0 where there is none."""
+        return 0.0 if self.auc is None else self.auc - self.right
+
+    @property
     def gap(self) -> float:
         """How much is left to forget; 0 where a retrained model would be, below 0 where it was too much.
 
-        Of a forget set that holds nothing but whole classes: the accuracy on it, which a retrained model has at 0.
+        It is the leak, or, if that is farther from 0, the accuracy on classes that are gone, of which a retrained model
+        knows nothing.
         """
-        return self.auc - self.right if self.auc is not None else self.vanished or 0.0
+        return max(self.leak, self.vanished or 0.0, key=abs)
 
     @property
     def tolerance(self) -> float:
@@ -165,16 +171,22 @@ def pooled(looks: Sequence[tuple[Look, int]]) -> Look:
 def closes(after: Look, before: Look) -> bool:
     """Say whether what there was to forget is gone: within the tolerance, or no more than half of it is left.
 
-    Where the gap was below 0 there was nothing to forget; then it must not be further below, but for the tolerance.
+    Where the leak was below 0 there was nothing to forget; then it must not be further below, but for the tolerance.
+    Of classes that are gone nothing may be left.
     """
-    allowed = after.tolerance if after.auc is None else max(after.tolerance, abs(before.gap) / 2)
-    return -max(allowed, after.tolerance - before.gap) <= after.gap <= allowed
+    allowed = max(after.tolerance, abs(before.leak) / 2)
+    gone = (after.vanished or 0.0) <= after.tolerance
+    return gone and -max(allowed, after.tolerance - before.leak) <= after.leak <= allowed
 
 
 def recognisable(after: Look, before: Look) -> bool:
-    """Say whether a forget set is as recognisable as it was, and was so: more than half of a gap of two errors."""
-    measurable = before.gap > 2 * before.error if before.auc is not None else before.gap > before.tolerance
-    return measurable and after.gap > before.gap / 2
+    """Say whether a forget set is as recognisable as it was, and was so: more than half of a leak of two errors.
+
+    Or whether more than half of the accuracy on classes that are gone is left.
+    """
+    known, left = before.vanished or 0.0, after.vanished or 0.0
+    leaks = before.auc is not None and before.leak > 2 * before.error and after.leak > before.leak / 2
+    return leaks or (known > before.tolerance and left > known / 2)
 
 
 def keeps(after: Look, before: Look, margin: float) -> bool:
