@@ -231,7 +231,9 @@ def _aim_beside(
 ) -> Aimed | None:
     """Take steps beside retained samples until the place is reached, at the first rate that keeps accuracy, if any."""
     begin = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    course = course.first(FEW_GROUPS)
+    if len(course.groups) > FEW_GROUPS:
+        course = course.first(FEW_GROUPS)
+        console.note(f"  {course.says()}")
     batch = how.batch(mix, course.groups[0], course.retain)
     every = steps_between(course.gauges[0], batch) if course.direct else 1
     for rate in rates:

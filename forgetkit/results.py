@@ -15,6 +15,7 @@ from forgetkit.ids import digest_of
 from forgetkit.locks import tidy
 from forgetkit.options import Output
 from forgetkit.record import Record, dumps, read_record
+from forgetkit.storage import sync_folder
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def report_done(
     """
     for one in (path, *beside):
         tidy(one)
+        sync_folder(one)
     console.note(f"{command}: {path} is up to date")
     if alone and not output.dry_run:
         console.result([str(path)], document(command, path, record, up_to_date=True))

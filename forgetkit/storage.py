@@ -163,6 +163,19 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def sync_folder(path: Path) -> None:
+    """See that the entry of ``path`` in its folder lasts: the run that made it may have failed at that.
+
+    Raises:
+        ForgetkitError: ``out-of-space`` or ``output-unwritable``; not for a folder that takes no file, or cannot sync.
+    """
+    try:
+        _sync(path.parent)
+    except OSError as problem:
+        if problem.errno in {errno.EIO, errno.ENOSPC, errno.EDQUOT}:
+            raise refusal(path, problem) from problem
+
+
 def _make_folders(folder: Path) -> list[Path]:
     """Make ``folder`` and those above it that are missing; return what was made, the outermost first."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()][::-1]

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from forgetkit.audit.answers import Scored, scored, view_of
-from forgetkit.audit.check import Check, exit_code, overall, with_control
+from forgetkit.audit.check import Check, exit_code, measured, overall, with_control
 from forgetkit.audit.checks import chance, membership, utility_check
 from forgetkit.audit.integrity import copies, integrity
+from forgetkit.audit.intervals import Estimate
 from forgetkit.keys import KeySet
 from forgetkit.record import Record, Step
 
@@ -223,3 +224,8 @@ def test_scored_holds_phi_and_correctness() -> None:
     found = scored(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0]))
     assert found.phi.tolist() == [2.0, -1.0]
     assert found.right.tolist() == [True, False]
+
+
+def test_an_interval_without_an_end_is_none_and_said() -> None:
+    check = measured("closer", Estimate(1.2, (0.8, float("inf")), (0.9, 7.0), 3), "inconclusive", "a distance")
+    assert (check.to_json()["interval"], check.note) == (None, "a distance; at least 0.800, without an upper end")

@@ -106,6 +106,18 @@ def test_no_reference_fails_and_membership_clears_most(forgetkit: Run, noisy: Pa
     assert "fail" not in membership
 
 
+def test_without_the_original_references_can_convict_and_not_clear(forgetkit: Run, noisy: Path) -> None:
+    given = [word for n in range(2, REFERENCES + 1) for word in ("--reference", noisy / f"r{n}.st")]
+    checks = {}
+    for name in ("m.st", "r1.st"):
+        ran = forgetkit("audit", noisy / name, "--ids", noisy / "ids.txt", *given, "--json")
+        checks[name] = {check["id"]: check for check in ran.json["checks"]}
+    known, other = (checks[name]["rank"] for name in ("m.st", "r1.st"))
+    assert known["p"] == pytest.approx(1 / REFERENCES)
+    assert (other["verdict"], known["statistic"] > 1 > other["statistic"]) == ("info", True)
+    assert checks["r1.st"]["divergence"]["statistic"] < checks["m.st"]["divergence"]["statistic"]
+
+
 def test_without_the_original_a_reference_is_inconclusive(forgetkit: Run, noisy: Path) -> None:
     ran = forgetkit("audit", noisy / "r1.st", "--json")
     assert (ran.code, ran.json["verdict"]) == (3, "inconclusive")
@@ -363,6 +375,30 @@ def test_reports_are_written_beside_the_verdict(
     assert (tmp_path / "step.md").read_text().startswith("before\n#")
     assert forgetkit(*args, "--summary", "a.md").code == 1
     assert "NOT FORGOTTEN" in (tmp_path / "a.md").read_text()
+    assert (tmp_path / "step.md").read_text().count("## m.st: ") == 2
+
+
+def test_an_audit_without_a_verdict_is_an_error_in_junit_and_no_stale_success(
+    forgetkit: Run, noisy: Path, tmp_path: Path
+) -> None:
+    args = ("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--junit", "a.xml")
+    assert forgetkit(*args, "--original", noisy / "m.st").code == 1
+    assert forgetkit(*args, "--original", "nowhere.st").code == 2
+    text = (tmp_path / "a.xml").read_text()
+    assert ('errors="1"' in text, "<error message=" in text, "nowhere.st" in text) == (True, True, True)
+    (tmp_path / "mine.txt").write_text("mine")
+    assert forgetkit(*args[:-1], "mine.txt", "--original", "nowhere.st").code == 2
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    before = text
+    assert forgetkit(*args, "--original", "elsewhere.st", "--dry-run").code == 2
+    assert (tmp_path / "a.xml").read_text() == before
+
+
+def test_the_findings_are_on_stderr_too(forgetkit: Run, noisy: Path) -> None:
+    args = ("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--original", noisy / "m.st", "--json")
+    ran = forgetkit(*args)
+    shown = [line for line in ran.err.splitlines() if "NOT FORGOTTEN" in line or line.startswith("  because")]
+    assert len(shown) == 1 + len(ran.json["reasons"])
 
 
 def test_a_report_may_not_replace_the_checkpoint(forgetkit: Run, model: Path, ids: Path) -> None:

@@ -110,3 +110,9 @@ def test_at_most_forgives_below_chance_and_nothing_else() -> None:
     assert [judged(count, at_most=False) for count in (0, 50, 200)] == ["fail", "pass", "fail"]
     assert [judged(count, at_most=True) for count in (0, 50, 200)] == ["pass", "pass", "fail"]
     assert judged(75, at_most=True) == judged(75, at_most=False) == "inconclusive"
+
+
+def test_a_rank_without_the_original_says_what_it_needs() -> None:
+    check = rank_check(Rank(0.4, None, 1.0, 0.5, (1.0,) * 19, 19, "inconclusive"))
+    assert (check.verdict, "needs --original" in check.note) == ("info", True)
+    assert rank_check(Rank(0.05, None, 1.0, 0.5, (1.0,) * 19, 19, "fail")).gating

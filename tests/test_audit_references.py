@@ -321,3 +321,10 @@ def test_under_the_null_calibration_seldom_finds_an_id(k: int, repeats: int) -> 
         found += [result.remembered.any(), result.over_forgotten.any()]
     print(f"calibrated at the null, k={k}: remembered {found[0] / repeats:.4f}, over {found[1] / repeats:.4f}")
     assert found.max() / repeats <= 0.05 + 3 * sqrt(0.05 * 0.95 / repeats)
+
+
+def test_without_the_original_the_rank_can_fail_and_never_pass() -> None:
+    pool = np.random.default_rng(0).normal(size=(20, 50))
+    fails, other = rank(pool[0] + 9, None, pool[1:]), rank(pool[0], None, pool[1:])
+    assert (fails.verdict, fails.p) == ("fail", rank(pool[0] + 9, pool[0], pool[1:]).p)
+    assert (other.verdict, other.p_before) == ("inconclusive", None)

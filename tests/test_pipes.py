@@ -168,6 +168,14 @@ def test_a_signal_after_the_work_does_not_change_the_exit_code(tmp_path: Path) -
     assert (ran.returncode, ran.stdout.split()[0]) == (0, "forgetkit")
 
 
+def test_a_signal_that_waited_for_the_last_step_does_not_kill_python_at_its_end(tmp_path: Path) -> None:
+    script = "import atexit, os, signal, sys, time; from forgetkit import cli, signals\n"
+    script += "atexit.register(time.sleep, 1); signals.install(); sys.argv[1:] = ['--version']\n"
+    script += "with signals.deferring():\n    os.kill(os.getpid(), signal.SIGTERM)\n    cli.main()\n"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.split()[0]) == (0, "forgetkit")
+
+
 @pytest.mark.parametrize("after", [0.2, 0.6, 1.2])
 def test_a_signal_while_torch_is_imported_ends_the_process_in_order(tmp_path: Path, after: float) -> None:
     """An exception within those imports can run into C++ code that aborts: exit -6."""

@@ -40,6 +40,13 @@ def test_a_missing_log_is_not_up_to_date(forgetkit: Run, model: Path, tmp_path: 
     assert len((tmp_path / "new.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_log_changes_nothing_of_the_checkpoint(forgetkit: Run, tmp_path: Path) -> None:
+    args = ("train", "--dataset", "digits", "--epochs", "2", "-q")
+    assert forgetkit(*args, "-o", "one.st").code == 0
+    assert forgetkit(*args, "-o", "two.st", "--log", "two.jsonl").code == 0
+    assert (tmp_path / "one.st").read_bytes() == (tmp_path / "two.st").read_bytes()
+
+
 def test_replicas_need_a_log_each(forgetkit: Run, model: Path) -> None:
     args = ("train", "--like", "model.st", "--replicas", 2, "-o", "r{n}.st", "--log", "l.jsonl")
     assert "--log" in forgetkit(*args).err

@@ -1,7 +1,10 @@
 """On what a step finds its setting out: the ids themselves, or retained samples in their place."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split, row_numbers
 from forgetkit.keys import KeySet
+from forgetkit.methods.unseen import Gauge, Look
 from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
@@ -248,6 +252,35 @@ def test_the_number_of_steps_that_was_rehearsed_is_taken_on_the_ids() -> None:
     assert stopped.best is not None
     assert float(model.taken.detach()) == stopped.best.step == 4
     assert abs(stopped.best.look.gap) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("after", "fault"),
+    [
+        (Look(None, 0.0, 0.9), "on the ids themselves accuracy is lost (95.00% → 90.00% on the tune half)"),
+        (Look(None, 0.0, 0.95, vanished=0.5), "50.00% of the ids' classes that are gone are right"),
+        (Look(None, 0.0, 0.94, vanished=0.0), ""),
+    ],
+)
+def test_what_was_rehearsed_must_hold_on_the_ids(after: Look, fault: str) -> None:
+    model = Bias()
+    shown = iter([Look(None, 0.0, 0.95, vanished=1.0), after])
+    own = cast(Gauge, SimpleNamespace(look=lambda _: next(shown)))
+    found = replace(course(range(30)), own=own)
+    stopped = stop_unseen(
+        model,
+        take(DATASET.train, np.arange(30), "cpu"),
+        found,
+        started(model),
+        every=1,
+        most=9,
+        before=found.rehearse(model, lambda _: None),
+        margin=0.02,
+        console=Console(quiet=True),
+        bookmark=Bookmark(),
+    )
+    assert (fault in stopped.fault, stopped.best is None) == (True, bool(fault))
+    assert bool(stopped.fault) is bool(fault)
 
 
 def test_few_steps_that_all_jump_are_no_success() -> None:

@@ -222,6 +222,32 @@ def test_what_is_closed_is_never_as_recognisable_as_before(was: float, now: floa
     assert not (closes(after, before) and recognisable(after, before))
 
 
+MIXED = Look(0.6, 0.02, 0.9, vanished=1.0)
+
+
+@pytest.mark.parametrize(
+    "value, vanished, gap", [(0.6, 1.0, 1.0), (0.6, 0.05, 0.1), (0.2, 0.05, -0.3), (0.5, 0.0, 0.0), (0.45, 0.3, 0.3)]
+)
+def test_beside_a_class_that_is_gone_the_gap_is_what_is_farther_from_its_goal(
+    value: float, vanished: float, gap: float
+) -> None:
+    assert Look(value, 0.02, 0.9, vanished).gap == pytest.approx(gap)
+
+
+@pytest.mark.parametrize(
+    "value, vanished, closed", [(0.5, 0.0, True), (0.5, 0.5, False), (0.6, 0.0, False), (0.55, 0.02, True)]
+)
+def test_a_class_that_is_gone_and_other_ids_must_both_be_forgotten(value: float, vanished: float, closed: bool) -> None:
+    after = replace(MIXED, auc=value, vanished=vanished)
+    assert closes(after, MIXED) is closed
+    assert recognisable(after, MIXED) is (value == 0.6)
+
+
+def test_a_class_that_is_still_known_is_recognisable() -> None:
+    assert recognisable(replace(MIXED, auc=0.5, vanished=0.6), MIXED)
+    assert not recognisable(replace(MIXED, auc=0.5, vanished=0.4), MIXED)
+
+
 def test_accuracy_is_kept_to_the_margin() -> None:
     assert keeps(replace(BEFORE, accuracy=0.88), BEFORE, 0.02 + 1e-9)
     assert not keeps(replace(BEFORE, accuracy=0.87), BEFORE, 0.02)

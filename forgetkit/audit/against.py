@@ -35,12 +35,15 @@ def against(after: Answers, before: Answers | None, references: list[Answers], *
         level: error rate of each check.
     """
     single = [single_ids(after, references)] if len(after.unseen) else []
-    if before is None or len(references) < 2:
-        need = "needs --original" if before is None else "needs at least two references"
-        return Against([Check("closer", "not-run", need), Check("rank", "not-run", need), *single])
-    placed = rank(after.forget.phi, before.forget.phi, [said.forget.phi for said in references], level=level)
     softmax, others = after.forget.softmax, [said.forget.softmax for said in references]
     rest = [divergence_check(softmax, others), *single]
+    if len(references) < 2:
+        need = "needs at least two references"
+        return Against([Check("rank", "not-run", need), Check("closer", "not-run", need), *rest])
+    phi_before = None if before is None else before.forget.phi
+    placed = rank(after.forget.phi, phi_before, [said.forget.phi for said in references], level=level)
+    if before is None:
+        return Against([rank_check(placed), Check("closer", "not-run", "needs --original"), *rest], placed)
     try:
         near = closer(softmax, before.forget.softmax, others, level=level)
     except ValueError as problem:  # the original is at the references' mean
@@ -71,6 +74,8 @@ def rank_check(found: Rank) -> Check:
         "fail": f"stands apart from {models - 1} references as {apart} does",
         "pass": f"one of {models} like models; the original is not",
     }.get(found.verdict, "no power: the original does not stand apart from the references either")
+    if found.verdict == "inconclusive" and found.p_before is None:
+        note = f"one of {models} like models; needs --original to show that one which remembers would not be"
     if not found.possible:
         note = f"{models - 1} references; it takes {found.needed} to decide"
     decides = found.possible and found.verdict != "inconclusive"

@@ -58,7 +58,7 @@ class Rank:
 
     Attributes:
         p: the share of models, itself among them, that stand at least as far apart; in ``[1 / (k + 1), 1]``.
-        p_before: p of the original.
+        p_before: p of the original; None without one.
         apart: mean absolute distance from the other models, in standard deviations.
         signed: mean distance with its sign; positive is remembered, negative over-forgotten.
         references: ``apart`` of each reference, k of them.
@@ -66,7 +66,7 @@ class Rank:
     """
 
     p: float
-    p_before: float
+    p_before: float | None
     apart: float
     signed: float
     references: tuple[float, ...]
@@ -135,7 +135,9 @@ def closer(
     return Closer(ratio, floors)
 
 
-def rank(phi_after: Scores, phi_before: Scores, phi_references: Iterable[Scores], *, level: float = 0.05) -> Rank:
+def rank(
+    phi_after: Scores, phi_before: Scores | None, phi_references: Iterable[Scores], *, level: float = 0.05
+) -> Rank:
     """Test exactly whether a model's scores could be those of one more reference.
 
     Every model is compared with the mean of the others, in standard deviations over all k + 1 models at that sample;
@@ -144,7 +146,8 @@ def rank(phi_after: Scores, phi_before: Scores, phi_references: Iterable[Scores]
 
     Args:
         phi_after: scores of the model under audit, float64 of shape ``(n,)``, finite.
-        phi_before: scores of the original on the same samples, float64 of shape ``(n,)``.
+        phi_before: scores of the original on the same samples, float64 of shape ``(n,)``; None if it is not there:
+            then nothing shows that a model which remembers would fail, and none passes.
         phi_references: scores of k >= 1 references, each of shape ``(n,)``, or one array ``(k, n)``.
         level: the error of the test, in (0, 0.5).
 
@@ -158,13 +161,15 @@ def rank(phi_after: Scores, phi_before: Scores, phi_references: Iterable[Scores]
     """
     check_level(level)
     references = list(phi_references)
-    everyone = [check_scores(phi, "ranked") for phi in (phi_after, phi_before, *references)]
+    known = [] if phi_before is None else [phi_before]
+    everyone = [check_scores(phi, "ranked") for phi in (phi_after, *known, *references)]
     shapes = {phi.shape for phi in everyone}
     if not references or len(shapes) > 1 or not all(np.isfinite(phi).all() for phi in everyone):
         raise ValueError(f"cannot rank {len(references)} references: one shape, not {sorted(shapes)}, all finite")
     apart, signed, p = _place(phi_after, references)
-    p_before = _place(phi_before, references)[2]
-    verdict: Verdict = "fail" if p <= level else "pass" if p_before <= level else "inconclusive"
+    p_before = None if phi_before is None else _place(phi_before, references)[2]
+    told = p_before is not None and p_before <= level
+    verdict: Verdict = "fail" if p <= level else "pass" if told else "inconclusive"
     needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
     return Rank(p, p_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
 
