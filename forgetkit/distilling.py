@@ -31,8 +31,8 @@ from forgetkit.steering import (
     stop_unseen,
     warn_of_nothing,
 )
-from forgetkit.steps import Outcome, Samples, on_machine, take
-from forgetkit.training import Classifier, predict
+from forgetkit.steps import Outcome, on_machine, take
+from forgetkit.training import Classifier, Samples, predict
 
 
 @dataclass(frozen=True)

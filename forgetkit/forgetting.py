@@ -18,9 +18,9 @@ from forgetkit.plan import train_only
 from forgetkit.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
-from forgetkit.steps import Outcome, Samples, take
+from forgetkit.steps import Outcome, take
 from forgetkit.streams import training_without
-from forgetkit.training import Classifier
+from forgetkit.training import Classifier, Samples
 from forgetkit.ways import STUDENT, Way
 
 TRAINING = 3

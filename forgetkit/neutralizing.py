@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from math import ceil
 
 from torch import nn
@@ -18,8 +17,8 @@ from forgetkit.optimizers import make_optimizer
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, unpack
 from forgetkit.steering import MANY, course_of, steps_between, stop_unseen
-from forgetkit.steps import Outcome, Samples, take
-from forgetkit.training import Classifier, accuracy, predict
+from forgetkit.steps import Outcome, take
+from forgetkit.training import Classifier, Samples, accuracy, predict
 
 GROUPS = 20
 """Groups to rehearse on, at the most."""
@@ -105,6 +104,10 @@ def neutralized(
     optimizer = make_optimizer(classifier, how.optimizer, rate=how.rate, momentum=how.momentum)
     if left:
         unpack(left.tensors, classifier, optimizer)
+
+    def place() -> Place:
+        return Place({"steps": look.step, "right": right}, pack(classifier, optimizer))
+
     for look in neutralize(
         classifier,
         *forget,
@@ -124,8 +127,7 @@ def neutralized(
         if right <= goal:
             return Outcome({"steps": look.step, "epochs": look.epoch, "contrast": named})
         if look.step:
-            place = partial(Place, {"steps": look.step, "right": right})
-            bookmark.reached(LOOP, lambda place=place: place(pack(classifier, optimizer)))  # type: ignore[misc]
+            bookmark.reached(LOOP, place)
     right = accuracy(predict(classifier, forget[0]), forget[1])  # the last look may have ended early
     message = f"after {how.max_epochs} epochs {right:.2%} of the forget set is right, above {goal:.2%}"
     raise NotReached(message, "raise --max-epochs or --rate")

@@ -18,8 +18,7 @@ from forgetkit.methods.targets import any_label_targets, contrast_targets
 from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import recorded_epochs
 from forgetkit.record import Record
-from forgetkit.steps import Samples
-from forgetkit.training import predict
+from forgetkit.training import Samples, predict
 
 REPLAY = 128
 """Retained samples in a step beside those to forget."""

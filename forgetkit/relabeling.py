@@ -25,8 +25,8 @@ from forgetkit.steering import (
     stop_unseen,
     warn_of_nothing,
 )
-from forgetkit.steps import Outcome, Samples, take
-from forgetkit.training import Classifier
+from forgetkit.steps import Outcome, take
+from forgetkit.training import Classifier, Samples
 
 SCAN = {
     "adadelta": [1e-3, 5.6e-3, 3.2e-2, 0.18, 1.0],

@@ -247,8 +247,13 @@ def walk(
     optimizer, steps = begin(taken)
     if left:
         unpack(left.tensors, model, optimizer)
-    for taken, _ in enumerate(steps, taken + 1):  # noqa: B020 - where it ended is wanted after it
-        bookmark.reached(loop, lambda now=taken: Place({"steps": now}, pack(model, optimizer)))  # type: ignore[misc]
+
+    def place() -> Place:
+        return Place({"steps": taken}, pack(model, optimizer))
+
+    for _ in steps:
+        taken += 1
+        bookmark.reached(loop, place)
     return optimizer, taken
 
 

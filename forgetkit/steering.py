@@ -24,7 +24,8 @@ from forgetkit.methods.search import BRAKE, Visit, best_of, brake
 from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled, words
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steps import Samples, take
+from forgetkit.steps import take
+from forgetkit.training import Samples
 
 FEWEST = 100
 """Ids below which their own AUC is noise."""

@@ -20,8 +20,8 @@ from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, part, unpack, walk
 from forgetkit.steering import course_of, steps_between, stop_unseen
-from forgetkit.steps import Outcome, Samples, take
-from forgetkit.training import Classifier, accuracy, predict
+from forgetkit.steps import Outcome, take
+from forgetkit.training import Classifier, Samples, accuracy, predict
 
 GROUPS = 8
 """Groups of retained samples that steps are rehearsed on, at the most."""
@@ -61,7 +61,7 @@ Begin = Callable[[Task], tuple[Optimizer, Iterator[object]]]
 """Makes an optimizer, and a generator of steps that ends after all published epochs."""
 
 
-def take_step(
+def run_method(
     command: str,
     checkpoint: str,
     method: Steps,
@@ -230,6 +230,11 @@ def rewound(
         unpack(left.tensors, model, optimizer)
     alike = torch.isin(tune[1], forget[1])
     alike = alike if bool(alike.any()) else ~alike
+
+    def place() -> Place:
+        whole = {f"best.{name}": tensor for name, tensor in best.items()}
+        return Place({"steps": taken, "epoch": at, "nearest": nearest}, whole | pack(model, optimizer))
+
     for epoch, group in groupby(steps):
         taken += sum(1 for _ in group)
         unseen = accuracy(predict(model, tune[0][alike]), tune[1][alike])
@@ -237,8 +242,6 @@ def rewound(
         bookmark.log.append({"epoch": epoch, "error_gap": gap})
         if gap <= nearest:
             at, nearest, best = epoch, gap, pack(model)
-        whole = {f"best.{name}": tensor for name, tensor in best.items()}
-        place = Place({"steps": taken, "epoch": at, "nearest": nearest}, whole | pack(model, optimizer))
-        bookmark.reached(REWIND, lambda place=place: place)  # type: ignore[misc]
+        bookmark.reached(REWIND, place)
     unpack(best, model)
     return Outcome({"steps": taken, "epoch": at, "error_gap": nearest})

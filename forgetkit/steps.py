@@ -30,12 +30,10 @@ from forgetkit.request import Request
 from forgetkit.results import Written, asked_of, output_path, report_done, software, up_to_date
 from forgetkit.resume import Bookmark, making
 from forgetkit.storage import check_target, publish_lines
-from forgetkit.training import Classifier, accuracy, predict
+from forgetkit.training import Classifier, Samples, accuracy, predict
 
 PART = 1 << 20
 """Weights that are compared at a time."""
-Samples = tuple[Tensor, Tensor]
-"""Images, uint8 of shape ``(samples, channels, height, width)``, and labels, int64 of shape ``(samples,)``."""
 
 
 @dataclass(frozen=True)

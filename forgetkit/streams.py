@@ -18,8 +18,8 @@ from forgetkit.plan import Plan, make_plans
 from forgetkit.record import Record, read_record
 from forgetkit.request import Request
 from forgetkit.results import up_to_date
-from forgetkit.steps import Samples, on_machine, take
-from forgetkit.training import Classifier, predict
+from forgetkit.steps import on_machine, take
+from forgetkit.training import Classifier, Samples, predict
 from forgetkit.training_set import Base, TrainingSet
 from forgetkit.trainings import finish
 
@@ -83,25 +83,23 @@ class Retraining:
         """Whether its checkpoint is there already."""
         return up_to_date(self.plan.target, self.plan.record) is not None
 
-    def carry_out(self, console: Console, output: LongRun) -> None:
-        """Train, write and report."""
-        finish([self.plan], self.request.dataset, self.request.inputs, console, output, workers=1)
+    def carry_out(self, console: Console, output: LongRun, attempts: list[dict[str, Any]] | None = None) -> None:
+        """Train, write and report; ``attempts`` are what was tried before it, for the metrics of its record."""
+        plan = replace(self.plan, attempts=attempts)
+        finish([plan], self.request.dataset, self.request.inputs, console, output, workers=1)
         if self.request.booking and not output.dry_run:
             self.request.booking.publish("train", read_record(self.plan.target).digest)
 
 
-def retraining(
-    request: Request, machine: Machine, target: Path, *, attempts: list[dict[str, Any]] | None = None
-) -> Retraining:
+def retraining(request: Request, machine: Machine, target: Path) -> Retraining:
     """Plan a retraining by the recorded recipe without every id forgotten so far.
 
     Args:
         request: what is to be forgotten.
         machine: where to compute.
         target: where to write.
-        attempts: what was tried before it, for the metrics of its record; may still be added to.
     """
-    return Retraining(replace(training_without(request, machine), target=target, attempts=attempts), request)
+    return Retraining(replace(training_without(request, machine), target=target), request)
 
 
 def training_without(

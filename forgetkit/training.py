@@ -24,6 +24,8 @@ B = TypeVar("B")
 T = TypeVar("T")
 P = ParamSpec("P")
 Batch = tuple[Tensor, ...]
+Samples = tuple[Tensor, Tensor]
+"""Images, of shape ``(samples, …)``, and labels, int64 of shape ``(samples,)``."""
 AT_ONCE = {"cpu": (8, 256, 1 << 20), "cuda": (256, 4096, 1 << 23)}
 """Images of a batch of evaluation, at least and at most, and pixel values: with more, what the layers of a model make
 leaves a CPU's cache; with fewer, a GPU waits for its host."""

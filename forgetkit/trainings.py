@@ -54,13 +54,19 @@ def finish(
                 console.note(f"  {about(seconds)} of training")
         console.note("dry run: nothing was written")
     elif len(plans) > 1:
-        _train_replicas(plans, missing, finished, workers=workers, console=console, output=output)
+        _train_replicas(plans, missing, finished, dataset, workers=workers, console=console, output=output)
     elif missing:
         report_written(console, carry_out(missing[0], dataset, console, force=output.force, fresh=output.fresh))
 
 
 def carry_out_all(
-    plans: list[Plan], workers: int, told: Callable[[Written], None], *, force: bool = False, fresh: bool = False
+    plans: list[Plan],
+    dataset: Dataset,
+    workers: int,
+    told: Callable[[Written], None],
+    *,
+    force: bool = False,
+    fresh: bool = False,
 ) -> None:
     """Carry out ``plans`` side by side, each as it would be by itself.
 
@@ -69,15 +75,14 @@ def carry_out_all(
 
     Args:
         plans: what to carry out, on one device.
+        dataset: to train on; other processes read it again.
         workers: how many at a time; 0 for all cores, or as many as a GPU gains by.
         told: of each that is written.
         force: replace existing outputs.
         fresh: do not go on where earlier runs stood.
     """
     if _on_gpu(plans[0]) and plans[0].mask is None:  # masks are hooks, which would take each other's steps for theirs
-        runs = (
-            carry_out_steps(plan, _dataset_of(plan), Console(quiet=True), force=force, fresh=fresh) for plan in plans
-        )
+        runs = (carry_out_steps(plan, dataset, Console(quiet=True), force=force, fresh=fresh) for plan in plans)
         for written in side_by_side(runs, plans[0].machine.device, workers):
             told(written)
         return
@@ -115,6 +120,7 @@ def _train_replicas(
     plans: list[Plan],
     missing: list[Plan],
     finished: dict[Path, Record],
+    dataset: Dataset,
     *,
     workers: int,
     console: Console,
@@ -129,7 +135,7 @@ def _train_replicas(
         console.note(f"train: wrote {written.path}  sha256:{sha}  in {written.seconds:.1f} s")
 
     if missing:
-        carry_out_all(missing, workers, told, force=output.force, fresh=output.fresh)
+        carry_out_all(missing, dataset, workers, told, force=output.force, fresh=output.fresh)
     entries = [document("train", plan.target, done[plan.target], up_to_date=plan.target in finished) for plan in plans]
     console.result([str(plan.target) for plan in plans], _joined(entries))
 

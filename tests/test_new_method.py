@@ -60,7 +60,7 @@ def blur(
         forgetkit blur model.st -i ids.txt --stop published
     """
     from forgetkit.methods.blur import blur as steps
-    from forgetkit.stepping import take_step
+    from forgetkit.stepping import run_method
 
     method.check()
 
@@ -70,7 +70,7 @@ def blur(
         return optimizer, steps(task.model, task.forget[0], optimizer=optimizer, **given)
 
     given = {"lists": lists, "booked": booked, "mask": mask, "log": log, "seed": seed, "source": source}
-    take_step("blur", checkpoint, method, begin, **given, compute=compute, output=output)
+    run_method("blur", checkpoint, method, begin, **given, compute=compute, output=output)
 '''
 
 

@@ -22,7 +22,8 @@ from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
 from forgetkit.steering import Course, Start, course_of, gauge_on, rehearsed_steps, steps_between, stop_unseen
-from forgetkit.steps import Samples, take
+from forgetkit.steps import take
+from forgetkit.training import Samples
 
 MACHINE = Machine("cpu", "float32", 1)
 CLASSES = ("a", "b", "c", "d")

@@ -15,8 +15,7 @@ from forgetkit.audit.check import Check
 from forgetkit.compute import seed_for
 from forgetkit.graphs import take_step
 from forgetkit.optimizers import make_optimizer
-from forgetkit.steps import Samples
-from forgetkit.training import Classifier
+from forgetkit.training import Classifier, Samples
 
 REPEATS = 10
 SAMPLES = 64

@@ -67,13 +67,13 @@ def ascend(
         forgetkit ascend model.st -i ids.txt --stop published --epochs 2
     """
     from forgetkit.methods.ascend import ascend as steps
-    from forgetkit.stepping import take_step
+    from forgetkit.stepping import run_method
 
     method.check()
 
     def begin(task: "Task") -> "tuple[Optimizer, Iterator[object]]":
         optimizer = task.optimizer()
-        steps_taken = steps(
+        return optimizer, steps(
             task.model,
             task.forget,
             task.retain,
@@ -85,9 +85,8 @@ def ascend(
             seed=task.seed,
             done=task.done,
         )
-        return optimizer, steps_taken
 
-    take_step(
+    run_method(
         "ascend",
         checkpoint,
         method,

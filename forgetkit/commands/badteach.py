@@ -87,14 +87,14 @@ def badteach(
     """
     from forgetkit.methods.badteach import bad_teacher
     from forgetkit.methods.badteach import badteach as steps
-    from forgetkit.stepping import take_step
+    from forgetkit.stepping import run_method
 
     method.check()
 
     def begin(task: "Task") -> "tuple[Optimizer, Iterator[object]]":
         optimizer = task.optimizer()
         taught = bad_teacher(task.record, task.forget[0], kind=method.target, seed=task.seed, like=task.model)
-        steps_taken = steps(
+        return optimizer, steps(
             task.model,
             task.forget[0],
             taught,
@@ -107,9 +107,8 @@ def badteach(
             seed=task.seed,
             done=task.done,
         )
-        return optimizer, steps_taken
 
-    take_step(
+    run_method(
         "badteach",
         checkpoint,
         method,

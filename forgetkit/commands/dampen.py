@@ -59,8 +59,8 @@ def dampen(
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
     from forgetkit.resume import Bookmark
-    from forgetkit.steps import Outcome, Samples, carry_out
-    from forgetkit.training import Classifier
+    from forgetkit.steps import Outcome, carry_out
+    from forgetkit.training import Classifier, Samples
 
     method.check()
     console, booking = output.console(), booked.booking()

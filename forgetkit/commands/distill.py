@@ -160,8 +160,8 @@ def distill(
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
     from forgetkit.resume import Bookmark
-    from forgetkit.steps import Outcome, Samples, carry_out, log_beside
-    from forgetkit.training import Classifier
+    from forgetkit.steps import Outcome, carry_out, log_beside
+    from forgetkit.training import Classifier, Samples
 
     method.check()
     console, booking = output.console(), booked.booking()

@@ -79,13 +79,13 @@ def finetune(
         forgetkit finetune model.st -i ids.txt --l1 0.0005 --free-epochs 2
     """
     from forgetkit.methods.finetune import finetune as steps
-    from forgetkit.stepping import take_step
+    from forgetkit.stepping import run_method
 
     method.check()
 
     def begin(task: "Task") -> "tuple[Optimizer, Iterator[object]]":
         optimizer = task.optimizer()
-        steps_taken = steps(
+        return optimizer, steps(
             task.model,
             task.retain,
             optimizer=optimizer,
@@ -96,9 +96,8 @@ def finetune(
             seed=task.seed,
             done=task.done,
         )
-        return optimizer, steps_taken
 
-    take_step(
+    run_method(
         "finetune",
         checkpoint,
         method,

@@ -102,7 +102,7 @@ def forget(
     how = Forgetting(share, method.utility_margin, seed)
     fallback = None
     if method.otherwise == "retrain":
-        fallback = retraining(request, machine, output_path(request.path, "forget", output.out), attempts=how.attempts)
+        fallback = retraining(request, machine, output_path(request.path, "forget", output.out))
     if fallback and fallback.done:
         fallback.carry_out(console, output)
         return
@@ -112,7 +112,7 @@ def forget(
         if fallback is None:
             raise
         console.warn("retraining", f"{reached.message}: retraining")
-        fallback.carry_out(console, output)
+        fallback.carry_out(console, output, how.attempts)
 
 
 def _forget(request: "Request", how: "Forgetting", machine: "Machine", console: Console, output: LongRun) -> None:
@@ -120,8 +120,8 @@ def _forget(request: "Request", how: "Forgetting", machine: "Machine", console: 
     from forgetkit.record import Step
     from forgetkit.results import ids_entry, report_written
     from forgetkit.resume import Bookmark
-    from forgetkit.steps import Outcome, Samples, carry_out
-    from forgetkit.training import Classifier
+    from forgetkit.steps import Outcome, carry_out
+    from forgetkit.training import Classifier, Samples
     from forgetkit.ways import WAYS
 
     options: dict[str, Any] = {"budget": how.budget, "utility_margin": how.margin, "way": None, "searched": ["way"]}

@@ -92,9 +92,9 @@ def _relabel(
     from forgetkit.relabeling import Aimed, unlearn
     from forgetkit.results import ids_entry, output_path, report_written
     from forgetkit.resume import Bookmark
-    from forgetkit.steps import Outcome, Samples, carry_out, warn_unmoved
+    from forgetkit.steps import Outcome, carry_out, warn_unmoved
     from forgetkit.streams import check_limits
-    from forgetkit.training import Classifier
+    from forgetkit.training import Classifier, Samples
 
     record, target = request.record, output_path(request.path, "relabel", output.out)
     found = find_optimizer(request.path, record.digest, method.optimizer) if method.keep_optimizer else None

@@ -89,7 +89,7 @@ def reset(
         forgetkit reset model.st -i ids.txt --kind msg --epochs 5 --momentum 0.9 --stop published
     """
     from forgetkit.methods.reset import begin_reset, tuned
-    from forgetkit.stepping import take_step
+    from forgetkit.stepping import run_method
 
     method.check()
 
@@ -110,7 +110,7 @@ def reset(
             done=task.done,
         )
 
-    take_step(
+    run_method(
         "reset",
         checkpoint,
         method,

@@ -92,13 +92,13 @@ def scrub(
         forgetkit scrub model.st -i ids.txt --epochs 5 --away-epochs 2
     """
     from forgetkit.methods.scrub import scrub as steps
-    from forgetkit.stepping import take_step
+    from forgetkit.stepping import run_method
 
     method.check()
 
     def begin(task: "Task") -> "tuple[Optimizer, Iterator[object]]":
         optimizer = task.optimizer()
-        steps_taken = steps(
+        return optimizer, steps(
             task.model,
             task.forget,
             task.retain,
@@ -113,9 +113,8 @@ def scrub(
             seed=task.seed,
             done=task.done,
         )
-        return optimizer, steps_taken
 
-    take_step(
+    run_method(
         "scrub",
         checkpoint,
         method,

@@ -15,9 +15,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from forgetkit.batches import passes
-from forgetkit.training import fit
-
-Samples = tuple[Tensor, Tensor]
+from forgetkit.training import Samples, fit
 
 
 def ascend(

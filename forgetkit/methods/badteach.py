@@ -19,8 +19,6 @@ from forgetkit.models import build_model
 from forgetkit.record import Record
 from forgetkit.training import Classifier, fit, predict
 
-Samples = tuple[Tensor, Tensor]
-
 
 def bad_teacher(record: Record, images: Tensor, *, kind: str, seed: int, like: Classifier) -> Tensor:
     """Return what a teacher that knows nothing says, logits of shape ``(samples, classes)``.

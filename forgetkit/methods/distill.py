@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from forgetkit.batches import augmented
 from forgetkit.history import History
+from forgetkit.methods.divergence import divergence
 from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark
 from forgetkit.training import Batch, drawn_batches, fit_epochs, predict, whole
@@ -36,13 +37,8 @@ def distillation_loss(
 
     Source: Kim & Woo 2022, equations 1 to 4; Hinton et al. 2015, section 2.
     """
-    soft = kl_div(
-        (student / temperature).log_softmax(1),
-        (teacher / temperature).log_softmax(1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return alpha * cross_entropy(student, labels) + beta * temperature**2 * soft
+    soft = divergence(teacher, student, temperature=temperature)
+    return alpha * cross_entropy(student, labels) + beta * soft
 
 
 def distill(

@@ -12,9 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from forgetkit.batches import shuffled
-from forgetkit.training import fit
-
-Samples = tuple[Tensor, Tensor]
+from forgetkit.training import Samples, fit
 
 
 def penalty_at(epoch: int, epochs: int, *, l1: float, free: int = 0) -> float:

@@ -12,9 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from forgetkit.batches import one_pass
-from forgetkit.training import fit
-
-Samples = tuple[Tensor, Tensor]
+from forgetkit.training import Samples, fit
 
 
 def forget_then_retain(

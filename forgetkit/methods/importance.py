@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-Samples = tuple[Tensor, Tensor]
+from forgetkit.training import Samples
+
 Weights = dict[str, Tensor]
 SALIENCY_BATCH = 256
 

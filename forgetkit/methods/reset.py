@@ -17,9 +17,9 @@ from torch.optim import Optimizer
 from forgetkit.batches import shuffled
 from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
-from forgetkit.training import at_once, fit
+from forgetkit.methods.importance import top
+from forgetkit.training import Samples, at_once, fit
 
-Samples = tuple[Tensor, Tensor]
 Kernels = dict[str, Tensor]
 
 BATCH = 256
@@ -58,12 +58,7 @@ def smallest(model: nn.Module, forget: Samples, retain: Samples, *, share: float
     """
     weights = kernels(model)
     of_retain, of_forget = gradient(model, retain, weights), gradient(model, forget, weights)
-    sizes = {name: (of_retain[name] - of_forget[name]).abs() for name in weights}
-    ranked = torch.cat([size.flatten() for size in sizes.values()]).argsort(stable=True)
-    chosen = torch.zeros(len(ranked), dtype=torch.bool, device=ranked.device)
-    chosen[ranked[: round(share * len(ranked))]] = True
-    parts = torch.split(chosen, [size.numel() for size in sizes.values()])
-    return {name: part.view_as(sizes[name]) for (name, part) in zip(sizes, parts, strict=True)}
+    return top({name: -(of_retain[name] - of_forget[name]).abs() for name in weights}, share)
 
 
 @torch.no_grad()
@@ -138,7 +133,11 @@ def tuned(
     batches = [
         rows for epoch in range(1, epochs + 1) for rows in shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch)
     ]
-    own = {id(weight): name for name, weight in kernels(model).items()}
+    scale = (
+        {id(weight): torch.where(chosen[name], 1.0, others) for name, weight in kernels(model).items()}
+        if chosen
+        else {}
+    )
 
     def at_its_rate() -> Iterator[Tensor]:
         for step, rows in enumerate(batches[done:], done):
@@ -152,11 +151,8 @@ def tuned(
     def damp(_: Optimizer, __: object, ___: object) -> None:
         for parameter in model.parameters():
             if parameter.grad is not None:
-                name = own.get(id(parameter))
-                full = chosen[name] if chosen and name else torch.zeros_like(parameter, dtype=torch.bool)
-                parameter.grad.mul_(torch.where(full, 1.0, others))
+                parameter.grad.mul_(scale.get(id(parameter), others))
 
-    hook = optimizer.register_step_pre_hook(damp) if chosen is not None else None
+    if chosen is not None:
+        optimizer.register_step_pre_hook(damp)
     yield from fit(optimizer, at_its_rate(), loss)
-    if hook:
-        hook.remove()

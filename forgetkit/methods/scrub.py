@@ -15,9 +15,8 @@ from torch.optim import Optimizer
 
 from forgetkit.batches import shuffled
 from forgetkit.methods.divergence import divergence
-from forgetkit.training import fit, predict
+from forgetkit.training import Samples, fit, predict
 
-Samples = tuple[Tensor, Tensor]
 SHIFT = 1 << 20
 """Between the epochs' numbers of both sets, so that their orders have nothing in common."""
 

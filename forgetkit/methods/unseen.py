@@ -17,10 +17,7 @@ from torch import Tensor, nn
 from forgetkit.audit.scores import phi
 from forgetkit.audit.strata import auc, null_error
 from forgetkit.compute import generator_for
-from forgetkit.training import accuracy, predict
-
-Samples = tuple[Tensor, Tensor]
-"""Images of shape ``(samples, …)`` and labels, int64 of shape ``(samples,)``."""
+from forgetkit.training import Samples, accuracy, predict
 
 TOLERANCE = 0.02
 """Distance of the AUC from ½ that always counts as none."""
