@@ -200,6 +200,9 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
+    if path == Path():
+        message = "no file given: the command before wrote none"
+        raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):  # asked before opening: a named pipe would wait for a writer

@@ -107,6 +107,8 @@ def test_replicas_are_masked_as_single_runs_are(forgetkit: Run) -> None:
         ("train --like model.st --mask mask.st -o out.st", "usage"),
         ("train --from model.st --mask nothing.st -o out.st", "checkpoint-missing"),
         ("train --from model.st --mask model.st -o out.st", "checkpoint-malformed"),
+        ("train --from model.st --mask= -o out.st", "checkpoint-missing"),
+        ("relabel model.st -i ids.txt --rate 0.1 --mask= -o out.st", "checkpoint-missing"),
         ("train --from model.st --mask ids.txt -o out.st", "checkpoint-malformed"),
         ("train --from model.st --mask mask.st -o mask.st -f", "output-unwritable"),
         ("train --from model.st --mask short.st -o out.st", "checkpoint-mismatch"),
