@@ -1,10 +1,10 @@
 """Random relabeling, aimed: which kind of steps, at which rate, takes the ids to where a retrained model would be."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.compute import Machine
@@ -147,21 +147,20 @@ def search(
     console.note(f"  {course.says()}")
     console.note(f"  before: {words(before)}")
     warn_of_nothing(before, console)
-    trials: list[dict[str, Any]] = []
-    given = (model, forget, course, how, before, trials, console, bookmark)
-    found = _aim_per_id(*given) if mix in {"auto", "per-id"} else None
+    trying = Search(model, forget, course, how, before, console, bookmark)
+    found = trying.per_id() if mix in {"auto", "per-id"} else None
     if found is None and mix != "per-id" and len(course.retain[1]):
         rates = JOINT[how.optimizer] if rate is None else [rate]
-        found = _aim_beside(*given, "joint" if mix == "auto" else mix, rates)
+        found = trying.beside("joint" if mix == "auto" else mix, rates)
     if found is None:
         tried = "; ".join(
             f"{trial['mix']} at {trial['rate']:.2g} {trial['gap']:+.3f}, {trial['accuracy']:.1%}"
             f"{' (not so on the ids)' if 'refused' in trial else ''}"
-            for trial in trials
+            for trial in trying.trials
         )
         message = (
-            f"none of {len(trials)} settings both forgets the ids and keeps accuracy to {how.margin:g}; distance from "
-            f"the goal, and accuracy: {tried} (before: {before.gap:+.3f}, {before.accuracy:.1%})"
+            f"none of {len(trying.trials)} settings both forgets the ids and keeps accuracy to {how.margin:g}; "
+            f"distance from the goal, and accuracy: {tried} (before: {before.gap:+.3f}, {before.accuracy:.1%})"
         )
         hint = "try distill --forget-teacher, another --optimizer, or a larger --utility-margin"
         raise NotReached(message, hint)
@@ -177,84 +176,92 @@ def _warn_left(found: Aimed, before: Look, console: Console) -> None:
         console.warn("partly-forgotten", f"{text} ({taken['gap']:+.3f} from where a retrained model would be)")
 
 
-def _aim_per_id(
-    model: nn.Module,
-    forget: Samples,
-    course: Course,
-    how: Relabeling,
-    before: Look,
-    trials: list[dict[str, Any]],
-    console: Console,
-    bookmark: Bookmark,
-) -> Aimed | None:
-    """Search the rate of the paper's steps; take the best, if there is one."""
+@dataclass(frozen=True)
+class Search:
+    """Settings to be tried, each from the model as it is.
 
-    def trial(rate: float) -> Look:
-        def look() -> dict[str, Any]:
-            found = course.rehearse(model, lambda samples: drain(how.per_id(model, samples, course.retain, rate)[1]))
-            return asdict(found)
+    Attributes:
+        model: changed in place: put back after what fails.
+        forget: images and labels of the ids.
+        course: what trials run on.
+        how: everything but kind of steps and rate.
+        before: what the groups of ``course`` show at the start.
+        console: told of every trial.
+        bookmark: where the run stands.
+        trials: what was tried so far; added to.
+    """
 
-        return Look(**bookmark.once(look))
+    model: nn.Module
+    forget: Samples
+    course: Course
+    how: Relabeling
+    before: Look
+    console: Console
+    bookmark: Bookmark
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
-    tried = []
-    for found in find_rate(trial, SCAN[how.optimizer], before=before, margin=how.margin):
-        tried.append(found)
-        trials.append({"mix": "per-id", "rate": found.rate, "steps": len(forget[1]), **entry(found.look)})
-        console.note(f"  tried per id at {found.rate:.2g}: {words(found.look)}")
-    best = best_of(tried, before, how.margin)
-    if best is None:
+    def per_id(self) -> Aimed | None:
+        """Search the rate of the paper's steps; take the best, if there is one."""
+        model, course, how, tried = self.model, self.course, self.how, []
+
+        def trial(rate: float) -> Look:
+            def relabel(samples: Samples) -> None:
+                drain(how.per_id(model, samples, course.retain, rate)[1])
+
+            return Look(**self.bookmark.once(lambda: asdict(course.rehearse(model, relabel))))
+
+        for found in find_rate(trial, SCAN[how.optimizer], before=self.before, margin=how.margin):
+            tried.append(found)
+            self._note("per-id", found.rate, len(self.forget[1]), found.look)
+        best = best_of(tried, self.before, how.margin)
+        if best is None:
+            return None
+        start, kept = _copy(model), course.kept(model)
+
+        def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
+            return how.per_id(model, self.forget, course.retain, best.rate, done=done)
+
+        optimizer, taken = walk(self.bookmark, "ids", model, begin)
+        if fault := course.fault(model, kept, how.margin):
+            self._note("per-id", best.rate, taken, best.look, fault)
+            model.load_state_dict(start)
+            return None
+        return Aimed(optimizer, "per-id", best.rate, taken, self.trials, course.says())
+
+    def beside(self, mix: str, rates: list[float]) -> Aimed | None:
+        """Take steps beside retained samples until the place is reached, at the first rate that keeps accuracy."""
+        model, how, start, course = self.model, self.how, _copy(self.model), self.course.first(FEW_GROUPS)
+        if len(course.groups) < len(self.course.groups):
+            self.console.note(f"  {course.says()}")
+        batch = how.batch(mix, course.groups[0], course.retain)
+        every = steps_between(course.gauges[0], batch) if course.direct else 1
+        for rate in rates:
+            found = stop_unseen(
+                model,
+                self.forget,
+                course,
+                lambda samples, done, r=rate: how.begin(mix, model, samples, course.retain, r, done=done),  # type: ignore[misc]
+                every=every,
+                most=how.count(mix, self.forget, course.retain),
+                before=self.before,
+                margin=how.margin,
+                onward=mix == "forget-then-retain",
+                console=self.console,
+                bookmark=self.bookmark,
+            )
+            shown = found.best or found.visits[-1]
+            self._note(mix, rate, shown.step, shown.look, found.fault)
+            if found.best:
+                return Aimed(found.optimizer, mix, rate, found.best.step, self.trials, course.says())
+            model.load_state_dict(start)
         return None
-    chosen, kept = best.rate, course.kept(model)
-    begin = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    optimizer, taken = walk(
-        bookmark, "ids", model, lambda done: how.per_id(model, forget, course.retain, chosen, done=done)
-    )
-    if fault := course.fault(model, kept, how.margin):
-        console.note(f"  per id at {chosen:.2g}: {fault}")
-        next(trial for trial in trials if trial["rate"] == chosen)["refused"] = fault
-        model.load_state_dict(begin)
-        return None
-    return Aimed(optimizer, "per-id", chosen, taken, trials, course.says())
+
+    def _note(self, mix: str, rate: float, steps: int, look: Look, fault: str = "") -> None:
+        """Keep what was tried, and say it."""
+        refused = {"refused": fault} if fault else {}
+        self.trials.append({"mix": mix, "rate": rate, "steps": steps, **entry(look), **refused})
+        self.console.note(f"  tried {mix} at {rate:.2g}, {steps} steps: {fault or words(look)}")
 
 
-def _aim_beside(
-    model: nn.Module,
-    forget: Samples,
-    course: Course,
-    how: Relabeling,
-    before: Look,
-    trials: list[dict[str, Any]],
-    console: Console,
-    bookmark: Bookmark,
-    mix: str,
-    rates: list[float],
-) -> Aimed | None:
-    """Take steps beside retained samples until the place is reached, at the first rate that keeps accuracy, if any."""
-    begin = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    if len(course.groups) > FEW_GROUPS:
-        course = course.first(FEW_GROUPS)
-        console.note(f"  {course.says()}")
-    batch = how.batch(mix, course.groups[0], course.retain)
-    every = steps_between(course.gauges[0], batch) if course.direct else 1
-    for rate in rates:
-        found = stop_unseen(
-            model,
-            forget,
-            course,
-            lambda samples, done, r=rate: how.begin(mix, model, samples, course.retain, r, done=done),  # type: ignore[misc]
-            every=every,
-            most=how.count(mix, forget, course.retain),
-            before=before,
-            margin=how.margin,
-            onward=mix == "forget-then-retain",
-            console=console,
-            bookmark=bookmark,
-        )
-        shown = found.best or found.visits[-1]
-        refused = {"refused": found.fault} if found.fault else {}
-        trials.append({"mix": mix, "rate": rate, "steps": shown.step, **entry(shown.look), **refused})
-        console.note(f"  tried {mix} steps at {rate:.2g}, {shown.step} of them: {found.fault or words(shown.look)}")
-        if found.best:
-            return Aimed(found.optimizer, mix, rate, found.best.step, trials, course.says())
-        model.load_state_dict(begin)
-    return None
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
