@@ -118,6 +118,16 @@ def test_without_the_original_references_can_convict_and_not_clear(forgetkit: Ru
     assert checks["r1.st"]["divergence"]["statistic"] < checks["m.st"]["divergence"]["statistic"]
 
 
+def test_beside_references_the_ids_that_are_listed_are_the_calibrated_ones(forgetkit: Run, noisy: Path) -> None:
+    given = [word for n in range(1, REFERENCES + 1) for word in ("--reference", noisy / f"r{n}.st")]
+    audit = ("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--remembered-out", "left.txt", "--json")
+    alone = forgetkit(*audit, "--show-ids").json["ids"]["remembered"]
+    ran = forgetkit(*audit, "--show-ids", *given)
+    listed, notes = ran.json["ids"]["remembered"], {check["id"]: check["note"] for check in ran.json["checks"]}
+    assert notes["per-id-calibrated"].startswith(f"{listed['count']} stand out as remembered")
+    assert sorted(listed["ids"]) == sorted(Path("left.txt").read_text().split()) != sorted(alone["ids"])
+
+
 def test_without_the_original_a_reference_is_inconclusive(forgetkit: Run, noisy: Path) -> None:
     ran = forgetkit("audit", noisy / "r1.st", "--json")
     assert (ran.code, ran.json["verdict"]) == (3, "inconclusive")

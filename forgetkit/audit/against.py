@@ -18,11 +18,15 @@ Softmax = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Against:
-    """What was found beside references; ``rank`` and ``closer`` need the original and two references."""
+    """What was found beside references; ``rank`` needs two of them, ``closer`` the original, too.
+
+    The masks say which ids stand out as remembered, and as over-forgotten; bool of shape ``(ids,)`` each.
+    """
 
     checks: list[Check]
     rank: Rank | None = None
     closer: Closer | None = None
+    masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
 
 def against(after: Answers, before: Answers | None, references: list[Answers], *, level: float) -> Against:
@@ -34,25 +38,36 @@ def against(after: Answers, before: Answers | None, references: list[Answers], *
         references: what each reference says.
         level: error rate of each check.
     """
-    single = [single_ids(after, references)] if len(after.unseen) else []
+    found = _beside(after, before, references, level=level)
+    if not len(after.unseen):
+        return found
+    single, masks = single_ids(after, references)
+    return replace(found, checks=[*found.checks, single], masks=masks)
+
+
+def _beside(after: Answers, before: Answers | None, references: list[Answers], *, level: float) -> Against:
+    """Return what was found of all ids together."""
     softmax, others = after.forget.softmax, [said.forget.softmax for said in references]
-    rest = [divergence_check(softmax, others), *single]
+    apart = divergence_check(softmax, others)
     if len(references) < 2:
         need = "needs at least two references"
-        return Against([Check("rank", "not-run", need), Check("closer", "not-run", need), *rest])
+        return Against([Check("rank", "not-run", need), Check("closer", "not-run", need), apart])
     phi_before = None if before is None else before.forget.phi
     placed = rank(after.forget.phi, phi_before, [said.forget.phi for said in references], level=level)
     if before is None:
-        return Against([rank_check(placed), Check("closer", "not-run", "needs --original"), *rest], placed)
+        return Against([rank_check(placed), Check("closer", "not-run", "needs --original"), apart], placed)
     try:
         near = closer(softmax, before.forget.softmax, others, level=level)
     except ValueError as problem:  # the original is at the references' mean
-        return Against([rank_check(placed), Check("closer", "not-run", str(problem), n=len(softmax)), *rest], placed)
-    return Against([rank_check(placed), closer_check(near, len(others)), *rest], placed, near)
+        return Against([rank_check(placed), Check("closer", "not-run", str(problem), n=len(softmax)), apart], placed)
+    return Against([rank_check(placed), closer_check(near, len(others)), apart], placed, near)
 
 
-def single_ids(after: Answers, references: list[Answers]) -> Check:
-    """Return how many ids stand out once the difficulty that the references see is taken off; approximate."""
+def single_ids(after: Answers, references: list[Answers]) -> tuple[Check, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Return which ids stand out once the difficulty that the references see is taken off: a check, and two masks.
+
+    It is approximate.
+    """
     found = calibrated(
         after.forget.softmax,
         [said.forget.softmax for said in references],
@@ -63,7 +78,7 @@ def single_ids(after: Answers, references: list[Answers]) -> Check:
     ).found
     remembered, over = int(found.remembered.sum()), int(found.over_forgotten.sum())
     note = f"{remembered} stand out as remembered, {over} as over-forgotten, beside the references (approximate)"
-    return Check("per-id-calibrated", "info", note, n=len(after.forget))
+    return Check("per-id-calibrated", "info", note, n=len(after.forget)), (found.remembered, found.over_forgotten)
 
 
 def rank_check(found: Rank) -> Check:

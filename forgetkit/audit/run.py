@@ -185,6 +185,7 @@ def _check(said: Said, subject: Subject, original: Opened | None, policy: Policy
         if len(after.unseen):
             single, masks = single_ids(after.forget, after.unseen)
             checks.append(single)
+            masks = beside.masks or masks  # with the samples' difficulty taken off
         checks += [*beside.checks, *said.relearned]
     return Found([*checks, *_canaries(after, before, subject, policy)], holds, masks, beside)
 
