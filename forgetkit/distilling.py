@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import Console
+from forgetkit.course import Course, check_judges, gauge_on, steps_between, warn_of_nothing
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.methods.distill import distill, distillation_loss
 from forgetkit.methods.joint import joint
@@ -21,16 +22,7 @@ from forgetkit.recipe import Recipe
 from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steering import (
-    Course,
-    Start,
-    Stopped,
-    check_judges,
-    gauge_on,
-    steps_between,
-    stop_unseen,
-    warn_of_nothing,
-)
+from forgetkit.steering import Start, Stopped, stop_unseen
 from forgetkit.steps import Outcome, on_machine, take
 from forgetkit.training import Classifier, Samples, predict
 

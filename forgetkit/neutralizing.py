@@ -10,13 +10,14 @@ from torch.optim import Optimizer
 from forgetkit.batches import shuffled
 from forgetkit.compute import Machine
 from forgetkit.console import Console
+from forgetkit.course import MANY, course_of, steps_between
 from forgetkit.errors import NotReached
 from forgetkit.methods.neutralize import mislabel, neutral_steps, neutralize
 from forgetkit.methods.unseen import closes, entry, keeps, words
 from forgetkit.optimizers import make_optimizer
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, unpack
-from forgetkit.steering import MANY, course_of, steps_between, stop_unseen
+from forgetkit.steering import stop_unseen
 from forgetkit.steps import Outcome, take
 from forgetkit.training import Classifier, Samples, accuracy, predict
 

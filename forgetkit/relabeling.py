@@ -9,22 +9,14 @@ from torch.optim import Optimizer
 
 from forgetkit.compute import Machine
 from forgetkit.console import Console
+from forgetkit.course import FEWEST, Course, course_of, gauge_on, steps_between, warn_of_nothing
 from forgetkit.errors import NotReached
 from forgetkit.methods.search import best_of, find_rate
 from forgetkit.methods.unseen import Look, entry, recognisable, words
 from forgetkit.relabeler import Relabeling
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, walk
-from forgetkit.steering import (
-    FEWEST,
-    Course,
-    course_of,
-    drain,
-    gauge_on,
-    steps_between,
-    stop_unseen,
-    warn_of_nothing,
-)
+from forgetkit.steering import drain, stop_unseen
 from forgetkit.steps import Outcome, take
 from forgetkit.training import Classifier, Samples
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from forgetkit.compute import Machine
 from forgetkit.console import Console
+from forgetkit.course import course_of, steps_between
 from forgetkit.errors import NotReached
 from forgetkit.method_options import Steps
 from forgetkit.methods.unseen import entry, words
@@ -19,7 +20,7 @@ from forgetkit.options import Booked, Compute, Lists, LongRun, Source
 from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, part, unpack, walk
-from forgetkit.steering import course_of, steps_between, stop_unseen
+from forgetkit.steering import stop_unseen
 from forgetkit.steps import Outcome, take
 from forgetkit.training import Classifier, Samples, accuracy, predict
 

@@ -11,17 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit import steering
+from forgetkit import course as courses
 from forgetkit.canaries import as_trained, draw_canaries, entry_of
 from forgetkit.compute import Machine
 from forgetkit.console import Console
+from forgetkit.course import Course, course_of, gauge_on, steps_between
 from forgetkit.data.dataset import Dataset, Split, row_numbers
 from forgetkit.keys import KeySet
 from forgetkit.methods.unseen import Gauge, Look
 from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
-from forgetkit.steering import Course, Start, course_of, gauge_on, rehearsed_steps, steps_between, stop_unseen
+from forgetkit.steering import Start, rehearsed_steps, stop_unseen
 from forgetkit.steps import take
 from forgetkit.training import Samples
 
@@ -307,8 +308,8 @@ def test_looking_costs_a_share_of_the_steps() -> None:
     for ids in (range(100), range(999)):
         gauge = gauge_on(request_for(ids), TUNE, MACHINE, seed=0)
         every = steps_between(gauge, 32)
-        assert gauge.size <= steering.SHARES[0] * steering.BACKWARD * 32 * every
-        assert every == 1 or gauge.size > steering.SHARES[0] * steering.BACKWARD * 32 * (every - 1)
+        assert gauge.size <= courses.SHARES[0] * courses.BACKWARD * 32 * every
+        assert every == 1 or gauge.size > courses.SHARES[0] * courses.BACKWARD * 32 * (every - 1)
 
 
 def test_a_look_is_of_the_ids() -> None:
