@@ -1,10 +1,12 @@
 """A data set whose unseen split is too small to judge by: no step fails after its work, and none passes unjudged."""
 
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
+from forgetkit import cli
 from forgetkit.data.dataset import _check_half
 from forgetkit.record import read_record
 from tests.conftest import Ran, Run
@@ -18,23 +20,31 @@ def named(count: int, *, check: bool) -> list[str]:
     return [name for name, of in zip(names, _check_half(names), strict=True) if of == check][:count]
 
 
-@pytest.fixture(params=[(1, 3), (1, 0), (0, 1)], ids="tune {0[0]}, check {0[1]}".format)
-def halves(request: pytest.FixtureRequest, forgetkit: Run, tmp_path: Path) -> tuple[int, int]:
-    """Write a data set with so few unseen samples in each half, and a model of it; return how many."""
-    tune, check = request.param
+@pytest.fixture(scope="module", params=[(1, 3), (1, 0), (0, 1)], ids="tune {0[0]}, check {0[1]}".format)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, int]]:
+    """Write a data set with so few unseen samples in each half, and models of it; return the folder, and how many."""
+    (tune, check), folder = request.param, tmp_path_factory.mktemp("few")
     unseen = named(tune, check=False) + named(check, check=True)
     labels = np.arange(ROWS + len(unseen)) % 2
     images = np.random.default_rng(0).integers(100, size=(len(labels), 8, 8)) + 100 * labels[:, None, None]
     split = np.arange(len(labels)) >= ROWS
     ids = [f"t{row}" for row in range(ROWS)] + unseen
-    np.savez(tmp_path / "few.npz", images=images.astype(np.uint8), labels=labels, split=split, id=ids)
-    (tmp_path / "ids.txt").write_text("t0\nt1\nt2\n")
-    train = ("train", "--dataset", "arrays:few.npz", "--data-root", ".", "--epochs", "2", "--batch-size", "8", "-q")
-    assert forgetkit(*train, "-o", "m.st").code == 0
-    assert (
-        forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "--replicas", "2", "-q", "-o", "{n}.st").code == 0
-    )
-    return tune, check
+    np.savez(folder / "few.npz", images=images.astype(np.uint8), labels=labels, split=split, id=ids)
+    (folder / "ids.txt").write_text("t0\nt1\nt2\n")
+    how = ["--epochs", "2", "--batch-size", "8", "--threads", "1", "-q"]
+    data = ["--dataset", "arrays:few.npz", "--data-root", str(folder)]
+    assert cli.run(["train", *data, *how, "-o", str(folder / "m.st")]) == 0
+    like = ["train", "--like", str(folder / "m.st"), "--exclude", str(folder / "ids.txt"), "--threads", "1", "-q"]
+    for seed in ("1", "2"):
+        assert cli.run([*like, "--seed", seed, "-o", str(folder / f"{seed}.st")]) == 0
+    return folder, (tune, check)
+
+
+@pytest.fixture
+def halves(made: tuple[Path, tuple[int, int]], tmp_path: Path) -> tuple[int, int]:
+    """Copy what was made into ``tmp_path``; return how many samples are in each half."""
+    copytree(made[0], tmp_path, dirs_exist_ok=True)
+    return made[1]
 
 
 def forget(forgetkit: Run, words: str) -> Ran:
