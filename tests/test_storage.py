@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import SafetensorError
 
-from forgetkit import checkpoint, storage
+from forgetkit import checkpoint, storage, tensors
 from forgetkit.errors import ForgetkitError
 from forgetkit.models import build_model
 from forgetkit.record import read_record
 from forgetkit.storage import check_target, publish, publish_text
+from tests.conftest import Run
 
 CALLS = [(os, name) for name in ("mkdir", "stat", "open", "fsync", "close", "chmod", "umask", "replace", "unlink")]
 CALLS.append((io, "open"))
@@ -311,3 +313,30 @@ def test_the_umask_is_left_as_it_was(tmp_path: Path) -> None:
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
+
+
+def test_a_file_of_tensors_is_read_back_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_others(path: Path, given: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+        checkpoint.write_tensors(path, {name: tensor + 1 for name, tensor in given.items()}, metadata)
+
+    monkeypatch.setattr(tensors, "write_tensors", write_others)
+    with pytest.raises(ForgetkitError) as caught:
+        tensors.publish_tensors(tmp_path / "mask.st", {"w": torch.zeros(3)}, {"format": "pt"})
+    assert (caught.value.code, list(tmp_path.iterdir())) == ("output-unwritable", [])
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.EIO, True), (errno.EACCES, False), (errno.EINVAL, False)])
+def test_what_is_up_to_date_is_so_once_its_folder_is_synced(
+    forgetkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, refused: bool
+) -> None:
+    train = ("train", "--dataset", "digits", "--epochs", "1", "-q", "-o", "m.st", "--json")
+    assert forgetkit(*train).code == 0
+
+    def fail(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    ran = forgetkit(*train)
+    assert (ran.code, ran.json.get("code")) == ((2, "output-unwritable") if refused else (0, None))
