@@ -20,7 +20,7 @@ from forgetkit.errors import NotReached
 from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
 from forgetkit.request import Request
 from forgetkit.steps import take
-from forgetkit.training import Samples
+from forgetkit.training import Samples, state_of
 
 FEWEST = 100
 """Ids below which their own AUC is noise."""
@@ -104,7 +104,7 @@ class Course:
             model: changed by ``work``.
             work: unlearns one group.
         """
-        start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        start = state_of(model)
         looks = []
         for samples, gauge in zip(self.groups, self.gauges, strict=True):
             work(samples)
@@ -197,7 +197,7 @@ def _reason(request: Request) -> str:
     if not len(labels):
         return "the ids are canaries"
     known = labels[np.isin(labels, pool)]
-    if 2 * len(known) < len(labels) or not len(known):
+    if 2 * len(known) < len(labels):
         return ""
     labels = known
     if len(labels) < FEWEST:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from forgetkit.compute import Machine
@@ -18,7 +18,7 @@ from forgetkit.request import Request
 from forgetkit.resume import Bookmark, walk
 from forgetkit.steering import drain, stop_unseen
 from forgetkit.steps import Outcome, take
-from forgetkit.training import Classifier, Samples
+from forgetkit.training import Classifier, Samples, state_of
 
 SCAN = {
     "adadelta": [1e-3, 5.6e-3, 3.2e-2, 0.18, 1.0],
@@ -208,7 +208,7 @@ class Search:
         best = best_of(tried, self.before, how.margin)
         if best is None:
             return None
-        start, kept = _copy(model), course.kept(model)
+        start, kept = state_of(model), course.kept(model)
 
         def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
             return how.per_id(model, self.forget, course.retain, best.rate, done=done)
@@ -222,7 +222,7 @@ class Search:
 
     def beside(self, mix: str, rates: list[float]) -> Aimed | None:
         """Take steps beside retained samples until the place is reached, at the first rate that keeps accuracy."""
-        model, how, start, course = self.model, self.how, _copy(self.model), self.course.first(FEW_GROUPS)
+        model, how, start, course = self.model, self.how, state_of(self.model), self.course.first(FEW_GROUPS)
         if len(course.groups) < len(self.course.groups):
             self.console.note(f"  {course.says()}")
         batch = how.batch(mix, course.groups[0], course.retain)
@@ -253,7 +253,3 @@ class Search:
         refused = {"refused": fault} if fault else {}
         self.trials.append({"mix": mix, "rate": rate, "steps": steps, **entry(look), **refused})
         self.console.note(f"  tried {mix} at {rate:.2g}, {steps} steps: {fault or words(look)}")
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from forgetkit.checkpoint import tensor_digest, write_tensors
+from forgetkit.checkpoint import same_tensors, write_tensors
 from forgetkit.errors import ForgetkitError
 from forgetkit.record import read_header
 from forgetkit.storage import publish
@@ -18,16 +18,16 @@ def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[st
     """Write a safetensors file whole or not at all; raises ForgetkitError as :func:`forgetkit.storage.publish`."""
 
     def verify(written: Path) -> None:
-        if not same_tensors(written, tensors, metadata):
+        if not holds(written, tensors, metadata):
             raise OSError(errno.EIO, "what was written cannot be read back")
 
     publish(path, lambda temporary: write_tensors(temporary, dict(tensors), metadata), verify=verify)
 
 
-def same_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bool:
+def holds(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bool:
     """Say whether the file at ``path`` holds these tensors and this metadata."""
     try:
         known = path.is_file() and read_header(path).get("__metadata__") == metadata
-        return known and tensor_digest(load_file(path)) == tensor_digest(tensors)
+        return known and same_tensors(load_file(path), tensors)
     except (ForgetkitError, SafetensorError, KeyError, OSError):
         return False

@@ -149,7 +149,7 @@ def fit_epochs(
         right = history.epochs[-1]["tune_accuracy"] = accuracy(predict(model, tune[0]), tune[1])
         if right > history.best_right:
             history.best_epoch, history.best_right = epoch, right
-            history.best = _copy(model) if recipe.keep == "best" else None
+            history.best = state_of(model) if recipe.keep == "best" else None
         if watch:
             watch(history.epochs[-1])
     if history.best is not None:
@@ -301,7 +301,8 @@ def _check_batch_norm(model: nn.Module, batches: list[Batch]) -> None:
         raise ForgetkitError("usage", "batch norm cannot train on one sample at a time", "raise --batch-size")
 
 
-def _copy(model: nn.Module) -> dict[str, Tensor]:
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a model's state, which :meth:`torch.nn.Module.load_state_dict` takes."""
     kept = model.state_dict()  # keeps the versions that some modules look for
     kept.update({name: tensor.clone() for name, tensor in kept.items()})
     return kept

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from forgetkit.audit.answers import Answers
 from forgetkit.audit.check import Check, CheckVerdict, measured
+from forgetkit.audit.checks import Masks
 from forgetkit.audit.divergence import auto_bound, divergence, least_statistic, mean_of
 from forgetkit.audit.references import CLOSER_MARGIN, Closer, Rank, calibrated, closer, rank
 
@@ -18,15 +19,12 @@ Softmax = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Against:
-    """What was found beside references; ``rank`` needs two of them, ``closer`` the original, too.
-
-    The masks say which ids stand out as remembered, and as over-forgotten; bool of shape ``(ids,)`` each.
-    """
+    """What was found beside references; ``rank`` needs two of them, ``closer`` the original, too."""
 
     checks: list[Check]
     rank: Rank | None = None
     closer: Closer | None = None
-    masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    masks: Masks | None = None
 
 
 def against(after: Answers, before: Answers | None, references: list[Answers], *, level: float) -> Against:
@@ -63,7 +61,7 @@ def _beside(after: Answers, before: Answers | None, references: list[Answers], *
     return Against([rank_check(placed), closer_check(near, len(others)), apart], placed, near)
 
 
-def single_ids(after: Answers, references: list[Answers]) -> tuple[Check, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def single_ids(after: Answers, references: list[Answers]) -> tuple[Check, Masks]:
     """Return which ids stand out once the difficulty that the references see is taken off: a check, and two masks.
 
     It is approximate.

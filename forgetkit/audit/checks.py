@@ -13,6 +13,9 @@ from forgetkit.audit.exposure import advantage, low_fpr, per_id
 from forgetkit.audit.intervals import Estimate, accuracy, judge, judge_utility, utility
 from forgetkit.audit.membership import ids_to_decide, ids_to_pass, stratified_auc
 
+Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Which ids stand out as remembered, and which as over-forgotten; bool of shape ``(ids,)`` each."""
+
 FEWEST_IDS = 20
 """Ids below which a membership check says nothing."""
 VANISHED_MARGIN = 0.05
@@ -118,7 +121,7 @@ def exposures(forget: Scored, unseen: Scored, *, level: float) -> list[Check]:
     return checks
 
 
-def single_ids(forget: Scored, unseen: Scored) -> tuple[Check, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def single_ids(forget: Scored, unseen: Scored) -> tuple[Check, Masks]:
     """Return which single ids stand out among unseen samples of their class: a check, and two masks."""
     found = per_id(forget.phi, forget.labels, unseen.phi, unseen.labels)
     remembered, over = int(found.remembered.sum()), int(found.over_forgotten.sum())

@@ -15,7 +15,7 @@ from forgetkit.audit.check import Check
 from forgetkit.compute import seed_for
 from forgetkit.graphs import take_step
 from forgetkit.optimizers import make_optimizer
-from forgetkit.training import Classifier, Samples
+from forgetkit.training import Classifier, Samples, state_of
 
 REPEATS = 10
 SAMPLES = 64
@@ -90,7 +90,7 @@ def relearn(classifier: Classifier, forget: Samples, unseen: Samples, retain: Sa
         raise ValueError(f"{len(pairs)} ids have an unseen sample of their class, {REPEATS} are needed")
     size = min(SAMPLES, len(pairs) // REPEATS)
     learner = deepcopy(classifier).eval()
-    start = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
+    start = state_of(learner)
     steps: list[list[int]] = [[], []]
     for repeat in range(REPEATS):
         block = torch.from_numpy(pairs[repeat * size : (repeat + 1) * size])

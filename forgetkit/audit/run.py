@@ -12,7 +12,7 @@ from forgetkit.audit.alone import alone
 from forgetkit.audit.answers import Answers, answers, answers_of, control
 from forgetkit.audit.canaries import canary_check
 from forgetkit.audit.check import Check, overall
-from forgetkit.audit.checks import single_ids
+from forgetkit.audit.checks import Masks, single_ids
 from forgetkit.audit.curves import Curves
 from forgetkit.audit.deciding import decided
 from forgetkit.audit.draws import Drawn, drawn, drawn_check
@@ -32,9 +32,6 @@ from forgetkit.results import software
 from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier
-
-Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
-"""Which ids stand out as remembered, and which as over-forgotten."""
 
 
 @dataclass(frozen=True)

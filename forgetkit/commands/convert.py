@@ -30,7 +30,7 @@ def convert(file: Pickle, *, output: Output) -> None:
     """
     from forgetkit.checkpoint import tensor_digest
     from forgetkit.storage import check_target, claimed
-    from forgetkit.tensors import publish_tensors, same_tensors
+    from forgetkit.tensors import holds, publish_tensors
 
     if not output.out:
         raise ForgetkitError("usage", "convert needs --out", "for example: -o weights.safetensors")
@@ -43,7 +43,7 @@ def convert(file: Pickle, *, output: Output) -> None:
         message = f"{file}: tensors of {problem} are not supported"
         raise ForgetkitError("checkpoint-malformed", message, "save them as float32") from problem
     console.note(f"convert: {len(tensors)} tensors" + (f" under '{place}'" if place else "") + f" of {file}")
-    done = same_tensors(target, tensors, metadata)
+    done = holds(target, tensors, metadata)
     if not done:
         check_target(target, force=output.force, inputs=(Path(file),))
     if output.dry_run:

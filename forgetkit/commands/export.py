@@ -35,7 +35,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
     from forgetkit.request import open_checkpoint
     from forgetkit.results import document
     from forgetkit.storage import check_target, claimed, publish_text
-    from forgetkit.tensors import publish_tensors, same_tensors
+    from forgetkit.tensors import holds, publish_tensors
 
     if not output.out:
         raise ForgetkitError("usage", "export needs --out", "for example: -o exported")
@@ -50,7 +50,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
     metadata = {"format": "pt"} if strip else {"format": "pt", "forgetkit": dumps(record)}
     weights, config = (target, None) if alone else (target / WEIGHTS, target / CONFIG)
     text = json.dumps(config_of(record, fixed=_is_fixed(record)), indent=2, ensure_ascii=False) + "\n" if config else ""
-    done = same_tensors(weights, tensors, metadata) and (config is None or _reads(config, text))
+    done = holds(weights, tensors, metadata) and (config is None or _reads(config, text))
     if not done:
         for file in (weights, config) if config else (weights,):
             check_target(file, force=output.force, inputs=(path,))

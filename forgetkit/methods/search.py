@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from forgetkit.methods.unseen import Gauge, Look, closes, keeps
 from forgetkit.resume import Bookmark, Place, pack, pack_optimizer, part, unpack
+from forgetkit.training import state_of
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -206,7 +207,7 @@ def _go_on(left: Place, model: nn.Module, optimizer: Optimizer) -> tuple[Braked,
 
 
 def _state(model: nn.Module, optimizer: Optimizer) -> State:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}, copy.deepcopy(optimizer.state_dict())
+    return state_of(model), copy.deepcopy(optimizer.state_dict())
 
 
 def _restore(model: nn.Module, optimizer: Optimizer, state: State) -> None:
