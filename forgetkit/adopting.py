@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetkit.audit.intervals import accuracy as estimate
 from forgetkit.checkpoint import save_checkpoint
 from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
@@ -23,6 +22,7 @@ from forgetkit.matching import Tensors, head_of, match
 from forgetkit.models import build_model, check_fit, resolve_options
 from forgetkit.record import Record, Step
 from forgetkit.results import Written, next_training, software
+from forgetkit.statistics.intervals import accuracy as estimate
 from forgetkit.steps import measure, on_machine, take
 from forgetkit.training_set import input_of
 

@@ -55,7 +55,7 @@ def _software() -> list[Finding]:
 
 def _machine(device: str) -> list[Finding]:
     from forgetkit.compute import set_up
-    from forgetkit.workers import available_cores
+    from forgetkit.processes import available_cores
 
     try:
         machine = set_up(device, "auto", 0)

@@ -8,7 +8,7 @@ import torch
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import PRECISIONS
-from forgetkit.workers import available_cores
+from forgetkit.processes import available_cores
 
 MOST_THREADS = 256
 

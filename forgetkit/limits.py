@@ -115,7 +115,7 @@ def check_divergence(
     Raises:
         NotReached: where the bound is exceeded.
     """
-    from forgetkit.audit.divergence import auto_bound, divergence, least_statistic, mean_of
+    from forgetkit.statistics.divergence import auto_bound, divergence, least_statistic, mean_of
 
     found: dict[str, Any] = {"divergence": divergence(softmax, mean_of(references)).statistic}
     if bound is None:
@@ -135,7 +135,7 @@ def check_membership(forget: tuple[Any, Any], unseen: tuple[Any, Any]) -> dict[s
     Raises:
         NotReached: where the upper 95 % bound of |AUC - ½| is above 0.10, from 300 ids on.
     """
-    from forgetkit.audit.membership import stratified_auc
+    from forgetkit.statistics.membership_auc import stratified_auc
 
     if len(forget[1]) < JUDGED_FROM:
         return {"membership_bound": None}

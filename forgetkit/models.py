@@ -9,8 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.factory import Factory, check_factory, resolve
-from forgetkit.plugins import place_of
-from forgetkit.registry import Registry
+from forgetkit.registry import Registry, place_of
 from forgetkit.zoos import Stem, names_in, timm_factory, torchvision_factory
 
 MODELS: Registry[Factory] = Registry("model")

@@ -16,7 +16,7 @@ from forgetkit.completion import offer_of
 from forgetkit.console import write_result
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import Compute, LongRun, Plugins, Say, Source
-from forgetkit.plugins import load_plugins
+from forgetkit.registry import load_plugins
 
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
 """Parameters that name what a command reads, the most telling first."""

@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from forgetkit.audit.scores import phi
-from forgetkit.audit.strata import auc
 from forgetkit.checkpoint import load, load_tensors, save_checkpoint
 from forgetkit.compute import Machine
 from forgetkit.console import Console
@@ -29,6 +27,8 @@ from forgetkit.record import Record, Step, read_record
 from forgetkit.request import Request
 from forgetkit.results import Written, asked_of, output_path, report_done, software, up_to_date
 from forgetkit.resume import Bookmark, making
+from forgetkit.statistics.scores import phi
+from forgetkit.statistics.strata import auc
 from forgetkit.storage import check_target, publish_lines
 from forgetkit.training import Classifier, Samples, accuracy, predict
 

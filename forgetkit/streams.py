@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.divergence import AUTO_FROM
-from forgetkit.audit.scores import phi
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import Console
@@ -18,6 +16,8 @@ from forgetkit.plan import Plan, make_plans
 from forgetkit.record import Record, read_record
 from forgetkit.request import Request
 from forgetkit.results import up_to_date
+from forgetkit.statistics.divergence import AUTO_FROM
+from forgetkit.statistics.scores import phi
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier, Samples, predict
 from forgetkit.training_set import Base, TrainingSet

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from forgetkit.interleaved import side_by_side
 from forgetkit.masking import masked
 from forgetkit.options import LongRun
 from forgetkit.plan import Plan, carry_out, carry_out_steps, epoch_seconds, mask_of, start_model
-from forgetkit.plugins import load_plugins, loaded_plugins
+from forgetkit.processes import available_cores, prepare, settle
 from forgetkit.record import Record
+from forgetkit.registry import load_plugins, loaded_plugins
 from forgetkit.results import Written, document, report_done, report_written, up_to_date
 from forgetkit.signals import install
 from forgetkit.storage import check_target
-from forgetkit.workers import available_cores, prepare
 
 
 def finish(
@@ -87,7 +86,7 @@ def carry_out_all(
             told(written)
         return
     workers = min(workers or available_cores(), len(plans))
-    pool = ProcessPoolExecutor(workers, prepare(__name__), initializer=partial(install, interrupt=False))
+    pool = ProcessPoolExecutor(workers, prepare(__name__), initializer=_begin_worker)
     try:
         for done in as_completed([pool.submit(_worker, plan, loaded_plugins(), force, fresh) for plan in plans]):
             told(done.result())
@@ -153,6 +152,11 @@ def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
         "record": None,
         "replicas": parts,
     }
+
+
+def _begin_worker() -> None:
+    settle()
+    install(interrupt=False)
 
 
 def _worker(plan: Plan, plugins: list[Path], force: bool, fresh: bool) -> Written:

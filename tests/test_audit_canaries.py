@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from forgetkit.audit.canaries import canaries_needed, canary_check, epsilon, guesses
+from forgetkit.audit.canaries import canary_check
 from forgetkit.audit.check import Check, overall
-from forgetkit.audit.intervals import accuracy, judge
+from forgetkit.statistics.canary_guesses import canaries_needed, epsilon, guesses
+from forgetkit.statistics.intervals import accuracy, judge
 
 LEVEL = 0.05
 MANY = 2400

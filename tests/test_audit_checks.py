@@ -8,9 +8,9 @@ from forgetkit.audit.answers import Scored, scored, view_of
 from forgetkit.audit.check import Check, exit_code, measured, overall, with_control
 from forgetkit.audit.checks import chance, membership, utility_check
 from forgetkit.audit.integrity import copies, integrity
-from forgetkit.audit.intervals import Estimate
 from forgetkit.keys import KeySet
 from forgetkit.record import Record, Step
+from forgetkit.statistics.intervals import Estimate
 
 PASSED = Check("membership", "pass", "like unseen", gating=True, proves=True, statistic=0.5, null=0.5)
 REMEMBERED = replace(PASSED, verdict="fail", statistic=0.8)

@@ -9,9 +9,9 @@ from forgetkit.audit.against import closer_check, rank_check
 from forgetkit.audit.check import Check, overall
 from forgetkit.audit.checks import chance
 from forgetkit.audit.deciding import decided
-from forgetkit.audit.intervals import Estimate
 from forgetkit.audit.policy import Policy
-from forgetkit.audit.references import Closer, Rank
+from forgetkit.statistics.intervals import Estimate
+from forgetkit.statistics.references import Closer, Rank
 
 INTEGRITY = Check("integrity", "pass", "in order", gating=True)
 KEPT = Check("utility", "pass", "as good", gating=True)

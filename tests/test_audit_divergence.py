@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.random import Generator, default_rng
 from scipy.special import softmax
 
-from forgetkit.audit.divergence import (
+from forgetkit.statistics.divergence import (
     Divergence,
     Probabilities,
     auto_bound,

@@ -10,9 +10,10 @@ from scipy.stats import norm
 
 from forgetkit.audit.check import Check
 from forgetkit.audit.deciding import hint
-from forgetkit.audit.draws import CHOSEN_LEVEL, Drawn, class_mix, drawn, drawn_check, mean_auc
-from forgetkit.audit.intervals import Estimate
-from forgetkit.audit.strata import Labels, Scores, auc
+from forgetkit.audit.draws import drawn_check
+from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, Drawn, class_mix, drawn, mean_auc
+from forgetkit.statistics.intervals import Estimate
+from forgetkit.statistics.strata import Labels, Scores, auc
 from tests.conftest import Run
 
 DRAWS = 2000

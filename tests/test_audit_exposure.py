@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.random import Generator, default_rng
 from scipy import stats
 
-from forgetkit.audit.exposure import LowFpr, PerId, advantage, low_fpr, per_id
-from forgetkit.audit.intervals import accuracy
-from forgetkit.audit.strata import Labels, Scores
+from forgetkit.statistics.attacks import LowFpr, PerId, advantage, low_fpr, per_id
+from forgetkit.statistics.intervals import accuracy
+from forgetkit.statistics.strata import Labels, Scores
 
 FLOATS = st.lists(st.floats(-5, 5), min_size=1, max_size=40).map(lambda values: np.array(values))
 

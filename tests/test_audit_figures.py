@@ -13,8 +13,8 @@ from forgetkit.audit.check import Check
 from forgetkit.audit.curves import POINTS, Curve, envelope, roc, same_mix, shares
 from forgetkit.audit.drawing import ticks
 from forgetkit.audit.margin import compared, right_values
-from forgetkit.audit.membership import stratified_auc
 from forgetkit.audit.plots import figures
+from forgetkit.statistics.membership_auc import stratified_auc
 from tests.test_audit_html import CHANCE, INTEGRITY, MEMBERSHIP, POLICY, REPORT, UTILITY, a_report, some_curves
 
 

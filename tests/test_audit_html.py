@@ -16,8 +16,8 @@ from forgetkit.audit.check import Check, Verdict, overall
 from forgetkit.audit.curves import Curves
 from forgetkit.audit.html import html
 from forgetkit.audit.policy import CAN_DECIDE, Policy
-from forgetkit.audit.references import closer, rank
 from forgetkit.audit.report import LIMITS, document
+from forgetkit.statistics.references import closer, rank
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 POLICY = Policy().to_json(None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.random import Generator, default_rng
 from scipy import stats
 
-from forgetkit.audit.intervals import Estimate, accuracy, judge, judge_utility, normal_estimate, utility
+from forgetkit.statistics.intervals import Estimate, accuracy, judge, judge_utility, normal_estimate, utility
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import Generator, default_rng
 
-from forgetkit.audit.intervals import judge
-from forgetkit.audit.membership import StratifiedAuc, ids_to_decide, ids_to_pass, stratified_auc
-from forgetkit.audit.strata import Labels, Scores, auc
+from forgetkit.statistics.intervals import judge
+from forgetkit.statistics.membership_auc import StratifiedAuc, ids_to_decide, ids_to_pass, stratified_auc
+from forgetkit.statistics.strata import Labels, Scores, auc
 
 Samples = tuple[Scores, Labels, Scores, Labels]
 SCORES = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 2)), min_size=1, max_size=30)

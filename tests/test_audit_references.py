@@ -9,9 +9,9 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from forgetkit.audit.divergence import Probabilities
-from forgetkit.audit.references import Calibrated, Closer, Rank, calibrated, closer, rank
-from forgetkit.audit.strata import Labels, Scores
+from forgetkit.statistics.divergence import Probabilities
+from forgetkit.statistics.references import Calibrated, Closer, Rank, calibrated, closer, rank
+from forgetkit.statistics.strata import Labels, Scores
 
 REPEATS = pytest.mark.parametrize("repeats", [300, pytest.param(2000, marks=pytest.mark.slow)])
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.audit.scores import phi
+from forgetkit.statistics.scores import phi
 
 
 def test_phi_is_the_true_logit_less_the_logsumexp_of_the_others() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from forgetkit.audit.strata import stratify
+from forgetkit.statistics.strata import stratify
 
 
 def test_keys_order_by_class_first_and_by_score_second() -> None:

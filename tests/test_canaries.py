@@ -12,8 +12,6 @@ import pytest
 import torch
 
 from forgetkit import cli
-from forgetkit.audit.canaries import epsilon, guesses
-from forgetkit.audit.scores import phi
 from forgetkit.canaries import Canaries, as_trained, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
@@ -27,6 +25,8 @@ from forgetkit.ids import draw
 from forgetkit.options import ListForm, Source
 from forgetkit.record import Record, read_record
 from forgetkit.request import Request, begin
+from forgetkit.statistics.canary_guesses import epsilon, guesses
+from forgetkit.statistics.scores import phi
 from forgetkit.steps import on_machine
 from forgetkit.training import predict
 from tests.conftest import Run

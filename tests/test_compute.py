@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forgetkit.compute import Machine, generator_for, seed_for, set_up
 from forgetkit.errors import ForgetkitError
-from forgetkit.workers import available_cores
+from forgetkit.processes import available_cores
 
 PURPOSES = st.lists(st.integers(0, 1000) | st.sampled_from(["order", "dropout", "weights"]), max_size=3)
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torchvision import models
 
-from forgetkit import plugins
+from forgetkit import registry as plugins
 from forgetkit.models import MODELS, build_model, check_fit, find_factory, resolve_options
 from forgetkit.record import read_record
 from forgetkit.zoos import names_in

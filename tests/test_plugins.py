@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit import plugins
+from forgetkit import registry as plugins
 from forgetkit.checkpoint import load_model
 from forgetkit.data.sources import DATASETS
 from forgetkit.errors import ForgetkitError
 from forgetkit.models import MODELS, find_factory
-from forgetkit.plugins import load_plugins
 from forgetkit.record import read_record
+from forgetkit.registry import load_plugins
 from tests.conftest import Run
 
 TINY = '''

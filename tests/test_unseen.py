@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from forgetkit.audit.scores import phi
-from forgetkit.audit.strata import auc, null_error
 from forgetkit.methods.unseen import Gauge, Look, closes, gauge_of, keeps, pooled, recognisable
+from forgetkit.statistics.scores import phi
+from forgetkit.statistics.strata import auc, null_error
 from forgetkit.training import accuracy
 
 ALL = torch.ones(3, dtype=torch.bool)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from forgetkit.audit.answers import Answers
 from forgetkit.audit.check import Check, CheckVerdict, measured
 from forgetkit.audit.checks import Masks
-from forgetkit.audit.divergence import auto_bound, divergence, least_statistic, mean_of
-from forgetkit.audit.references import CLOSER_MARGIN, Closer, Rank, calibrated, closer, rank
+from forgetkit.statistics.divergence import auto_bound, divergence, least_statistic, mean_of
+from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, calibrated, closer, rank
 
 CLOSER_FROM = 5
 """References from which ``closer`` decides."""

@@ -8,9 +8,9 @@ from forgetkit.audit import checks as found
 from forgetkit.audit.answers import Answers, Scored
 from forgetkit.audit.check import Check, with_control
 from forgetkit.audit.deciding import hint
-from forgetkit.audit.draws import CHOSEN_LEVEL, class_mix
 from forgetkit.audit.policy import Policy
 from forgetkit.audit.subject import Rows, Subject
+from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
 
 
 def alone(after: Answers, before: Answers | None, subject: Subject, policy: Policy) -> list[Check]:

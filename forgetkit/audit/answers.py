@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from forgetkit.audit.scores import phi
 from forgetkit.audit.subject import Opened, Rows, Subject
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.resume import Bookmark, Place, part
+from forgetkit.statistics.scores import phi
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier, predict
 

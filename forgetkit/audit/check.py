@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal
 
-from forgetkit.audit.intervals import Estimate
+from forgetkit.statistics.intervals import Estimate
 
 CheckVerdict = Literal["pass", "fail", "inconclusive", "info", "not-run"]
 Verdict = Literal["forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive"]

@@ -9,9 +9,9 @@ from scipy.special import ndtri
 
 from forgetkit.audit.answers import Scored
 from forgetkit.audit.check import Check, CheckVerdict, measured
-from forgetkit.audit.exposure import advantage, low_fpr, per_id
-from forgetkit.audit.intervals import Estimate, accuracy, judge, judge_utility, utility
-from forgetkit.audit.membership import ids_to_decide, ids_to_pass, stratified_auc
+from forgetkit.statistics.attacks import advantage, low_fpr, per_id
+from forgetkit.statistics.intervals import Estimate, accuracy, judge, judge_utility, utility
+from forgetkit.statistics.membership_auc import ids_to_decide, ids_to_pass, stratified_auc
 
 Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """Which ids stand out as remembered, and which as over-forgotten; bool of shape ``(ids,)`` each."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgetkit.audit.references import Closer, Rank
-from forgetkit.audit.strata import Labels, Scores, forget_placements, shared_strata
+from forgetkit.statistics.references import Closer, Rank
+from forgetkit.statistics.strata import Labels, Scores, forget_placements, shared_strata
 
 POINTS = 200
 """Points of a curve; more samples are thinned to these, which moves it by at most 1/POINTS."""

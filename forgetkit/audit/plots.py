@@ -9,8 +9,8 @@ import numpy as np
 from forgetkit.audit import drawing as draw
 from forgetkit.audit.curves import Curves, envelope, roc, same_mix, shares
 from forgetkit.audit.drawing import Frame
-from forgetkit.audit.references import Closer, Rank
-from forgetkit.audit.strata import Scores
+from forgetkit.statistics.references import Closer, Rank
+from forgetkit.statistics.strata import Scores
 
 VIEWS = {"chance": "as they are", "chance-hflip": "mirrored", "chance-vflip": "upside down", "chance-crop": "magnified"}
 SPAN = (0.005, 0.995)

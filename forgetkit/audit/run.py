@@ -15,7 +15,7 @@ from forgetkit.audit.check import Check, overall
 from forgetkit.audit.checks import Masks, single_ids
 from forgetkit.audit.curves import Curves
 from forgetkit.audit.deciding import decided
-from forgetkit.audit.draws import Drawn, drawn, drawn_check
+from forgetkit.audit.draws import drawn_check
 from forgetkit.audit.integrity import copies, integrity
 from forgetkit.audit.policy import Policy
 from forgetkit.audit.relearn import relearn_check
@@ -30,6 +30,7 @@ from forgetkit.finite import not_finite
 from forgetkit.ids import digest_of
 from forgetkit.results import software
 from forgetkit.resume import Bookmark
+from forgetkit.statistics.exchangeability import Drawn, drawn
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier
 

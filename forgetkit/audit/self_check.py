@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from forgetkit.audit.answers import Scored
 from forgetkit.audit.checks import membership
-from forgetkit.audit.exposure import LOW_FPR_FROM, advantage, low_fpr, per_id
-from forgetkit.audit.intervals import Interval, accuracy
 from forgetkit.audit.policy import Policy
+from forgetkit.statistics.attacks import LOW_FPR_FROM, advantage, low_fpr, per_id
+from forgetkit.statistics.intervals import Interval, accuracy
 
 SHIFTS = (0.0, 0.25, 0.5, 1.0, -0.5, -1.0)
 """How far pretended forget sets are moved, in standard deviations within a class; above 0 is remembered."""

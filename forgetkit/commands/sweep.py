@@ -57,13 +57,13 @@ def sweep(
         forgetkit sweep plan.toml --out sweep --dry-run
         forgetkit sweep plan.toml --out sweep --jobs 2 --shard 1/2
     """
+    from forgetkit.processes import available_cores
     from forgetkit.sweep.expand import expand
     from forgetkit.sweep.figures import draw_figures
     from forgetkit.sweep.plan import read_plan
     from forgetkit.sweep.schedule import Sweep
     from forgetkit.sweep.shard import parse_shard, share_of
     from forgetkit.sweep.table import rows_of, write_table
-    from forgetkit.workers import available_cores
 
     grid.check()
     console, root, shard = say.console(), Path(out), parse_shard(grid.shard)

@@ -173,7 +173,7 @@ def train(
     planting.check(start, seeds)
     _check_out(output.out, log, seeds.replicas)
     if seeds.replicas > 1:
-        from forgetkit.workers import prepare
+        from forgetkit.processes import prepare
 
         prepare("forgetkit.trainings")  # while this process imports torch, too
 
@@ -205,7 +205,7 @@ def train(
 
 def _planted(chosen: "TrainingSet", count: int, kind: str, seed: int, console: Console) -> "TrainingSet":
     """Return the training set with canaries, and say what that many can show."""
-    from forgetkit.audit.canaries import prospects
+    from forgetkit.statistics.canary_guesses import prospects
     from forgetkit.training_set import with_canaries
 
     planted = with_canaries(chosen, count=count, kind=kind, seed=seed)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.samples import Listing, malformed
 from forgetkit.errors import ForgetkitError
-from forgetkit.workers import available_cores
+from forgetkit.processes import available_cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetkit.audit.scores import phi
-from forgetkit.audit.strata import auc, null_error
 from forgetkit.compute import generator_for
+from forgetkit.statistics.scores import phi
+from forgetkit.statistics.strata import auc, null_error
 from forgetkit.training import Samples, accuracy, predict
 
 TOLERANCE = 0.02

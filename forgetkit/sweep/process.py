@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from forgetkit.processes import prepare, settle
 from forgetkit.sweep.outcome import LOG, STDOUT, Outcome, clear, judged, keep, kept
-from forgetkit.workers import prepare
 
 PRELOADED = "forgetkit.sweep.preload"
 
@@ -33,6 +33,7 @@ def start(words: list[str], folder: Path, threads: int) -> BaseProcess:
 
 def carry_out(words: list[str], folder: Path, environment: dict[str, str]) -> None:
     """Run a command in this process, unless its outcome is there by now."""
+    settle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep ends its runs itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.clear()

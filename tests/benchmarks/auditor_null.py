@@ -15,9 +15,9 @@ from forgetkit.audit.answers import Scored
 from forgetkit.audit.canaries import canary_check
 from forgetkit.audit.check import Check
 from forgetkit.audit.checks import chance, membership, utility_check
-from forgetkit.audit.exposure import advantage, low_fpr, per_id
-from forgetkit.audit.references import calibrated, closer, rank
 from forgetkit.audit.relearn import REPEATS, sign_flip
+from forgetkit.statistics.attacks import advantage, low_fpr, per_id
+from forgetkit.statistics.references import calibrated, closer, rank
 
 CLASSES = 10
 Floats = NDArray[np.float64]

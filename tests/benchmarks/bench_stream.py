@@ -18,14 +18,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from forgetkit import cli
-from forgetkit.audit.scores import phi
-from forgetkit.audit.strata import auc
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.ids import draw
 from forgetkit.record import read_record
+from forgetkit.statistics.scores import phi
+from forgetkit.statistics.strata import auc
 from forgetkit.steps import on_machine, take
 from forgetkit.training import accuracy, predict
 

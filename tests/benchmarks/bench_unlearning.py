@@ -26,9 +26,6 @@ import torch
 from scipy import stats
 from torch import nn
 
-from forgetkit.audit.divergence import total_variation
-from forgetkit.audit.scores import phi
-from forgetkit.audit.strata import auc
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine, set_up
 from forgetkit.console import Console
@@ -48,6 +45,9 @@ from forgetkit.relabeler import Relabeling, most_joint_steps
 from forgetkit.relabeling import unlearn
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
+from forgetkit.statistics.divergence import total_variation
+from forgetkit.statistics.scores import phi
+from forgetkit.statistics.strata import auc
 from forgetkit.steps import on_machine, take
 from forgetkit.training import Classifier, accuracy, predict
 from forgetkit.training_set import Base, TrainingSet

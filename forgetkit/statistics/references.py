@@ -10,10 +10,17 @@ from math import ceil
 
 import numpy as np
 
-from forgetkit.audit.divergence import Probabilities, mean_of, means_of_others, read_models, same_shape, total_variation
-from forgetkit.audit.exposure import PerId, per_id
-from forgetkit.audit.intervals import Estimate, Verdict, check_level
-from forgetkit.audit.strata import Labels, Scores, check_scores
+from forgetkit.statistics.attacks import PerId, per_id
+from forgetkit.statistics.divergence import (
+    Probabilities,
+    mean_of,
+    means_of_others,
+    read_models,
+    same_shape,
+    total_variation,
+)
+from forgetkit.statistics.intervals import Estimate, Verdict, check_level
+from forgetkit.statistics.strata import Labels, Scores, check_scores
 
 CLOSER_MARGIN = 0.05
 SPREAD_FROM = 5  # references

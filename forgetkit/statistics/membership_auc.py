@@ -10,8 +10,8 @@ from math import ceil, sqrt
 import numpy as np
 from scipy.special import ndtri
 
-from forgetkit.audit.intervals import Estimate, normal_estimate
-from forgetkit.audit.strata import Labels, Scores, Strata, forget_placements, placements, shared_strata
+from forgetkit.statistics.intervals import Estimate, normal_estimate
+from forgetkit.statistics.strata import Labels, Scores, Strata, forget_placements, placements, shared_strata
 
 # Below this many samples on either side DeLong's variance of a stratum is undefined or too rough.
 DELONG_FROM = 5

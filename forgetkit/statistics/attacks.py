@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from forgetkit.audit.intervals import Estimate, Interval, accuracy, check_level, clipped
-from forgetkit.audit.strata import Labels, Scores, check_scores, stratify
+from forgetkit.statistics.intervals import Estimate, Interval, accuracy, check_level, clipped
+from forgetkit.statistics.strata import Labels, Scores, check_scores, stratify
 
 # Half of these set the threshold; fewer than 5 expected false positives at 1 % would say nothing.
 LOW_FPR_FROM = 1000

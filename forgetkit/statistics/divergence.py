@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.strata import Scores
+from forgetkit.statistics.strata import Scores
 
 Probabilities = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Statistics of the audit: arrays in, numbers out."""
