@@ -15,12 +15,12 @@ from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record, Step
 from forgetkit.finite import not_finite
 from forgetkit.foreign import WHITE, Config, read_weights
-from forgetkit.keys import KeySet
 from forgetkit.matching import Tensors, head_of, match
 from forgetkit.models import build_model, check_fit, resolve_options
-from forgetkit.record import Record, Step
 from forgetkit.results import Written, next_training, software
 from forgetkit.statistics.intervals import accuracy as estimate
 from forgetkit.steps import measure, on_machine, take

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from forgetkit.console import compact_json
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.keys import KeySet
-from forgetkit.record import Record, check_shape
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record, check_shape
 
 KINDS = ("mislabelled", "natural")
 FEWEST = 8

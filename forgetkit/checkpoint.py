@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.header import dumps, read_header, read_record
+from forgetkit.files.publish import publish
+from forgetkit.files.record import Record
 from forgetkit.finite import cure, not_finite
 from forgetkit.models import build_model
-from forgetkit.record import Record, dumps, read_header, read_record
-from forgetkit.storage import publish
 
 _DTYPES = {
     torch.float64: "F64",
@@ -57,7 +58,7 @@ def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
     """Write ``model`` and ``record`` to ``path``; return the record with its digest.
 
     Raises:
-        ForgetkitError: ``diverged`` for weights that are not finite; else as :func:`forgetkit.storage.publish`.
+        ForgetkitError: ``diverged`` for weights that are not finite; else as :func:`forgetkit.files.publish.publish`.
     """
     tensors = _own(model.state_dict())
     if broken := not_finite(tensors):

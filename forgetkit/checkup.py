@@ -14,7 +14,7 @@ from pathlib import Path
 
 from forgetkit import __version__
 from forgetkit.errors import ForgetkitError
-from forgetkit.storage import publish_text
+from forgetkit.files.publish import publish_text
 
 PACKAGES = ("torch", "torchvision", "safetensors", "numpy", "scipy", "scikit-learn", "pillow", "timm", "pyarrow")
 LEAST_SPACE = 1 << 30

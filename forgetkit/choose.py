@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.ids import draw, read_ids
+from forgetkit.files.id_list import draw, read_ids
 from forgetkit.registry import did_you_mean
 
 Mask = NDArray[np.bool_]
@@ -72,7 +72,7 @@ def conditions_of(
 
     Raises:
         ForgetkitError: ``usage`` for a column that there is not, ``ids-empty`` for a value that no sample has, and
-            what :func:`forgetkit.ids.read_ids` raises.
+            what :func:`forgetkit.files.id_list.read_ids` raises.
     """
     columns: dict[str, Sequence[str | None]] = dict(dataset.attributes)
     if table is not None:

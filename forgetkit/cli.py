@@ -16,9 +16,9 @@ import typer.main
 from forgetkit import __version__
 from forgetkit.console import is_terminal, print_error, say, write_result
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.interrupts import INTERRUPTED, TERMINATED, ignore, install, stopping
 from forgetkit.mounting import help_of, mount, show_help
 from forgetkit.options import debugging
-from forgetkit.signals import INTERRUPTED, TERMINATED, ignore, install, stopping
 from forgetkit.wording import usage_error
 
 BUG = 70

@@ -11,9 +11,10 @@ from forgetkit.checkpoint import tensor_digest
 from forgetkit.compute import Machine
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.header import read_header
+from forgetkit.files.record import Record
 from forgetkit.methods.dampen import dampen
 from forgetkit.methods.importance import Weights, importance
-from forgetkit.record import Record, read_header
 from forgetkit.request import Request
 from forgetkit.results import software
 from forgetkit.steps import take

@@ -14,12 +14,12 @@ from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import Course, check_judges, gauge_on, steps_between, warn_of_nothing
 from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.files.record import Record
 from forgetkit.methods.distill import distill, distillation_loss
 from forgetkit.methods.joint import joint
 from forgetkit.methods.unseen import entry, words
 from forgetkit.optimizers import optimizer_of
 from forgetkit.recipe import Recipe
-from forgetkit.record import Record
 from forgetkit.request import Request, open_teacher
 from forgetkit.resume import Bookmark, walk
 from forgetkit.steering import Start, Stopped, stop_unseen

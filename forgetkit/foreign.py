@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.record import Record, check_shape, read_header
+from forgetkit.files.header import read_header
+from forgetkit.files.record import Record, check_shape
 
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 LARGEST_CONFIG = 1 << 20

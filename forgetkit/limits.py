@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from forgetkit.record import Record
+    from forgetkit.files.record import Record
     from forgetkit.request import Request
 
 JUDGED_FROM = 300
@@ -155,7 +155,7 @@ def open_references(names: list[str], request: "Request") -> "list[tuple[Path, R
             or trained on an id that was forgotten.
     """
     from forgetkit.data.changed import same_data
-    from forgetkit.request import checkpoint_files, open_checkpoint
+    from forgetkit.files.header import checkpoint_files, open_checkpoint
 
     ids = request.dataset.train.ids_at(request.all_forgotten_rows)
     opened = [open_checkpoint(str(path)) for name in names for path in checkpoint_files(name)]

@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from forgetkit.checkpoint import tensor_digest
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
-from forgetkit.record import read_header
+from forgetkit.files.header import read_header
 from forgetkit.tensors import publish_tensors
 
 METADATA = "forgetkit-mask"
@@ -45,7 +45,7 @@ def publish_mask(path: Path, chosen: Mapping[str, Tensor], content: Mapping[str,
     """Write which weights may move, bool by name, and ``content``, which says how they were found; return the digest.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.storage.publish`.
+        ForgetkitError: as :func:`forgetkit.files.publish.publish`.
     """
     tensors = {name: may.cpu().contiguous() for name, may in chosen.items()}
     whole = {"version": 1, **content, "digest": tensor_digest(tensors)}

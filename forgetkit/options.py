@@ -16,7 +16,7 @@ from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 
 if TYPE_CHECKING:
-    from forgetkit.book import Booking
+    from forgetkit.files.request_book import Booking
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -113,7 +113,7 @@ class Booked:
 
     def booking(self) -> "Booking | None":
         """Return what a step writes down of it; raises ForgetkitError ``usage`` for one without the other."""
-        from forgetkit.book import Booking
+        from forgetkit.files.request_book import Booking
 
         if (self.request is None) != (self.book is None):
             raise ForgetkitError(

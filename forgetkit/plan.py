@@ -25,19 +25,19 @@ from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.estimate import BATCH, pass_seconds
+from forgetkit.files.id_list import digest_of
+from forgetkit.files.lock import was_left
+from forgetkit.files.publish import publish_lines
+from forgetkit.files.record import Record, Step
 from forgetkit.history import History
-from forgetkit.ids import digest_of
-from forgetkit.locks import was_left
 from forgetkit.masking import masked, read_mask
 from forgetkit.models import build_model, check_fit
 from forgetkit.optimizers import optimizer_of
 from forgetkit.options import Training
 from forgetkit.recipe import Recipe, recipe_of, resolve_recipe
-from forgetkit.record import Record, Step
 from forgetkit.results import Written, asked_of, ids_entry
 from forgetkit.resume import Bookmark, making
 from forgetkit.steps import measure, on_machine, take
-from forgetkit.storage import publish_lines
 from forgetkit.training import Classifier, train_steps, whole
 from forgetkit.training_set import Base, TrainingSet
 

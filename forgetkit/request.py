@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.book import Booking
 from forgetkit.canaries import as_trained, open_canaries
 from forgetkit.console import Console
 from forgetkit.data.changed import find_changed, on_data, same_data
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.ids import IdList, check_known, read_ids
-from forgetkit.keys import KeySet, forgotten_with
+from forgetkit.files.header import open_checkpoint
+from forgetkit.files.id_digests import KeySet, forgotten_with
+from forgetkit.files.id_list import IdList, check_known, read_ids
+from forgetkit.files.record import Record
+from forgetkit.files.request_book import Booking
 from forgetkit.options import ListForm, Source, data_root
-from forgetkit.record import Record, read_record
 from forgetkit.results import document
 
 
@@ -79,33 +80,6 @@ class Request:
             raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
 
 
-def open_checkpoint(text: str) -> tuple[Path, Record]:
-    """Return path and record of a checkpoint that was named on the command line.
-
-    Raises:
-        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
-    """
-    if not text:
-        message = "no checkpoint given: the command before wrote none"
-        raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
-    return Path(text), read_record(Path(text))
-
-
-def checkpoint_files(name: str) -> list[Path]:
-    """Return the checkpoints that the name of a file, or of a folder of them, stands for.
-
-    Raises:
-        ForgetkitError: ``checkpoint-missing`` for an empty name, or a folder without one.
-    """
-    path = Path(name)
-    if not name or not path.is_dir():
-        return [path] if name else [open_checkpoint(name)[0]]
-    files = sorted(file for file in path.glob("*.st") if not file.name.endswith(".optimizer.st"))
-    if not files:
-        raise ForgetkitError("checkpoint-missing", f"{path}: no .st file in this folder")
-    return files
-
-
 def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
     """Return path and record of a teacher for the retain set of ``request``.
 
@@ -160,7 +134,7 @@ def read_lists(
     Those that are ``forgotten`` and no longer in the data are left out, with a warning.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.ids.read_ids` and :func:`forgetkit.ids.check_known`.
+        ForgetkitError: as :func:`forgetkit.files.id_list.read_ids` and :func:`forgetkit.files.id_list.check_known`.
     """
     lists = [read_ids(source, column=form.id_column, strict=form.strict) for source in sources]
     for at, found in enumerate(lists):

@@ -11,11 +11,12 @@ from typing import Any
 from forgetkit import __version__
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.ids import digest_of
-from forgetkit.locks import tidy
+from forgetkit.files.header import dumps, read_record
+from forgetkit.files.id_list import digest_of
+from forgetkit.files.lock import tidy
+from forgetkit.files.publish import sync_folder
+from forgetkit.files.record import Record
 from forgetkit.options import Output
-from forgetkit.record import Record, dumps, read_record
-from forgetkit.storage import sync_folder
 
 
 @dataclass(frozen=True)

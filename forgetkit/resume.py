@@ -25,10 +25,10 @@ from torch.optim import Optimizer
 from forgetkit.checkpoint import tensor_digest
 from forgetkit.console import compact_json, say
 from forgetkit.errors import ForgetkitError
-from forgetkit.locks import state_folder
-from forgetkit.record import read_header
-from forgetkit.signals import asked_to_stop, deferring, stop
-from forgetkit.storage import claimed
+from forgetkit.files.header import read_header
+from forgetkit.files.interrupts import asked_to_stop, deferring, stop
+from forgetkit.files.lock import state_folder
+from forgetkit.files.publish import claimed
 from forgetkit.tensors import publish_tensors
 
 EVERY = 30.0
@@ -177,7 +177,7 @@ def making(
         fresh: begin from the start.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.storage.claimed`.
+        ForgetkitError: as :func:`forgetkit.files.publish.claimed`.
     """
     with claimed((target, *beside), force=force, asked=asked), bookmarked(state_folder(target), asked, fresh) as mark:
         yield mark

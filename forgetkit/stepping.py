@@ -13,11 +13,11 @@ from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import course_of, steps_between
 from forgetkit.errors import NotReached
+from forgetkit.files.record import Record
 from forgetkit.method_options import Steps
 from forgetkit.methods.unseen import entry, words
 from forgetkit.optimizers import make_optimizer
 from forgetkit.options import Booked, Compute, Lists, LongRun, Source
-from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark, Place, pack, part, unpack, walk
 from forgetkit.steering import stop_unseen
@@ -99,7 +99,7 @@ def run_method(
         ForgetkitError: as :func:`forgetkit.request.begin` and :func:`forgetkit.steps.carry_out`.
     """
     from forgetkit.compute import set_up
-    from forgetkit.record import Step
+    from forgetkit.files.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
     from forgetkit.steps import carry_out, log_beside, warn_unmoved

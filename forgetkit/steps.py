@@ -19,17 +19,18 @@ from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.selection import images_at
 from forgetkit.errors import ForgetkitError
 from forgetkit.estimate import BATCH, about, pass_seconds
+from forgetkit.files.header import read_record
+from forgetkit.files.lock import was_left
+from forgetkit.files.publish import check_target, publish_lines
+from forgetkit.files.record import Record, Step
 from forgetkit.finite import cure
-from forgetkit.locks import was_left
 from forgetkit.masking import masked, read_mask
 from forgetkit.options import LongRun
-from forgetkit.record import Record, Step, read_record
 from forgetkit.request import Request
 from forgetkit.results import Written, asked_of, output_path, report_done, software, up_to_date
 from forgetkit.resume import Bookmark, making
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
-from forgetkit.storage import check_target, publish_lines
 from forgetkit.training import Classifier, Samples, accuracy, predict
 
 PART = 1 << 20

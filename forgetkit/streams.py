@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import Console
+from forgetkit.files.header import read_record
+from forgetkit.files.record import Record
 from forgetkit.limits import Limits, check_divergence, check_membership
 from forgetkit.options import LongRun, Training
 from forgetkit.plan import Plan, make_plans
-from forgetkit.record import Record, read_record
 from forgetkit.request import Request
 from forgetkit.results import up_to_date
 from forgetkit.statistics.divergence import AUTO_FROM

@@ -10,12 +10,16 @@ from torch import Tensor
 
 from forgetkit.checkpoint import same_tensors, write_tensors
 from forgetkit.errors import ForgetkitError
-from forgetkit.record import read_header
-from forgetkit.storage import publish
+from forgetkit.files.header import read_header
+from forgetkit.files.publish import publish
 
 
 def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all; raises ForgetkitError as :func:`forgetkit.storage.publish`."""
+    """Write a safetensors file whole or not at all.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.files.publish.publish`.
+    """
 
     def verify(written: Path) -> None:
         if not holds(written, tensors, metadata):

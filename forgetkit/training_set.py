@@ -13,11 +13,12 @@ from forgetkit.data.changed import on_data
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.keys import KeySet, forgotten_with
+from forgetkit.files.header import open_checkpoint
+from forgetkit.files.id_digests import KeySet, forgotten_with
+from forgetkit.files.record import Record
 from forgetkit.models import resolve_options
 from forgetkit.options import ListForm, Source, data_root
-from forgetkit.record import Record
-from forgetkit.request import dataset_of, open_checkpoint, read_lists
+from forgetkit.request import dataset_of, read_lists
 from forgetkit.results import software
 
 AT_ONCE = 4096

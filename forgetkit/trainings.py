@@ -14,16 +14,16 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.estimate import about
+from forgetkit.files.interrupts import install
+from forgetkit.files.publish import check_target
+from forgetkit.files.record import Record
 from forgetkit.interleaved import side_by_side
 from forgetkit.masking import masked
 from forgetkit.options import LongRun
 from forgetkit.plan import Plan, carry_out, carry_out_steps, epoch_seconds, mask_of, start_model
 from forgetkit.processes import available_cores, prepare, settle
-from forgetkit.record import Record
 from forgetkit.registry import load_plugins, loaded_plugins
 from forgetkit.results import Written, document, report_done, report_written, up_to_date
-from forgetkit.signals import install
-from forgetkit.storage import check_target
 
 
 def finish(

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.header import read_record
 from forgetkit.matching import common_prefix, match
 from forgetkit.models import build_model
-from forgetkit.record import read_record
 from tests.conftest import Ran, Run
 
 Tensors = dict[str, Tensor]
@@ -430,7 +430,7 @@ def test_rows_may_be_taken_out_before_a_new_head_is_trained(digits_model: Path) 
 
     from forgetkit.data.changed import on_data
     from forgetkit.data.find import open_dataset
-    from forgetkit.keys import KeySet
+    from forgetkit.files.id_digests import KeySet
 
     record, dataset = read_record(digits_model), open_dataset("digits", Path())
     untrained = replace(record, trained=KeySet.of([], record.forgotten.salt))

@@ -8,8 +8,8 @@ from forgetkit.audit.answers import Scored, scored, view_of
 from forgetkit.audit.check import Check, exit_code, measured, overall, with_control
 from forgetkit.audit.checks import chance, membership, utility_check
 from forgetkit.audit.integrity import copies, integrity
-from forgetkit.keys import KeySet
-from forgetkit.record import Record, Step
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record, Step
 from forgetkit.statistics.intervals import Estimate
 
 PASSED = Check("membership", "pass", "like unseen", gating=True, proves=True, statistic=0.5, null=0.5)

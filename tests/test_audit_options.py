@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from forgetkit import cli
 from forgetkit.audit import relearn
 from forgetkit.audit.outputs import UNMEASURED, listed
-from forgetkit.ids import read_ids
+from forgetkit.files.id_list import read_ids
 from tests.conftest import Ran, Run
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "audit.schema.json").read_text())

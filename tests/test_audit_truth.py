@@ -14,9 +14,10 @@ import torch
 
 from forgetkit import cli
 from forgetkit.checkpoint import load_model, save_checkpoint
-from forgetkit.keys import KeySet
+from forgetkit.files.header import read_record
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record, Step
 from forgetkit.models import build_model
-from forgetkit.record import Record, Step, read_record
 from tests.benchmarks.auditor_events import null_events, power_events
 from tests.benchmarks.auditor_null import member, says, utility
 from tests.benchmarks.rates import Event, Rate, measure, null_table, power_table

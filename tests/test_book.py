@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from forgetkit import book as books
 from forgetkit import cli
-from forgetkit.record import read_record
+from forgetkit.files import request_book as books
+from forgetkit.files.header import read_record
 from tests.conftest import Run
 
 STEP = "relabel model.st -i ids.txt --rate 0.1 --allow-unforgotten -q"

@@ -21,9 +21,10 @@ from forgetkit.data.find import open_dataset
 from forgetkit.data.sources import DATASETS, Reader, digits
 from forgetkit.data.sources import Source as Read
 from forgetkit.errors import ForgetkitError
-from forgetkit.ids import draw
+from forgetkit.files.header import read_record
+from forgetkit.files.id_list import draw
+from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
-from forgetkit.record import Record, read_record
 from forgetkit.request import Request, begin
 from forgetkit.statistics.canary_guesses import epsilon, guesses
 from forgetkit.statistics.scores import phi

@@ -8,7 +8,8 @@ import pytest
 
 from forgetkit import cli
 from forgetkit.data.find import open_dataset
-from forgetkit.record import Record, read_record
+from forgetkit.files.header import read_record
+from forgetkit.files.record import Record
 from tests.conftest import Run
 from tests.noise import TWINS
 

@@ -32,10 +32,11 @@ from forgetkit.checkpoint import (
     tensor_digest,
 )
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.header import dumps, read_record
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record, Step
 from forgetkit.finite import not_finite
-from forgetkit.keys import KeySet
 from forgetkit.models import MODELS, build_model, register_model
-from forgetkit.record import Record, Step, dumps, read_record
 
 SALT = "5a" * 32
 

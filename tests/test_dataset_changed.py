@@ -10,8 +10,9 @@ import pytest
 from forgetkit.data.cache import cache_folder
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
-from forgetkit.keys import KeySet
-from forgetkit.record import Record, read_record
+from forgetkit.files.header import read_record
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record
 from tests.conftest import Ran, Run
 from tests.pictures import pets, picture
 from tests.test_data_arrays import save

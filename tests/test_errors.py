@@ -379,7 +379,7 @@ def test_full_disk_is_exit_2_and_leaves_nothing(forgetkit: Run, here: Path, full
 def test_more_forgotten_ids_than_a_record_holds_are_refused(
     forgetkit: Run, here: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("forgetkit.keys.MOST_FORGOTTEN", 2)
+    monkeypatch.setattr("forgetkit.files.id_digests.MOST_FORGOTTEN", 2)
     before = content_of(here)
     ran = forgetkit(*command, "ids.txt", "--json")
     check_refusal(ran, 2)

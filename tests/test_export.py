@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 from tests.conftest import Run
 
 

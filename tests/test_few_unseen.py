@@ -8,7 +8,7 @@ import pytest
 
 from forgetkit import cli
 from forgetkit.data.dataset import _check_half
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 from tests.conftest import Ran, Run
 
 ROWS = 16

@@ -14,10 +14,10 @@ from forgetkit.compute import set_up
 from forgetkit.console import Console
 from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.files.header import read_record
+from forgetkit.files.id_list import draw
 from forgetkit.forgetting import Forgetting, Meter
-from forgetkit.ids import draw
 from forgetkit.recipe import Recipe
-from forgetkit.record import read_record
 from forgetkit.request import Request
 from forgetkit.steps import on_machine, take
 from forgetkit.ways import WAYS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from forgetkit.ids import digest_of, draw
+from forgetkit.files.id_list import digest_of, draw
 from tests.conftest import Ran, Run
 
 DIGITS = ("--dataset", "digits")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit import ids as module
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.ids import LONGEST_ID, check_known, digest_of, draw, read_ids
+from forgetkit.files import id_list as module
+from forgetkit.files.id_list import LONGEST_ID, check_known, digest_of, draw, read_ids
 
 NAMES = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=30).map(str.strip)
 ID_LISTS = st.lists(NAMES.filter(lambda id_: id_ != "" and not id_.startswith("#")), min_size=1, unique=True)
@@ -326,7 +326,7 @@ def test_other_parquet_values_are_no_ids(tmp_path: Path, values: list[object]) -
 
 
 def test_a_parquet_file_of_too_many_rows_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forgetkit.id_formats.MOST_ROWS", 3)
+    monkeypatch.setattr("forgetkit.files.id_formats.MOST_ROWS", 3)
     assert (
         refusal(written(tmp_path / "a.parquet", parquet({"id": [1, 2, 3, 4]}))) == "a.parquet: holds more than 3 rows"
     )

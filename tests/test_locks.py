@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.locks import lock_path, was_left
-from forgetkit.storage import check_target, claimed, publish_text
+from forgetkit.files.lock import lock_path, was_left
+from forgetkit.files.publish import check_target, claimed, publish_text
 
 HOLD = """
 import sys
 from pathlib import Path
-from forgetkit.storage import claimed
+from forgetkit.files.publish import claimed
 with claimed([Path(sys.argv[1])], force=False, asked="this"):
     print(".", flush=True)
     sys.stdin.read()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 from tests.conftest import Run
 
 MARGIN = 0.02

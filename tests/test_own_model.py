@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torchvision import models
 
 from forgetkit import registry as plugins
+from forgetkit.files.header import read_record
 from forgetkit.models import MODELS, build_model, check_fit, find_factory, resolve_options
-from forgetkit.record import read_record
 from forgetkit.zoos import names_in
 from tests.conftest import Run
 

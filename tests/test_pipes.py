@@ -135,7 +135,8 @@ def test_a_signal_is_answered_with_the_line_that_goes_on(tmp_path: Path, number:
 
 SIGNALLED = """
 import os, signal
-from forgetkit import cli, {module}
+from forgetkit import cli
+from {package} import {module}
 
 def raise_another(*_, **__):
     try:
@@ -155,7 +156,7 @@ def test_a_stop_that_a_library_turns_into_an_error_is_a_stop(
     model: Path, ids: Path, tmp_path: Path, error: str
 ) -> None:
     """A signal's exception came out of safetensors as a ValueError, and was called a bug, or bad input."""
-    script = SIGNALLED.format(module="checkpoint", name="load_file", error=error)
+    script = SIGNALLED.format(package="forgetkit", module="checkpoint", name="load_file", error=error)
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr.splitlines()[-1]) == (143, "interrupted; the last complete output is intact")
     assert not (tmp_path / "model.relabel.st").exists()
@@ -169,7 +170,8 @@ def test_a_signal_after_the_work_does_not_change_the_exit_code(tmp_path: Path) -
 
 
 def test_a_signal_that_waited_for_the_last_step_does_not_kill_python_at_its_end(tmp_path: Path) -> None:
-    script = "import atexit, os, signal, sys, time; from forgetkit import cli, signals\n"
+    script = "import atexit, os, signal, sys, time; from forgetkit import cli\n"
+    script += "from forgetkit.files import interrupts as signals\n"
     script += "atexit.register(time.sleep, 1); signals.install(); sys.argv[1:] = ['--version']\n"
     script += "with signals.deferring():\n    os.kill(os.getpid(), signal.SIGTERM)\n    cli.main()\n"
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)

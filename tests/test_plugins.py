@@ -13,8 +13,8 @@ from forgetkit import registry as plugins
 from forgetkit.checkpoint import load_model
 from forgetkit.data.sources import DATASETS
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.header import read_record
 from forgetkit.models import MODELS, find_factory
-from forgetkit.record import read_record
 from forgetkit.registry import load_plugins
 from tests.conftest import Run
 

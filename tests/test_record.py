@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.keys import KeySet
-from forgetkit.record import LARGEST_HEADER, Record, Step, check_shape, dumps, read_header, read_record
+from forgetkit.files.header import LARGEST_HEADER, dumps, read_header, read_record
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record, Step, check_shape
 from tests.conftest import Run
 
 SALT = "00ff" * 16

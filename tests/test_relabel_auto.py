@@ -7,7 +7,8 @@ from shutil import copy
 import pytest
 
 from forgetkit import cli
-from forgetkit.record import Step, read_record
+from forgetkit.files.header import read_record
+from forgetkit.files.record import Step
 from tests.conftest import Ran, Run
 from tests.noise import TWINS
 

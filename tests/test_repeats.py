@@ -8,8 +8,8 @@ import pytest
 
 from forgetkit.checkpoint import load_model, save_checkpoint
 from forgetkit.errors import ForgetkitError, NotReached
-from forgetkit.keys import KeySet
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
+from forgetkit.files.id_digests import KeySet
 from tests.conftest import Run
 
 

@@ -10,7 +10,7 @@ import torch
 
 from forgetkit import cli, resume
 from forgetkit.errors import ForgetkitError
-from forgetkit.locks import lock_path, state_folder
+from forgetkit.files.lock import lock_path, state_folder
 from forgetkit.optimizers import make_optimizer
 from forgetkit.resume import Bookmark, Place, bookmarked
 from tests.conftest import Run

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from forgetkit.checkpoint import load_optimizer
 from forgetkit.data.dataset import Split
 from forgetkit.data.sources import DATASETS, Reader, Source, digits
+from forgetkit.files.header import read_record
+from forgetkit.files.record import Record
 from forgetkit.models import ConvNet
 from forgetkit.optimizers import make_optimizer
-from forgetkit.record import Record, read_record
 from tests.conftest import Run
 
 GONE, MORE, ONLY = range(60), range(60, 80), range(100, 220)

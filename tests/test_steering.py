@@ -17,9 +17,9 @@ from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import Course, course_of, gauge_on, steps_between
 from forgetkit.data.dataset import Dataset, Split, row_numbers
-from forgetkit.keys import KeySet
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record
 from forgetkit.methods.unseen import Gauge, Look
-from forgetkit.record import Record
 from forgetkit.request import Request
 from forgetkit.resume import Bookmark
 from forgetkit.steering import Start, rehearsed_steps, stop_unseen

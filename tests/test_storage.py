@@ -16,11 +16,12 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from forgetkit import checkpoint, storage, tensors
+from forgetkit import checkpoint, tensors
 from forgetkit.errors import ForgetkitError
+from forgetkit.files import publish as storage
+from forgetkit.files.header import read_record
+from forgetkit.files.publish import check_target, publish, publish_text
 from forgetkit.models import build_model
-from forgetkit.record import read_record
-from forgetkit.storage import check_target, publish, publish_text
 from tests.conftest import Run
 
 CALLS = [(os, name) for name in ("mkdir", "stat", "open", "fsync", "close", "chmod", "umask", "replace", "unlink")]

@@ -8,8 +8,8 @@ import pytest
 
 from forgetkit import cli
 from forgetkit.errors import NotReached
+from forgetkit.files.header import read_record
 from forgetkit.limits import check_divergence, check_membership
-from forgetkit.record import read_record
 from tests.conftest import Ran, Run
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.ids import read_ids
+from forgetkit.files.id_list import read_ids
 from tests.torture import results
 from tests.torture.checkpoints import digest_of, parts
 from tests.torture.lists import malformed

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 from tests.conftest import Run
 from tests.pictures import pets
 

@@ -22,8 +22,8 @@ from tables import table
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import set_up
 from forgetkit.data.find import find_dataset
+from forgetkit.files.header import read_record
 from forgetkit.options import Source, data_root
-from forgetkit.record import read_record
 from forgetkit.steps import on_machine, take
 from forgetkit.training import predict
 

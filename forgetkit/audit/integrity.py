@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from forgetkit.audit.check import Check
 from forgetkit.data.changed import same_data
-from forgetkit.record import Record
+from forgetkit.files.record import Record
 
 
 def integrity(record: Record, original: Record | None, *, named: bool, broken: str | None, duplicates: int) -> Check:

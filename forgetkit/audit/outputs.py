@@ -12,7 +12,7 @@ from forgetkit.audit.run import Audited
 from forgetkit.audit.summary import summary
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.storage import check_target, publish_text
+from forgetkit.files.publish import check_target, publish_text
 
 UNMEASURED = "# not measured\n"
 

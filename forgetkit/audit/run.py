@@ -26,8 +26,8 @@ from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import compact_json
 from forgetkit.data.selection import images_at
+from forgetkit.files.id_list import digest_of
 from forgetkit.finite import not_finite
-from forgetkit.ids import digest_of
 from forgetkit.results import software
 from forgetkit.resume import Bookmark
 from forgetkit.statistics.exchangeability import Drawn, drawn

@@ -12,9 +12,10 @@ from forgetkit.console import Console
 from forgetkit.data.changed import on_data, same_data
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.header import checkpoint_files, open_checkpoint
+from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
-from forgetkit.record import Record
-from forgetkit.request import checkpoint_files, dataset_of, open_checkpoint, read_lists
+from forgetkit.request import dataset_of, read_lists
 
 Rows = NDArray[np.int64]
 Opened = tuple[Path, Record]

@@ -124,8 +124,8 @@ def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", consol
     from pathlib import Path
 
     from forgetkit.adopting import carry_out
+    from forgetkit.files.publish import check_target, claimed
     from forgetkit.results import report_done, report_written, up_to_date
-    from forgetkit.storage import check_target, claimed
 
     target = Path(output.out or "")
     if done := up_to_date(target, adoption.record):

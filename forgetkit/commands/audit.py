@@ -139,7 +139,7 @@ def audit(
     from forgetkit.audit.subject import open_original, open_references, subject_of
     from forgetkit.checkpoint import load_tensors
     from forgetkit.compute import set_up
-    from forgetkit.lineage import lineage
+    from forgetkit.files.lineage import lineage
     from forgetkit.resume import Bookmark, kept_beside
 
     console = say.console()

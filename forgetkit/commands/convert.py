@@ -29,7 +29,7 @@ def convert(file: Pickle, *, output: Output) -> None:
         forgetkit convert old.pt -o weights.safetensors --force
     """
     from forgetkit.checkpoint import tensor_digest
-    from forgetkit.storage import check_target, claimed
+    from forgetkit.files.publish import check_target, claimed
     from forgetkit.tensors import holds, publish_tensors
 
     if not output.out:

@@ -55,7 +55,7 @@ def dampen(
     """
     from forgetkit.compute import set_up
     from forgetkit.dampening import dampened, keep_importance, read_importance
-    from forgetkit.record import Step
+    from forgetkit.files.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
     from forgetkit.resume import Bookmark

@@ -155,8 +155,8 @@ def distill(
     """
     from forgetkit.compute import set_up
     from forgetkit.distilling import distilled, open_teachers
+    from forgetkit.files.record import Step
     from forgetkit.recipe import halved, recipe_of, resolve_recipe
-    from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
     from forgetkit.resume import Bookmark

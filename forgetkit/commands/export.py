@@ -10,7 +10,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import OUTPUT, Checkpoint, Output
 
 if TYPE_CHECKING:
-    from forgetkit.record import Record
+    from forgetkit.files.record import Record
 
 FILES = (".st", ".safetensors")
 
@@ -30,11 +30,10 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
         forgetkit export model.st --strip -o weights.safetensors
     """
     from forgetkit.checkpoint import load_tensors
+    from forgetkit.files.header import dumps, open_checkpoint
+    from forgetkit.files.publish import check_target, claimed, publish_text
     from forgetkit.foreign import CONFIG, WEIGHTS, config_of
-    from forgetkit.record import dumps
-    from forgetkit.request import open_checkpoint
     from forgetkit.results import document
-    from forgetkit.storage import check_target, claimed, publish_text
     from forgetkit.tensors import holds, publish_tensors
 
     if not output.out:

@@ -117,7 +117,7 @@ def forget(
 
 def _forget(request: "Request", how: "Forgetting", machine: "Machine", console: Console, output: LongRun) -> None:
     """Try every way, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
-    from forgetkit.record import Step
+    from forgetkit.files.record import Step
     from forgetkit.results import ids_entry, report_written
     from forgetkit.resume import Bookmark
     from forgetkit.steps import Outcome, carry_out

@@ -13,7 +13,7 @@ from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, cho
 if TYPE_CHECKING:
     from forgetkit.choose import Mask
     from forgetkit.data.dataset import Dataset
-    from forgetkit.record import Record
+    from forgetkit.files.record import Record
 
 
 COPIES = ("add", "warn", "ignore")
@@ -154,7 +154,8 @@ def forget_ids(
 def _opened(checkpoint: str | None, source: Source, console: Console) -> "tuple[Record | None, Dataset]":
     """Return the checkpoint's record, if one is given, and the data to choose from."""
     from forgetkit.data.find import open_dataset
-    from forgetkit.request import dataset_of, open_checkpoint
+    from forgetkit.files.header import open_checkpoint
+    from forgetkit.request import dataset_of
 
     if checkpoint is not None:
         path, record = open_checkpoint(checkpoint)
@@ -221,8 +222,8 @@ def _write(
     ids: list[str], inputs: tuple[Path, ...], checkpoint: str, console: Console, output: Output, *, check: bool
 ) -> None:
     """Write or print the sorted ids; ``checkpoint`` is for the hint of what to do next."""
-    from forgetkit.ids import digest_of
-    from forgetkit.storage import check_target, claimed, publish_text
+    from forgetkit.files.id_list import digest_of
+    from forgetkit.files.publish import check_target, claimed, publish_text
 
     if output.out and not ids and Path(output.out).exists():
         raise ForgetkitError("output-exists", f"{output.out} exists, and there is nothing to write there", "remove it")

@@ -28,8 +28,8 @@ def inspect(
         forgetkit inspect model.relabel.st --diff model.st
         forgetkit inspect model.st --json
     """
-    from forgetkit.lineage import differing, lineage
-    from forgetkit.request import open_checkpoint
+    from forgetkit.files.header import open_checkpoint
+    from forgetkit.files.lineage import differing, lineage
 
     path, record = open_checkpoint(checkpoint)
     document: dict[str, Any] = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest}

@@ -33,12 +33,12 @@ def mask(
     """
     from forgetkit.checkpoint import load_model
     from forgetkit.compute import set_up
+    from forgetkit.files.publish import check_target, claimed
     from forgetkit.masking import made_mask, publish_mask
     from forgetkit.methods.importance import saliency, top
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, output_path, software
     from forgetkit.steps import on_machine, take
-    from forgetkit.storage import check_target, claimed
 
     if not 0 < method.share < 1:
         raise ForgetkitError("usage", f"--share: {method.share} is not in (0, 1)", "the authors' is 0.5")

@@ -104,8 +104,8 @@ def neutralize(
         forgetkit neutralize model.st -i ids.txt --stop zero --check epoch --log looks.jsonl
     """
     from forgetkit.compute import set_up
+    from forgetkit.files.record import Step
     from forgetkit.neutralizing import Neutralizing, neutralized
-    from forgetkit.record import Step
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, report_written
     from forgetkit.resume import Bookmark

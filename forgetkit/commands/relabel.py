@@ -42,7 +42,7 @@ def relabel(
         forgetkit relabel model.st -i ids.txt --mix forget-then-retain --labels-per-id 1
     """
     from forgetkit.compute import set_up
-    from forgetkit.ids import draw
+    from forgetkit.files.id_list import draw
     from forgetkit.request import begin
     from forgetkit.results import output_path
     from forgetkit.streams import retraining
@@ -86,8 +86,8 @@ def _relabel(
 ) -> None:
     """Relabel, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
     from forgetkit.checkpoint import find_optimizer, optimizer_path, save_optimizer
+    from forgetkit.files.record import Step
     from forgetkit.limits import open_references
-    from forgetkit.record import Step
     from forgetkit.relabeler import Relabeling, most_joint_steps
     from forgetkit.relabeling import Aimed, unlearn
     from forgetkit.results import ids_entry, output_path, report_written

@@ -40,8 +40,8 @@ def add(
         forgetkit requests add case-7 --ids ids.txt --book requests.db
         forgetkit forget-ids model.st --class 3 | forgetkit requests add class-3 -i - --book r.db
     """
-    from forgetkit.book import add as accept
-    from forgetkit.ids import read_ids
+    from forgetkit.files.id_list import read_ids
+    from forgetkit.files.request_book import add as accept
 
     if not request or not request.isprintable():
         raise ForgetkitError("usage", "the request needs a name of printable characters", "for example: case-7")
@@ -88,7 +88,7 @@ def log(*, book: BookFile, say: Say) -> None:
 
 def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
     """Print requests that are done, that are not, or all of them."""
-    from forgetkit.book import document, entries
+    from forgetkit.files.request_book import document, entries
 
     found = [entry for entry in entries(Path(book)) if done is None or (entry.digest is not None) == done]
     lines = [

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
-from forgetkit.record import check_shape
-from forgetkit.storage import publish, publish_text
+from forgetkit.files.publish import publish, publish_text
+from forgetkit.files.record import check_shape
 
 Memory = dict[str, dict[str, str]]
 

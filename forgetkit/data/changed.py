@@ -11,8 +11,8 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset, with_classes
 from forgetkit.data.rows import Rows, id_digests, known_rows, rows_of
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.keys import KeySet
-from forgetkit.record import Record
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.record import Record
 
 
 def find_changed(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.samples import malformed
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.id_formats import MOST_ROWS
+from forgetkit.files.id_formats import MOST_ROWS
 from forgetkit.registry import did_you_mean
 
 LARGEST_TABLE = 1 << 31

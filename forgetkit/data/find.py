@@ -20,7 +20,7 @@ from forgetkit.data.samples import Listing, Source, Stored, malformed
 from forgetkit.data.sources import DATASETS, Reader
 from forgetkit.data.unseen import UNSEEN_SHARE, put_aside
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.keys import know
+from forgetkit.files.id_digests import know
 
 
 def default_root() -> Path:

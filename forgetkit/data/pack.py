@@ -25,8 +25,8 @@ from forgetkit.data.images import Shape, read_images
 from forgetkit.data.journal import Unfinished, checksum
 from forgetkit.data.samples import Listing, Stored
 from forgetkit.errors import ForgetkitError
-from forgetkit.record import check_shape
-from forgetkit.storage import publish_text
+from forgetkit.files.publish import publish_text
+from forgetkit.files.record import check_shape
 
 Images = NDArray[np.uint8]
 PACK, NOTE, PART, JOURNAL = ".npy", ".json", ".part", ".journal"

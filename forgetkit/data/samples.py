@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.ids import LONGEST_ID, UNFIT
+from forgetkit.files.id_list import LONGEST_ID, UNFIT
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 
 from forgetkit.batches import shuffled
 from forgetkit.compute import generator_for, seed_for
+from forgetkit.files.record import Record
 from forgetkit.methods.divergence import divergence
 from forgetkit.models import build_model
-from forgetkit.record import Record
 from forgetkit.training import Classifier, fit, predict
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.publish import publish, write_bytes
 from forgetkit.registry import did_you_mean
-from forgetkit.storage import publish, write_bytes
 from forgetkit.sweep.plan import Plan
 from forgetkit.sweep.table import flat
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.storage import publish_text
+from forgetkit.files.publish import publish_text
 
 DONE, NOT_REACHED, NOT_RUN, SKIPPED, FAILED = "done", "not reached", "not run", "skipped", "failed"
 RECORDED = (DONE, NOT_REACHED)

@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from forgetkit.files.publish import publish_text
 from forgetkit.results import software
-from forgetkit.storage import publish_text
 from forgetkit.sweep.expand import Run, arguments
 from forgetkit.sweep.outcome import Outcome
 from forgetkit.sweep.plan import Plan

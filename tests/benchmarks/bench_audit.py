@@ -28,7 +28,7 @@ from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine, set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
 from forgetkit.training import at_once

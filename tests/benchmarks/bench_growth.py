@@ -21,8 +21,8 @@ import torch
 from paired import machine, seconds
 
 from forgetkit import cli
-from forgetkit.ids import check_known, draw, read_ids
-from forgetkit.keys import KeySet
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.id_list import check_known, draw, read_ids
 from forgetkit.methods.neutralize import neutralize
 from forgetkit.models import build_model
 from forgetkit.optimizers import make_optimizer

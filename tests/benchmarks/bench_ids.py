@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from forgetkit.ids import check_known, draw, read_ids
+from forgetkit.files.id_list import check_known, draw, read_ids
 
 
 def forgetkit_way(path: str, known: dict[str, int], count: int) -> list[str]:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from forgetkit.checkpoint import save_checkpoint, tensor_digest
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 
 REPLICAS = 19
 DEEP = """

@@ -33,14 +33,15 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.distilling import Distilling, Teachers, distilled
 from forgetkit.errors import NotReached
-from forgetkit.ids import draw
-from forgetkit.keys import KeySet
+from forgetkit.files.header import read_record
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.id_list import draw
+from forgetkit.files.record import Record
 from forgetkit.models import register_model
 from forgetkit.neutralizing import Neutralizing, neutralized
 from forgetkit.options import Training
 from forgetkit.plan import carry_out, make_plans
 from forgetkit.recipe import Recipe, halved, recipe_of
-from forgetkit.record import Record, read_record
 from forgetkit.relabeler import Relabeling, most_joint_steps
 from forgetkit.relabeling import unlearn
 from forgetkit.request import Request

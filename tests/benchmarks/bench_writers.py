@@ -18,8 +18,8 @@ from forgetkit import cli
 from forgetkit.audit.answers import scored
 from forgetkit.checkpoint import load_model
 from forgetkit.compute import set_up
+from forgetkit.files.header import read_record
 from forgetkit.options import Source
-from forgetkit.record import read_record
 from forgetkit.request import dataset_of
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix, mean_auc
 from forgetkit.steps import on_machine, take

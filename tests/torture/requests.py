@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from forgetkit import cli
-from forgetkit.book import entries
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
+from forgetkit.files.request_book import entries
 from tests.torture.trial import Tally, clear, run, source, start, wait
 
 SAMPLES = 1200

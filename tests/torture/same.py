@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 from tests.torture.processes import command
 from tests.torture.trial import COMMANDS, Ended, Tally, clear, run
 

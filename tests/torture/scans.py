@@ -11,7 +11,7 @@ from pathlib import Path
 
 from forgetkit import cli
 from forgetkit.checkpoint import load_model
-from forgetkit.record import read_record
+from forgetkit.files.header import read_record
 from tests.torture.checkpoints import JUNK
 from tests.torture.trial import COMMANDS, Tally, clear, run, source, start, wait
 

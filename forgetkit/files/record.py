@@ -1,25 +1,15 @@
 """The record: what a checkpoint says about itself. Read and written without importing torch."""
 
-import json
-import stat
-import struct
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import compact_json
-from forgetkit.errors import ForgetkitError
-from forgetkit.keys import KeySet
-from forgetkit.registry import nearest
+from forgetkit.files.id_digests import KeySet
 
 VERSION = 1
-PICKLES = {".pt", ".pth", ".ckpt", ".bin"}
-LARGEST_HEADER = 25 << 20
-"""Bytes that the header of a checkpoint may have."""
 LARGEST_SIDE = 1 << 16
 """Channels, height or width that an image may have."""
 
@@ -192,78 +182,3 @@ def check_shape(value: Any, shape: Any, name: str) -> None:  # noqa: ANN401 - an
             check_shape(value.get(key, ...), part, f"'{key}' of {name}")
     elif not isinstance(value, shape) or isinstance(value, bool):
         raise TypeError(f"{name} is missing or not of its type")
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """Return the JSON header of a safetensors file without reading its tensors.
-
-    Raises:
-        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
-    """
-    if path == Path():
-        message = "no file given: the command before wrote none"
-        raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
-    try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # asked before opening: a named pipe would wait for a writer
-            raise _malformed(path, "not a regular file")
-        with path.open("rb") as stream:
-            size = state.st_size
-            prefix = stream.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-            if not 2 <= length <= min(LARGEST_HEADER, size - 8):
-                raise _malformed(path, "not a safetensors file")
-            header = json.loads(stream.read(length).decode(), object_pairs_hook=_no_duplicates)
-    except OSError as problem:
-        raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror or problem}", _hint(path)) from problem
-    except (ValueError, RecursionError) as problem:
-        raise _malformed(path, f"its header is not JSON ({problem})") from problem
-    if not isinstance(header, dict):
-        raise _malformed(path, "its header is not an object")
-    return header
-
-
-def read_record(path: Path) -> Record:
-    """Return the record of the checkpoint at ``path`` without reading its tensors.
-
-    Raises:
-        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
-    """
-    metadata = read_header(path).get("__metadata__")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("forgetkit"), str):
-        hint = f"weights from elsewhere get one with: forgetkit adopt {path} --model NAME --dataset NAME -o model.st"
-        raise ForgetkitError("checkpoint-malformed", f"{path}: a safetensors file without a forgetkit record", hint)
-    try:
-        content = json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates)
-        compact_json(content).encode()  # refuses NaN, infinity and lone surrogates, which no record could hold again
-        return Record.from_json(content)
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise _malformed(path, f"its record cannot be read ({type(problem).__name__}: {problem})") from problem
-
-
-def dumps(record: Record) -> str:
-    """Return the record as it stands in a checkpoint."""
-    return compact_json(record.to_json())
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _malformed(path: Path, why: str) -> ForgetkitError:
-    hint = "give a checkpoint that forgetkit wrote"
-    if path.suffix in PICKLES:
-        hint = f"a pickle? forgetkit convert {path} -o {path.with_suffix('.safetensors')}, then forgetkit adopt that"
-    return ForgetkitError("checkpoint-malformed", f"{path}: {why}", hint)
-
-
-def _hint(path: Path) -> str:
-    """Return what to do where there is no checkpoint: another name nearby, or to train one."""
-    try:
-        close = nearest(path.name, [other.name for other in path.parent.iterdir() if other.suffix == ".st"])
-    except OSError:
-        close = None
-    return f"did you mean {path.with_name(close)}?" if close else "train one with: forgetkit train"

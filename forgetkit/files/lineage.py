@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from forgetkit.record import Record, Step
+from forgetkit.files.record import Record, Step
 
 if TYPE_CHECKING:
     from forgetkit.difference import Difference

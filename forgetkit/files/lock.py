@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.failpoints import call
-from forgetkit.signals import LAST, deferring
+from forgetkit.files.failpoints import call
+from forgetkit.files.interrupts import LAST, deferring
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 """What file systems without locks answer; forgetkit then goes on without."""

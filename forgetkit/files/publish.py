@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.failpoints import call
-from forgetkit.locks import holding
+from forgetkit.files.failpoints import call
+from forgetkit.files.lock import holding
 
 LONGEST_SUFFIX = len("..4194304.tmp")
 """Characters that a temporary file's name has more than its target's."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.id_formats import csv_entries, jsonl_entries, line_names, parquet_entries, text_entries
+from forgetkit.files.id_formats import csv_entries, jsonl_entries, line_names, parquet_entries, text_entries
 from forgetkit.registry import nearest
 
 LONGEST_ID = 1024

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.keys import KeySet
+from forgetkit.files.id_digests import KeySet
 
 _TABLES = """
 CREATE TABLE book (salt TEXT NOT NULL);

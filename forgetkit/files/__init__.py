@@ -1,0 +1,1 @@
+"""What is read and written without torch: ID lists, records, the request book, publication, locks."""

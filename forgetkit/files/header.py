@@ -1,0 +1,120 @@
+"""The header of a checkpoint, read without its tensors and without torch."""
+
+import json
+import stat
+import struct
+from pathlib import Path
+from typing import Any
+
+from forgetkit.console import compact_json
+from forgetkit.errors import ForgetkitError
+from forgetkit.files.record import Record
+from forgetkit.registry import nearest
+
+PICKLES = {".pt", ".pth", ".ckpt", ".bin"}
+
+
+LARGEST_HEADER = 25 << 20
+"""Bytes that the header of a checkpoint may have."""
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a safetensors file without reading its tensors.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
+    """
+    if path == Path():
+        message = "no file given: the command before wrote none"
+        raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # asked before opening: a named pipe would wait for a writer
+            raise _malformed(path, "not a regular file")
+        with path.open("rb") as stream:
+            size = state.st_size
+            prefix = stream.read(8)
+            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+            if not 2 <= length <= min(LARGEST_HEADER, size - 8):
+                raise _malformed(path, "not a safetensors file")
+            header = json.loads(stream.read(length).decode(), object_pairs_hook=_no_duplicates)
+    except OSError as problem:
+        raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror or problem}", _hint(path)) from problem
+    except (ValueError, RecursionError) as problem:
+        raise _malformed(path, f"its header is not JSON ({problem})") from problem
+    if not isinstance(header, dict):
+        raise _malformed(path, "its header is not an object")
+    return header
+
+
+def read_record(path: Path) -> Record:
+    """Return the record of the checkpoint at ``path`` without reading its tensors.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
+    """
+    metadata = read_header(path).get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("forgetkit"), str):
+        hint = f"weights from elsewhere get one with: forgetkit adopt {path} --model NAME --dataset NAME -o model.st"
+        raise ForgetkitError("checkpoint-malformed", f"{path}: a safetensors file without a forgetkit record", hint)
+    try:
+        content = json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates)
+        compact_json(content).encode()  # refuses NaN, infinity and lone surrogates, which no record could hold again
+        return Record.from_json(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise _malformed(path, f"its record cannot be read ({type(problem).__name__}: {problem})") from problem
+
+
+def dumps(record: Record) -> str:
+    """Return the record as it stands in a checkpoint."""
+    return compact_json(record.to_json())
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _malformed(path: Path, why: str) -> ForgetkitError:
+    hint = "give a checkpoint that forgetkit wrote"
+    if path.suffix in PICKLES:
+        hint = f"a pickle? forgetkit convert {path} -o {path.with_suffix('.safetensors')}, then forgetkit adopt that"
+    return ForgetkitError("checkpoint-malformed", f"{path}: {why}", hint)
+
+
+def _hint(path: Path) -> str:
+    """Return what to do where there is no checkpoint: another name nearby, or to train one."""
+    try:
+        close = nearest(path.name, [other.name for other in path.parent.iterdir() if other.suffix == ".st"])
+    except OSError:
+        close = None
+    return f"did you mean {path.with_name(close)}?" if close else "train one with: forgetkit train"
+
+
+def open_checkpoint(text: str) -> tuple[Path, Record]:
+    """Return path and record of a checkpoint that was named on the command line.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
+    """
+    if not text:
+        message = "no checkpoint given: the command before wrote none"
+        raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
+    return Path(text), read_record(Path(text))
+
+
+def checkpoint_files(name: str) -> list[Path]:
+    """Return the checkpoints that the name of a file, or of a folder of them, stands for.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing`` for an empty name, or a folder without one.
+    """
+    path = Path(name)
+    if not name or not path.is_dir():
+        return [path] if name else [open_checkpoint(name)[0]]
+    files = sorted(file for file in path.glob("*.st") if not file.name.endswith(".optimizer.st"))
+    if not files:
+        raise ForgetkitError("checkpoint-missing", f"{path}: no .st file in this folder")
+    return files
