@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetkit.checkpoint import save_checkpoint
 from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
-from forgetkit.finite import not_finite
-from forgetkit.foreign import WHITE, Config, read_weights
-from forgetkit.matching import Tensors, head_of, match
-from forgetkit.models import build_model, check_fit, resolve_options
+from forgetkit.models.build import build_model, check_fit, resolve_options
+from forgetkit.models.checkpoint import save_checkpoint
+from forgetkit.models.finite import not_finite
+from forgetkit.models.foreign import WHITE, Config, read_weights
+from forgetkit.models.match import Tensors, head_of, match
 from forgetkit.results import Written, next_training, software
 from forgetkit.statistics.intervals import accuracy as estimate
 from forgetkit.steps import measure, on_machine, take

@@ -7,7 +7,6 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from forgetkit.checkpoint import tensor_digest
 from forgetkit.compute import Machine
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
@@ -15,10 +14,11 @@ from forgetkit.files.header import read_header
 from forgetkit.files.record import Record
 from forgetkit.methods.dampen import dampen
 from forgetkit.methods.importance import Weights, importance
+from forgetkit.models.checkpoint import tensor_digest
+from forgetkit.models.tensor_file import publish_tensors
 from forgetkit.request import Request
 from forgetkit.results import software
 from forgetkit.steps import take
-from forgetkit.tensors import publish_tensors
 from forgetkit.training import Classifier
 
 METADATA = "forgetkit-importance"

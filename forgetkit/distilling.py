@@ -9,7 +9,6 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import Course, check_judges, gauge_on, steps_between, warn_of_nothing
@@ -18,6 +17,7 @@ from forgetkit.files.record import Record
 from forgetkit.methods.distill import distill, distillation_loss
 from forgetkit.methods.joint import joint
 from forgetkit.methods.unseen import entry, words
+from forgetkit.models.checkpoint import load_model
 from forgetkit.optimizers import optimizer_of
 from forgetkit.recipe import Recipe
 from forgetkit.request import Request, open_teacher

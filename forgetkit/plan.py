@@ -12,14 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.checkpoint import (
-    find_optimizer,
-    load_model,
-    load_optimizer,
-    optimizer_path,
-    save_checkpoint,
-    save_optimizer,
-)
 from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
@@ -31,7 +23,9 @@ from forgetkit.files.publish import publish_lines
 from forgetkit.files.record import Record, Step
 from forgetkit.history import History
 from forgetkit.masking import masked, read_mask
-from forgetkit.models import build_model, check_fit
+from forgetkit.models.build import build_model, check_fit
+from forgetkit.models.checkpoint import load_model, save_checkpoint
+from forgetkit.models.optimizer_state import find_optimizer, load_optimizer, optimizer_path, save_optimizer
 from forgetkit.optimizers import optimizer_of
 from forgetkit.options import Training
 from forgetkit.recipe import Recipe, recipe_of, resolve_recipe
@@ -277,7 +271,7 @@ def start_model(plan: Plan) -> nn.Module:
     """Return the model to train: that of the checkpoint to go on from, or a new one drawn from the seed.
 
     Raises:
-        ForgetkitError: ``model-mismatch``, or as :func:`forgetkit.checkpoint.load_model`.
+        ForgetkitError: ``model-mismatch``, or as :func:`forgetkit.models.checkpoint.load_model`.
     """
     record = plan.record
     if plan.start is not None:

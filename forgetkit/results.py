@@ -53,7 +53,7 @@ def up_to_date(target: Path, expected: Record, beside: tuple[Path, ...] = ()) ->
         expected: the record that the command would write, without digest and metrics.
         beside: what it writes beside the checkpoint.
     """
-    from forgetkit.checkpoint import load_tensors
+    from forgetkit.models.checkpoint import load_tensors
 
     if not target.is_file() or not all(path.is_file() for path in beside):
         return None

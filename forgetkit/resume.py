@@ -22,14 +22,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.checkpoint import tensor_digest
 from forgetkit.console import compact_json, say
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_header
 from forgetkit.files.interrupts import asked_to_stop, deferring, stop
 from forgetkit.files.lock import state_folder
 from forgetkit.files.publish import claimed
-from forgetkit.tensors import publish_tensors
+from forgetkit.models.checkpoint import tensor_digest
+from forgetkit.models.tensor_file import publish_tensors
 
 EVERY = 30.0
 """Seconds between two states, at the least."""

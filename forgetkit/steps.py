@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from forgetkit.checkpoint import load, load_tensors, save_checkpoint
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
@@ -23,8 +22,9 @@ from forgetkit.files.header import read_record
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import check_target, publish_lines
 from forgetkit.files.record import Record, Step
-from forgetkit.finite import cure
 from forgetkit.masking import masked, read_mask
+from forgetkit.models.checkpoint import load, load_tensors, save_checkpoint
+from forgetkit.models.finite import cure
 from forgetkit.options import LongRun
 from forgetkit.request import Request
 from forgetkit.results import Written, asked_of, output_path, report_done, software, up_to_date

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from forgetkit.limits import Limits, check_divergence, check_membership
+from forgetkit.models.checkpoint import load_model
 from forgetkit.options import LongRun, Training
 from forgetkit.plan import Plan, make_plans
 from forgetkit.request import Request

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from forgetkit.batches import augmented, drawn_changes, shuffled
 from forgetkit.compute import seed_for, seed_generators
 from forgetkit.errors import ForgetkitError
-from forgetkit.finite import check_gradients, cure
 from forgetkit.graphs import graphs_of, take_step
 from forgetkit.history import LOOP, History, Position, go_on, place_of
+from forgetkit.models.finite import check_gradients, cure
 from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark
 

@@ -16,7 +16,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
-from forgetkit.models import resolve_options
+from forgetkit.models.build import resolve_options
 from forgetkit.options import ListForm, Source, data_root
 from forgetkit.request import dataset_of, read_lists
 from forgetkit.results import software

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
-from forgetkit.matching import common_prefix, match
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
+from forgetkit.models.match import common_prefix, match
 from tests.conftest import Ran, Run
 
 Tensors = dict[str, Tensor]

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from forgetkit import cli
-from forgetkit.checkpoint import load_model, save_checkpoint
 from forgetkit.data.dataset import Split, row_numbers
 from forgetkit.data.sources import DATASETS, Source
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Step
-from forgetkit.models import build_model, register_model
+from forgetkit.models.build import build_model, register_model
+from forgetkit.models.checkpoint import load_model, save_checkpoint
 from tests.conftest import Ran, Run
 
 REFERENCES = 5
@@ -172,8 +172,8 @@ def test_random_weights_are_called_utility_lost(forgetkit: Run, model: Path, ids
 
 
 def test_weights_that_are_not_finite_are_a_verdict_not_bad_input(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
-    from forgetkit.checkpoint import tensor_digest, write_tensors
     from forgetkit.files.header import dumps
+    from forgetkit.models.checkpoint import tensor_digest, write_tensors
 
     record = read_record(noisy / "r1.st")
     tensors = load_model(noisy / "r1.st", record).state_dict()

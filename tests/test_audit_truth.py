@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from forgetkit import cli
-from forgetkit.checkpoint import load_model, save_checkpoint
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
+from forgetkit.models.checkpoint import load_model, save_checkpoint
 from tests.benchmarks.auditor_events import null_events, power_events
 from tests.benchmarks.auditor_null import member, says, utility
 from tests.benchmarks.rates import Event, Rate, measure, null_table, power_table

@@ -13,7 +13,6 @@ import torch
 
 from forgetkit import cli
 from forgetkit.canaries import Canaries, as_trained, draw_canaries, entry_of, open_canaries, relabelled
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
@@ -24,6 +23,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
+from forgetkit.models.checkpoint import load_model
 from forgetkit.options import ListForm, Source
 from forgetkit.request import Request, begin
 from forgetkit.statistics.canary_guesses import epsilon, guesses

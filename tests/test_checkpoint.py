@@ -20,23 +20,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import forgetkit
-from forgetkit.checkpoint import (
-    find_optimizer,
-    load_model,
-    load_optimizer,
-    load_tensors,
-    optimizer_path,
-    same_tensors,
-    save_checkpoint,
-    save_optimizer,
-    tensor_digest,
-)
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import dumps, read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
-from forgetkit.finite import not_finite
-from forgetkit.models import MODELS, build_model, register_model
+from forgetkit.models.build import MODELS, build_model, register_model
+from forgetkit.models.checkpoint import load_model, load_tensors, same_tensors, save_checkpoint, tensor_digest
+from forgetkit.models.finite import not_finite
+from forgetkit.models.optimizer_state import find_optimizer, load_optimizer, optimizer_path, save_optimizer
 
 SALT = "5a" * 32
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forgetkit.completion import MODELS, checkpoints
-from forgetkit.models import MODELS as KNOWN
+from forgetkit.models.build import MODELS as KNOWN
 
 
 def offered(folder: Path, line: str) -> list[str]:

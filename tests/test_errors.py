@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from forgetkit.models import MODELS
+from forgetkit.models.build import MODELS
 from tests.conftest import Ran, Run
 
 RELABEL = ("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1")

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from forgetkit import cli, forgetting
-from forgetkit.checkpoint import load_model
 from forgetkit.commands.forget import Method
 from forgetkit.compute import set_up
 from forgetkit.console import Console
@@ -17,6 +16,7 @@ from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.forgetting import Forgetting, Meter
+from forgetkit.models.checkpoint import load_model
 from forgetkit.recipe import Recipe
 from forgetkit.request import Request
 from forgetkit.steps import on_machine, take

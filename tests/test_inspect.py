@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.checkpoint import load_tensors
-from forgetkit.difference import Changed, difference
 from forgetkit.files.header import read_record
 from forgetkit.files.lineage import lineage
+from forgetkit.models.checkpoint import load_tensors
+from forgetkit.models.weight_diff import Changed, difference
 from tests.conftest import Run
 
 BEFORE = {"same": torch.ones(3), "moved": torch.tensor([3.0, 4.0]), "zero": torch.zeros(2), "gone": torch.ones(1)}

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from forgetkit import cli
-from forgetkit.checkpoint import tensor_digest
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.masking import METADATA, read_mask
 from forgetkit.methods import importance
+from forgetkit.models.checkpoint import tensor_digest
 from tests.conftest import Run
 
 TRAIN = "train --from model.st --epochs 2"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.models import MODELS, build_model, check_fit, find_factory, register_model, resolve_options
+from forgetkit.models.build import MODELS, build_model, check_fit, find_factory, register_model, resolve_options
 
 CONVNET = ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc.weight", "fc.bias"]
 Shape = tuple[int, int, int]

@@ -14,8 +14,8 @@ from torchvision import models
 
 from forgetkit import registry as plugins
 from forgetkit.files.header import read_record
-from forgetkit.models import MODELS, build_model, check_fit, find_factory, resolve_options
-from forgetkit.zoos import names_in
+from forgetkit.models.build import MODELS, build_model, check_fit, find_factory, resolve_options
+from forgetkit.models.zoo import names_in
 from tests.conftest import Run
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "own_model.py"

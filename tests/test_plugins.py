@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from forgetkit import registry as plugins
-from forgetkit.checkpoint import load_model
 from forgetkit.data.sources import DATASETS
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
-from forgetkit.models import MODELS, find_factory
+from forgetkit.models.build import MODELS, find_factory
+from forgetkit.models.checkpoint import load_model
 from forgetkit.registry import load_plugins
 from tests.conftest import Run
 
@@ -141,7 +141,7 @@ def test_two_places_for_one_name_are_both_named(tmp_path: Path) -> None:
 def test_a_built_in_name_cannot_be_taken(tmp_path: Path) -> None:
     problem = refusal(written(tmp_path, TINY.replace('"flat"', '"convnet"')))
     assert problem.message.startswith("two models are named 'convnet': ")
-    assert MODELS["convnet"].__module__ == "forgetkit.models"
+    assert MODELS["convnet"].__module__ == "forgetkit.models.build"
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit.checkpoint import load_model, save_checkpoint
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
+from forgetkit.models.checkpoint import load_model, save_checkpoint
 from tests.conftest import Run
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from forgetkit.checkpoint import load_optimizer
 from forgetkit.data.dataset import Split
 from forgetkit.data.sources import DATASETS, Reader, Source, digits
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
-from forgetkit.models import ConvNet
+from forgetkit.models.build import ConvNet
+from forgetkit.models.optimizer_state import load_optimizer
 from forgetkit.optimizers import make_optimizer
 from tests.conftest import Run
 

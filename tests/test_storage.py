@@ -16,12 +16,13 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from forgetkit import checkpoint, tensors
 from forgetkit.errors import ForgetkitError
 from forgetkit.files import publish as storage
 from forgetkit.files.header import read_record
 from forgetkit.files.publish import check_target, publish, publish_text
-from forgetkit.models import build_model
+from forgetkit.models import checkpoint
+from forgetkit.models import tensor_file as tensors
+from forgetkit.models.build import build_model
 from tests.conftest import Run
 
 CALLS = [(os, name) for name in ("mkdir", "stat", "open", "fsync", "close", "chmod", "umask", "replace", "unlink")]
@@ -103,7 +104,7 @@ def test_a_failing_fsync_is_never_success(tmp_path: Path, monkeypatch: pytest.Mo
 KILLED = """
 import io, os, sys
 from pathlib import Path
-from forgetkit.storage import publish
+from forgetkit.files.publish import publish
 left = int(sys.argv[1])
 def wrap(function):
     def call(*positional, **named):

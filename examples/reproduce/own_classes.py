@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from tables import table
 
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import set_up
 from forgetkit.data.find import find_dataset
 from forgetkit.files.header import read_record
+from forgetkit.models.checkpoint import load_model
 from forgetkit.options import Source, data_root
 from forgetkit.steps import on_machine, take
 from forgetkit.training import predict

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from forgetkit.audit.subject import Opened, Rows, Subject
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
+from forgetkit.models.checkpoint import load_model
 from forgetkit.resume import Bookmark, Place, part
 from forgetkit.statistics.scores import phi
 from forgetkit.steps import on_machine, take

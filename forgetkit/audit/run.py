@@ -22,12 +22,12 @@ from forgetkit.audit.relearn import relearn_check
 from forgetkit.audit.report import document, table
 from forgetkit.audit.self_check import SelfCheck, self_check
 from forgetkit.audit.subject import Opened, Subject
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine
 from forgetkit.console import compact_json
 from forgetkit.data.selection import images_at
 from forgetkit.files.id_list import digest_of
-from forgetkit.finite import not_finite
+from forgetkit.models.checkpoint import load_model
+from forgetkit.models.finite import not_finite
 from forgetkit.results import software
 from forgetkit.resume import Bookmark
 from forgetkit.statistics.exchangeability import Drawn, drawn

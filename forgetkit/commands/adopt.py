@@ -90,8 +90,8 @@ def adopt(
     from forgetkit.adopting import plan_adoption
     from forgetkit.compute import set_up
     from forgetkit.data.find import open_dataset
-    from forgetkit.factory import parse_options
-    from forgetkit.foreign import find_weights
+    from forgetkit.models.factory import parse_options
+    from forgetkit.models.foreign import find_weights
     from forgetkit.options import data_root
     from forgetkit.recipe import Recipe, resolve_recipe
 

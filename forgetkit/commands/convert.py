@@ -28,9 +28,9 @@ def convert(file: Pickle, *, output: Output) -> None:
         forgetkit convert old.pt -o weights.safetensors
         forgetkit convert old.pt -o weights.safetensors --force
     """
-    from forgetkit.checkpoint import tensor_digest
     from forgetkit.files.publish import check_target, claimed
-    from forgetkit.tensors import holds, publish_tensors
+    from forgetkit.models.checkpoint import tensor_digest
+    from forgetkit.models.tensor_file import holds, publish_tensors
 
     if not output.out:
         raise ForgetkitError("usage", "convert needs --out", "for example: -o weights.safetensors")

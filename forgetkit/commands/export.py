@@ -29,12 +29,12 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
         forgetkit export model.st -o exported
         forgetkit export model.st --strip -o weights.safetensors
     """
-    from forgetkit.checkpoint import load_tensors
     from forgetkit.files.header import dumps, open_checkpoint
     from forgetkit.files.publish import check_target, claimed, publish_text
-    from forgetkit.foreign import CONFIG, WEIGHTS, config_of
+    from forgetkit.models.checkpoint import load_tensors
+    from forgetkit.models.foreign import CONFIG, WEIGHTS, config_of
+    from forgetkit.models.tensor_file import holds, publish_tensors
     from forgetkit.results import document
-    from forgetkit.tensors import holds, publish_tensors
 
     if not output.out:
         raise ForgetkitError("usage", "export needs --out", "for example: -o exported")
@@ -69,7 +69,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
 
 def _is_fixed(record: "Record") -> bool:
     """Say whether the model is built for images of one size; only timm's configs need to know."""
-    from forgetkit.zoos import is_of_fixed_size
+    from forgetkit.models.zoo import is_of_fixed_size
 
     library, _, name = str(record.model["name"]).partition(":")
     return library == "timm" and is_of_fixed_size(name)

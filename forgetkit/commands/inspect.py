@@ -29,15 +29,16 @@ def inspect(
         forgetkit inspect model.st --json
     """
     from forgetkit.files.header import open_checkpoint
-    from forgetkit.files.lineage import differing, lineage
+    from forgetkit.files.lineage import lineage
+    from forgetkit.models.weight_diff import differing
 
     path, record = open_checkpoint(checkpoint)
     document: dict[str, Any] = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest}
     width = min(max(get_terminal_size((80, 24)).columns, NARROWEST), WIDEST)
     lines = lineage(str(path), record, width=width)
     if diff is not None:
-        from forgetkit.checkpoint import load_tensors
-        from forgetkit.difference import difference
+        from forgetkit.models.checkpoint import load_tensors
+        from forgetkit.models.weight_diff import difference
 
         other = open_checkpoint(diff)
         found = difference(load_tensors(*other), load_tensors(path, record))

@@ -31,11 +31,11 @@ def mask(
         forgetkit mask model.st --ids ids.txt -o mask.st
         forgetkit mask model.st -i ids.txt --share 0.3
     """
-    from forgetkit.checkpoint import load_model
     from forgetkit.compute import set_up
     from forgetkit.files.publish import check_target, claimed
     from forgetkit.masking import made_mask, publish_mask
     from forgetkit.methods.importance import saliency, top
+    from forgetkit.models.checkpoint import load_model
     from forgetkit.request import begin
     from forgetkit.results import ids_entry, output_path, software
     from forgetkit.steps import on_machine, take

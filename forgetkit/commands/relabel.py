@@ -85,9 +85,9 @@ def _relabel(
     mask: str | None,
 ) -> None:
     """Relabel, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
-    from forgetkit.checkpoint import find_optimizer, optimizer_path, save_optimizer
     from forgetkit.files.record import Step
     from forgetkit.limits import open_references
+    from forgetkit.models.optimizer_state import find_optimizer, optimizer_path, save_optimizer
     from forgetkit.relabeler import Relabeling, most_joint_steps
     from forgetkit.relabeling import Aimed, unlearn
     from forgetkit.results import ids_entry, output_path, report_written

@@ -178,7 +178,7 @@ def train(
         prepare("forgetkit.trainings")  # while this process imports torch, too
 
     from forgetkit.compute import set_up
-    from forgetkit.factory import parse_options
+    from forgetkit.models.factory import parse_options
     from forgetkit.plan import make_plans
     from forgetkit.training_set import choose, open_base
     from forgetkit.trainings import finish

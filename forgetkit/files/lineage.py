@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from forgetkit.files.record import Record, Step
 
 if TYPE_CHECKING:
-    from forgetkit.difference import Difference
+    pass
 
 SHORT = 8
 """Digits of a digest that name a checkpoint among its kin."""
@@ -47,18 +47,6 @@ def _tree(record: Record, width: int) -> list[str]:
         for line in (*_measured(step), *_branches(step)):
             lines += _wrapped(line, rail, rail, width)
     return lines
-
-
-def differing(other: str, found: "Difference") -> list[str]:
-    """Return how the weights differ from those of ``other``: the tensors that changed, and by how much."""
-    same = "" if found.changed or found.added or found.removed else "; nothing differs"
-    lines = [f"  weights, from {other}: {len(found.changed)} tensors changed, {found.same} are equal{same}"]
-    width = max((len(one.name) for one in found.changed), default=0)
-    for one in found.changed:
-        relative = "was all 0" if one.relative is None else f"{one.relative:.2%} of its norm"
-        lines.append(f"    {one.name:<{width}}  moved {relative}, an entry by {one.largest:.2g} at most")
-    lines += [f"    {name}  only here" for name in found.added]
-    return [*lines, *(f"    {name}  only there" for name in found.removed)]
 
 
 def _words(step: Step) -> str:

@@ -16,7 +16,7 @@ from forgetkit.batches import shuffled
 from forgetkit.compute import generator_for, seed_for
 from forgetkit.files.record import Record
 from forgetkit.methods.divergence import divergence
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
 from forgetkit.training import Classifier, fit, predict
 
 

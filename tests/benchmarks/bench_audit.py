@@ -24,11 +24,11 @@ from forgetkit.audit.answers import VIEWS, view_of
 from forgetkit.audit.policy import Policy
 from forgetkit.audit.run import run
 from forgetkit.audit.subject import Subject
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine, set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.files.header import read_record
+from forgetkit.models.checkpoint import load_model
 from forgetkit.resume import Bookmark
 from forgetkit.steps import on_machine, take
 from forgetkit.training import at_once

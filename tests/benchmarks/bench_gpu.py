@@ -21,7 +21,7 @@ from forgetkit.graphs import take_step
 from forgetkit.history import History
 from forgetkit.interleaved import side_by_side
 from forgetkit.methods.relabel import relabel, wrong_label_targets
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
 from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import Recipe
 from forgetkit.training import Classifier, train_steps, whole

@@ -24,7 +24,7 @@ from forgetkit import cli
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import check_known, draw, read_ids
 from forgetkit.methods.neutralize import neutralize
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
 from forgetkit.optimizers import make_optimizer
 from forgetkit.training import Classifier
 

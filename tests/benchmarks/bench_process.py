@@ -17,8 +17,8 @@ from paired import RUNS, compare, judge, machine, seconds
 from safetensors.torch import save_file
 from torch import nn
 
-from forgetkit.checkpoint import save_checkpoint, tensor_digest
 from forgetkit.files.header import read_record
+from forgetkit.models.checkpoint import save_checkpoint, tensor_digest
 
 REPLICAS = 19
 DEEP = """

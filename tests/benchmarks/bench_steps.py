@@ -26,7 +26,7 @@ from forgetkit.data.find import open_dataset
 from forgetkit.methods.distill import distill
 from forgetkit.methods.neutralize import Look, neutralize
 from forgetkit.methods.relabel import relabel, wrong_label_targets
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
 from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import Recipe
 from forgetkit.resume import Bookmark, walk

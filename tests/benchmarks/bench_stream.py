@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from forgetkit import cli
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
+from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
 from forgetkit.steps import on_machine, take

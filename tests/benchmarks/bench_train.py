@@ -26,7 +26,7 @@ from forgetkit.compute import set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import open_dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
 from forgetkit.optimizers import make_optimizer
 from forgetkit.recipe import Recipe
 from forgetkit.steps import take

@@ -26,7 +26,6 @@ import torch
 from scipy import stats
 from torch import nn
 
-from forgetkit.checkpoint import load_model
 from forgetkit.compute import Machine, set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
@@ -37,7 +36,8 @@ from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
-from forgetkit.models import register_model
+from forgetkit.models.build import register_model
+from forgetkit.models.checkpoint import load_model
 from forgetkit.neutralizing import Neutralizing, neutralized
 from forgetkit.options import Training
 from forgetkit.plan import carry_out, make_plans

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forgetkit import cli
-from forgetkit.checkpoint import load_model
 from forgetkit.files.header import read_record
+from forgetkit.models.checkpoint import load_model
 from tests.torture.checkpoints import JUNK
 from tests.torture.trial import COMMANDS, Tally, clear, run, source, start, wait
 

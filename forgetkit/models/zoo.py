@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.factory import Factory
+from forgetkit.models.factory import Factory
 from forgetkit.registry import did_you_mean
 
 Stem = Literal["usual", "small"]

@@ -51,3 +51,15 @@ def _changed(name: str, before: Tensor, after: Tensor) -> Changed:
     moved, length = after - before, float(linalg.vector_norm(before))
     largest = float(moved.abs().max()) if moved.numel() else 0.0
     return Changed(name, float(linalg.vector_norm(moved)) / length if length else None, largest)
+
+
+def differing(other: str, found: Difference) -> list[str]:
+    """Return how the weights differ from those of ``other``: the tensors that changed, and by how much."""
+    same = "" if found.changed or found.added or found.removed else "; nothing differs"
+    lines = [f"  weights, from {other}: {len(found.changed)} tensors changed, {found.same} are equal{same}"]
+    width = max((len(one.name) for one in found.changed), default=0)
+    for one in found.changed:
+        relative = "was all 0" if one.relative is None else f"{one.relative:.2%} of its norm"
+        lines.append(f"    {one.name:<{width}}  moved {relative}, an entry by {one.largest:.2g} at most")
+    lines += [f"    {name}  only here" for name in found.added]
+    return [*lines, *(f"    {name}  only there" for name in found.removed)]

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.factory import Factory, check_factory, resolve
+from forgetkit.models.factory import Factory, check_factory, resolve
+from forgetkit.models.zoo import Stem, names_in, timm_factory, torchvision_factory
 from forgetkit.registry import Registry, place_of
-from forgetkit.zoos import Stem, names_in, timm_factory, torchvision_factory
 
 MODELS: Registry[Factory] = Registry("model")
 _FAILURES = (

@@ -8,10 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from forgetkit.checkpoint import same_tensors, write_tensors
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_header
 from forgetkit.files.publish import publish
+from forgetkit.models.checkpoint import same_tensors, write_tensors
 
 
 def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

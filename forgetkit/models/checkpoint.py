@@ -19,8 +19,8 @@ from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.header import dumps, read_header, read_record
 from forgetkit.files.publish import publish
 from forgetkit.files.record import Record
-from forgetkit.finite import cure, not_finite
-from forgetkit.models import build_model
+from forgetkit.models.build import build_model
+from forgetkit.models.finite import cure, not_finite
 
 _DTYPES = {
     torch.float64: "F64",
@@ -34,13 +34,6 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-_STATE = {
-    "Adam": {"step", "exp_avg", "exp_avg_sq"},
-    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
-    "Adadelta": {"step", "square_avg", "acc_delta"},
-    "SGD": {"momentum_buffer"},
-}
-"""What each optimizer remembers of a parameter."""
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -199,67 +192,3 @@ def _bits(tensor: Tensor) -> Tensor:
     if not len(flat):
         return flat.new_empty(0, dtype=torch.uint8)
     return flat.view(torch.uint8 if flat.nbytes % 8 else torch.int64)
-
-
-def optimizer_path(path: Path) -> Path:
-    """Return where the optimizer state of the checkpoint ``path`` stands."""
-    return path.with_name(f"{path.stem}.optimizer.st")
-
-
-def save_optimizer(path: Path, optimizer: torch.optim.Optimizer, *, name: str, digest: str) -> None:
-    """Write the optimizer's state beside the checkpoint ``path`` whose digest is ``digest``."""
-    state = optimizer.state_dict()["state"]
-    tensors = {
-        f"{row}.{key}": torch.as_tensor(value).detach().cpu().contiguous()
-        for row, entries in state.items()
-        for key, value in entries.items()
-    }
-    metadata = {"format": "pt", "forgetkit-optimizer": compact_json({"checkpoint": digest, "optimizer": name})}
-    publish(optimizer_path(path), lambda temporary: write_tensors(temporary, tensors, metadata))
-
-
-def find_optimizer(path: Path, digest: str, name: str) -> tuple[Path, str] | None:
-    """Return path and SHA-256 of the optimizer state beside ``path``, if it fits.
-
-    Args:
-        path: the checkpoint.
-        digest: its digest; a state that was written with another one does not fit.
-        name: the optimizer; another's state does not fit.
-
-    Raises:
-        ForgetkitError: ``checkpoint-malformed`` for a file there that is not an optimizer state.
-    """
-    beside = optimizer_path(path)
-    if not beside.exists():
-        return None
-    try:
-        metadata = read_header(beside).get("__metadata__", {})
-        fits = json.loads(metadata["forgetkit-optimizer"]) == {"checkpoint": digest, "optimizer": name}
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as problem:
-        raise ForgetkitError("checkpoint-malformed", f"{beside}: not an optimizer state of forgetkit") from problem
-    return (beside, hashlib.sha256(beside.read_bytes()).hexdigest()) if fits else None
-
-
-def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Load the state at ``path`` into ``optimizer``; its rate and other settings stay as they are.
-
-    Raises:
-        ForgetkitError: ``checkpoint-malformed`` for a damaged file, ``checkpoint-mismatch`` where the state is
-            not of these parameters.
-    """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    try:
-        for key, tensor in load_file(path).items():
-            row, _, name = key.partition(".")
-            state.setdefault(int(row), {})[name] = tensor
-    except (SafetensorError, ValueError, OSError) as problem:
-        raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", "remove it") from problem
-    expected = _STATE[type(optimizer).__name__]
-    whole = not state or (len(state) == len(parameters) and all(set(entries) == expected for entries in state.values()))
-    if not whole or any(
-        not 0 <= row < len(parameters) or any(t.ndim and t.shape != parameters[row].shape for t in entries.values())
-        for row, entries in state.items()
-    ):
-        raise ForgetkitError("checkpoint-mismatch", f"{path}: the optimizer state is not of this model")
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
