@@ -154,7 +154,7 @@ def open_references(names: list[str], request: "Request") -> "list[tuple[Path, R
         ForgetkitError: ``checkpoint-missing``, ``checkpoint-malformed``; ``checkpoint-mismatch`` for one of other data,
             or trained on an id that was forgotten.
     """
-    from forgetkit.data.changed import same_data
+    from forgetkit.data.deleted_rows import same_data
     from forgetkit.files.header import checkpoint_files, open_checkpoint
 
     ids = request.dataset.train.ids_at(request.all_forgotten_rows)

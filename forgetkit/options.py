@@ -277,13 +277,6 @@ class LongRun(Output):
     fresh: Fresh = False
 
 
-def data_root(source: Source) -> Path:
-    """Return the folder of the data sets that ``source`` names, else the default one."""
-    from forgetkit.data.find import default_root
-
-    return Path(source.data_root) if source.data_root else default_root()
-
-
 def choice(option: str, value: str, known: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``known``.
 

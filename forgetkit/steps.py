@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset, Split
-from forgetkit.data.selection import images_at
+from forgetkit.data.gather import images_at
 from forgetkit.errors import ForgetkitError
 from forgetkit.estimate import BATCH, about, pass_seconds
 from forgetkit.files.header import read_record

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.canaries import Canaries, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.console import Console
-from forgetkit.data.changed import on_data
+from forgetkit.data.canaries import Canaries, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.deleted_rows import on_data
+from forgetkit.data.of_checkpoint import dataset_of, read_lists
+from forgetkit.data.open import data_root, open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
 from forgetkit.models.build import resolve_options
-from forgetkit.options import ListForm, Source, data_root
-from forgetkit.request import dataset_of, read_lists
+from forgetkit.options import ListForm, Source
 from forgetkit.results import software
 
 AT_ONCE = 4096
@@ -116,7 +116,11 @@ def choose(
         dataset_of(base.path, base.record, source, console)
         if base
         else open_dataset(
-            source.dataset or "", data_root(source), download=source.download, unseen=source.unseen, console=console
+            source.dataset or "",
+            data_root(source.data_root),
+            download=source.download,
+            unseen=source.unseen,
+            console=console,
         )
     )
     base = replace(base, record=on_data(base.record, dataset)) if base else None
@@ -159,7 +163,7 @@ def with_canaries(chosen: TrainingSet, *, count: int, kind: str, seed: int) -> T
     """Return the training set with ``count`` of its samples as candidates; the withheld ones are no part of it.
 
     Raises:
-        ForgetkitError: ``usage`` where it has canaries already, or as :func:`forgetkit.canaries.draw_canaries`.
+        ForgetkitError: ``usage`` where it has canaries already, or as :func:`forgetkit.data.canaries.draw_canaries`.
     """
     if chosen.canaries is not None:
         hint = "without --canaries, its canaries are carried on"

@@ -7,11 +7,11 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
-from forgetkit.canaries import as_trained
 from forgetkit.compute import set_up
 from forgetkit.console import Console
+from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import find_dataset
+from forgetkit.data.open import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.estimate import about
 from forgetkit.files.interrupts import install

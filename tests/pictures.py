@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 
 

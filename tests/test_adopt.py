@@ -428,8 +428,8 @@ def test_weights_of_other_classes_are_refused_with_the_way_out(forgetkit: Run, w
 def test_rows_may_be_taken_out_before_a_new_head_is_trained(digits_model: Path) -> None:
     from dataclasses import replace
 
-    from forgetkit.data.changed import on_data
-    from forgetkit.data.find import open_dataset
+    from forgetkit.data.deleted_rows import on_data
+    from forgetkit.data.open import open_dataset
     from forgetkit.files.id_digests import KeySet
 
     record, dataset = read_record(digits_model), open_dataset("digits", Path())

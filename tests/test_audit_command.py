@@ -305,7 +305,7 @@ def test_the_audit_judges_on_the_check_half_alone(
     images[tune], labels[tune] = 0, 0
     changed = replace(honest, test=Split(honest.test.ids, images, labels))
     monkeypatch.setattr(
-        "forgetkit.data.find.fingerprint_of", lambda *_: read_record(noisy / "m.st").dataset["fingerprint"]
+        "forgetkit.data.open.fingerprint_of", lambda *_: read_record(noisy / "m.st").dataset["fingerprint"]
     )
     monkeypatch.setitem(DATASETS._entries, "noise", lambda root, *, download: changed)
     assert forgetkit("audit", noisy / "r1.st", "--original", noisy / "m.st", "--json").out == report

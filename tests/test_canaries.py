@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from forgetkit import cli
-from forgetkit.canaries import Canaries, as_trained, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.compute import Machine
 from forgetkit.console import Console
+from forgetkit.data.canaries import Canaries, as_trained, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset, Split
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.data.sources import DATASETS, Reader, digits
 from forgetkit.data.sources import Source as Read
 from forgetkit.errors import ForgetkitError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from forgetkit import cli
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from tests.conftest import Run

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.choose import conditions_of, drawn, in_classes, read_attributes, with_attributes
 from forgetkit.data.dataset import Dataset, Split
+from forgetkit.data.select import conditions_of, drawn, in_classes, read_attributes, with_attributes
 from forgetkit.errors import ForgetkitError
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
-from forgetkit.data.find import default_root, find_dataset, open_dataset
+from forgetkit.data.open import default_root, find_dataset, open_dataset
 from forgetkit.data.sources import DATASETS, Source, register_dataset, split_of
 from forgetkit.errors import ForgetkitError
 

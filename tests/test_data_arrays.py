@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgetkit.data.arrays import read_arrays
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
+from forgetkit.data.readers.arrays import read_arrays
 from forgetkit.errors import ForgetkitError
 
 IMAGES = np.arange(6 * 4 * 5 * 3, dtype=np.uint16).astype(np.uint8).reshape(6, 4, 5, 3)

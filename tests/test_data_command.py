@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forgetkit.data import images
-from forgetkit.data.journal import EVERY
+from forgetkit.data.readers import images
+from forgetkit.data.resumable_npy import EVERY
 from tests.conftest import Run
 from tests.pictures import pets
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forgetkit.data.dataset import Split
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.data.sources import DATASETS, Listing, Source, register_dataset
 from tests.conftest import Run
 from tests.pictures import pets, picture
@@ -61,7 +61,7 @@ def test_a_listing_of_files_is_read(tmp_path: Path) -> None:
 HOOK = """
 import sys
 from pathlib import Path
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 opened = []
 sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from forgetkit.console import Console
-from forgetkit.data import images
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
+from forgetkit.data.readers import images
 from tests.pictures import pets, picture
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import pytest
 
 from forgetkit.data.cache import cache_folder
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
@@ -184,7 +184,7 @@ def test_a_data_set_needs_a_checkpoint_that_knew_it(forgetkit: Run) -> None:
 
 
 def test_keys_in_the_cache_are_those_of_the_record(album: Path, tmp_path: Path) -> None:
-    from forgetkit.data.rows import known_rows
+    from forgetkit.data.row_digests import known_rows
 
     record: Record = read_record(tmp_path / "less.st")
     rows = known_rows(record.dataset["fingerprint"])

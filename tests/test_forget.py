@@ -11,7 +11,7 @@ from forgetkit import cli, forgetting
 from forgetkit.commands.forget import Method
 from forgetkit.compute import set_up
 from forgetkit.console import Console
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw

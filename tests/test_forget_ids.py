@@ -51,7 +51,7 @@ def numbers(ran: Ran) -> list[int]:
 
 
 def labels() -> list[int]:
-    from forgetkit.data.find import open_dataset
+    from forgetkit.data.open import open_dataset
 
     found: list[int] = open_dataset("digits", Path()).train.labels.tolist()
     return found

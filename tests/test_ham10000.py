@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 from tests.pictures import picture
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forgetkit.choose import conditions_of, with_attributes
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.duplicates import average_hashes, duplicates_of, near_duplicates_of
+from forgetkit.data.select import conditions_of, with_attributes
 from forgetkit.errors import ForgetkitError
 from tests.conftest import Run
 from tests.pictures import pets, picture

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from forgetkit import course as courses
-from forgetkit.canaries import as_trained, draw_canaries, entry_of
 from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import Course, course_of, gauge_on, steps_between
+from forgetkit.data.canaries import as_trained, draw_canaries, entry_of
 from forgetkit.data.dataset import Dataset, Split, row_numbers
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record

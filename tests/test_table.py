@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 from tests.pictures import pets, picture, refusal
 

@@ -20,10 +20,10 @@ import torch
 from tables import table
 
 from forgetkit.compute import set_up
-from forgetkit.data.find import find_dataset
+from forgetkit.data.open import data_root, find_dataset
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
-from forgetkit.options import Source, data_root
+from forgetkit.options import Source
 from forgetkit.steps import on_machine, take
 from forgetkit.training import predict
 

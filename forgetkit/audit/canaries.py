@@ -4,7 +4,7 @@ Where they are forgotten, the number of right guesses is Binomial(guesses, ½), 
 
 How an audit uses it::
 
-    canaries = open_canaries(subject.record, subject.dataset)  # forgetkit.canaries; None: there are none
+    canaries = open_canaries(subject.record, subject.dataset)  # forgetkit.data.canaries; None: there are none
     images, _ = take(subject.dataset.train, canaries.rows, device)
     after = phi(predict(classifier, images), torch.from_numpy(canaries.labels)).numpy()  # assigned labels, all of them
     forgotten = subject.record.forgotten.contains(subject.dataset.train.ids_at(canaries.rows))

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.audit.check import Check
-from forgetkit.data.changed import same_data
+from forgetkit.data.deleted_rows import same_data
 from forgetkit.files.record import Record
 
 

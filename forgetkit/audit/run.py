@@ -24,7 +24,7 @@ from forgetkit.audit.self_check import SelfCheck, self_check
 from forgetkit.audit.subject import Opened, Subject
 from forgetkit.compute import Machine
 from forgetkit.console import compact_json
-from forgetkit.data.selection import images_at
+from forgetkit.data.gather import images_at
 from forgetkit.files.id_list import digest_of
 from forgetkit.models.checkpoint import load_model
 from forgetkit.models.finite import not_finite

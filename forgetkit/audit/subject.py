@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.audit.integrity import same_recipe
-from forgetkit.canaries import Canaries, open_canaries
 from forgetkit.console import Console
-from forgetkit.data.changed import on_data, same_data
+from forgetkit.data.canaries import Canaries, open_canaries
 from forgetkit.data.dataset import Dataset
+from forgetkit.data.deleted_rows import on_data, same_data
+from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import checkpoint_files, open_checkpoint
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
-from forgetkit.request import dataset_of, read_lists
 
 Rows = NDArray[np.int64]
 Opened = tuple[Path, Record]

@@ -89,10 +89,9 @@ def adopt(
     """
     from forgetkit.adopting import plan_adoption
     from forgetkit.compute import set_up
-    from forgetkit.data.find import open_dataset
+    from forgetkit.data.open import data_root, open_dataset
     from forgetkit.models.factory import parse_options
     from forgetkit.models.foreign import find_weights
-    from forgetkit.options import data_root
     from forgetkit.recipe import Recipe, resolve_recipe
 
     if not output.out:
@@ -103,7 +102,7 @@ def adopt(
     recipe = resolve_recipe(Recipe(), training)
     console = output.console()
     path, config = find_weights(weights)
-    root = data_root(source)
+    root = data_root(source.data_root)
     dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, console=console)
     machine = set_up(compute.device, compute.precision, compute.threads)
     adoption = plan_adoption(

@@ -39,15 +39,14 @@ def pack(*, source: Source, say: Say) -> None:
         forgetkit data pack --dataset table:pets.csv
         forgetkit data pack --dataset table:pets.csv --dry-run
     """
-    from forgetkit.data.find import find_source, open_dataset, unread_of
+    from forgetkit.data.open import data_root, find_source, open_dataset, unread_of
     from forgetkit.data.pack import pack_path, read_note
-    from forgetkit.options import data_root
 
     if not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset table:FILE.csv")
     if source.dataset_changed:
         raise ForgetkitError("usage", "--dataset-changed: a pack knows no checkpoint", "leave the option out")
-    console, root = say.console(), data_root(source)
+    console, root = say.console(), data_root(source.data_root)
     console.note(f"data pack: reading {source.dataset}")
     found, note, place = find_source(source.dataset, root, download=source.download, unseen=source.unseen)
     unread = unread_of(found)
@@ -74,8 +73,8 @@ def pack(*, source: Source, say: Say) -> None:
 
 def _intact(path: "Path", key: str) -> bool:
     """Say whether a pack is there, and has its checksum."""
-    from forgetkit.data.journal import checksum
     from forgetkit.data.pack import read_note, sound
+    from forgetkit.data.resumable_npy import checksum
 
     note = read_note(path)
     return note is not None and sound(path, key) is not None and checksum(path) == note.sha256
@@ -99,7 +98,7 @@ def info(*, plugins: Plugins, say: Say) -> None:
         forgetkit data info
         forgetkit data info --json
     """
-    from forgetkit.data.shelf import entries, kept_packs
+    from forgetkit.data.pack_inventory import entries, kept_packs
 
     console, packs = say.console(), kept_packs()
     found = list(console.progress(entries(packs), "looking at packs", len(packs)))
@@ -115,7 +114,7 @@ def clean(*, stale: Stale = False, plugins: Plugins, say: Say) -> None:
         forgetkit data clean --dry-run
         forgetkit data clean --stale
     """
-    from forgetkit.data.shelf import CHANGED, GONE, kept_packs, source_of
+    from forgetkit.data.pack_inventory import CHANGED, GONE, kept_packs, source_of
 
     console, packs = say.console(), kept_packs()
     chosen = [kept for kept in packs if not stale or kept.note is None or source_of(kept) in {CHANGED, GONE}]

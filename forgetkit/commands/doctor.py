@@ -33,7 +33,7 @@ def doctor(
         forgetkit doctor . --json
     """
     from forgetkit.checkup import check_up
-    from forgetkit.data.find import default_root
+    from forgetkit.data.open import default_root
 
     found = check_up(Path(folder), Path(data_root) if data_root else default_root(), device)
     marks = {True: "ok", False: "FAULT", None: "note"}

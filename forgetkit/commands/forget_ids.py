@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forgetkit.console import Console
+from forgetkit.data.open import data_root
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, choice, data_root
+from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, choice
 
 if TYPE_CHECKING:
-    from forgetkit.choose import Mask
     from forgetkit.data.dataset import Dataset
+    from forgetkit.data.select import Mask
     from forgetkit.files.record import Record
 
 
@@ -120,8 +121,8 @@ def forget_ids(
     """
     import numpy as np
 
-    from forgetkit.choose import drawn_of
     from forgetkit.data.duplicates import with_copies
+    from forgetkit.data.select import drawn_of
 
     chooser.check()
     console = output.console()
@@ -153,9 +154,9 @@ def forget_ids(
 
 def _opened(checkpoint: str | None, source: Source, console: Console) -> "tuple[Record | None, Dataset]":
     """Return the checkpoint's record, if one is given, and the data to choose from."""
-    from forgetkit.data.find import open_dataset
+    from forgetkit.data.of_checkpoint import dataset_of
+    from forgetkit.data.open import open_dataset
     from forgetkit.files.header import open_checkpoint
-    from forgetkit.request import dataset_of
 
     if checkpoint is not None:
         path, record = open_checkpoint(checkpoint)
@@ -166,7 +167,7 @@ def _opened(checkpoint: str | None, source: Source, console: Console) -> "tuple[
         raise ForgetkitError(
             "usage", "--dataset-changed is given, but no checkpoint", "name the one that knew the data"
         )
-    root, unseen = data_root(source), source.unseen
+    root, unseen = data_root(source.data_root), source.unseen
     return None, open_dataset(source.dataset, root, download=source.download, unseen=unseen, console=console)
 
 
@@ -174,7 +175,7 @@ def _canaries(record: "Record | None", dataset: "Dataset", seed: int, checkpoint
     """Return which training samples are included canaries; their seed must open what the record commits to."""
     import numpy as np
 
-    from forgetkit.canaries import open_canaries
+    from forgetkit.data.canaries import open_canaries
 
     found = open_canaries(record, dataset, seed) if record else None
     if found is None:
@@ -191,8 +192,8 @@ def _chosen(
     """Return which training samples the choosers choose, and whether every id listed is done with already."""
     import numpy as np
 
-    from forgetkit.choose import conditions_of, in_classes, with_attributes
-    from forgetkit.request import leave_out, read_lists
+    from forgetkit.data.of_checkpoint import leave_out, read_lists
+    from forgetkit.data.select import conditions_of, in_classes, with_attributes
 
     def listed(files: list[str]) -> "Mask":
         """Return which training samples the lists name."""

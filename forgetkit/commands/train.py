@@ -105,7 +105,7 @@ class Planting:
 
     def check(self, start: Start, seeds: "Seeds") -> None:
         """Refuse options that do not go together; raises ForgetkitError ``usage``."""
-        from forgetkit.canaries import KINDS
+        from forgetkit.data.canaries import KINDS
 
         choice("--canary-kind", self.kind, KINDS)
         if self.canaries is None and self.canary_kind:

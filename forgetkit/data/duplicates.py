@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.rows import rows_of
+from forgetkit.data.row_digests import rows_of
 
 Mask = NDArray[np.bool_]
 

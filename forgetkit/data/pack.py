@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.console import Console, compact_json
-from forgetkit.data.arrays import read_stored
 from forgetkit.data.cache import cache_folder, load_array, states
-from forgetkit.data.images import Shape, read_images
-from forgetkit.data.journal import Unfinished, checksum
-from forgetkit.data.samples import Listing, Stored
+from forgetkit.data.listing import Listing, Stored
+from forgetkit.data.readers.arrays import read_stored
+from forgetkit.data.readers.images import Shape, read_images
+from forgetkit.data.resumable_npy import Unfinished, checksum
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.publish import publish_text
 from forgetkit.files.record import check_shape
@@ -70,7 +70,7 @@ def packed(samples: Listing | Stored, place: Path, note: Note, console: Console)
     """Return the images of a data set, and whether they were decoded just now.
 
     Args:
-        samples: image files, checked by :func:`forgetkit.data.images.check_files`, or rows of an array.
+        samples: image files, checked by :func:`forgetkit.data.readers.images.check_files`, or rows of an array.
         place: where the data set is.
         note: what to say of its pack, without shape, checksum and state.
         console: what progress is shown on.

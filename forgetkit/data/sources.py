@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from forgetkit.data.arrays import read_arrays
 from forgetkit.data.dataset import Split, row_numbers
-from forgetkit.data.folder import read_folder
-from forgetkit.data.ham10000 import read_ham10000
-from forgetkit.data.samples import Listing as Listing
-from forgetkit.data.samples import Source as Source
-from forgetkit.data.table import read_table
+from forgetkit.data.listing import Listing as Listing
+from forgetkit.data.listing import Source as Source
+from forgetkit.data.readers.arrays import read_arrays
+from forgetkit.data.readers.folder import read_folder
+from forgetkit.data.readers.ham10000 import read_ham10000
+from forgetkit.data.readers.table import read_table
 from forgetkit.errors import ForgetkitError
 from forgetkit.registry import Registry
 

@@ -4,7 +4,7 @@ import forgetkit.audit.outputs
 import forgetkit.audit.run
 import forgetkit.audit.subject
 import forgetkit.cli
-import forgetkit.data.find
+import forgetkit.data.open
 import forgetkit.distilling
 import forgetkit.neutralizing
 import forgetkit.relabeling

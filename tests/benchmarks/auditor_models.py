@@ -16,7 +16,7 @@ from forgetkit.audit.deciding import decided
 from forgetkit.audit.policy import Policy
 from forgetkit.compute import seed_for
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.models.build import build_model
 from forgetkit.optimizers import optimizer_of
 from forgetkit.recipe import Recipe

@@ -26,7 +26,7 @@ from forgetkit.audit.run import run
 from forgetkit.audit.subject import Subject
 from forgetkit.compute import Machine, set_up
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.resume import Bookmark

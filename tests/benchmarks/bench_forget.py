@@ -24,7 +24,7 @@ import numpy as np
 from bench_unlearning import QUIET, Draw, mean_with, trained
 
 from forgetkit.compute import set_up
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import NotReached
 from forgetkit.forgetting import Forgetting
 from forgetkit.options import Training

@@ -22,7 +22,7 @@ from torchvision.models import resnet18
 from forgetkit.batches import shuffled
 from forgetkit.compute import set_up
 from forgetkit.console import Console
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.methods.distill import distill
 from forgetkit.methods.neutralize import Look, neutralize
 from forgetkit.methods.relabel import relabel, wrong_label_targets

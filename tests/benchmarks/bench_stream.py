@@ -20,7 +20,7 @@ import numpy as np
 from forgetkit import cli
 from forgetkit.compute import set_up
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.models.checkpoint import load_model

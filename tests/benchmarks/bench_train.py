@@ -24,7 +24,7 @@ from torchvision.datasets import MNIST
 from forgetkit.batches import shuffled
 from forgetkit.compute import set_up
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.models.build import build_model
 from forgetkit.optimizers import make_optimizer

@@ -29,7 +29,7 @@ from torch import nn
 from forgetkit.compute import Machine, set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.distilling import Distilling, Teachers, distilled
 from forgetkit.errors import NotReached
 from forgetkit.files.header import read_record

@@ -17,10 +17,10 @@ import numpy as np
 from forgetkit import cli
 from forgetkit.audit.answers import scored
 from forgetkit.compute import set_up
+from forgetkit.data.of_checkpoint import dataset_of
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.options import Source
-from forgetkit.request import dataset_of
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix, mean_auc
 from forgetkit.steps import on_machine, take
 from forgetkit.training import predict

@@ -8,8 +8,8 @@ import numpy as np
 from forgetkit.console import Console
 from forgetkit.data.cache import recall
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import open_dataset, with_classes
-from forgetkit.data.rows import Rows, id_digests, known_rows, rows_of
+from forgetkit.data.open import open_dataset, with_classes
+from forgetkit.data.row_digests import Rows, id_digests, known_rows, rows_of
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
@@ -21,7 +21,7 @@ def find_changed(
     """Return what is left of the data set of ``record``: in the first of ``roots`` that has one of its name.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.data.find.open_dataset` for the first one, and :func:`accept_changed`.
+        ForgetkitError: as :func:`forgetkit.data.open.open_dataset` for the first one, and :func:`accept_changed`.
     """
     seen = recall().get("seen", {}).get(record.dataset["fingerprint"])
     places = list(dict.fromkeys([*roots, *([Path(seen)] if seen else [])]))

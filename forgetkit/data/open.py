@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from forgetkit.console import Console, compact_json
 from forgetkit.data.cache import recall, remember, states
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
-from forgetkit.data.images import check_files
+from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
+from forgetkit.data.listing import Listing, Source, Stored, malformed
 from forgetkit.data.pack import Note, packed
-from forgetkit.data.rows import known_rows, rows_of
-from forgetkit.data.samples import Listing, Source, Stored, malformed
+from forgetkit.data.readers.images import check_files
+from forgetkit.data.row_digests import known_rows, rows_of
 from forgetkit.data.sources import DATASETS, Reader
-from forgetkit.data.unseen import UNSEEN_SHARE, put_aside
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_digests import know
 
@@ -234,3 +234,8 @@ def _check_classes(dataset: Dataset) -> None:
         message = f"no training sample is of the class '{shorten(dataset.classes[dataset.test.labels[row]])}'"
         hint = f"'{shorten(dataset.test.ids[row])}' of the test split is: take it out, or put some of them in training"
         raise malformed(dataset.name, message, hint)
+
+
+def data_root(folder: str | None) -> Path:
+    """Return the folder of the data sets: ``folder`` if given, else the default one."""
+    return Path(folder) if folder else default_root()

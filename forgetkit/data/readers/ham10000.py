@@ -5,8 +5,8 @@ Source: Tschandl, Rosendahl & Kittler, "The HAM10000 dataset", Scientific Data 5
 
 from pathlib import Path
 
-from forgetkit.data.columns import Columns, read_columns
-from forgetkit.data.samples import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.data.listing import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.data.readers.columns import Columns, read_columns
 from forgetkit.errors import ForgetkitError, shorten
 
 METADATA = "HAM10000_metadata.csv"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.data.cache import recall
-from forgetkit.data.find import find_source
-from forgetkit.data.journal import checksum
+from forgetkit.data.open import find_source
 from forgetkit.data.pack import PACK, Note, packs_folder, read_note
+from forgetkit.data.resumable_npy import checksum
 from forgetkit.errors import ForgetkitError
 
 UNCHANGED, CHANGED, GONE, UNKNOWN = "unchanged", "changed", "gone", "unknown"

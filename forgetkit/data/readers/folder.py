@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit.data.images import SUFFIXES
-from forgetkit.data.samples import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.data.listing import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.data.readers.images import SUFFIXES
 
 SPLITS = ("train", "test")
 LITTER = {"Thumbs.db", "desktop.ini"}

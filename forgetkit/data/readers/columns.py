@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.samples import malformed
+from forgetkit.data.listing import malformed
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_formats import MOST_ROWS
 from forgetkit.registry import did_you_mean

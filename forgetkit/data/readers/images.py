@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.samples import Listing, malformed
+from forgetkit.data.listing import Listing, malformed
 from forgetkit.errors import ForgetkitError
 from forgetkit.processes import available_cores
 

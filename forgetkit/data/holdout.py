@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.cache import cache_folder, keep_array, load_array
-from forgetkit.data.samples import Source
+from forgetkit.data.listing import Source
 from forgetkit.errors import ForgetkitError
 
 UNSEEN_SHARE = 0.2

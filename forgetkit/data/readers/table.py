@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.columns import Columns, read_columns
 from forgetkit.data.dataset import Split
-from forgetkit.data.samples import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.data.listing import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.data.readers.columns import Columns, read_columns
 from forgetkit.errors import shorten
 
 OWN = ("id", "path", "label", "split")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split, row_numbers
-from forgetkit.data.samples import Source, Stored, check_ids, malformed
+from forgetkit.data.listing import Source, Stored, check_ids, malformed
 from forgetkit.errors import shorten
 
 Array = NDArray[Any]

@@ -1,0 +1,93 @@
+"""The data a checkpoint was trained on, and the ids of lists in it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from forgetkit.console import Console
+from forgetkit.data.canaries import as_trained
+from forgetkit.data.dataset import Dataset
+from forgetkit.data.deleted_rows import find_changed
+from forgetkit.data.open import data_root, find_dataset
+from forgetkit.errors import ForgetkitError
+from forgetkit.files.id_digests import KeySet
+from forgetkit.files.id_list import IdList, check_known, read_ids
+from forgetkit.files.record import Record
+from forgetkit.options import ListForm, Source
+
+
+def dataset_of(path: Path, record: Record, source: Source, console: Console | None = None) -> Dataset:
+    """Return the data set that the checkpoint was trained on; its canaries carry the labels they were trained with.
+
+    With ``--dataset-changed`` it is what is left of that data set, and has another fingerprint.
+
+    Raises:
+        ForgetkitError: as :func:`find_dataset`, :func:`forgetkit.data.canaries.open_canaries` and
+            :func:`forgetkit.data.deleted_rows.accept_changed`; ``usage`` for another ``--unseen`` than the record's.
+    """
+    name = source.dataset or record.dataset["name"]
+    roots = [data_root(source.data_root), path.parent]
+    unseen = record.dataset["options"].get("unseen")
+    if source.unseen is not None and source.unseen != unseen:
+        said = "a test split of its own" if unseen is None else f"--unseen {unseen}"
+        raise ForgetkitError("usage", f"--unseen: {path} was trained with {said}", "leave the option out")
+    if source.dataset_changed:
+        dataset = find_changed(name, record, roots, unseen=unseen, console=console)
+    else:
+        dataset = find_dataset(
+            name,
+            record.dataset["fingerprint"],
+            roots,
+            download=source.download,
+            unseen=unseen,
+            classes=record.classes,
+            console=console,
+        )
+    if list(dataset.classes) != record.classes or list(dataset.shape) != record.input["shape"]:
+        raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
+    return as_trained(dataset, record)
+
+
+def read_lists(
+    sources: list[str], form: ListForm, dataset: Dataset, console: Console, *, forgotten: KeySet | None = None
+) -> list[str]:
+    """Return the ids of one or more ID lists, each once, checked against the training split.
+
+    Those that are ``forgotten`` and no longer in the data are left out, with a warning.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.files.id_list.read_ids` and :func:`forgetkit.files.id_list.check_known`.
+    """
+    lists = [read_ids(source, column=form.id_column, strict=form.strict) for source in sources]
+    for at, found in enumerate(lists):
+        lists[at] = found = _without_gone(found, forgotten, dataset, console) if forgotten else found
+        check_known(found, dataset.train.row_of, dataset.name, unseen=dataset.test.row_of)
+        if found.duplicates:
+            warn_duplicates(found, console)
+    return list(dict.fromkeys(id_ for found in lists for id_ in found.lines))
+
+
+def _without_gone(found: IdList, forgotten: KeySet, dataset: Dataset, console: Console) -> IdList:
+    """Return a list less the forgotten ids that were taken out of the data."""
+    unknown = [id_ for id_ in found.lines if id_ not in dataset.train.row_of]
+    gone = {id_ for id_, known in zip(unknown, forgotten.contains(unknown), strict=True) if known}
+    if gone:
+        text = f"{len(gone)} of {len(found.lines)} ids are forgotten already, no longer in the data, and left out"
+        console.warn("ids-forgotten", text)
+    return replace(found, lines={id_: line for id_, line in found.lines.items() if id_ not in gone})
+
+
+def warn_duplicates(found: IdList, console: Console) -> None:
+    """Say how many ids of a list stood there before."""
+    count = len(found.duplicates)
+    text = f"{found.source}:{found.duplicates[0]}: an id stands there twice ({count} in all); each counts once"
+    console.warn("ids-duplicate", text)
+
+
+def leave_out(ids: list[str], record: Record, console: Console) -> list[str]:
+    """Return ``ids`` less those that are forgotten already or were never trained on, and say so."""
+    forgotten, trained = record.forgotten.contains(ids), record.was_trained(ids)
+    if forgotten.any():
+        console.warn("ids-forgotten", f"{forgotten.sum()} of {len(ids)} ids are forgotten already and left out")
+    if untrained := int((~trained & ~forgotten).sum()):
+        console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")
+    return [id_ for id_, wanted in zip(ids, trained & ~forgotten, strict=True) if wanted]
