@@ -54,8 +54,8 @@ def _software() -> list[Finding]:
 
 
 def _machine(device: str) -> list[Finding]:
-    from forgetkit.compute import set_up
     from forgetkit.processes import available_cores
+    from forgetkit.training.device import set_up
 
     try:
         machine = set_up(device, "auto", 0)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from forgetkit.options import OPTIMIZERS, PRECISIONS
-from forgetkit.recipe import AUGMENTS, SCHEDULES
+from forgetkit.training.recipe import AUGMENTS, SCHEDULES
 
 MODELS = ("convnet", "resnet50", "torchvision:", "timm:")
 """Those of ``forgetkit.models``, which imports torch."""

@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from forgetkit.compute import Machine, generator_for
 from forgetkit.console import Console
 from forgetkit.errors import NotReached
 from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
 from forgetkit.request import Request
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
-from forgetkit.steps import take
-from forgetkit.training import Samples, state_of
+from forgetkit.training.classifier import Samples, state_of, take
+from forgetkit.training.device import Machine, generator_for
 
 FEWEST = 100
 """Ids below which their own AUC is noise."""

@@ -7,7 +7,6 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from forgetkit.compute import Machine
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_header
@@ -17,9 +16,9 @@ from forgetkit.methods.importance import Weights, importance
 from forgetkit.models.checkpoint import tensor_digest
 from forgetkit.models.tensor_file import publish_tensors
 from forgetkit.request import Request
-from forgetkit.results import software
-from forgetkit.steps import take
-from forgetkit.training import Classifier
+from forgetkit.training.classifier import Classifier, take
+from forgetkit.training.device import Machine
+from forgetkit.training.outputs import software
 
 METADATA = "forgetkit-importance"
 

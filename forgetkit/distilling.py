@@ -9,7 +9,6 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import Course, check_judges, gauge_on, steps_between, warn_of_nothing
 from forgetkit.errors import ForgetkitError, NotReached
@@ -18,13 +17,14 @@ from forgetkit.methods.distill import distill, distillation_loss
 from forgetkit.methods.joint import joint
 from forgetkit.methods.unseen import entry, words
 from forgetkit.models.checkpoint import load_model
-from forgetkit.optimizers import optimizer_of
-from forgetkit.recipe import Recipe
 from forgetkit.request import Request, open_teacher
-from forgetkit.resume import Bookmark, walk
 from forgetkit.steering import Start, Stopped, stop_unseen
-from forgetkit.steps import Outcome, on_machine, take
-from forgetkit.training import Classifier, Samples, predict
+from forgetkit.steps import Outcome
+from forgetkit.training.classifier import Classifier, Samples, on_machine, predict, take
+from forgetkit.training.device import Machine
+from forgetkit.training.optimizers import optimizer_of
+from forgetkit.training.recipe import Recipe
+from forgetkit.training.resume import Bookmark, walk
 
 
 @dataclass(frozen=True)

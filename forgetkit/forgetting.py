@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.distilling import Distilling, towards_both
 from forgetkit.errors import ForgetkitError, NotReached
-from forgetkit.graphs import one_by_one
-from forgetkit.plan import train_only
-from forgetkit.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.request import Request
-from forgetkit.resume import Bookmark
-from forgetkit.steps import Outcome, take
+from forgetkit.steps import Outcome
 from forgetkit.streams import training_without
-from forgetkit.training import Classifier, Samples
+from forgetkit.training.classifier import Classifier, Samples, take
+from forgetkit.training.cuda_graphs import one_by_one
+from forgetkit.training.device import Machine, seed_for
+from forgetkit.training.job import train_only
+from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
+from forgetkit.training.resume import Bookmark
 from forgetkit.ways import STUDENT, Way
 
 TRAINING = 3

@@ -7,19 +7,19 @@ from math import ceil
 from torch import nn
 from torch.optim import Optimizer
 
-from forgetkit.batches import shuffled
-from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import MANY, course_of, steps_between
 from forgetkit.errors import NotReached
 from forgetkit.methods.neutralize import mislabel, neutral_steps, neutralize
 from forgetkit.methods.unseen import closes, entry, keeps, words
-from forgetkit.optimizers import make_optimizer
 from forgetkit.request import Request
-from forgetkit.resume import Bookmark, Place, pack, unpack
 from forgetkit.steering import stop_unseen
-from forgetkit.steps import Outcome, take
-from forgetkit.training import Classifier, Samples, accuracy, predict
+from forgetkit.steps import Outcome
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
+from forgetkit.training.device import Machine
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.resume import Bookmark, Place, pack, unpack
 
 GROUPS = 20
 """Groups to rehearse on, at the most."""

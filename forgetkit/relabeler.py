@@ -9,16 +9,16 @@ from pathlib import Path
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.compute import generator_for
 from forgetkit.files.record import Record
 from forgetkit.methods.forget_then_retain import forget_then_retain
 from forgetkit.methods.joint import joint
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.methods.targets import any_label_targets, contrast_targets
 from forgetkit.models.optimizer_state import load_optimizer
-from forgetkit.optimizers import make_optimizer
-from forgetkit.recipe import recorded_epochs
-from forgetkit.training import Samples, predict
+from forgetkit.training.classifier import Samples, predict
+from forgetkit.training.device import generator_for
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.recipe import recorded_epochs
 
 REPLAY = 128
 """Retained samples in a step beside those to forget."""

@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import FEWEST, Course, course_of, gauge_on, steps_between, warn_of_nothing
 from forgetkit.errors import NotReached
@@ -15,10 +14,11 @@ from forgetkit.methods.search import best_of, find_rate
 from forgetkit.methods.unseen import Look, entry, recognisable, words
 from forgetkit.relabeler import Relabeling
 from forgetkit.request import Request
-from forgetkit.resume import Bookmark, walk
 from forgetkit.steering import drain, stop_unseen
-from forgetkit.steps import Outcome, take
-from forgetkit.training import Classifier, Samples, state_of
+from forgetkit.steps import Outcome
+from forgetkit.training.classifier import Classifier, Samples, state_of, take
+from forgetkit.training.device import Machine
+from forgetkit.training.resume import Bookmark, walk
 
 SCAN = {
     "adadelta": [1e-3, 5.6e-3, 3.2e-2, 0.18, 1.0],

@@ -18,7 +18,7 @@ from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
 from forgetkit.files.request_book import Booking
 from forgetkit.options import ListForm, Source
-from forgetkit.results import document
+from forgetkit.training.outputs import document
 
 
 @dataclass(frozen=True)

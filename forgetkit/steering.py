@@ -13,8 +13,8 @@ from forgetkit.console import Console
 from forgetkit.course import Course
 from forgetkit.methods.search import BRAKE, Visit, best_of, brake
 from forgetkit.methods.unseen import Gauge, Look, pooled, words
-from forgetkit.resume import Bookmark, walk
-from forgetkit.training import Samples
+from forgetkit.training.classifier import Samples
+from forgetkit.training.resume import Bookmark, walk
 
 GROWTH = 1.2
 """Ratio of two places at which a rehearsal looks."""

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import course_of, steps_between
 from forgetkit.errors import NotReached
 from forgetkit.files.record import Record
 from forgetkit.method_options import Steps
 from forgetkit.methods.unseen import entry, words
-from forgetkit.optimizers import make_optimizer
 from forgetkit.options import Booked, Compute, Lists, LongRun, Source
 from forgetkit.request import Request
-from forgetkit.resume import Bookmark, Place, pack, part, unpack, walk
 from forgetkit.steering import stop_unseen
-from forgetkit.steps import Outcome, take
-from forgetkit.training import Classifier, Samples, accuracy, predict
+from forgetkit.steps import Outcome
+from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
+from forgetkit.training.device import Machine
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.resume import Bookmark, Place, pack, part, unpack, walk
 
 GROUPS = 8
 """Groups of retained samples that steps are rehearsed on, at the most."""
@@ -98,11 +98,11 @@ def run_method(
     Raises:
         ForgetkitError: as :func:`forgetkit.request.begin` and :func:`forgetkit.steps.carry_out`.
     """
-    from forgetkit.compute import set_up
     from forgetkit.files.record import Step
     from forgetkit.request import begin
-    from forgetkit.results import ids_entry, report_written
     from forgetkit.steps import carry_out, log_beside, warn_unmoved
+    from forgetkit.training.device import set_up
+    from forgetkit.training.outputs import ids_entry, report_written
 
     console, booking = output.console(), booked.booking()
     request = begin(command, checkpoint, lists.ids, lists, source=source, console=console, booking=booking)

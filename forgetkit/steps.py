@@ -1,6 +1,5 @@
 """What every step does around its method: read and check, then compute, then write and report."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,33 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from forgetkit.compute import Machine
 from forgetkit.console import Console
-from forgetkit.data.dataset import Dataset, Split
-from forgetkit.data.gather import images_at
-from forgetkit.errors import ForgetkitError
-from forgetkit.estimate import BATCH, about, pass_seconds
 from forgetkit.files.header import read_record
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import check_target, publish_lines
-from forgetkit.files.record import Record, Step
-from forgetkit.masking import masked, read_mask
+from forgetkit.files.record import Step
 from forgetkit.models.checkpoint import load, load_tensors, save_checkpoint
-from forgetkit.models.finite import cure
 from forgetkit.options import LongRun
 from forgetkit.request import Request
-from forgetkit.results import Written, asked_of, output_path, report_done, software, up_to_date
-from forgetkit.resume import Bookmark, making
-from forgetkit.statistics.scores import phi
-from forgetkit.statistics.strata import auc
-from forgetkit.training import Classifier, Samples, accuracy, predict
-
-PART = 1 << 20
-"""Weights that are compared at a time."""
+from forgetkit.training.classifier import Classifier, Samples, on_machine, take
+from forgetkit.training.device import Machine
+from forgetkit.training.evaluate import BATCH, about, measure, pass_seconds, weight_change
+from forgetkit.training.mask import masked, read_mask
+from forgetkit.training.outputs import Written, asked_of, output_path, report_done, software, up_to_date
+from forgetkit.training.resume import Bookmark, making
 
 
 @dataclass(frozen=True)
@@ -171,68 +160,6 @@ def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:
 def log_beside(log: str | None) -> dict[Path, Beside]:
     """Return the log that a command writes beside its checkpoint, if any, and what writes it."""
     return {Path(log): lambda path, bookmark, _: publish_lines(path, bookmark.log)} if log else {}
-
-
-def on_machine(model: nn.Module, record: Record, machine: Machine) -> Classifier:
-    """Put ``model`` on its device, behind the input of its record."""
-    placed = model.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Classifier(placed, mean=record.input["mean"], std=record.input["std"], precision=machine.precision)
-
-
-def take(split: Split, rows: NDArray[np.int64], device: str) -> Samples:
-    """Return images and labels of ``rows`` of a split, as tensors on ``device``."""
-    return torch.from_numpy(images_at(split, rows)).to(device), torch.from_numpy(split.labels[rows]).to(device)
-
-
-def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: str) -> dict[str, float | None]:
-    """Measure a model on the forget set and the unseen split.
-
-    Returns:
-        ``test_accuracy`` over the whole unseen split, ``tune_accuracy`` over its tune half; for a forget set that is
-        not empty also ``forget_accuracy``, ``forget_phi`` (mean φ), ``tune_auc`` (membership against the tune half;
-        None where classes do not meet) and ``tune_phi_sd`` (spread of φ over the tune half; None for fewer than two).
-
-    Raises:
-        ForgetkitError: ``diverged`` where an output is not finite.
-    """
-    images, labels = take(dataset.test, np.arange(len(dataset.test)), device)
-    unseen, labels = _predicted(classifier, images), labels.cpu()
-    tune = torch.from_numpy(dataset.tune_rows)
-    found: dict[str, float | None] = {
-        "test_accuracy": accuracy(unseen, labels),
-        "tune_accuracy": accuracy(unseen[tune], labels[tune]),
-    }
-    if len(forget[1]) == 0:
-        return found
-    logits, truth = _predicted(classifier, forget[0]), forget[1].cpu()
-    scores = [phi(logits, truth), truth, phi(unseen[tune], labels[tune]), labels[tune]]
-    found |= {"forget_accuracy": accuracy(logits, truth), "forget_phi": float(scores[0].mean())}
-    found["tune_phi_sd"] = float(scores[2].std()) if len(tune) > 1 else None
-    try:
-        found["tune_auc"] = auc(*(values.numpy() for values in scores))
-    except ValueError:
-        found["tune_auc"] = None
-    return found
-
-
-def _predicted(classifier: Classifier, images: Tensor) -> Tensor:
-    logits = predict(classifier, images)
-    if not torch.isfinite(logits).all():
-        message = "the model's outputs are not finite; nothing was written"
-        raise ForgetkitError("diverged", message, cure(classifier.precision))
-    return logits.cpu()
-
-
-def weight_change(start: Mapping[str, Tensor], model: nn.Module) -> float:
-    """Return ‖θ − θ₀‖ / ‖θ₀‖ over the floating-point tensors of a model; ``start`` lies on the CPU."""
-    moved, length = [], []
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point():  # in parts: doubles take twice the memory, and there are three
-            both = (torch.split(one.reshape(-1), PART) for one in (tensor.detach().cpu(), start[name]))
-            for now, before in ((one.double(), other.double()) for one, other in zip(*both, strict=True)):
-                moved.append(float((now - before).square().sum()))
-                length.append(float(before.square().sum()))
-    return math.sqrt(math.fsum(moved) / total) if (total := math.fsum(length)) else 0.0
 
 
 def tell_change(console: Console, metrics: dict[str, Any], chance: float) -> None:

@@ -7,22 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from forgetkit.limits import Limits, check_divergence, check_membership
 from forgetkit.models.checkpoint import load_model
 from forgetkit.options import LongRun, Training
-from forgetkit.plan import Plan, make_plans
 from forgetkit.request import Request
-from forgetkit.results import up_to_date
 from forgetkit.statistics.divergence import AUTO_FROM
 from forgetkit.statistics.scores import phi
-from forgetkit.steps import on_machine, take
-from forgetkit.training import Classifier, Samples, predict
-from forgetkit.training_set import Base, TrainingSet
-from forgetkit.trainings import finish
+from forgetkit.training.classifier import Classifier, Samples, on_machine, predict, take
+from forgetkit.training.device import Machine
+from forgetkit.training.job import Plan, make_plans
+from forgetkit.training.outputs import up_to_date
+from forgetkit.training.replicas import finish
+from forgetkit.training.training_set import Base, TrainingSet
 
 
 def check_limits(

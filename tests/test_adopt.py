@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.models.build import build_model
 from forgetkit.models.match import common_prefix, match
+from forgetkit.training.device import seed_for
 from tests.conftest import Ran, Run
 
 Tensors = dict[str, Tensor]

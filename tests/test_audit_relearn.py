@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.audit import relearn as relearning
 from forgetkit.audit.relearn import CAP, REPEATS, matched, relearn, relearn_check, sign_flip, steps_to_learn
-from forgetkit.optimizers import make_optimizer
-from forgetkit.training import Classifier, Samples, fit
+from forgetkit.training.classifier import Classifier, Samples
+from forgetkit.training.loop import fit
+from forgetkit.training.optimizers import make_optimizer
 
 NOTHING = (torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from forgetkit import cli
-from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.data.canaries import Canaries, as_trained, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset, Split
@@ -28,8 +27,8 @@ from forgetkit.options import ListForm, Source
 from forgetkit.request import Request, begin
 from forgetkit.statistics.canary_guesses import epsilon, guesses
 from forgetkit.statistics.scores import phi
-from forgetkit.steps import on_machine
-from forgetkit.training import predict
+from forgetkit.training.classifier import on_machine, predict
+from forgetkit.training.device import Machine
 from tests.conftest import Run
 
 COUNT, SEED = 200, 3

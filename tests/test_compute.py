@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.compute import Machine, generator_for, seed_for, set_up
 from forgetkit.errors import ForgetkitError
 from forgetkit.processes import available_cores
+from forgetkit.training.device import Machine, generator_for, seed_for, set_up
 
 PURPOSES = st.lists(st.integers(0, 1000) | st.sampled_from(["order", "dropout", "weights"]), max_size=3)
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
-from forgetkit.batches import shuffled
 from forgetkit.methods import distill as method
 from forgetkit.methods.distill import distill, distillation_loss
-from forgetkit.recipe import Recipe
-from forgetkit.training import History
+from forgetkit.training.batches import shuffled
+from forgetkit.training.loop import History
+from forgetkit.training.recipe import Recipe
 from tests.conftest import Run
 
 STUDENT = torch.tensor([[0.0, math.log(2), math.log(5)], [math.log(4), 0.0, 0.0]], dtype=torch.float64)

@@ -238,7 +238,7 @@ def test_a_model_that_bfloat16_breaks_is_told_of_float32(
     forgetkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    monkeypatch.setattr("forgetkit.compute._has_bfloat16", lambda device: True)
+    monkeypatch.setattr("forgetkit.training.device._has_bfloat16", lambda device: True)
     (tmp_path / "fragile.py").write_text(FRAGILE)
     training = ("train", "--dataset", "digits", "--plugin", "fragile.py", "--model", "fragile", "--epochs", "1")
     for precision in ("bfloat16", "auto"):

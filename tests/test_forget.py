@@ -9,7 +9,6 @@ from torch import nn
 
 from forgetkit import cli, forgetting
 from forgetkit.commands.forget import Method
-from forgetkit.compute import set_up
 from forgetkit.console import Console
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError, NotReached
@@ -17,9 +16,10 @@ from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.forgetting import Forgetting, Meter
 from forgetkit.models.checkpoint import load_model
-from forgetkit.recipe import Recipe
 from forgetkit.request import Request
-from forgetkit.steps import on_machine, take
+from forgetkit.training.classifier import on_machine, take
+from forgetkit.training.device import set_up
+from forgetkit.training.recipe import Recipe
 from forgetkit.ways import WAYS
 from tests.conftest import Run
 

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from forgetkit import graphs
-from forgetkit.compute import set_up
 from forgetkit.forgetting import Meter
-from forgetkit.graphs import WARM_UP, graphs_of
 from forgetkit.methods.relabel import relabel
-from forgetkit.optimizers import make_optimizer
-from forgetkit.recipe import Recipe
-from forgetkit.training import Classifier, fit, predict, train
+from forgetkit.training import cuda_graphs as graphs
+from forgetkit.training.classifier import Classifier, predict
+from forgetkit.training.cuda_graphs import WARM_UP, graphs_of
+from forgetkit.training.device import set_up
+from forgetkit.training.loop import fit, train
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.recipe import Recipe
 from tests.conftest import Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit import interleaved, training, trainings
-from forgetkit.interleaved import MOST, side_by_side
+from forgetkit.training import cuda_streams as interleaved
+from forgetkit.training import loop as training
+from forgetkit.training import replicas as trainings
+from forgetkit.training.cuda_streams import MOST, side_by_side
 from tests.conftest import Run
 
 TRAIN = ("train", "--dataset", "digits", "--augment", "flip-crop", "--schedule", "cosine")

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 from torch.optim import SGD
 
-from forgetkit.compute import generator_for
 from forgetkit.methods.joint import joint
-from forgetkit.training import predict
+from forgetkit.training.classifier import predict
+from forgetkit.training.device import generator_for
 from tests.watched import CLASSES, Watched, samples
 
 FORGET, RETAIN = samples(10, 100), samples(24, 0)

@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 from forgetkit import cli
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
-from forgetkit.masking import METADATA, read_mask
 from forgetkit.methods import importance
 from forgetkit.models.checkpoint import tensor_digest
+from forgetkit.training.mask import METADATA, read_mask
 from tests.conftest import Run
 
 TRAIN = "train --from model.st --epochs 2"

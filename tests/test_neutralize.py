@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
-from forgetkit.batches import shuffled
 from forgetkit.methods.neutralize import Look, _right, average_outputs, contrastive_labels, mislabel, neutralize
-from forgetkit.training import accuracy, predict
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import accuracy, predict
 from tests.conftest import Run
 
 INF = math.inf

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 from torch.optim import Optimizer
 
-from forgetkit.batches import shuffled
+from forgetkit.training.batches import shuffled
 from forgetkit.training import fit
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit.optimizers import make_optimizer
+from forgetkit.training.optimizers import make_optimizer
 
 KINDS = {
     "adam": lambda weights: torch.optim.Adam(weights, lr=0.1, weight_decay=0.01, fused=True),

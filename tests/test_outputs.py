@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit.estimate import about, pass_seconds
-from forgetkit.training import Classifier
+from forgetkit.training.classifier import Classifier
+from forgetkit.training.evaluate import about, pass_seconds
 from tests.conftest import Ran, Run
 
 RELABEL = ("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1")

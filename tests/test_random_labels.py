@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
-from forgetkit.compute import generator_for
 from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.methods.targets import any_label_targets, contrast_targets
 from forgetkit.relabeler import Relabeling
+from forgetkit.training.device import generator_for
 from tests.conftest import Run
 from tests.watched import CLASSES, Watched, samples
 

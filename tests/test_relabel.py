@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adadelta, Adam, Optimizer
 
-from forgetkit.compute import generator_for
 from forgetkit.methods.relabel import relabel, wrong_label_targets
-from forgetkit.optimizers import make_optimizer
-from forgetkit.training import predict
+from forgetkit.training.classifier import predict
+from forgetkit.training.device import generator_for
+from forgetkit.training.optimizers import make_optimizer
 from tests.conftest import Run
 
 CLASSES = 5

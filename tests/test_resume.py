@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from forgetkit import cli, resume
+from forgetkit import cli
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.lock import lock_path, state_folder
-from forgetkit.optimizers import make_optimizer
-from forgetkit.resume import Bookmark, Place, bookmarked
+from forgetkit.training import resume
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.resume import Bookmark, Place, bookmarked
 from tests.conftest import Run
 
 COMMANDS = {

@@ -14,7 +14,7 @@ from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from forgetkit.models.build import ConvNet
 from forgetkit.models.optimizer_state import load_optimizer
-from forgetkit.optimizers import make_optimizer
+from forgetkit.training.optimizers import make_optimizer
 from tests.conftest import Run
 
 GONE, MORE, ONLY = range(60), range(60, 80), range(100, 220)

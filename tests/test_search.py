@@ -15,7 +15,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from forgetkit.methods.search import Trial, Visit, best_of, brake, find_rate
 from forgetkit.methods.unseen import Look
-from forgetkit.training import fit
+from forgetkit.training.loop import fit
 
 RATES = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 BEFORE = Look(0.9, 0.01, 0.95)

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from forgetkit import course as courses
-from forgetkit.compute import Machine
 from forgetkit.console import Console
 from forgetkit.course import Course, course_of, gauge_on, steps_between
 from forgetkit.data.canaries import as_trained, draw_canaries, entry_of
@@ -21,10 +20,10 @@ from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 from forgetkit.methods.unseen import Gauge, Look
 from forgetkit.request import Request
-from forgetkit.resume import Bookmark
 from forgetkit.steering import Start, rehearsed_steps, stop_unseen
-from forgetkit.steps import take
-from forgetkit.training import Samples
+from forgetkit.training.classifier import Samples, take
+from forgetkit.training.device import Machine
+from forgetkit.training.resume import Bookmark
 
 MACHINE = Machine("cpu", "float32", 1)
 CLASSES = ("a", "b", "c", "d")

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, softmax
 
-from forgetkit.batches import passes, shuffled
-from forgetkit.masking import masked
 from forgetkit.methods.ascend import ascend
 from forgetkit.methods.badteach import badteach
 from forgetkit.methods.dampen import dampen
@@ -19,7 +17,9 @@ from forgetkit.methods.importance import importance, saliency, top
 from forgetkit.methods.reset import begin_reset, kernels, rate_at, reinitialise, smallest, transpose, tuned
 from forgetkit.methods.scrub import SHIFT, scrub
 from forgetkit.methods.search import brake
-from forgetkit.optimizers import make_optimizer
+from forgetkit.training.batches import passes, shuffled
+from forgetkit.training.mask import masked
+from forgetkit.training.optimizers import make_optimizer
 from tests.conftest import Run
 
 Samples = tuple[Tensor, Tensor]

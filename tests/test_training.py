@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
-from forgetkit.batches import augmented, drawn_changes, shuffled
 from forgetkit.errors import ForgetkitError
-from forgetkit.optimizers import make_optimizer, optimizer_of
 from forgetkit.options import Training
-from forgetkit.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
-from forgetkit.training import Classifier, History, accuracy, fit, predict, train
+from forgetkit.training.batches import augmented, drawn_changes, shuffled
+from forgetkit.training.classifier import Classifier, accuracy, predict
+from forgetkit.training.loop import History, fit, train
+from forgetkit.training.optimizers import make_optimizer, optimizer_of
+from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
 
 
 def network(*, dropout: float = 0.0) -> nn.Module:

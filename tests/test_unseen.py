@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from forgetkit.methods.unseen import Gauge, Look, closes, gauge_of, keeps, pooled, recognisable
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc, null_error
-from forgetkit.training import accuracy
+from forgetkit.training.classifier import accuracy
 
 ALL = torch.ones(3, dtype=torch.bool)
 

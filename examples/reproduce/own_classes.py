@@ -19,13 +19,12 @@ import numpy as np
 import torch
 from tables import table
 
-from forgetkit.compute import set_up
 from forgetkit.data.open import data_root, find_dataset
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.options import Source
-from forgetkit.steps import on_machine, take
-from forgetkit.training import predict
+from forgetkit.training.classifier import on_machine, predict, take
+from forgetkit.training.device import set_up
 
 SETTINGS = ("setting", "optimizer", "size")
 

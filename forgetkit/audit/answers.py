@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from forgetkit.audit.subject import Opened, Rows, Subject
-from forgetkit.compute import Machine
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.models.checkpoint import load_model
-from forgetkit.resume import Bookmark, Place, part
 from forgetkit.statistics.scores import phi
-from forgetkit.steps import on_machine, take
-from forgetkit.training import Classifier, predict
+from forgetkit.training.classifier import Classifier, on_machine, predict, take
+from forgetkit.training.device import Machine
+from forgetkit.training.resume import Bookmark, Place, part
 
 SCORED = ("forget", "unseen", "retain", "earlier")
 VIEWS = ("hflip", "vflip", "crop")

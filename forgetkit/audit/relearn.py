@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from forgetkit.audit.check import Check
-from forgetkit.compute import seed_for
-from forgetkit.graphs import take_step
-from forgetkit.optimizers import make_optimizer
-from forgetkit.training import Classifier, Samples, state_of
+from forgetkit.training.classifier import Classifier, Samples, state_of
+from forgetkit.training.cuda_graphs import take_step
+from forgetkit.training.device import seed_for
+from forgetkit.training.optimizers import make_optimizer
 
 REPEATS = 10
 SAMPLES = 64

@@ -22,17 +22,16 @@ from forgetkit.audit.relearn import relearn_check
 from forgetkit.audit.report import document, table
 from forgetkit.audit.self_check import SelfCheck, self_check
 from forgetkit.audit.subject import Opened, Subject
-from forgetkit.compute import Machine
 from forgetkit.console import compact_json
 from forgetkit.data.gather import images_at
 from forgetkit.files.id_list import digest_of
 from forgetkit.models.checkpoint import load_model
 from forgetkit.models.finite import not_finite
-from forgetkit.results import software
-from forgetkit.resume import Bookmark
 from forgetkit.statistics.exchangeability import Drawn, drawn
-from forgetkit.steps import on_machine, take
-from forgetkit.training import Classifier
+from forgetkit.training.classifier import Classifier, on_machine, take
+from forgetkit.training.device import Machine
+from forgetkit.training.outputs import software
+from forgetkit.training.resume import Bookmark
 
 
 @dataclass(frozen=True)

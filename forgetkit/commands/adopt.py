@@ -10,9 +10,9 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import INPUT, METHOD, Compute, Output, Seed, Source, Training
 
 if TYPE_CHECKING:
-    from forgetkit.adopting import Adoption
-    from forgetkit.compute import Machine
     from forgetkit.data.dataset import Dataset
+    from forgetkit.training.adopt import Adoption
+    from forgetkit.training.device import Machine
 
 Weights = Annotated[
     str, typer.Argument(metavar="WEIGHTS", help="A safetensors file, or a folder with config.json.", show_default=False)
@@ -87,12 +87,12 @@ def adopt(
         forgetkit adopt exported --dataset digits --epochs 3 -o adopted.st
         forgetkit adopt imagenet --dataset digits --replace-head -o start.st
     """
-    from forgetkit.adopting import plan_adoption
-    from forgetkit.compute import set_up
     from forgetkit.data.open import data_root, open_dataset
     from forgetkit.models.factory import parse_options
     from forgetkit.models.foreign import find_weights
-    from forgetkit.recipe import Recipe, resolve_recipe
+    from forgetkit.training.adopt import plan_adoption
+    from forgetkit.training.device import set_up
+    from forgetkit.training.recipe import Recipe, resolve_recipe
 
     if not output.out:
         raise ForgetkitError("usage", "adopt needs --out", "for example: -o model.st")
@@ -122,9 +122,9 @@ def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", consol
     """Measure, write and report what was planned."""
     from pathlib import Path
 
-    from forgetkit.adopting import carry_out
     from forgetkit.files.publish import check_target, claimed
-    from forgetkit.results import report_done, report_written, up_to_date
+    from forgetkit.training.adopt import carry_out
+    from forgetkit.training.outputs import report_done, report_written, up_to_date
 
     target = Path(output.out or "")
     if done := up_to_date(target, adoption.record):

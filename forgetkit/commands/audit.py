@@ -137,10 +137,10 @@ def audit(
     from forgetkit.audit.policy import policy_of
     from forgetkit.audit.run import asked_of, run
     from forgetkit.audit.subject import open_original, open_references, subject_of
-    from forgetkit.compute import set_up
     from forgetkit.files.lineage import lineage
     from forgetkit.models.checkpoint import load_tensors
-    from forgetkit.resume import Bookmark, kept_beside
+    from forgetkit.training.device import set_up
+    from forgetkit.training.resume import Bookmark, kept_beside
 
     console = say.console()
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out)

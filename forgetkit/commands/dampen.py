@@ -53,14 +53,14 @@ def dampen(
         forgetkit dampen model.st --ids ids.txt --importance-out importance.st
         forgetkit dampen model.st -i ids.txt --alpha 5
     """
-    from forgetkit.compute import set_up
     from forgetkit.dampening import dampened, keep_importance, read_importance
     from forgetkit.files.record import Step
     from forgetkit.request import begin
-    from forgetkit.results import ids_entry, report_written
-    from forgetkit.resume import Bookmark
     from forgetkit.steps import Outcome, carry_out
-    from forgetkit.training import Classifier, Samples
+    from forgetkit.training.classifier import Classifier, Samples
+    from forgetkit.training.device import set_up
+    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.resume import Bookmark
 
     method.check()
     console, booking = output.console(), booked.booking()

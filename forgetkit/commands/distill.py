@@ -26,7 +26,7 @@ from forgetkit.options import (
 
 if TYPE_CHECKING:
     from forgetkit.distilling import Distilling
-    from forgetkit.recipe import Recipe
+    from forgetkit.training.recipe import Recipe
 
 PUBLISHED = ("retain_fraction", "alpha", "beta", "temperature", "distill_epochs")
 """The options of the paper's stage 2."""
@@ -153,15 +153,15 @@ def distill(
         forgetkit train --like model.st --exclude ids.txt --epochs 3 --batch-size 32 -o proxy.st
         forgetkit distill model.st --teacher model.st --forget-teacher proxy.st --ids ids.txt
     """
-    from forgetkit.compute import set_up
     from forgetkit.distilling import distilled, open_teachers
     from forgetkit.files.record import Step
-    from forgetkit.recipe import halved, recipe_of, resolve_recipe
     from forgetkit.request import begin
-    from forgetkit.results import ids_entry, report_written
-    from forgetkit.resume import Bookmark
     from forgetkit.steps import Outcome, carry_out, log_beside
-    from forgetkit.training import Classifier, Samples
+    from forgetkit.training.classifier import Classifier, Samples
+    from forgetkit.training.device import set_up
+    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
+    from forgetkit.training.resume import Bookmark
 
     method.check()
     console, booking = output.console(), booked.booking()

@@ -34,7 +34,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
     from forgetkit.models.checkpoint import load_tensors
     from forgetkit.models.foreign import CONFIG, WEIGHTS, config_of
     from forgetkit.models.tensor_file import holds, publish_tensors
-    from forgetkit.results import document
+    from forgetkit.training.outputs import document
 
     if not output.out:
         raise ForgetkitError("usage", "export needs --out", "for example: -o exported")

@@ -31,14 +31,14 @@ def mask(
         forgetkit mask model.st --ids ids.txt -o mask.st
         forgetkit mask model.st -i ids.txt --share 0.3
     """
-    from forgetkit.compute import set_up
     from forgetkit.files.publish import check_target, claimed
-    from forgetkit.masking import made_mask, publish_mask
     from forgetkit.methods.importance import saliency, top
     from forgetkit.models.checkpoint import load_model
     from forgetkit.request import begin
-    from forgetkit.results import ids_entry, output_path, software
-    from forgetkit.steps import on_machine, take
+    from forgetkit.training.classifier import on_machine, take
+    from forgetkit.training.device import set_up
+    from forgetkit.training.mask import made_mask, publish_mask
+    from forgetkit.training.outputs import ids_entry, output_path, software
 
     if not 0 < method.share < 1:
         raise ForgetkitError("usage", f"--share: {method.share} is not in (0, 1)", "the authors' is 0.5")

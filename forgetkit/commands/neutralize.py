@@ -103,14 +103,14 @@ def neutralize(
         forgetkit neutralize model.st -i ids.txt --stop chance
         forgetkit neutralize model.st -i ids.txt --stop zero --check epoch --log looks.jsonl
     """
-    from forgetkit.compute import set_up
     from forgetkit.files.record import Step
     from forgetkit.neutralizing import Neutralizing, neutralized
     from forgetkit.request import begin
-    from forgetkit.results import ids_entry, report_written
-    from forgetkit.resume import Bookmark
     from forgetkit.steps import Outcome, carry_out, log_beside
-    from forgetkit.training import Classifier, Samples
+    from forgetkit.training.classifier import Classifier, Samples
+    from forgetkit.training.device import set_up
+    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.resume import Bookmark
 
     method.check()
     console, booking = output.console(), booked.booking()

@@ -11,8 +11,8 @@ from forgetkit.options import Booked, Checkpoint, Compute, Lists, LongRun, Mask,
 from forgetkit.relabel_options import Method
 
 if TYPE_CHECKING:
-    from forgetkit.compute import Machine
     from forgetkit.request import Request
+    from forgetkit.training.device import Machine
 
 
 def relabel(
@@ -41,11 +41,11 @@ def relabel(
         forgetkit relabel model.st -i ids.txt --optimizer sgd --rate 0.0001 --replay 8
         forgetkit relabel model.st -i ids.txt --mix forget-then-retain --labels-per-id 1
     """
-    from forgetkit.compute import set_up
     from forgetkit.files.id_list import draw
     from forgetkit.request import begin
-    from forgetkit.results import output_path
     from forgetkit.streams import retraining
+    from forgetkit.training.device import set_up
+    from forgetkit.training.outputs import output_path
 
     method.check()
     limits.check()
@@ -90,11 +90,11 @@ def _relabel(
     from forgetkit.models.optimizer_state import find_optimizer, optimizer_path, save_optimizer
     from forgetkit.relabeler import Relabeling, most_joint_steps
     from forgetkit.relabeling import Aimed, unlearn
-    from forgetkit.results import ids_entry, output_path, report_written
-    from forgetkit.resume import Bookmark
     from forgetkit.steps import Outcome, carry_out, warn_unmoved
     from forgetkit.streams import check_limits
-    from forgetkit.training import Classifier, Samples
+    from forgetkit.training.classifier import Classifier, Samples
+    from forgetkit.training.outputs import ids_entry, output_path, report_written
+    from forgetkit.training.resume import Bookmark
 
     record, target = request.record, output_path(request.path, "relabel", output.out)
     found = find_optimizer(request.path, record.digest, method.optimizer) if method.keep_optimizer else None

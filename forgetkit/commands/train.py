@@ -25,7 +25,7 @@ from forgetkit.options import (
 )
 
 if TYPE_CHECKING:
-    from forgetkit.training_set import TrainingSet
+    from forgetkit.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -175,13 +175,13 @@ def train(
     if seeds.replicas > 1:
         from forgetkit.processes import prepare
 
-        prepare("forgetkit.trainings")  # while this process imports torch, too
+        prepare("forgetkit.training.replicas")  # while this process imports torch, too
 
-    from forgetkit.compute import set_up
     from forgetkit.models.factory import parse_options
-    from forgetkit.plan import make_plans
-    from forgetkit.training_set import choose, open_base
-    from forgetkit.trainings import finish
+    from forgetkit.training.device import set_up
+    from forgetkit.training.job import make_plans
+    from forgetkit.training.replicas import finish
+    from forgetkit.training.training_set import choose, open_base
 
     console = output.console()
     base = open_base(start.like, start.from_)
@@ -206,7 +206,7 @@ def train(
 def _planted(chosen: "TrainingSet", count: int, kind: str, seed: int, console: Console) -> "TrainingSet":
     """Return the training set with canaries, and say what that many can show."""
     from forgetkit.statistics.canary_guesses import prospects
-    from forgetkit.training_set import with_canaries
+    from forgetkit.training.training_set import with_canaries
 
     planted = with_canaries(chosen, count=count, kind=kind, seed=seed)
     withheld = len(chosen.rows) - len(planted.rows)

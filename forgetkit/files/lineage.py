@@ -2,12 +2,9 @@
 
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forgetkit.files.record import Record, Step
-
-if TYPE_CHECKING:
-    pass
 
 SHORT = 8
 """Digits of a digest that name a checkpoint among its kin."""

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import passes
-from forgetkit.training import Samples, fit
+from forgetkit.training.batches import passes
+from forgetkit.training.classifier import Samples
+from forgetkit.training.loop import fit
 
 
 def ascend(

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.batches import shuffled
-from forgetkit.compute import generator_for, seed_for
 from forgetkit.files.record import Record
 from forgetkit.methods.divergence import divergence
 from forgetkit.models.build import build_model
-from forgetkit.training import Classifier, fit, predict
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Classifier, predict
+from forgetkit.training.device import generator_for, seed_for
+from forgetkit.training.loop import fit
 
 
 def bad_teacher(record: Record, images: Tensor, *, kind: str, seed: int, like: Classifier) -> Tensor:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import augmented
-from forgetkit.history import History
 from forgetkit.methods.divergence import divergence
-from forgetkit.recipe import Recipe
-from forgetkit.resume import Bookmark
-from forgetkit.training import Batch, drawn_batches, fit_epochs, predict, whole
+from forgetkit.training.batches import augmented
+from forgetkit.training.classifier import predict
+from forgetkit.training.history import History
+from forgetkit.training.loop import Batch, drawn_batches, fit_epochs, whole
+from forgetkit.training.recipe import Recipe
+from forgetkit.training.resume import Bookmark
 
 LARGEST_CACHE = 1 << 28
 """Entries (samples × classes) of the teacher's logits that are computed once; more are computed in each batch."""
@@ -77,10 +78,10 @@ def distill(
         beta: see :func:`distillation_loss`.
         temperature: see :func:`distillation_loss`.
         seed: seed of order, augmentation and dropout.
-        epochs: see :func:`forgetkit.training.fit_epochs`.
-        watch: see :func:`forgetkit.training.fit_epochs`.
-        tell: see :func:`forgetkit.training.fit_epochs`.
-        bookmark: see :func:`forgetkit.training.fit_epochs`.
+        epochs: see :func:`forgetkit.training.loop.fit_epochs`.
+        watch: see :func:`forgetkit.training.loop.fit_epochs`.
+        tell: see :func:`forgetkit.training.loop.fit_epochs`.
+        bookmark: see :func:`forgetkit.training.loop.fit_epochs`.
 
     Raises:
         ValueError: where teacher and student share weights: the teacher would train along.

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import shuffled
-from forgetkit.training import Samples, fit
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Samples
+from forgetkit.training.loop import fit
 
 
 def penalty_at(epoch: int, epochs: int, *, l1: float, free: int = 0) -> float:

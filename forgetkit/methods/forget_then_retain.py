@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import one_pass
-from forgetkit.training import Samples, fit
+from forgetkit.training.batches import one_pass
+from forgetkit.training.classifier import Samples
+from forgetkit.training.loop import fit
 
 
 def forget_then_retain(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from forgetkit.training import Samples
+from forgetkit.training.classifier import Samples
 
 Weights = dict[str, Tensor]
 SALIENCY_BATCH = 256

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import shuffled
-from forgetkit.compute import generator_for
-from forgetkit.training import accuracy, at_once, fit, predict
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import accuracy, at_once, predict
+from forgetkit.training.device import generator_for
+from forgetkit.training.loop import fit
 
 SMALLEST = 8
 """Samples that a look takes at a time, at the least."""

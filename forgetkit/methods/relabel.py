@@ -11,8 +11,8 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.compute import generator_for
-from forgetkit.training import fit
+from forgetkit.training.device import generator_for
+from forgetkit.training.loop import fit
 
 
 def wrong_label_targets(labels: Tensor, classes: int, *, count: int, generator: Generator) -> Tensor:

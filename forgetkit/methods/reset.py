@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import shuffled
-from forgetkit.compute import seed_for
 from forgetkit.errors import ForgetkitError
 from forgetkit.methods.importance import top
-from forgetkit.training import Samples, at_once, fit
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Samples, at_once
+from forgetkit.training.device import seed_for
+from forgetkit.training.loop import fit
 
 Kernels = dict[str, Tensor]
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import shuffled
 from forgetkit.methods.divergence import divergence
-from forgetkit.training import Samples, fit, predict
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Samples, predict
+from forgetkit.training.loop import fit
 
 SHIFT = 1 << 20
 """Between the epochs' numbers of both sets, so that their orders have nothing in common."""

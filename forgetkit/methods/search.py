@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.methods.unseen import Gauge, Look, closes, keeps
-from forgetkit.resume import Bookmark, Place, pack, pack_optimizer, part, unpack
-from forgetkit.training import state_of
+from forgetkit.training.classifier import state_of
+from forgetkit.training.resume import Bookmark, Place, pack, pack_optimizer, part, unpack
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 

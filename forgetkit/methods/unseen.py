@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetkit.compute import generator_for
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc, null_error
-from forgetkit.training import Samples, accuracy, predict
+from forgetkit.training.classifier import Samples, accuracy, predict
+from forgetkit.training.device import generator_for
 
 TOLERANCE = 0.02
 """Distance of the AUC from ½ that always counts as none."""

@@ -11,8 +11,8 @@ from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
 from forgetkit.mounting import step_names
 from forgetkit.registry import did_you_mean
-from forgetkit.results import software
 from forgetkit.sweep.plan import Plan, Template, Value, label, refusal
+from forgetkit.training.outputs import software
 
 OUTPUTS = {
     **dict.fromkeys(["train", *step_names()], "model.st"),

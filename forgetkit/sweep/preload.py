@@ -9,4 +9,4 @@ import forgetkit.distilling
 import forgetkit.neutralizing
 import forgetkit.relabeling
 import forgetkit.streams
-import forgetkit.trainings  # noqa: F401
+import forgetkit.training.replicas  # noqa: F401

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.files.publish import publish_text
-from forgetkit.results import software
 from forgetkit.sweep.expand import Run, arguments
 from forgetkit.sweep.outcome import Outcome
 from forgetkit.sweep.plan import Plan
+from forgetkit.training.outputs import software
 
 Row = dict[str, Any]
 FIXED = ("run", "outcome")

@@ -14,14 +14,14 @@ from forgetkit.audit.check import Check, overall, with_control
 from forgetkit.audit.checks import membership, utility_check
 from forgetkit.audit.deciding import decided
 from forgetkit.audit.policy import Policy
-from forgetkit.compute import seed_for
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.models.build import build_model
-from forgetkit.optimizers import optimizer_of
-from forgetkit.recipe import Recipe
-from forgetkit.steps import take
-from forgetkit.training import Classifier, predict, train
+from forgetkit.training.classifier import Classifier, predict, take
+from forgetkit.training.device import seed_for
+from forgetkit.training.loop import train
+from forgetkit.training.optimizers import optimizer_of
+from forgetkit.training.recipe import Recipe
 from tests.benchmarks.rates import Rate
 from tests.test_audit_command import noise as noise  # registers itself
 

@@ -24,14 +24,13 @@ from forgetkit.audit.answers import VIEWS, view_of
 from forgetkit.audit.policy import Policy
 from forgetkit.audit.run import run
 from forgetkit.audit.subject import Subject
-from forgetkit.compute import Machine, set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
-from forgetkit.resume import Bookmark
-from forgetkit.steps import on_machine, take
-from forgetkit.training import at_once
+from forgetkit.training.classifier import at_once, on_machine, take
+from forgetkit.training.device import Machine, set_up
+from forgetkit.training.resume import Bookmark
 
 IDS = 600
 

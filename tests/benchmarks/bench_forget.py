@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from bench_unlearning import QUIET, Draw, mean_with, trained
 
-from forgetkit.compute import set_up
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import NotReached
 from forgetkit.forgetting import Forgetting
 from forgetkit.options import Training
-from forgetkit.steps import measure, take
-from forgetkit.training import Classifier, accuracy, predict
+from forgetkit.training.classifier import Classifier, accuracy, predict, take
+from forgetkit.training.device import set_up
+from forgetkit.training.evaluate import measure
 from forgetkit.ways import WAYS
 
 Shown = dict[str, float]

@@ -14,17 +14,18 @@ from paired import compare, judge, machine, seconds
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from forgetkit.batches import shuffled
-from forgetkit.compute import set_up
 from forgetkit.errors import ForgetkitError
-from forgetkit.graphs import take_step
-from forgetkit.history import History
-from forgetkit.interleaved import side_by_side
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models.build import build_model
-from forgetkit.optimizers import make_optimizer
-from forgetkit.recipe import Recipe
-from forgetkit.training import Classifier, train_steps, whole
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Classifier
+from forgetkit.training.cuda_graphs import take_step
+from forgetkit.training.cuda_streams import side_by_side
+from forgetkit.training.device import set_up
+from forgetkit.training.history import History
+from forgetkit.training.loop import train_steps, whole
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.recipe import Recipe
 
 RATE = 1e-6
 REPLICAS = 64

@@ -25,8 +25,8 @@ from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import check_known, draw, read_ids
 from forgetkit.methods.neutralize import neutralize
 from forgetkit.models.build import build_model
-from forgetkit.optimizers import make_optimizer
-from forgetkit.training import Classifier
+from forgetkit.training.classifier import Classifier
+from forgetkit.training.optimizers import make_optimizer
 
 UNSEEN = 1_000
 SALT = "00" * 32

@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchvision.models import resnet18
 
-from forgetkit.batches import shuffled
-from forgetkit.compute import set_up
 from forgetkit.console import Console
 from forgetkit.data.open import open_dataset
 from forgetkit.methods.distill import distill
 from forgetkit.methods.neutralize import Look, neutralize
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models.build import build_model
-from forgetkit.optimizers import make_optimizer
-from forgetkit.recipe import Recipe
-from forgetkit.resume import Bookmark, walk
-from forgetkit.steps import take
-from forgetkit.training import Classifier, predict, train
-from forgetkit.training_set import input_of
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Classifier, predict, take
+from forgetkit.training.device import set_up
+from forgetkit.training.loop import train
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.recipe import Recipe
+from forgetkit.training.resume import Bookmark, walk
+from forgetkit.training.training_set import input_of
 
 RATE = 1e-5
 Samples = tuple[Tensor, Tensor]

@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from forgetkit import cli
-from forgetkit.compute import set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record
@@ -26,8 +25,8 @@ from forgetkit.files.id_list import draw
 from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
-from forgetkit.steps import on_machine, take
-from forgetkit.training import accuracy, predict
+from forgetkit.training.classifier import accuracy, on_machine, predict, take
+from forgetkit.training.device import set_up
 
 WAYS = {
     "relabel (default)": [],

@@ -21,17 +21,17 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import MNIST
 
-from forgetkit.batches import shuffled
-from forgetkit.compute import set_up
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.models.build import build_model
-from forgetkit.optimizers import make_optimizer
-from forgetkit.recipe import Recipe
-from forgetkit.steps import take
-from forgetkit.training import Classifier, accuracy, predict, train
-from forgetkit.training_set import input_of
+from forgetkit.training.batches import shuffled
+from forgetkit.training.classifier import Classifier, accuracy, predict, take
+from forgetkit.training.device import set_up
+from forgetkit.training.loop import train
+from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.recipe import Recipe
+from forgetkit.training.training_set import input_of
 
 ROOT = Path(os.environ.get("FORGETKIT_DATA", "data"))
 IMAGES, BATCH, RATE = 12_000, 128, 1e-3

@@ -26,7 +26,6 @@ import torch
 from scipy import stats
 from torch import nn
 
-from forgetkit.compute import Machine, set_up
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
@@ -40,18 +39,18 @@ from forgetkit.models.build import register_model
 from forgetkit.models.checkpoint import load_model
 from forgetkit.neutralizing import Neutralizing, neutralized
 from forgetkit.options import Training
-from forgetkit.plan import carry_out, make_plans
-from forgetkit.recipe import Recipe, halved, recipe_of
 from forgetkit.relabeler import Relabeling, most_joint_steps
 from forgetkit.relabeling import unlearn
 from forgetkit.request import Request
-from forgetkit.resume import Bookmark
 from forgetkit.statistics.divergence import total_variation
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
-from forgetkit.steps import on_machine, take
-from forgetkit.training import Classifier, accuracy, predict
-from forgetkit.training_set import Base, TrainingSet
+from forgetkit.training.classifier import Classifier, accuracy, on_machine, predict, take
+from forgetkit.training.device import Machine, set_up
+from forgetkit.training.job import carry_out, make_plans
+from forgetkit.training.recipe import Recipe, halved, recipe_of
+from forgetkit.training.resume import Bookmark
+from forgetkit.training.training_set import Base, TrainingSet
 
 QUIET = Console(quiet=True)
 PROXY = Training(epochs=3, batch_size=32, rate=0.002, schedule="cosine")

@@ -16,14 +16,13 @@ import numpy as np
 
 from forgetkit import cli
 from forgetkit.audit.answers import scored
-from forgetkit.compute import set_up
 from forgetkit.data.of_checkpoint import dataset_of
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.options import Source
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix, mean_auc
-from forgetkit.steps import on_machine, take
-from forgetkit.training import predict
+from forgetkit.training.classifier import on_machine, predict, take
+from forgetkit.training.device import set_up
 
 ASKED = 20_000
 """Training images looked at, from the first."""

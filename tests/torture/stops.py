@@ -12,7 +12,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from forgetkit import cli, resume
+from forgetkit import cli
+from forgetkit.training import resume
 from tests.torture.processes import command
 from tests.torture.trial import COMMANDS, OLD, Ended, Tally, clear, found, left, run, source, start, undisturbed, wait
 

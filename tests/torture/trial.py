@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit import cli, resume
+from forgetkit import cli
+from forgetkit.training import resume
 
 FEW = 96
 """Samples in the small world's training split, and in its test split."""

@@ -196,7 +196,7 @@ def watched(step: Step) -> tuple[Tensor, bool]:
 
 
 def _can_be_recorded(optimizer: Optimizer) -> bool:
-    """Say whether all is on one GPU, and the optimizer made for it (:func:`forgetkit.optimizers.make_optimizer`)."""
+    """Return whether all tensors are on one GPU and the optimizer was made by :func:`make_optimizer`."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     groups = all(group.get("capturable") or group.get("fused") for group in optimizer.param_groups)
     return groups and weights[0].is_cuda and len({weight.device for weight in weights}) == 1

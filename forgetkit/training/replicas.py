@@ -7,23 +7,23 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
-from forgetkit.compute import set_up
 from forgetkit.console import Console
 from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import find_dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.estimate import about
 from forgetkit.files.interrupts import install
 from forgetkit.files.publish import check_target
 from forgetkit.files.record import Record
-from forgetkit.interleaved import side_by_side
-from forgetkit.masking import masked
 from forgetkit.options import LongRun
-from forgetkit.plan import Plan, carry_out, carry_out_steps, epoch_seconds, mask_of, start_model
 from forgetkit.processes import available_cores, prepare, settle
 from forgetkit.registry import load_plugins, loaded_plugins
-from forgetkit.results import Written, document, report_done, report_written, up_to_date
+from forgetkit.training.cuda_streams import side_by_side
+from forgetkit.training.device import set_up
+from forgetkit.training.evaluate import about
+from forgetkit.training.job import Plan, carry_out, carry_out_steps, epoch_seconds, mask_of, start_model
+from forgetkit.training.mask import masked
+from forgetkit.training.outputs import Written, document, report_done, report_written, up_to_date
 
 
 def finish(

@@ -11,59 +11,27 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.batches import augmented, drawn_changes, shuffled
-from forgetkit.compute import seed_for, seed_generators
 from forgetkit.errors import ForgetkitError
-from forgetkit.graphs import graphs_of, take_step
-from forgetkit.history import LOOP, History, Position, go_on, place_of
 from forgetkit.models.finite import check_gradients, cure
-from forgetkit.recipe import Recipe
-from forgetkit.resume import Bookmark
+from forgetkit.training.batches import augmented, drawn_changes, shuffled
+from forgetkit.training.classifier import accuracy, predict, state_of
+from forgetkit.training.cuda_graphs import graphs_of, take_step
+from forgetkit.training.device import seed_for, seed_generators
+from forgetkit.training.history import LOOP, History, Position, go_on, place_of
+from forgetkit.training.recipe import Recipe
+from forgetkit.training.resume import Bookmark
 
 B = TypeVar("B")
 T = TypeVar("T")
 P = ParamSpec("P")
 Batch = tuple[Tensor, ...]
-Samples = tuple[Tensor, Tensor]
-"""Images, of shape ``(samples, …)``, and labels, int64 of shape ``(samples,)``."""
-AT_ONCE = {"cpu": (8, 256, 1 << 20), "cuda": (256, 4096, 1 << 23)}
-"""Images of a batch of evaluation, at least and at most, and pixel values: with more, what the layers of a model make
-leaves a CPU's cache; with fewer, a GPU waits for its host."""
-
-
-class Classifier(nn.Module):
-    """A model with its input: uint8 images in, float32 logits out.
-
-    Args:
-        model: maps normalised float images to logits.
-        mean: per channel, in units of a pixel's value.
-        std: per channel, likewise.
-        precision: ``float32``, or ``bfloat16`` for autocast.
-
-    The parameters are the model's own; no tensor is copied.
-    """
-
-    def __init__(self, model: nn.Module, *, mean: list[float], std: list[float], precision: str = "float32") -> None:
-        super().__init__()
-        self.model = model
-        self.precision = precision
-        device = next(model.parameters()).device
-        self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
-        self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return float32 logits ``(batch, classes)`` of uint8 images ``(batch, channels, height, width)``."""
-        inputs = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits: Tensor = self.model(inputs)
-        return logits.float()
 
 
 def fit(optimizer: Optimizer, batches: Iterable[B], loss: Callable[[B], Tensor]) -> Iterator[Tensor]:
     """Take one optimizer step for each of ``batches``; yield its loss. The caller stops by stopping to ask.
 
-    On a GPU, steps on tensors are recorded and launched whole (:mod:`forgetkit.graphs`): what ``loss`` reads beside its
-    batch must stay the same.
+    On a GPU, steps on tensors are recorded and launched whole (:mod:`forgetkit.training.cuda_graphs`): what ``loss``
+    reads besides its batch must stay the same.
 
     Args:
         optimizer: what moves the weights.
@@ -225,11 +193,11 @@ def train_steps(
 
 
 train = whole(train_steps)
-"""Train to the end; returns the :class:`forgetkit.history.History`."""
+"""Train to the end; returns the :class:`forgetkit.training.history.History`."""
 
 
 def drawn_batches(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, part: float = 1.0) -> list[Batch]:
-    """Return the rows of each step of an epoch and what :func:`forgetkit.batches.augmented` takes, where images lie.
+    """Return the rows of each step of an epoch, with the arguments of :func:`forgetkit.training.batches.augmented`.
 
     Args:
         images: of shape ``(samples, …)``.
@@ -245,40 +213,6 @@ def drawn_batches(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, part
 
     batches = shuffled(len(images), recipe.batch_size, seed=seed, epoch=epoch, part=part)
     return [tuple(drawn.to(images.device) for drawn in batch(rows)) for rows in batches]
-
-
-@torch.no_grad()
-def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
-    """Return the logits ``(samples, classes)`` of ``images`` in eval mode; the model's mode is left as it was.
-
-    The batch size, if not given, follows from the images: :func:`at_once`.
-    They are written into one tensor: small ones, kept from batch to batch among large ones that come and go, would cut
-    the free memory into pieces that no batch fits into, and a pass over 200,000 images then takes 2 GB more.
-    """
-    mode = model.training
-    model.eval()
-    logits: Tensor
-    if not len(images):  # many a model cannot take an empty batch
-        logits = model(images.new_zeros(1, *images.shape[1:]))[:0]
-    batch_size = batch_size or at_once(images)
-    for start in range(0, len(images), batch_size):
-        found = model(images[start : start + batch_size])
-        if not start:
-            logits = found.new_empty(len(images), *found.shape[1:])
-        logits[start : start + batch_size] = found
-    model.train(mode)
-    return logits
-
-
-def at_once(images: Tensor) -> int:
-    """Return how many of ``images`` to evaluate at a time: on a CPU, 256 of 32×32 pixels, 8 of 224×224."""
-    least, most, values = AT_ONCE.get(images.device.type, (256, 256, 0))
-    return min(most, max(least, values // max(images[:1].numel(), 1)))
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Return the share of rows whose largest logit is their label's; in [0, 1]."""
-    return int((logits.argmax(1) == labels).sum()) / max(len(labels), 1)
 
 
 def _scheduled(
@@ -299,10 +233,3 @@ def _check_batch_norm(model: nn.Module, batches: list[Batch]) -> None:
     norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     if any(len(rows) == 1 for rows, *_ in batches) and any(isinstance(part, norms) for part in model.modules()):
         raise ForgetkitError("usage", "batch norm cannot train on one sample at a time", "raise --batch-size")
-
-
-def state_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of a model's state, which :meth:`torch.nn.Module.load_state_dict` takes."""
-    kept = model.state_dict()  # keeps the versions that some modules look for
-    kept.update({name: tensor.clone() for name, tensor in kept.items()})
-    return kept

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from forgetkit.compute import generator_for
+from forgetkit.training.device import generator_for
 
 
 def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float = 1.0) -> list[Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.resume import Bookmark, Place, pack, part, unpack
+from forgetkit.training.resume import Bookmark, Place, pack, part, unpack
 
 LOOP = "epochs"
 

@@ -12,28 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.estimate import BATCH, pass_seconds
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import publish_lines
 from forgetkit.files.record import Record, Step
-from forgetkit.history import History
-from forgetkit.masking import masked, read_mask
 from forgetkit.models.build import build_model, check_fit
 from forgetkit.models.checkpoint import load_model, save_checkpoint
 from forgetkit.models.optimizer_state import find_optimizer, load_optimizer, optimizer_path, save_optimizer
-from forgetkit.optimizers import optimizer_of
 from forgetkit.options import Training
-from forgetkit.recipe import Recipe, recipe_of, resolve_recipe
-from forgetkit.results import Written, asked_of, ids_entry
-from forgetkit.resume import Bookmark, making
-from forgetkit.steps import measure, on_machine, take
-from forgetkit.training import Classifier, train_steps, whole
-from forgetkit.training_set import Base, TrainingSet
+from forgetkit.training.classifier import Classifier, on_machine, take
+from forgetkit.training.device import Machine, seed_for
+from forgetkit.training.evaluate import BATCH, measure, pass_seconds
+from forgetkit.training.history import History
+from forgetkit.training.loop import train_steps, whole
+from forgetkit.training.mask import masked, read_mask
+from forgetkit.training.optimizers import optimizer_of
+from forgetkit.training.outputs import Written, asked_of, ids_entry
+from forgetkit.training.recipe import Recipe, recipe_of, resolve_recipe
+from forgetkit.training.resume import Bookmark, making
+from forgetkit.training.training_set import Base, TrainingSet
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def make_plans(
         targets: paths of output and log (or None), in which ``{n}`` is the seed.
 
     Raises:
-        ForgetkitError: ``usage`` or ``model-unknown``; as :func:`forgetkit.masking.read_mask`.
+        ForgetkitError: ``usage`` or ``model-unknown``; as :func:`forgetkit.training.mask.read_mask`.
     """
     recipe = resolve_recipe(recipe_of(base.record.recipe) if base else Recipe(), training)
     going_on = base is not None and not base.like
@@ -263,7 +263,7 @@ def optimizer_state(start: Path | None, digest: str | None, name: str, *, wanted
 
 
 def mask_of(plan: Plan) -> dict[str, Tensor] | None:
-    """Return which weights may move, bool by name; None for all; raises as :func:`forgetkit.masking.read_mask`."""
+    """Return which weights may change, bool by name; None for all; raises as :func:`.mask.read_mask`."""
     return None if plan.mask is None else read_mask(plan.mask, plan.step.options["mask"])[0]
 
 

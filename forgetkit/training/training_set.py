@@ -19,7 +19,7 @@ from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
 from forgetkit.models.build import resolve_options
 from forgetkit.options import ListForm, Source
-from forgetkit.results import software
+from forgetkit.training.outputs import software
 
 AT_ONCE = 4096
 """Images whose pixels are counted at once."""

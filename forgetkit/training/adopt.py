@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetkit.compute import Machine, seed_for
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError, shorten
@@ -21,10 +20,12 @@ from forgetkit.models.checkpoint import save_checkpoint
 from forgetkit.models.finite import not_finite
 from forgetkit.models.foreign import WHITE, Config, read_weights
 from forgetkit.models.match import Tensors, head_of, match
-from forgetkit.results import Written, next_training, software
 from forgetkit.statistics.intervals import accuracy as estimate
-from forgetkit.steps import measure, on_machine, take
-from forgetkit.training_set import input_of
+from forgetkit.training.classifier import on_machine, take
+from forgetkit.training.device import Machine, seed_for
+from forgetkit.training.evaluate import measure
+from forgetkit.training.outputs import Written, next_training, software
+from forgetkit.training.training_set import input_of
 
 Normalisation = tuple[list[float], list[float]]
 """Mean and standard deviation of each channel, pixels from 0 to 1."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from forgetkit.graphs import WARM_UP
+from forgetkit.training.cuda_graphs import WARM_UP
 
 T = TypeVar("T")
 MOST = 16

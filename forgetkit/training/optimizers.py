@@ -9,8 +9,8 @@ from torch.optim import Optimizer
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import OPTIMIZERS
-from forgetkit.recipe import Recipe
 from forgetkit.registry import did_you_mean
+from forgetkit.training.recipe import Recipe
 
 
 def _uncompiled(kind: Any) -> Any:  # noqa: ANN401 - torch's classes differ in what they take
