@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.files.record import Record
-from forgetkit.methods.divergence import divergence
+from forgetkit.methods.losses import divergence
 from forgetkit.models.build import build_model
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Classifier, predict

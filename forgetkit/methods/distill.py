@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.methods.divergence import divergence
+from forgetkit.methods.losses import divergence
 from forgetkit.training.batches import augmented
 from forgetkit.training.classifier import predict
 from forgetkit.training.history import History

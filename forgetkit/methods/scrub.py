@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from forgetkit.methods.divergence import divergence
+from forgetkit.methods.losses import divergence
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.loop import fit
