@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from forgetkit.audit.canaries import canary_check
-from forgetkit.audit.check import Check, overall
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.canaries import canary_check
+from forgetkit.auditing.verdict import overall
 from forgetkit.statistics.canary_guesses import canaries_needed, epsilon, guesses
 from forgetkit.statistics.intervals import accuracy, judge
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from forgetkit.audit.answers import Scored, scored, view_of
-from forgetkit.audit.check import Check, exit_code, measured, overall, with_control
-from forgetkit.audit.checks import chance, membership, utility_check
-from forgetkit.audit.integrity import copies, integrity
+from forgetkit.auditing.check import Check, measured, with_control
+from forgetkit.auditing.checks.integrity import copies, integrity
+from forgetkit.auditing.checks.one_model import chance, membership, utility_check
+from forgetkit.auditing.predictions import Scored, scored, view_of
+from forgetkit.auditing.verdict import exit_code, overall
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
 from forgetkit.statistics.intervals import Estimate

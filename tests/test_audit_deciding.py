@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forgetkit.audit.against import closer_check, rank_check
-from forgetkit.audit.check import Check, overall
-from forgetkit.audit.checks import chance
-from forgetkit.audit.deciding import decided
-from forgetkit.audit.policy import Policy
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.one_model import chance
+from forgetkit.auditing.checks.with_references import closer_check, rank_check
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.verdict import decided, overall
 from forgetkit.statistics.intervals import Estimate
 from forgetkit.statistics.references import Closer, Rank
 

@@ -8,9 +8,9 @@ import pytest
 from numpy.random import Generator, default_rng
 from scipy.stats import norm
 
-from forgetkit.audit.check import Check
-from forgetkit.audit.deciding import hint
-from forgetkit.audit.draws import drawn_check
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.exchangeable import drawn_check
+from forgetkit.auditing.verdict import hint
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, Drawn, class_mix, drawn, mean_auc
 from forgetkit.statistics.intervals import Estimate
 from forgetkit.statistics.strata import Labels, Scores, auc

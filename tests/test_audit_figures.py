@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.audit.check import Check
-from forgetkit.audit.curves import POINTS, Curve, envelope, roc, same_mix, shares
-from forgetkit.audit.drawing import ticks
-from forgetkit.audit.margin import compared, right_values
-from forgetkit.audit.plots import figures
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.report.curves import POINTS, Curve, envelope, roc, same_mix, shares
+from forgetkit.auditing.report.figures import figures
+from forgetkit.auditing.report.margin import compared, right_values
+from forgetkit.auditing.report.svg import ticks
 from forgetkit.statistics.membership_auc import stratified_auc
 from tests.test_audit_html import CHANCE, INTEGRITY, MEMBERSHIP, POLICY, REPORT, UTILITY, a_report, some_curves
 

@@ -11,12 +11,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from forgetkit.audit import words
-from forgetkit.audit.check import Check, Verdict, overall
-from forgetkit.audit.curves import Curves
-from forgetkit.audit.html import html
-from forgetkit.audit.policy import CAN_DECIDE, Policy
-from forgetkit.audit.report import LIMITS, document
+from forgetkit.auditing.check import Check, Verdict
+from forgetkit.auditing.policy import CAN_DECIDE, Policy
+from forgetkit.auditing.report import plain_language as words
+from forgetkit.auditing.report.curves import Curves
+from forgetkit.auditing.report.html import html
+from forgetkit.auditing.report.table import LIMITS, document
+from forgetkit.auditing.verdict import overall
 from forgetkit.statistics.references import closer, rank
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from forgetkit import cli
-from forgetkit.audit import relearn
-from forgetkit.audit.outputs import UNMEASURED, listed
+from forgetkit.auditing.checks import relearn
+from forgetkit.auditing.report.files import UNMEASURED, listed
 from forgetkit.files.id_list import read_ids
 from tests.conftest import Ran, Run
 

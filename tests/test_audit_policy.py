@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit.audit.policy import CAN_DECIDE, LARGEST_POLICY, Policy, read_policy
+from forgetkit.auditing.policy import CAN_DECIDE, LARGEST_POLICY, Policy, read_policy
 from forgetkit.errors import ForgetkitError
 
 FULL = """# what the data protection office agreed on

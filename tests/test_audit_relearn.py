@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from forgetkit.audit import relearn as relearning
-from forgetkit.audit.relearn import CAP, REPEATS, matched, relearn, relearn_check, sign_flip, steps_to_learn
+from forgetkit.auditing.checks import relearn as relearning
+from forgetkit.auditing.checks.relearn import CAP, REPEATS, matched, relearn, relearn_check, sign_flip, steps_to_learn
 from forgetkit.training.classifier import Classifier, Samples
 from forgetkit.training.loop import fit
 from forgetkit.training.optimizers import make_optimizer

@@ -12,11 +12,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from forgetkit import cli
-from forgetkit.audit.check import Check, overall
-from forgetkit.audit.junit import junit
-from forgetkit.audit.policy import Policy
-from forgetkit.audit.report import LIMITS, document
-from forgetkit.audit.summary import summary
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.report.junit import junit
+from forgetkit.auditing.report.markdown import summary
+from forgetkit.auditing.report.table import LIMITS, document
+from forgetkit.auditing.verdict import overall
 from tests.conftest import Run
 
 Write = Callable[[dict[str, Any], str], str]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from forgetkit.audit.answers import Scored
-from forgetkit.audit.policy import Policy
-from forgetkit.audit.self_check import LIMIT, SHIFTS, SelfCheck, self_check
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import Scored
+from forgetkit.auditing.self_check import LIMIT, SHIFTS, SelfCheck, self_check
 
 TRIALS = 100
 

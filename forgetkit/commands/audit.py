@@ -133,10 +133,10 @@ def audit(
         forgetkit audit model.relabel.st --original model.st --ids ids.txt --html audit.html
         forgetkit audit model.neutralize.st --original model.st --criterion chance --exit-zero
     """
-    from forgetkit.audit.outputs import Reports
-    from forgetkit.audit.policy import policy_of
-    from forgetkit.audit.run import asked_of, run
-    from forgetkit.audit.subject import open_original, open_references, subject_of
+    from forgetkit.auditing.policy import policy_of
+    from forgetkit.auditing.report.files import Reports
+    from forgetkit.auditing.run import asked_of, run
+    from forgetkit.auditing.subject import open_original, open_references, subject_of
     from forgetkit.files.lineage import lineage
     from forgetkit.models.checkpoint import load_tensors
     from forgetkit.training.device import set_up

@@ -1,8 +1,8 @@
 """What every run needs, imported once: a run then starts in a tenth of a second, not in five."""
 
-import forgetkit.audit.outputs
-import forgetkit.audit.run
-import forgetkit.audit.subject
+import forgetkit.auditing.report.files
+import forgetkit.auditing.run
+import forgetkit.auditing.subject
 import forgetkit.cli
 import forgetkit.data.open
 import forgetkit.distilling

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forgetkit.audit.against import against
-from forgetkit.audit.answers import Answers, Scored, scored
-from forgetkit.audit.check import Check, overall, with_control
-from forgetkit.audit.checks import membership, utility_check
-from forgetkit.audit.deciding import decided
-from forgetkit.audit.policy import Policy
+from forgetkit.auditing.check import Check, with_control
+from forgetkit.auditing.checks.one_model import membership, utility_check
+from forgetkit.auditing.checks.with_references import against
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import Answers, Scored, scored
+from forgetkit.auditing.verdict import decided, overall
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.models.build import build_model

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import brentq
 
-from forgetkit.audit.against import closer_check, rank_check
-from forgetkit.audit.answers import Scored
-from forgetkit.audit.canaries import canary_check
-from forgetkit.audit.check import Check
-from forgetkit.audit.checks import chance, membership, utility_check
-from forgetkit.audit.relearn import REPEATS, sign_flip
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.canaries import canary_check
+from forgetkit.auditing.checks.one_model import chance, membership, utility_check
+from forgetkit.auditing.checks.relearn import REPEATS, sign_flip
+from forgetkit.auditing.checks.with_references import closer_check, rank_check
+from forgetkit.auditing.predictions import Scored
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
 from forgetkit.statistics.references import calibrated, closer, rank
 

@@ -20,10 +20,10 @@ import torch
 from paired import judge
 
 from forgetkit import cli
-from forgetkit.audit.answers import VIEWS, view_of
-from forgetkit.audit.policy import Policy
-from forgetkit.audit.run import run
-from forgetkit.audit.subject import Subject
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import VIEWS, view_of
+from forgetkit.auditing.run import run
+from forgetkit.auditing.subject import Subject
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.answers import Answers
-from forgetkit.audit.check import Check, CheckVerdict, measured
-from forgetkit.audit.checks import Masks
+from forgetkit.auditing.check import Check, CheckVerdict, measured
+from forgetkit.auditing.checks.one_model import Masks
+from forgetkit.auditing.predictions import Answers
 from forgetkit.statistics.divergence import auto_bound, divergence, least_statistic, mean_of
 from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, calibrated, closer, rank
 

@@ -3,9 +3,9 @@
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from forgetkit.audit import drawing as draw
-from forgetkit.audit.drawing import Frame
-from forgetkit.audit.report import row
+from forgetkit.auditing.report import svg as draw
+from forgetkit.auditing.report.svg import Frame
+from forgetkit.auditing.report.table import row
 
 Ends = tuple[float | None, float | None]
 WIDTH, HEIGHT = 160.0, 26.0

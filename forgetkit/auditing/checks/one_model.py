@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from forgetkit.audit.answers import Scored
-from forgetkit.audit.check import Check, CheckVerdict, measured
+from forgetkit.auditing.check import Check, CheckVerdict, measured
+from forgetkit.auditing.predictions import Scored
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
 from forgetkit.statistics.intervals import Estimate, accuracy, judge, judge_utility, utility
 from forgetkit.statistics.membership_auc import ids_to_decide, ids_to_pass, stratified_auc

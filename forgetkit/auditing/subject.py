@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.integrity import same_recipe
 from forgetkit.console import Console
 from forgetkit.data.canaries import Canaries, open_canaries
 from forgetkit.data.dataset import Dataset
@@ -143,3 +142,20 @@ def open_references(names: list[str], subject: Subject, console: Console) -> lis
         else:
             opened[record.digest] = (path, record)
     return list(opened.values())
+
+
+def descends(record: Record, original: Record) -> bool:
+    """Say whether a model comes from the original, or was trained from nothing by its recipe."""
+    return any(step.parent == original.digest for step in record.steps) or same_recipe(record, original)
+
+
+def same_recipe(record: Record, original: Record) -> bool:
+    """Say whether a model was last trained by the original's recipe, on its data: from nothing, or its new head."""
+    trainings = [step for step in record.steps if step.command == "train"]
+    same = (record.model, _training(record)) == (original.model, _training(original)) and same_data(record, original)
+    return bool(trainings) and trainings[-1].parent == original.new_head and same
+
+
+def _training(record: Record) -> dict[str, object]:
+    """Return a recipe without the machine: threads and precision do not make another recipe."""
+    return {key: value for key, value in record.recipe.items() if key not in {"threads", "precision", "device"}}

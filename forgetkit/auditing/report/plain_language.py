@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from forgetkit.audit.check import Verdict
+from forgetkit.auditing.check import Verdict
 
 HEADLINES: dict[Verdict, str] = {
     "forgotten": "Forgotten, as far as was tested",

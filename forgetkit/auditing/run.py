@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.against import Against, against
-from forgetkit.audit.alone import alone
-from forgetkit.audit.answers import Answers, answers, answers_of, control
-from forgetkit.audit.canaries import canary_check
-from forgetkit.audit.check import Check, overall
-from forgetkit.audit.checks import Masks, single_ids
-from forgetkit.audit.curves import Curves
-from forgetkit.audit.deciding import decided
-from forgetkit.audit.draws import drawn_check
-from forgetkit.audit.integrity import copies, integrity
-from forgetkit.audit.policy import Policy
-from forgetkit.audit.relearn import relearn_check
-from forgetkit.audit.report import document, table
-from forgetkit.audit.self_check import SelfCheck, self_check
-from forgetkit.audit.subject import Opened, Subject
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.canaries import canary_check
+from forgetkit.auditing.checks.exchangeable import drawn_check
+from forgetkit.auditing.checks.integrity import copies, integrity
+from forgetkit.auditing.checks.one_model import Masks, single_ids
+from forgetkit.auditing.checks.relearn import relearn_check
+from forgetkit.auditing.checks.with_references import Against, against
+from forgetkit.auditing.checks.without_references import alone
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import Answers, answers, answers_of, control
+from forgetkit.auditing.report.curves import Curves
+from forgetkit.auditing.report.table import Audited, document
+from forgetkit.auditing.self_check import self_check
+from forgetkit.auditing.subject import Opened, Subject
+from forgetkit.auditing.verdict import decided, overall
 from forgetkit.console import compact_json
 from forgetkit.data.gather import images_at
 from forgetkit.files.id_list import digest_of
@@ -32,27 +32,6 @@ from forgetkit.training.classifier import Classifier, on_machine, take
 from forgetkit.training.device import Machine
 from forgetkit.training.outputs import software
 from forgetkit.training.resume import Bookmark
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What an audit found.
-
-    Attributes:
-        report: the document.
-        curves: the scores behind its figures; None where the model does not answer in numbers, or all ids are canaries.
-        remembered: ids that stand out as remembered; None likewise.
-        self_check: how the checks do at these numbers of samples, if that was asked.
-    """
-
-    report: dict[str, Any]
-    curves: Curves | None
-    remembered: list[str] | None
-    self_check: SelfCheck | None
-
-    def lines(self, name: str) -> list[str]:
-        """Return what is printed; ``name`` is the checkpoint's."""
-        return [*table(name, self.report), *(self.self_check.lines() if self.self_check else [])]
 
 
 @dataclass(frozen=True)

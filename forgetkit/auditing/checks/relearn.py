@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from forgetkit.audit.check import Check
+from forgetkit.auditing.check import Check
 from forgetkit.training.classifier import Classifier, Samples, state_of
 from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import seed_for

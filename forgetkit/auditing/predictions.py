@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from forgetkit.audit.subject import Opened, Rows, Subject
+from forgetkit.auditing.subject import Opened, Rows, Subject
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.models.checkpoint import load_model

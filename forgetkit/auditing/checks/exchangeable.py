@@ -6,7 +6,7 @@ ids does not say how it was made; the classes in it, and models that never saw e
 
 from dataclasses import replace
 
-from forgetkit.audit.check import Check
+from forgetkit.auditing.check import Check
 from forgetkit.statistics.exchangeability import Drawn
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
-from forgetkit.audit.junit import printable
-from forgetkit.audit.report import WORDS, row
+from forgetkit.auditing.report.junit import printable
+from forgetkit.auditing.report.table import WORDS, row
 
 COLUMNS = ("check", "verdict", "value", "interval", "compare with", "n", "note")
 ACCURACIES = {
@@ -22,7 +22,7 @@ def summary(report: dict[str, Any], name: str) -> str:
     """Return a report as Markdown: verdict, reasons, checks, accuracies, limits.
 
     Args:
-        report: what :func:`forgetkit.audit.report.document` returned.
+        report: what :func:`forgetkit.auditing.report.table.document` returned.
         name: the checkpoint; only its file name is shown.
 
     Returns:

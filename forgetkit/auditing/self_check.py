@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.answers import Scored
-from forgetkit.audit.checks import membership
-from forgetkit.audit.policy import Policy
+from forgetkit.auditing.checks.one_model import membership
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import Scored
 from forgetkit.statistics.attacks import LOW_FPR_FROM, advantage, low_fpr, per_id
 from forgetkit.statistics.intervals import Interval, accuracy
 

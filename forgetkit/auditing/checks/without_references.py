@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from forgetkit.audit import checks as found
-from forgetkit.audit.answers import Answers, Scored
-from forgetkit.audit.check import Check, with_control
-from forgetkit.audit.deciding import hint
-from forgetkit.audit.policy import Policy
-from forgetkit.audit.subject import Rows, Subject
+from forgetkit.auditing.check import Check, with_control
+from forgetkit.auditing.checks import one_model as found
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import Answers, Scored
+from forgetkit.auditing.subject import Rows, Subject
+from forgetkit.auditing.verdict import hint
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
 
 

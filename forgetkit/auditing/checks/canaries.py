@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.check import Check, CheckVerdict, measured, with_control
+from forgetkit.auditing.check import Check, CheckVerdict, measured, with_control
 from forgetkit.statistics.canary_guesses import MARGIN, canaries_needed, epsilon, guesses
 from forgetkit.statistics.intervals import accuracy, judge
 

@@ -7,13 +7,13 @@ from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
 from forgetkit import __version__
-from forgetkit.audit import words
-from forgetkit.audit.curves import Curves
-from forgetkit.audit.margin import bar, compared
-from forgetkit.audit.markup import Content, tag
-from forgetkit.audit.plots import figures
-from forgetkit.audit.report import row
-from forgetkit.audit.summary import ACCURACIES
+from forgetkit.auditing.report import plain_language as words
+from forgetkit.auditing.report.curves import Curves
+from forgetkit.auditing.report.figures import figures
+from forgetkit.auditing.report.margin import bar, compared
+from forgetkit.auditing.report.markdown import ACCURACIES
+from forgetkit.auditing.report.svg import Content, tag
+from forgetkit.auditing.report.table import row
 
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 RIGHT_ANSWERS = "Many right answers on forgotten samples do not mean remembered; few do not mean forgotten."
@@ -30,7 +30,7 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
     """Return a report as a page for readers who know no statistics.
 
     Args:
-        report: what :func:`forgetkit.audit.report.document` returned; its ``warnings``, where it has them, are shown.
+        report: what :func:`.table.document` returned; its ``warnings``, where it has them, are shown.
         name: the checkpoint; only its file name is shown.
         curves: what the figures are drawn from; None where the weights are broken.
         lineage: lines about the checkpoint, as ``forgetkit inspect`` prints them.
@@ -70,7 +70,7 @@ def _head(title: str) -> Element:
         tag("meta", {"http-equiv": "Content-Security-Policy", "content": SECURITY}),
         tag("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
         tag("title", {}, title),
-        tag("style", {}, files("forgetkit.audit").joinpath("report.css").read_text(encoding="utf-8")),
+        tag("style", {}, files("forgetkit.auditing.report").joinpath("report.css").read_text(encoding="utf-8")),
     )
 
 

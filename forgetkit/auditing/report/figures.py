@@ -6,9 +6,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from forgetkit.audit import drawing as draw
-from forgetkit.audit.curves import Curves, envelope, roc, same_mix, shares
-from forgetkit.audit.drawing import Frame
+from forgetkit.auditing.report import svg as draw
+from forgetkit.auditing.report.curves import Curves, envelope, roc, same_mix, shares
+from forgetkit.auditing.report.svg import Frame
 from forgetkit.statistics.references import Closer, Rank
 from forgetkit.statistics.strata import Scores
 
@@ -32,7 +32,7 @@ def figures(report: dict[str, Any], curves: Curves | None) -> list[Figure]:
     """Return the figures for which there are data.
 
     Args:
-        report: what :func:`forgetkit.audit.report.document` returned.
+        report: what :func:`forgetkit.auditing.report.table.document` returned.
         curves: what most of them are drawn from; None where the weights are broken.
     """
     found: list[Figure] = []

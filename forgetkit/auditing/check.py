@@ -1,4 +1,4 @@
-"""What a check found, and the verdict over all of them. Rules: docs/audit.md."""
+"""What a check found. Rules: docs/audit.md."""
 
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -8,9 +8,6 @@ from forgetkit.statistics.intervals import Estimate
 
 CheckVerdict = Literal["pass", "fail", "inconclusive", "info", "not-run"]
 Verdict = Literal["forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive"]
-INCONCLUSIVE_EXITS = {"report": 3, "fail": 1, "pass": 0}
-"""What an inconclusive verdict exits with, by the policy's word."""
-WOULD_DECIDE = "to decide: --reference, with 19 models trained without the ids (rank), or 5 (closer)"
 
 
 @dataclass(frozen=True)
@@ -59,13 +56,6 @@ class Check:
         }
 
 
-def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
-    """Return what an audit exits with; ``inconclusive`` is the policy's word."""
-    if verdict == "inconclusive":
-        return INCONCLUSIVE_EXITS[inconclusive]
-    return 0 if verdict == "forgotten" else 1
-
-
 def measured(
     id_: str,
     estimate: Estimate,
@@ -102,42 +92,3 @@ def _weakness(control: Check) -> str:
         return "nothing measurable was memorised: the original cannot be told from the right value either"
     side = "remembers" if value > null else "shuns"
     return f"the original {side} them ({value:.3f}), but not surely by more than the margin: a pass would prove little"
-
-
-def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]:
-    """Return the verdict over all checks, and its reasons.
-
-    Args:
-        checks: what was found.
-        original: whether the original was given; without it the best verdict is inconclusive.
-    """
-    failed = [check for check in checks if check.verdict == "fail"]
-    if failed:
-        return _worst(failed), [f"{check.id}: {check.note}" for check in failed]
-    unsure = [check for check in checks if check.gating and check.verdict == "inconclusive"]
-    reasons = [f"{check.id}: {check.note}" for check in unsure]
-    if not original:
-        reasons.append("without the original there is no control and no comparison of accuracy: give --original")
-    if not any(check.proves and check.gating and check.verdict == "pass" for check in checks):
-        weak = [check for check in checks if check.proves and check.group != "earlier" and check.verdict == "info"]
-        reasons += [f"{check.id}: {check.note}" for check in weak]
-        reasons = reasons or ["no check that could tell a model that remembers has passed"]
-        if original and _references_would_decide(checks):
-            reasons.append(WOULD_DECIDE)
-    return ("inconclusive", reasons) if reasons else ("forgotten", ["every gating check passed, and could have failed"])
-
-
-def _references_would_decide(checks: list[Check]) -> bool:
-    """Whether membership cannot decide, neither now nor with more luck, and there were too few references for rank."""
-    membership = [check for check in checks if check.id == "membership" and check.proves]
-    blocked = any(check.verdict == "inconclusive" and not check.weak for check in membership)
-    return bool(membership) and not blocked and not any(check.id == "rank" and check.proves for check in checks)
-
-
-def _worst(failed: list[Check]) -> Verdict:
-    """Return the verdict of failures: utility lost before over-forgotten before not forgotten."""
-    if any(check.id == "utility" for check in failed):
-        return "utility-lost"
-    if any(check.id != "integrity" and check.over for check in failed):
-        return "over-forgotten"
-    return "not-forgotten"

@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from forgetkit.audit.html import html
-from forgetkit.audit.junit import junit, junit_of_error
-from forgetkit.audit.run import Audited
-from forgetkit.audit.summary import summary
+from forgetkit.auditing.report.html import html
+from forgetkit.auditing.report.junit import junit, junit_of_error
+from forgetkit.auditing.report.markdown import summary
+from forgetkit.auditing.report.table import Audited
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.publish import check_target, publish_text

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.audit.check import Check
-from forgetkit.data.deleted_rows import same_data
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.subject import descends
 from forgetkit.files.record import Record
 
 
@@ -33,18 +33,6 @@ def integrity(record: Record, original: Record | None, *, named: bool, broken: s
     return Check("integrity", "fail" if faults else "pass", note, gating=True)
 
 
-def descends(record: Record, original: Record) -> bool:
-    """Say whether a model comes from the original, or was trained from nothing by its recipe."""
-    return any(step.parent == original.digest for step in record.steps) or same_recipe(record, original)
-
-
-def same_recipe(record: Record, original: Record) -> bool:
-    """Say whether a model was last trained by the original's recipe, on its data: from nothing, or its new head."""
-    trainings = [step for step in record.steps if step.command == "train"]
-    same = (record.model, _training(record)) == (original.model, _training(original)) and same_data(record, original)
-    return bool(trainings) and trainings[-1].parent == original.new_head and same
-
-
 def copies(forget: NDArray[np.uint8], retain: NDArray[np.uint8]) -> int:
     """Count the images of ``retain`` that equal one of ``forget``, byte for byte."""
     if len(forget) == 0 or len(retain) == 0:
@@ -61,8 +49,3 @@ def _hashes(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     weights = np.random.RandomState(0).randint(-(2**62), 2**62, size=flat.shape[1], dtype=np.int64)
     parts = [(flat[start : start + 4096].astype(np.int64) * weights).sum(1) for start in range(0, len(flat), 4096)]
     return np.concatenate(parts)
-
-
-def _training(record: Record) -> dict[str, object]:
-    """Return a recipe without the machine: threads and precision do not make another recipe."""
-    return {key: value for key, value in record.recipe.items() if key not in {"threads", "precision", "device"}}

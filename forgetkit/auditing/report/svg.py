@@ -1,17 +1,17 @@
 """Plots as inline SVG: a frame with axes, and what is drawn in it. Colours and dashes are the style sheet's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from forgetkit.audit.curves import Curve
-from forgetkit.audit.markup import Content, tag
+from forgetkit.auditing.report.curves import Curve
 
 WIDTH = 340.0
 """Of a plot, in its own units: about a telephone's pixels, so that text is read at its own size there."""
+Content = str | Element | None
 AREAS = ("spread", "right")
 """Styles of what is filled, not drawn as a line."""
 
@@ -136,3 +136,31 @@ def legend(entries: Sequence[tuple[str, str]]) -> Element:
 def _climb(frame: Frame, curve: Curve) -> str:
     steps = zip(curve.x.tolist(), curve.height.tolist(), strict=True)
     return "".join(f"H{frame.x(x):.1f}V{frame.y(y):.1f}" for x, y in steps)
+
+
+def tag(name: str, attributes: Mapping[str, object], *content: Content) -> Element:
+    """Return an element around texts and elements in their order; None is left out.
+
+    Args:
+        name: of the element.
+        attributes: numbers are written with one decimal at most.
+        content: what stands in it.
+    """
+    element = Element(name, {key: _written(value) for key, value in attributes.items()})
+    for part in content:
+        if isinstance(part, Element):
+            element.append(part)
+        elif part and len(element):
+            element[-1].tail = (element[-1].tail or "") + _shown(part)
+        elif part:
+            element.text = (element.text or "") + _shown(part)
+    return element
+
+
+def _shown(text: str) -> str:
+    """Return ``text`` with a space for what no page can carry, or what would turn the reading direction."""
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+
+
+def _written(value: object) -> str:
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
