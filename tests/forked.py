@@ -32,7 +32,12 @@ def serve(address: str) -> None:
     """Answer for ever: fork a process for each call."""
     import torch
 
-    for name in ("scipy.stats", "forgetkit.auditing.report.table", "forgetkit.steering", "forgetkit.training.replicas"):
+    for name in (
+        "scipy.stats",
+        "forgetkit.auditing.report.table",
+        "forgetkit.unlearning.early_stopping",
+        "forgetkit.training.replicas",
+    ):
         importlib.import_module(name)  # what most commands import
 
     torch.set_num_threads(1)

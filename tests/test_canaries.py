@@ -24,11 +24,11 @@ from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.options import ListForm, Source
-from forgetkit.request import Request, begin
 from forgetkit.statistics.canary_guesses import epsilon, guesses
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict
 from forgetkit.training.device import Machine
+from forgetkit.unlearning.inputs import Request, begin
 from tests.conftest import Run
 
 COUNT, SEED = 200, 3

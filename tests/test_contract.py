@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from forgetkit import cli, request
+from forgetkit import cli
 from forgetkit.console import compact_json
+from forgetkit.unlearning import inputs as request
 from tests.conftest import Run
 
 KEYS = {"ok", "command", "outputs", "digest", "up_to_date", "metrics", "record", "warnings"}

@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit import cli, forgetting
+from forgetkit import cli
 from forgetkit.commands.forget import Method
 from forgetkit.console import Console
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
-from forgetkit.forgetting import Forgetting, Meter
 from forgetkit.models.checkpoint import load_model
-from forgetkit.request import Request
 from forgetkit.training.classifier import on_machine, take
 from forgetkit.training.device import set_up
 from forgetkit.training.recipe import Recipe
-from forgetkit.ways import WAYS
+from forgetkit.unlearning import forget as forgetting
+from forgetkit.unlearning.forget import WAYS, Forgetting, Meter
+from forgetkit.unlearning.inputs import Request
 from tests.conftest import Run
 
 IMPOSSIBLE = -1.0

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from forgetkit.forgetting import Meter
 from forgetkit.methods.relabel import relabel
 from forgetkit.training import cuda_graphs as graphs
 from forgetkit.training.classifier import Classifier, predict
@@ -18,6 +17,7 @@ from forgetkit.training.device import set_up
 from forgetkit.training.loop import fit, train
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
+from forgetkit.unlearning.forget import Meter
 from tests.conftest import Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from forgetkit.forgetting import Meter
 from forgetkit.training import cuda_graphs as graphs
 from forgetkit.training.cuda_graphs import MOST, WARM_UP, Graphs, Step, graphs_of, record, take_step
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.unlearning.forget import Meter
 
 Batch = tuple[Tensor, Tensor]
 

@@ -36,7 +36,7 @@ def blur(
 COMMAND = '''
 """``forgetkit blur``: train the ids towards no class at all."""
 
-from forgetkit.method_options import Steps
+from forgetkit.unlearning.method_options import Steps
 from forgetkit.options import Booked, Checkpoint, Compute, Lists, Log, LongRun, Mask, Seed, Source
 
 
@@ -60,7 +60,7 @@ def blur(
         forgetkit blur model.st -i ids.txt --stop published
     """
     from forgetkit.methods.blur import blur as steps
-    from forgetkit.stepping import run_method
+    from forgetkit.unlearning.run_method import run_method
 
     method.check()
 

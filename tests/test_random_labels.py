@@ -16,8 +16,8 @@ from torch.optim import SGD
 
 from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.methods.targets import any_label_targets, contrast_targets
-from forgetkit.relabeler import Relabeling
 from forgetkit.training.device import generator_for
+from forgetkit.unlearning.relabel_steps import Relabeling
 from tests.conftest import Run
 from tests.watched import CLASSES, Watched, samples
 

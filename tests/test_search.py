@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 
-from forgetkit.methods.search import Trial, Visit, best_of, brake, find_rate
-from forgetkit.methods.unseen import Look
 from forgetkit.training.loop import fit
+from forgetkit.unlearning.backtracking import brake
+from forgetkit.unlearning.membership_gauge import Look
+from forgetkit.unlearning.rate_search import Trial, Visit, best_of, find_rate
 
 RATES = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 BEFORE = Look(0.9, 0.01, 0.95)

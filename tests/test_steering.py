@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit import course as courses
 from forgetkit.console import Console
-from forgetkit.course import Course, course_of, gauge_on, steps_between
 from forgetkit.data.canaries import as_trained, draw_canaries, entry_of
 from forgetkit.data.dataset import Dataset, Split, row_numbers
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
-from forgetkit.methods.unseen import Gauge, Look
-from forgetkit.request import Request
-from forgetkit.steering import Start, rehearsed_steps, stop_unseen
 from forgetkit.training.classifier import Samples, take
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning import tuning_groups as courses
+from forgetkit.unlearning.early_stopping import Start, rehearsed_steps, stop_unseen
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.membership_gauge import Gauge, Look
+from forgetkit.unlearning.tuning_groups import Course, course_of, gauge_on, steps_between
 
 MACHINE = Machine("cpu", "float32", 1)
 CLASSES = ("a", "b", "c", "d")

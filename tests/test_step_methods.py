@@ -16,10 +16,10 @@ from forgetkit.methods.finetune import finetune, penalty_at
 from forgetkit.methods.importance import importance, saliency, top
 from forgetkit.methods.reset import begin_reset, kernels, rate_at, reinitialise, smallest, transpose, tuned
 from forgetkit.methods.scrub import SHIFT, scrub
-from forgetkit.methods.search import brake
 from forgetkit.training.batches import passes, shuffled
 from forgetkit.training.mask import masked
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.unlearning.backtracking import brake
 from tests.conftest import Run
 
 Samples = tuple[Tensor, Tensor]
@@ -280,7 +280,7 @@ def test_running_statistics_stay_and_steps_go_on_where_they_stood(method: str) -
 
 
 def test_brake_that_goes_onward_takes_all_steps() -> None:
-    from forgetkit.methods.unseen import gauge_of
+    from forgetkit.unlearning.membership_gauge import gauge_of
 
     model = small()
     gauge = gauge_of(FORGET, samples(60, 3), torch.ones(4, dtype=torch.bool))

@@ -9,7 +9,7 @@ import pytest
 from forgetkit import cli
 from forgetkit.errors import NotReached
 from forgetkit.files.header import read_record
-from forgetkit.limits import check_divergence, check_membership
+from forgetkit.unlearning.stream_limits import check_divergence, check_membership
 from tests.conftest import Ran, Run
 
 

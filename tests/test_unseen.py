@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from forgetkit.methods.unseen import Gauge, Look, closes, gauge_of, keeps, pooled, recognisable
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc, null_error
 from forgetkit.training.classifier import accuracy
+from forgetkit.unlearning.membership_gauge import Gauge, Look, closes, gauge_of, keeps, pooled, recognisable
 
 ALL = torch.ones(3, dtype=torch.bool)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.method_options import Steps
 from forgetkit.options import (
     METHOD,
     Booked,
@@ -20,11 +19,12 @@ from forgetkit.options import (
     Seed,
     Source,
 )
+from forgetkit.unlearning.method_options import Steps
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from forgetkit.stepping import Task
+    from forgetkit.unlearning.run_method import Task
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def ascend(
         forgetkit ascend model.st -i ids.txt --stop published --epochs 2
     """
     from forgetkit.methods.ascend import ascend as steps
-    from forgetkit.stepping import run_method
+    from forgetkit.unlearning.run_method import run_method
 
     method.check()
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.method_options import BatchSize, Epochs, Steps
 from forgetkit.options import (
     METHOD,
     Booked,
@@ -24,11 +23,12 @@ from forgetkit.options import (
     choice,
     positive,
 )
+from forgetkit.unlearning.method_options import BatchSize, Epochs, Steps
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from forgetkit.stepping import Task
+    from forgetkit.unlearning.run_method import Task
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def badteach(
     """
     from forgetkit.methods.badteach import bad_teacher
     from forgetkit.methods.badteach import badteach as steps
-    from forgetkit.stepping import run_method
+    from forgetkit.unlearning.run_method import run_method
 
     method.check()
 

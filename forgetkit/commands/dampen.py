@@ -53,14 +53,14 @@ def dampen(
         forgetkit dampen model.st --ids ids.txt --importance-out importance.st
         forgetkit dampen model.st -i ids.txt --alpha 5
     """
-    from forgetkit.dampening import dampened, keep_importance, read_importance
     from forgetkit.files.record import Step
-    from forgetkit.request import begin
-    from forgetkit.steps import Outcome, carry_out
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.device import set_up
     from forgetkit.training.outputs import ids_entry, report_written
     from forgetkit.training.resume import Bookmark
+    from forgetkit.unlearning.dampen import dampened, keep_importance, read_importance
+    from forgetkit.unlearning.inputs import begin
+    from forgetkit.unlearning.step import Outcome, carry_out
 
     method.check()
     console, booking = output.console(), booked.booking()

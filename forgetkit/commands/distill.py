@@ -25,8 +25,8 @@ from forgetkit.options import (
 )
 
 if TYPE_CHECKING:
-    from forgetkit.distilling import Distilling
     from forgetkit.training.recipe import Recipe
+    from forgetkit.unlearning.distill import Distilling
 
 PUBLISHED = ("retain_fraction", "alpha", "beta", "temperature", "distill_epochs")
 """The options of the paper's stage 2."""
@@ -106,7 +106,7 @@ class Method:
 
     def distilling(self, recipe: "Recipe", seed: int) -> "Distilling":
         """Return it as the library takes it."""
-        from forgetkit.distilling import Distilling
+        from forgetkit.unlearning.distill import Distilling
 
         options = asdict(self)
         del options["forget_teacher"], options["stop"]
@@ -153,15 +153,15 @@ def distill(
         forgetkit train --like model.st --exclude ids.txt --epochs 3 --batch-size 32 -o proxy.st
         forgetkit distill model.st --teacher model.st --forget-teacher proxy.st --ids ids.txt
     """
-    from forgetkit.distilling import distilled, open_teachers
     from forgetkit.files.record import Step
-    from forgetkit.request import begin
-    from forgetkit.steps import Outcome, carry_out, log_beside
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.device import set_up
     from forgetkit.training.outputs import ids_entry, report_written
     from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
     from forgetkit.training.resume import Bookmark
+    from forgetkit.unlearning.distill import distilled, open_teachers
+    from forgetkit.unlearning.inputs import begin
+    from forgetkit.unlearning.step import Outcome, carry_out, log_beside
 
     method.check()
     console, booking = output.console(), booked.booking()

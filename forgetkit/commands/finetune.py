@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.method_options import BatchSize, Steps, WeightDecay
 from forgetkit.options import (
     METHOD,
     Booked,
@@ -21,11 +20,12 @@ from forgetkit.options import (
     Seed,
     Source,
 )
+from forgetkit.unlearning.method_options import BatchSize, Steps, WeightDecay
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from forgetkit.stepping import Task
+    from forgetkit.unlearning.run_method import Task
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def finetune(
         forgetkit finetune model.st -i ids.txt --l1 0.0005 --free-epochs 2
     """
     from forgetkit.methods.finetune import finetune as steps
-    from forgetkit.stepping import run_method
+    from forgetkit.unlearning.run_method import run_method
 
     method.check()
 

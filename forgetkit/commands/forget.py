@@ -22,9 +22,9 @@ from forgetkit.options import (
 )
 
 if TYPE_CHECKING:
-    from forgetkit.forgetting import Forgetting
-    from forgetkit.request import Request
     from forgetkit.training.device import Machine
+    from forgetkit.unlearning.forget import Forgetting
+    from forgetkit.unlearning.inputs import Request
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def forget(
         forgetkit forget model.st -i ids.txt --budget 30%
         forgetkit forget-ids model.st --class 3 --count 20 | forgetkit forget model.st --ids -
     """
-    from forgetkit.forgetting import Forgetting
-    from forgetkit.request import begin
-    from forgetkit.streams import retraining
     from forgetkit.training.device import set_up
     from forgetkit.training.outputs import output_path
+    from forgetkit.unlearning.fallback import retraining
+    from forgetkit.unlearning.forget import Forgetting
+    from forgetkit.unlearning.inputs import begin
 
     method.check()
     console, booking, share = output.console(), booked.booking(), method.share
@@ -116,13 +116,13 @@ def forget(
 
 
 def _forget(request: "Request", how: "Forgetting", machine: "Machine", console: Console, output: LongRun) -> None:
-    """Try every way, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
+    """Try every way, write and report; raises NotReached, and what ``carry_out`` raises."""
     from forgetkit.files.record import Step
-    from forgetkit.steps import Outcome, carry_out
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.outputs import ids_entry, report_written
     from forgetkit.training.resume import Bookmark
-    from forgetkit.ways import WAYS
+    from forgetkit.unlearning.forget import WAYS
+    from forgetkit.unlearning.step import Outcome, carry_out
 
     options: dict[str, Any] = {"budget": how.budget, "utility_margin": how.margin, "way": None, "searched": ["way"]}
     options |= {"ways": [way.name for way in WAYS], **machine.options()}

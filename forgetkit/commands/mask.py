@@ -34,11 +34,11 @@ def mask(
     from forgetkit.files.publish import check_target, claimed
     from forgetkit.methods.importance import saliency, top
     from forgetkit.models.checkpoint import load_model
-    from forgetkit.request import begin
     from forgetkit.training.classifier import on_machine, take
     from forgetkit.training.device import set_up
     from forgetkit.training.mask import made_mask, publish_mask
     from forgetkit.training.outputs import ids_entry, output_path, software
+    from forgetkit.unlearning.inputs import begin
 
     if not 0 < method.share < 1:
         raise ForgetkitError("usage", f"--share: {method.share} is not in (0, 1)", "the authors' is 0.5")

@@ -104,13 +104,13 @@ def neutralize(
         forgetkit neutralize model.st -i ids.txt --stop zero --check epoch --log looks.jsonl
     """
     from forgetkit.files.record import Step
-    from forgetkit.neutralizing import Neutralizing, neutralized
-    from forgetkit.request import begin
-    from forgetkit.steps import Outcome, carry_out, log_beside
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.device import set_up
     from forgetkit.training.outputs import ids_entry, report_written
     from forgetkit.training.resume import Bookmark
+    from forgetkit.unlearning.inputs import begin
+    from forgetkit.unlearning.neutralize import Neutralizing, neutralized
+    from forgetkit.unlearning.step import Outcome, carry_out, log_beside
 
     method.check()
     console, booking = output.console(), booked.booking()

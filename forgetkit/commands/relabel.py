@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from forgetkit.console import Console
 from forgetkit.errors import NotReached
-from forgetkit.limits import Limits
 from forgetkit.options import Booked, Checkpoint, Compute, Lists, LongRun, Mask, Seed, Source
-from forgetkit.relabel_options import Method
+from forgetkit.unlearning.relabel_options import Method
+from forgetkit.unlearning.stream_limits import Limits
 
 if TYPE_CHECKING:
-    from forgetkit.request import Request
     from forgetkit.training.device import Machine
+    from forgetkit.unlearning.inputs import Request
 
 
 def relabel(
@@ -42,10 +42,10 @@ def relabel(
         forgetkit relabel model.st -i ids.txt --mix forget-then-retain --labels-per-id 1
     """
     from forgetkit.files.id_list import draw
-    from forgetkit.request import begin
-    from forgetkit.streams import retraining
     from forgetkit.training.device import set_up
     from forgetkit.training.outputs import output_path
+    from forgetkit.unlearning.fallback import retraining
+    from forgetkit.unlearning.inputs import begin
 
     method.check()
     limits.check()
@@ -84,17 +84,17 @@ def _relabel(
     output: LongRun,
     mask: str | None,
 ) -> None:
-    """Relabel, write and report; raises NotReached, and what :func:`forgetkit.steps.carry_out` raises."""
+    """Relabel, write and report; raises NotReached, and what :func:`forgetkit.unlearning.step.carry_out` raises."""
     from forgetkit.files.record import Step
-    from forgetkit.limits import open_references
     from forgetkit.models.optimizer_state import find_optimizer, optimizer_path, save_optimizer
-    from forgetkit.relabeler import Relabeling, most_joint_steps
-    from forgetkit.relabeling import Aimed, unlearn
-    from forgetkit.steps import Outcome, carry_out, warn_unmoved
-    from forgetkit.streams import check_limits
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.outputs import ids_entry, output_path, report_written
     from forgetkit.training.resume import Bookmark
+    from forgetkit.unlearning.fallback import check_limits
+    from forgetkit.unlearning.relabel import Aimed, unlearn
+    from forgetkit.unlearning.relabel_steps import Relabeling, most_joint_steps
+    from forgetkit.unlearning.step import Outcome, carry_out, warn_unmoved
+    from forgetkit.unlearning.stream_limits import open_references
 
     record, target = request.record, output_path(request.path, "relabel", output.out)
     found = find_optimizer(request.path, record.digest, method.optimizer) if method.keep_optimizer else None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.method_options import BatchSize, Epochs, Steps
 from forgetkit.options import (
     METHOD,
     Booked,
@@ -22,11 +21,12 @@ from forgetkit.options import (
     Source,
     choice,
 )
+from forgetkit.unlearning.method_options import BatchSize, Epochs, Steps
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from forgetkit.stepping import Task
+    from forgetkit.unlearning.run_method import Task
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def reset(
         forgetkit reset model.st -i ids.txt --kind msg --epochs 5 --momentum 0.9 --stop published
     """
     from forgetkit.methods.reset import begin_reset, tuned
-    from forgetkit.stepping import run_method
+    from forgetkit.unlearning.run_method import run_method
 
     method.check()
 

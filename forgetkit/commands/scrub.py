@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forgetkit.method_options import BatchSize, Steps
 from forgetkit.options import (
     METHOD,
     Booked,
@@ -23,11 +22,12 @@ from forgetkit.options import (
     choice,
     positive,
 )
+from forgetkit.unlearning.method_options import BatchSize, Steps
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from forgetkit.stepping import Task
+    from forgetkit.unlearning.run_method import Task
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def scrub(
         forgetkit scrub model.st -i ids.txt --epochs 5 --away-epochs 2
     """
     from forgetkit.methods.scrub import scrub as steps
-    from forgetkit.stepping import run_method
+    from forgetkit.unlearning.run_method import run_method
 
     method.check()
 

@@ -5,8 +5,4 @@ import forgetkit.auditing.run
 import forgetkit.auditing.subject
 import forgetkit.cli
 import forgetkit.data.open
-import forgetkit.distilling
-import forgetkit.neutralizing
-import forgetkit.relabeling
-import forgetkit.streams
 import forgetkit.training.replicas  # noqa: F401

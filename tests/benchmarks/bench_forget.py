@@ -25,12 +25,11 @@ from bench_unlearning import QUIET, Draw, mean_with, trained
 
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import NotReached
-from forgetkit.forgetting import Forgetting
 from forgetkit.options import Training
 from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import measure
-from forgetkit.ways import WAYS
+from forgetkit.unlearning.forget import WAYS, Forgetting
 
 Shown = dict[str, float]
 FOUR = ("ids", "retain", "unseen", "auc")

@@ -29,7 +29,6 @@ from torch import nn
 from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
-from forgetkit.distilling import Distilling, Teachers, distilled
 from forgetkit.errors import NotReached
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
@@ -37,11 +36,7 @@ from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
 from forgetkit.models.build import register_model
 from forgetkit.models.checkpoint import load_model
-from forgetkit.neutralizing import Neutralizing, neutralized
 from forgetkit.options import Training
-from forgetkit.relabeler import Relabeling, most_joint_steps
-from forgetkit.relabeling import unlearn
-from forgetkit.request import Request
 from forgetkit.statistics.divergence import total_variation
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
@@ -51,6 +46,11 @@ from forgetkit.training.job import carry_out, make_plans
 from forgetkit.training.recipe import Recipe, halved, recipe_of
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.training_set import Base, TrainingSet
+from forgetkit.unlearning.distill import Distilling, Teachers, distilled
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.neutralize import Neutralizing, neutralized
+from forgetkit.unlearning.relabel import unlearn
+from forgetkit.unlearning.relabel_steps import Relabeling, most_joint_steps
 
 QUIET = Console(quiet=True)
 PROXY = Training(epochs=3, batch_size=32, rate=0.002, schedule="cosine")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forgetkit.files.record import Record
-    from forgetkit.request import Request
+    from forgetkit.unlearning.inputs import Request
 
 JUDGED_FROM = 300
 """Ids forgotten so far from which on membership can judge."""

@@ -10,11 +10,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from forgetkit.console import Console
-from forgetkit.course import Course
-from forgetkit.methods.search import BRAKE, Visit, best_of, brake
-from forgetkit.methods.unseen import Gauge, Look, pooled, words
 from forgetkit.training.classifier import Samples
 from forgetkit.training.resume import Bookmark, walk
+from forgetkit.unlearning.backtracking import BRAKE, brake
+from forgetkit.unlearning.membership_gauge import Gauge, Look, pooled, words
+from forgetkit.unlearning.rate_search import Visit, best_of
+from forgetkit.unlearning.tuning_groups import Course
 
 GROWTH = 1.2
 """Ratio of two places at which a rehearsal looks."""
@@ -64,7 +65,7 @@ def stop_unseen(
         most: steps at the most.
         before: what the groups of ``course`` show at the start.
         margin: accuracy on unseen samples that may be lost.
-        onward: see :func:`forgetkit.methods.search.brake`.
+        onward: see :func:`forgetkit.unlearning.backtracking.brake`.
         console: shown every look.
         bookmark: where the run stands.
     """

@@ -10,21 +10,47 @@ import torch
 from torch import Tensor, nn
 
 from forgetkit.console import Console
-from forgetkit.distilling import Distilling, towards_both
 from forgetkit.errors import ForgetkitError, NotReached
-from forgetkit.request import Request
-from forgetkit.steps import Outcome
-from forgetkit.streams import training_without
+from forgetkit.options import Training
 from forgetkit.training.classifier import Classifier, Samples, take
 from forgetkit.training.cuda_graphs import one_by_one
 from forgetkit.training.device import Machine, seed_for
 from forgetkit.training.job import train_only
 from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.training.resume import Bookmark
-from forgetkit.ways import STUDENT, Way
+from forgetkit.unlearning.distill import Distilling, towards_both
+from forgetkit.unlearning.fallback import training_without
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.step import Outcome
 
 TRAINING = 3
 """What an image in a training step costs, in predictions of an image."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to forget: distillation from the model itself on the retain set, and from a second teacher on the ids.
+
+    Attributes:
+        name: as the record and the messages have it.
+        teacher: the training of the second teacher.
+    """
+
+    name: str
+    teacher: Training
+
+
+WAYS = (
+    Way("second teacher, 3 epochs by the recipe", Training(epochs=3, keep="last")),
+    Way(
+        "second teacher, 3 epochs of small batches",
+        Training(epochs=3, optimizer="adam", batch_size=32, rate=0.002, schedule="cosine", keep="last"),
+    ),
+)
+
+
+STUDENT = Training(optimizer="adam", rate=0.001, momentum=0.0, weight_decay=0.0, keep="last")
+"""How the model itself is then trained, whatever its own recipe is."""
 
 
 @dataclass

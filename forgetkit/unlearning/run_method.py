@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.console import Console
-from forgetkit.course import course_of, steps_between
 from forgetkit.errors import NotReached
 from forgetkit.files.record import Record
-from forgetkit.method_options import Steps
-from forgetkit.methods.unseen import entry, words
 from forgetkit.options import Booked, Compute, Lists, LongRun, Source
-from forgetkit.request import Request
-from forgetkit.steering import stop_unseen
-from forgetkit.steps import Outcome
 from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
 from forgetkit.training.device import Machine
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.resume import Bookmark, Place, pack, part, unpack, walk
+from forgetkit.unlearning.early_stopping import stop_unseen
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.membership_gauge import entry, words
+from forgetkit.unlearning.method_options import Steps
+from forgetkit.unlearning.step import Outcome
+from forgetkit.unlearning.tuning_groups import course_of, steps_between
 
 GROUPS = 8
 """Groups of retained samples that steps are rehearsed on, at the most."""
@@ -85,7 +85,7 @@ def run_method(
         checkpoint: the input.
         method: its options, checked.
         begin_steps: begins its steps.
-        onward: whether it goes too far at first, and comes back; see :func:`forgetkit.methods.search.brake`.
+        onward: whether it goes too far at first, and comes back; see :func:`forgetkit.unlearning.backtracking.brake`.
         lists: the ID lists.
         booked: the request in a book that it fulfils, if any.
         mask: file that says which weights may move, if not all.
@@ -96,13 +96,13 @@ def run_method(
         output: where to write.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.request.begin` and :func:`forgetkit.steps.carry_out`.
+        ForgetkitError: as :func:`forgetkit.unlearning.inputs.begin` and :func:`forgetkit.unlearning.step.carry_out`.
     """
     from forgetkit.files.record import Step
-    from forgetkit.request import begin
-    from forgetkit.steps import carry_out, log_beside, warn_unmoved
     from forgetkit.training.device import set_up
     from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.unlearning.inputs import begin
+    from forgetkit.unlearning.step import carry_out, log_beside, warn_unmoved
 
     console, booking = output.console(), booked.booking()
     request = begin(command, checkpoint, lists.ids, lists, source=source, console=console, booking=booking)

@@ -10,21 +10,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.console import Console
-from forgetkit.course import Course, check_judges, gauge_on, steps_between, warn_of_nothing
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.files.record import Record
 from forgetkit.methods.distill import distill, distillation_loss
 from forgetkit.methods.joint import joint
-from forgetkit.methods.unseen import entry, words
 from forgetkit.models.checkpoint import load_model
-from forgetkit.request import Request, open_teacher
-from forgetkit.steering import Start, Stopped, stop_unseen
-from forgetkit.steps import Outcome
 from forgetkit.training.classifier import Classifier, Samples, on_machine, predict, take
 from forgetkit.training.device import Machine
 from forgetkit.training.optimizers import optimizer_of
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.resume import Bookmark, walk
+from forgetkit.unlearning.early_stopping import Start, Stopped, stop_unseen
+from forgetkit.unlearning.inputs import Request, open_teacher
+from forgetkit.unlearning.membership_gauge import entry, words
+from forgetkit.unlearning.step import Outcome
+from forgetkit.unlearning.tuning_groups import Course, check_judges, gauge_on, steps_between, warn_of_nothing
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def open_teachers(request: Request, teacher: str, forget_teacher: str | None) ->
     """Read the records of the teachers.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.request.open_teacher`; ``checkpoint-mismatch`` for a second teacher that
-            was trained on some of the ids; ``ids-empty`` where there is nothing for it to teach.
+        ForgetkitError: as :func:`open_teacher`; ``checkpoint-mismatch`` for a second teacher that was
+            trained on some of the ids; ``ids-empty`` where there is nothing for it to teach.
     """
     first = open_teacher(teacher, request)
     if forget_teacher is None:

@@ -17,13 +17,13 @@ from forgetkit.files.publish import check_target, publish_lines
 from forgetkit.files.record import Step
 from forgetkit.models.checkpoint import load, load_tensors, save_checkpoint
 from forgetkit.options import LongRun
-from forgetkit.request import Request
 from forgetkit.training.classifier import Classifier, Samples, on_machine, take
 from forgetkit.training.device import Machine
 from forgetkit.training.evaluate import BATCH, about, measure, pass_seconds, weight_change
 from forgetkit.training.mask import masked, read_mask
 from forgetkit.training.outputs import Written, asked_of, output_path, report_done, software, up_to_date
 from forgetkit.training.resume import Bookmark, making
+from forgetkit.unlearning.inputs import Request
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.method_options import Stop, WeightDecay
 from forgetkit.options import (
     METHOD,
     MOST,
@@ -18,6 +17,7 @@ from forgetkit.options import (
     choice,
     positive,
 )
+from forgetkit.unlearning.method_options import Stop, WeightDecay
 
 EPOCHS = 10
 """Passes over retained samples: SalUn's."""

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from forgetkit.console import Console
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
-from forgetkit.limits import Limits, check_divergence, check_membership
 from forgetkit.models.checkpoint import load_model
 from forgetkit.options import LongRun, Training
-from forgetkit.request import Request
 from forgetkit.statistics.divergence import AUTO_FROM
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import Classifier, Samples, on_machine, predict, take
@@ -22,6 +20,8 @@ from forgetkit.training.job import Plan, make_plans
 from forgetkit.training.outputs import up_to_date
 from forgetkit.training.replicas import finish
 from forgetkit.training.training_set import Base, TrainingSet
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.stream_limits import Limits, check_divergence, check_membership
 
 
 def check_limits(

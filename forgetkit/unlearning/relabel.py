@@ -8,17 +8,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from forgetkit.console import Console
-from forgetkit.course import FEWEST, Course, course_of, gauge_on, steps_between, warn_of_nothing
 from forgetkit.errors import NotReached
-from forgetkit.methods.search import best_of, find_rate
-from forgetkit.methods.unseen import Look, entry, recognisable, words
-from forgetkit.relabeler import Relabeling
-from forgetkit.request import Request
-from forgetkit.steering import drain, stop_unseen
-from forgetkit.steps import Outcome
 from forgetkit.training.classifier import Classifier, Samples, state_of, take
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark, walk
+from forgetkit.unlearning.early_stopping import drain, stop_unseen
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.membership_gauge import Look, entry, recognisable, words
+from forgetkit.unlearning.rate_search import best_of, find_rate
+from forgetkit.unlearning.relabel_steps import Relabeling
+from forgetkit.unlearning.step import Outcome
+from forgetkit.unlearning.tuning_groups import FEWEST, Course, course_of, gauge_on, steps_between, warn_of_nothing
 
 SCAN = {
     "adadelta": [1e-3, 5.6e-3, 3.2e-2, 0.18, 1.0],

@@ -8,18 +8,18 @@ from torch import nn
 from torch.optim import Optimizer
 
 from forgetkit.console import Console
-from forgetkit.course import MANY, course_of, steps_between
 from forgetkit.errors import NotReached
 from forgetkit.methods.neutralize import mislabel, neutral_steps, neutralize
-from forgetkit.methods.unseen import closes, entry, keeps, words
-from forgetkit.request import Request
-from forgetkit.steering import stop_unseen
-from forgetkit.steps import Outcome
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
 from forgetkit.training.device import Machine
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.resume import Bookmark, Place, pack, unpack
+from forgetkit.unlearning.early_stopping import stop_unseen
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.membership_gauge import closes, entry, keeps, words
+from forgetkit.unlearning.step import Outcome
+from forgetkit.unlearning.tuning_groups import MANY, course_of, steps_between
 
 GROUPS = 20
 """Groups to rehearse on, at the most."""

@@ -15,11 +15,11 @@ from torch import nn
 
 from forgetkit.console import Console
 from forgetkit.errors import NotReached
-from forgetkit.methods.unseen import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
-from forgetkit.request import Request
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
 from forgetkit.training.classifier import Samples, state_of, take
 from forgetkit.training.device import Machine, generator_for
+from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.membership_gauge import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
 
 FEWEST = 100
 """Ids below which their own AUC is noise."""

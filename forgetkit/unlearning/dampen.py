@@ -15,10 +15,10 @@ from forgetkit.methods.dampen import dampen
 from forgetkit.methods.importance import Weights, importance
 from forgetkit.models.checkpoint import tensor_digest
 from forgetkit.models.tensor_file import publish_tensors
-from forgetkit.request import Request
 from forgetkit.training.classifier import Classifier, take
 from forgetkit.training.device import Machine
 from forgetkit.training.outputs import software
+from forgetkit.unlearning.inputs import Request
 
 METADATA = "forgetkit-importance"
 
