@@ -1,6 +1,6 @@
 """Run the command line as ``python -m forgetkit``."""
 
-from forgetkit.cli import main
+from forgetkit.cli.app import main
 
 if __name__ == "__main__":
     main()

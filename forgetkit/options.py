@@ -1,22 +1,19 @@
 """The vocabulary: options that mean the same in every command.
 
 A command takes a group (:class:`Source`, :class:`Compute`, :class:`Output` …) as one parameter;
-:mod:`forgetkit.mounting` lays its fields out as options of the command line.
+:mod:`forgetkit.cli.option_groups` lays its fields out as options of the command line.
 """
 
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
-
-if TYPE_CHECKING:
-    from forgetkit.files.request_book import Booking
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -110,16 +107,6 @@ class Booked:
         typer.Option(metavar="REQUEST", help="The request in --book that this fulfils.", rich_help_panel=INPUT),
     ] = None
     book: Annotated[str | None, Book] = None
-
-    def booking(self) -> "Booking | None":
-        """Return what a step writes down of it; raises ForgetkitError ``usage`` for one without the other."""
-        from forgetkit.files.request_book import Booking
-
-        if (self.request is None) != (self.book is None):
-            raise ForgetkitError(
-                "usage", "--request and --book go together", "for example: --request case-7 --book requests.db"
-            )
-        return None if self.request is None or self.book is None else Booking(Path(self.book), self.request)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from hypothesis import settings
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from tests.forked import write_client
 
 settings.register_profile("forgetkit", deadline=None, max_examples=50)

@@ -94,7 +94,7 @@ def _become(handles: list[int]) -> None:
 
 def _work() -> None:
     """Do as the installed command does."""
-    from forgetkit import cli
+    from forgetkit.cli import app as cli
 
     code = 70
     try:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.data.dataset import Split, row_numbers
 from forgetkit.data.sources import DATASETS, Source
 from forgetkit.files.header import read_record

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from forgetkit import cli
 from forgetkit.auditing.checks import relearn
 from forgetkit.auditing.report.files import UNMEASURED, listed
+from forgetkit.cli import app as cli
 from forgetkit.files.id_list import read_ids
 from tests.conftest import Ran, Run
 

@@ -11,13 +11,13 @@ from xml.etree import ElementTree
 import pytest
 from jsonschema import Draft202012Validator
 
-from forgetkit import cli
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.report.junit import junit
 from forgetkit.auditing.report.markdown import summary
 from forgetkit.auditing.report.table import LIMITS, document
 from forgetkit.auditing.verdict import overall
+from forgetkit.cli import app as cli
 from tests.conftest import Run
 
 Write = Callable[[dict[str, Any], str], str]

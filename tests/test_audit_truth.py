@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step

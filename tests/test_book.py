@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.files import request_book as books
 from forgetkit.files.header import read_record
 from tests.conftest import Run

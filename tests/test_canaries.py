@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.console import Console
 from forgetkit.data.canaries import Canaries, as_trained, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset, Split

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record

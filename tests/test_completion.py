@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit.completion import MODELS, checkpoints
+from forgetkit.cli.completion import MODELS, checkpoints
 from forgetkit.models.build import MODELS as KNOWN
 
 

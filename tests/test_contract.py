@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.console import compact_json
 from forgetkit.unlearning import inputs as request
 from tests.conftest import Run

@@ -6,7 +6,7 @@ from shutil import copytree
 
 import pytest
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.files.header import read_record
 from tests.conftest import Ran, Run
 from tests.noise import TWINS

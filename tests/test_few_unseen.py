@@ -6,7 +6,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.data.dataset import _check_half
 from forgetkit.files.header import read_record
 from tests.conftest import Ran, Run

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit import cli
-from forgetkit.commands.forget import Method
+from forgetkit.cli import app as cli
+from forgetkit.cli.commands.forget import Method
 from forgetkit.console import Console
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError, NotReached

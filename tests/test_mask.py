@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.methods import importance

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from tests.conftest import Run
 
 pytestmark = pytest.mark.slow

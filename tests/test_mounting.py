@@ -4,7 +4,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from forgetkit.mounting import group_of, show_help
+from forgetkit.cli.help import show_help
+from forgetkit.cli.option_groups import group_of
 from forgetkit.options import Say
 
 HEARD: list[str] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit import mounting
+from forgetkit.cli import option_groups as mounting
 
 ROOT = Path(__file__).parent.parent
 METHOD = '''
@@ -22,7 +22,7 @@ from torch.nn.functional import log_softmax
 from torch.optim import Optimizer
 
 from forgetkit.training.batches import shuffled
-from forgetkit.training import fit
+from forgetkit.training.loop import fit
 
 
 def blur(
@@ -81,7 +81,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part in ("forgetkit", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "forgetkit/methods/blur.py").write_text(METHOD)
-    (folder / "forgetkit/commands/blur.py").write_text(COMMAND)
+    (folder / "forgetkit/cli/commands/blur.py").write_text(COMMAND)
     return folder
 
 
@@ -124,7 +124,7 @@ def test_it_is_in_the_comparison(house: Path, tmp_path: Path) -> None:
         '[[run]]\nname = "b"\ncommand = "{step} {a} --ids {ids}"\n'
     )
     script = (
-        "import sys; from pathlib import Path; from forgetkit.sweep import expand, plan\n"
+        "import sys; from pathlib import Path; from forgetkit.cli.sweep import expand, plan\n"
         "print(*(run.words[0] for run in expand.expand(plan.read_plan(Path(sys.argv[1]), None))))"
     )
     assert "blur" in python(house, "-c", script, str(tmp_path / "plan.toml")).split()

@@ -51,5 +51,7 @@ def test_steps_and_state_are_those_of_torch(name: str) -> None:
 
 def test_a_step_leaves_the_compiler_alone(model: Path, ids: Path, tmp_path: Path) -> None:
     words = ["relabel", "model.st", "-i", "ids.txt", "--rate", "0.1", "-q"]
-    code = f"import sys, forgetkit.cli as cli\nassert cli.run({words}) == 0\nassert 'torch._dynamo' not in sys.modules"
+    code = (
+        f"import sys, forgetkit.cli.app as cli\nassert cli.run({words}) == 0\nassert 'torch._dynamo' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)

@@ -135,7 +135,7 @@ def test_a_signal_is_answered_with_the_line_that_goes_on(tmp_path: Path, number:
 
 SIGNALLED = """
 import os, signal
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from {package} import {module}
 
 def raise_another(*_, **__):
@@ -163,14 +163,14 @@ def test_a_stop_that_a_library_turns_into_an_error_is_a_stop(
 
 
 def test_a_signal_after_the_work_does_not_change_the_exit_code(tmp_path: Path) -> None:
-    script = "import atexit, os, signal, sys; from forgetkit import cli\n"
+    script = "import atexit, os, signal, sys; from forgetkit.cli import app as cli\n"
     script += "atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM)); sys.argv[1:] = ['--version']; cli.main()"
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout.split()[0]) == (0, "forgetkit")
 
 
 def test_a_signal_that_waited_for_the_last_step_does_not_kill_python_at_its_end(tmp_path: Path) -> None:
-    script = "import atexit, os, signal, sys, time; from forgetkit import cli\n"
+    script = "import atexit, os, signal, sys, time; from forgetkit.cli import app as cli\n"
     script += "from forgetkit.files import interrupts as signals\n"
     script += "atexit.register(time.sleep, 1); signals.install(); sys.argv[1:] = ['--version']\n"
     script += "with signals.deferring():\n    os.kill(os.getpid(), signal.SIGTERM)\n    cli.main()\n"
@@ -193,7 +193,7 @@ def test_a_signal_while_torch_is_imported_ends_the_process_in_order(tmp_path: Pa
 
 def started(arguments: list[str], folder: Path, *, installed: bool = False) -> "subprocess.Popen[str]":
     """Start the command line; with ``installed``, return only when it answers signals."""
-    script = "from forgetkit import cli; cli.install(); print('.', flush=True); cli.main()"
+    script = "from forgetkit.cli import app as cli; cli.install(); print('.', flush=True); cli.main()"
     command = [sys.executable, "-c", script] if installed else [sys.executable, "-m", "forgetkit"]
     pipe = subprocess.PIPE
     process = subprocess.Popen([*command, *arguments], cwd=folder, stdout=pipe, stderr=pipe, text=True)

@@ -6,7 +6,7 @@ from shutil import copy
 
 import pytest
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Step
 from tests.conftest import Ran, Run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.lock import lock_path, state_folder
 from forgetkit.training import resume

@@ -279,7 +279,7 @@ def test_an_error_at_any_call_leaves_the_old_checkpoint_or_the_new_one(
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from forgetkit import cli
+from forgetkit.cli import app as cli
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 import torch
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -6,7 +6,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.errors import NotReached
 from forgetkit.files.header import read_record
 from forgetkit.unlearning.stream_limits import check_divergence, check_membership

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from forgetkit.cli.sweep.figures import drawn, lines_of
 from forgetkit.errors import ForgetkitError
-from forgetkit.sweep.figures import drawn, lines_of
 from tests.conftest import Run
 
 FIGURE = {"file": "f.svg", "run": "ids", "x": "share", "y": "count", "by": "seed"}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from forgetkit.cli.option_groups import step_names
+from forgetkit.cli.sweep.expand import Run as One
+from forgetkit.cli.sweep.expand import expand
+from forgetkit.cli.sweep.plan import read_plan
+from forgetkit.cli.sweep.shard import Shard, parse_shard, share_of
 from forgetkit.errors import ForgetkitError
-from forgetkit.mounting import step_names
-from forgetkit.sweep.expand import Run as One
-from forgetkit.sweep.expand import expand
-from forgetkit.sweep.plan import read_plan
-from forgetkit.sweep.shard import Shard, parse_shard, share_of
 from tests.conftest import Run
 
 ROOT = Path(__file__).parent.parent

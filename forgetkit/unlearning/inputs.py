@@ -17,7 +17,7 @@ from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
 from forgetkit.files.request_book import Booking
-from forgetkit.options import ListForm, Source
+from forgetkit.options import Booked, ListForm, Source
 from forgetkit.training.outputs import document
 
 
@@ -102,7 +102,7 @@ def begin(
     source: Source,
     console: Console,
     needs_ids: bool = True,
-    booking: Booking | None = None,
+    booked: Booked | None = None,
 ) -> Request | None:
     """Read and check the input of a step; None where nothing is left to do, which is said and is a success.
 
@@ -111,6 +111,7 @@ def begin(
     Raises:
         ForgetkitError: for each cause of bad input; nothing was computed or written.
     """
+    booking = booking_of(booked) if booked else None
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source, console)
     record = on_data(record, dataset)
@@ -128,3 +129,15 @@ def begin(
     request = Request(path, record, dataset, ids, inputs, booking)
     _ = request.forgotten  # raises, before any work, where it is too much
     return request
+
+
+def booking_of(booked: Booked) -> Booking | None:
+    """Return the request in a book that a step fulfils, if any.
+
+    Raises:
+        ForgetkitError: ``usage`` for a request without a book, or the other way round.
+    """
+    if (booked.request is None) != (booked.book is None):
+        example = "for example: --request case-7 --book requests.db"
+        raise ForgetkitError("usage", "--request and --book go together", example)
+    return None if booked.request is None or booked.book is None else Booking(Path(booked.book), booked.request)

@@ -104,8 +104,8 @@ def run_method(
     from forgetkit.unlearning.inputs import begin
     from forgetkit.unlearning.step import carry_out, log_beside, warn_unmoved
 
-    console, booking = output.console(), booked.booking()
-    request = begin(command, checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
+    console = output.console()
+    request = begin(command, checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
     if request is None:
         return
     request.check_retained()

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from paired import judge
 
-from forgetkit import cli
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import VIEWS, view_of
 from forgetkit.auditing.run import run
 from forgetkit.auditing.subject import Subject
+from forgetkit.cli import app as cli
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record

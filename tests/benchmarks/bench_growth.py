@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from paired import machine, seconds
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import check_known, draw, read_ids
 from forgetkit.methods.neutralize import neutralize

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from paired import judge, machine
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.files.header import read_record
 
 TEACHER = "--teacher model.st --forget-teacher proxy.st --ids ids.txt -o taught.st"

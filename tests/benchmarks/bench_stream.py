@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.files.header import read_record

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit import cli
 from forgetkit.auditing.predictions import scored
+from forgetkit.cli import app as cli
 from forgetkit.data.of_checkpoint import dataset_of
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model

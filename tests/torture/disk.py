@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from tests.torture.trial import COMMANDS, OLD, Tally, clear, found, left, run, source, start, undisturbed, wait
 
 TRAIN = COMMANDS["train"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from tests.torture.checkpoints import CHANGES, signed, tensors
 from tests.torture.lists import malformed
 from tests.torture.processes import Cost, command

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.files.header import read_record
 from forgetkit.files.request_book import entries
 from tests.torture.trial import Tally, clear, run, source, start, wait

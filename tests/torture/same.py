@@ -20,7 +20,7 @@ WAYS = COMMANDS | {
 ALL = f"""
 import contextlib, io, json, pathlib, random, sys
 from hashlib import sha256
-from forgetkit import cli
+from forgetkit.cli import app as cli
 ways, found = {WAYS!r}, {{}}
 for name in random.Random(int(sys.argv[1])).sample(list(ways), len(ways)):
     with contextlib.redirect_stdout(io.StringIO()) as said:

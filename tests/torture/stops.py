@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.training import resume
 from tests.torture.processes import command
 from tests.torture.trial import COMMANDS, OLD, Ended, Tally, clear, found, left, run, source, start, undisturbed, wait

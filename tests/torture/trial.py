@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit import cli
+from forgetkit.cli import app as cli
 from forgetkit.training import resume
 
 FEW = 96

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from forgetkit.cli.sweep.expand import Run
 from forgetkit.errors import ForgetkitError
-from forgetkit.sweep.expand import Run
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ def forget(
     from forgetkit.unlearning.inputs import begin
 
     method.check()
-    console, booking, share = output.console(), booked.booking(), method.share
-    request = begin("forget", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
+    console, share = output.console(), method.share
+    request = begin("forget", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
     if request is None:
         return
     request.check_retained()

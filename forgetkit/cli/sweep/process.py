@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from forgetkit.cli.sweep.outcome import LOG, STDOUT, Outcome, clear, judged, keep, kept
 from forgetkit.processes import prepare, settle
-from forgetkit.sweep.outcome import LOG, STDOUT, Outcome, clear, judged, keep, kept
 
-PRELOADED = "forgetkit.sweep.preload"
+PRELOADED = "forgetkit.cli.sweep.preload"
 
 
 def start(words: list[str], folder: Path, threads: int) -> BaseProcess:
@@ -54,7 +54,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _outcome(words: list[str], folder: Path) -> Outcome:
-    from forgetkit import cli
+    from forgetkit.cli import app as cli
 
     for stream, name in ((sys.stdout, STDOUT), (sys.stderr, LOG)):
         stream.flush()

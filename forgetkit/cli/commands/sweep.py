@@ -12,8 +12,8 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import COMPUTE, METHOD, OUTPUT, Say
 
 if TYPE_CHECKING:
-    from forgetkit.sweep.expand import Run
-    from forgetkit.sweep.schedule import Sweep
+    from forgetkit.cli.sweep.expand import Run
+    from forgetkit.cli.sweep.schedule import Sweep
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def sweep(
         forgetkit sweep plan.toml --out sweep --dry-run
         forgetkit sweep plan.toml --out sweep --jobs 2 --shard 1/2
     """
+    from forgetkit.cli.sweep.expand import expand
+    from forgetkit.cli.sweep.figures import draw_figures
+    from forgetkit.cli.sweep.plan import read_plan
+    from forgetkit.cli.sweep.schedule import Sweep
+    from forgetkit.cli.sweep.shard import parse_shard, share_of
+    from forgetkit.cli.sweep.table import rows_of, write_table
     from forgetkit.processes import available_cores
-    from forgetkit.sweep.expand import expand
-    from forgetkit.sweep.figures import draw_figures
-    from forgetkit.sweep.plan import read_plan
-    from forgetkit.sweep.schedule import Sweep
-    from forgetkit.sweep.shard import parse_shard, share_of
-    from forgetkit.sweep.table import rows_of, write_table
 
     grid.check()
     console, root, shard = say.console(), Path(out), parse_shard(grid.shard)
@@ -87,7 +87,7 @@ def sweep(
 
 def _say_plan(state: "Sweep", reported: "list[Run]", console: Console, *, dry_run: bool) -> None:
     """Say how much is there and how much is missing; in a dry run also each command."""
-    from forgetkit.sweep.table import line_of
+    from forgetkit.cli.sweep.table import line_of
 
     missing = [run for address, run in state.runs.items() if address not in state.outcomes]
     if dry_run:
@@ -111,7 +111,7 @@ def _check_folder(root: Path) -> None:
 
 def _report(state: "Sweep", rows: list[dict[str, Any]], written: list[Path], console: Console) -> list[dict[str, Any]]:
     """Name what failed, count the outcomes, print the tables; returns the failed rows."""
-    from forgetkit.sweep.outcome import FAILED, LOG
+    from forgetkit.cli.sweep.outcome import FAILED, LOG
 
     counts = {"runs": len(rows), "fresh": state.fresh}
     for row in rows:

@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from forgetkit.cli.sweep.expand import Run, arguments
+from forgetkit.cli.sweep.outcome import Outcome
+from forgetkit.cli.sweep.plan import Plan
 from forgetkit.files.publish import publish_text
-from forgetkit.sweep.expand import Run, arguments
-from forgetkit.sweep.outcome import Outcome
-from forgetkit.sweep.plan import Plan
 from forgetkit.training.outputs import software
 
 Row = dict[str, Any]

@@ -63,8 +63,8 @@ def dampen(
     from forgetkit.unlearning.step import Outcome, carry_out
 
     method.check()
-    console, booking = output.console(), booked.booking()
-    request = begin("dampen", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
+    console = output.console()
+    request = begin("dampen", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
     if request is None:
         return
     machine = set_up(compute.device, compute.precision, compute.threads)

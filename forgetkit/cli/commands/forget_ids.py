@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forgetkit.console import Console
-from forgetkit.data.open import data_root
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, choice
 
@@ -155,7 +154,7 @@ def forget_ids(
 def _opened(checkpoint: str | None, source: Source, console: Console) -> "tuple[Record | None, Dataset]":
     """Return the checkpoint's record, if one is given, and the data to choose from."""
     from forgetkit.data.of_checkpoint import dataset_of
-    from forgetkit.data.open import open_dataset
+    from forgetkit.data.open import data_root, open_dataset
     from forgetkit.files.header import open_checkpoint
 
     if checkpoint is not None:

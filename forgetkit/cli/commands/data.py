@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forgetkit.cli.help import show_help
 from forgetkit.errors import ForgetkitError
-from forgetkit.mounting import show_help
 from forgetkit.options import INPUT, Plugins, Say, Source
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from forgetkit.cli.option_groups import step_names
+from forgetkit.cli.sweep.plan import Plan, Template, Value, label, refusal
 from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
-from forgetkit.mounting import step_names
 from forgetkit.registry import did_you_mean
-from forgetkit.sweep.plan import Plan, Template, Value, label, refusal
 from forgetkit.training.outputs import software
 
 OUTPUTS = {

@@ -1,4 +1,4 @@
-"""Is this machine fit for forgetkit: software, device, data root, and what the file system keeps of its promises."""
+"""``forgetkit doctor``: is this machine fit for it?"""
 
 import fcntl
 import os
@@ -8,17 +8,60 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from forgetkit import __version__
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.publish import publish_text
+from forgetkit.options import COMPUTE, INPUT, Say
+
+
+def doctor(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where outputs are to be written.")] = ".",
+    *,
+    data_root: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the data sets.", envvar="FORGETKIT_DATA", rich_help_panel=INPUT),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.", envvar="FORGETKIT_DEVICE", rich_help_panel=COMPUTE
+        ),
+    ] = "auto",
+    say: Say,
+) -> None:
+    """Look at this machine: versions, device, data root, space, and whether files can be published safely.
+
+    It exits with 0 if nothing is wrong, with 2 if something is. It writes, and removes, a folder in FOLDER.
+
+    Examples:
+        forgetkit doctor
+        forgetkit doctor . --json
+    """
+    from forgetkit.data.open import default_root
+
+    found = check_up(Path(folder), Path(data_root) if data_root else default_root(), device)
+    marks = {True: "ok", False: "FAULT", None: "note"}
+    ok = all(finding.ok is not False for finding in found)
+    lines = [f"{marks[finding.ok]:5}  {finding.name:13}  {finding.found}" for finding in found]
+    say.console().result(lines, {"ok": ok, "command": "doctor", "findings": [asdict(finding) for finding in found]})
+    if not ok:
+        raise typer.Exit(2)
+
 
 PACKAGES = ("torch", "torchvision", "safetensors", "numpy", "scipy", "scikit-learn", "pillow", "timm", "pyarrow")
+
+
 LEAST_SPACE = 1 << 30
 """Bytes below which the free space is a fault."""
+
+
 WEAK = {"nfs", "nfs4", "cifs", "smb3", "fuse", "9p", "vboxsf", "sshfs"}
 """Kinds of file system whose syncs or locks depend on another machine or program."""
 

@@ -113,8 +113,8 @@ def neutralize(
     from forgetkit.unlearning.step import Outcome, carry_out, log_beside
 
     method.check()
-    console, booking = output.console(), booked.booking()
-    request = begin("neutralize", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
+    console = output.console()
+    request = begin("neutralize", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
     if request is None:
         return
     machine = set_up(compute.device, compute.precision, compute.threads)

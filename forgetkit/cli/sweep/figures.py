@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from forgetkit.cli.sweep.plan import Plan
+from forgetkit.cli.sweep.table import flat
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.publish import publish, write_bytes
 from forgetkit.registry import did_you_mean
-from forgetkit.sweep.plan import Plan
-from forgetkit.sweep.table import flat
 
 Row = dict[str, Any]
 Point = tuple[float, float]

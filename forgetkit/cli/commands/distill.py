@@ -164,9 +164,9 @@ def distill(
     from forgetkit.unlearning.step import Outcome, carry_out, log_beside
 
     method.check()
-    console, booking = output.console(), booked.booking()
+    console = output.console()
     request = begin(
-        "distill", checkpoint, lists.ids or [], lists, source=source, console=console, needs_ids=False, booking=booking
+        "distill", checkpoint, lists.ids or [], lists, source=source, console=console, needs_ids=False, booked=booked
     )
     if request is None:
         return

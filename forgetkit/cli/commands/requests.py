@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from forgetkit.cli.help import show_help
 from forgetkit.errors import ForgetkitError
-from forgetkit.mounting import show_help
 from forgetkit.options import Book, Lists, Say
 
 BookFile = Annotated[str, Book]

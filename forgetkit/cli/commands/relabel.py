@@ -49,8 +49,8 @@ def relabel(
 
     method.check()
     limits.check()
-    console, booking = output.console(), booked.booking()
-    request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console, booking=booking)
+    console = output.console()
+    request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
     if request is None:
         return
     if method.mix in {"joint", "forget-then-retain"} or limits.on_limit == "retrain":

@@ -11,9 +11,10 @@ from typing import Any, get_type_hints
 
 import typer
 
-from forgetkit import commands, methods
-from forgetkit.completion import offer_of
-from forgetkit.console import write_result
+from forgetkit import methods
+from forgetkit.cli import commands
+from forgetkit.cli.completion import offer_of
+from forgetkit.cli.help import help_of
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import Compute, LongRun, Plugins, Say, Source
 from forgetkit.registry import load_plugins
@@ -23,7 +24,7 @@ READ = ("checkpoint", "weights", "like", "from_", "dataset")
 
 
 def mount(app: typer.Typer, wanted: str | None = None) -> None:
-    """Make every module of ``forgetkit.commands`` a command: the function of its own name.
+    """Make every module of ``forgetkit.cli.commands`` a command: the function of its own name.
 
     Where ``wanted`` is one of them, it alone: to lay out all of them takes longer than many a command.
 
@@ -71,20 +72,6 @@ def group_of(function: Callable[..., None], members: tuple[Callable[..., None], 
     for member in members:
         group.command(member.__name__.replace("_", "-"), help=help_of(member))(expand(member))
     return group
-
-
-def show_help(context: typer.Context) -> None:
-    """Print the help of a group that was called without a command."""
-    if context.invoked_subcommand is None:
-        write_result(context.get_help())
-
-
-def help_of(function: Callable[..., None]) -> str:
-    """Return a function's docstring as help in which indented blocks keep their lines."""
-    paragraphs = (inspect.getdoc(function) or "").replace("Examples:\n\n", "Examples:\n").split("\n\n")
-    return "\n\n".join(
-        f"\b\n{text}" if "\n  " in text or text.startswith("  ") else " ".join(text.split()) for text in paragraphs
-    )
 
 
 def expand(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from forgetkit.cli.option_groups import needs_only_ids, step_names
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.mounting import needs_only_ids, step_names
 from forgetkit.registry import did_you_mean
 
 KEYS = ("title", "variables", "profiles", "run", "figure")
