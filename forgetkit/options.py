@@ -1,7 +1,7 @@
-"""The vocabulary: options that mean the same in every command.
+"""Options that mean the same everywhere: plain dataclasses, for scripts and for the command line alike.
 
-A command takes a group (:class:`Source`, :class:`Compute`, :class:`Output` …) as one parameter;
-:mod:`forgetkit.cli.option_groups` lays its fields out as options of the command line.
+A field says with :class:`Option` how the command line offers it; :mod:`forgetkit.cli.option_groups` turns it into an
+option of Typer's. A command takes a group (:class:`Source`, :class:`Compute`, :class:`Output` …) as one parameter.
 """
 
 import os
@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
@@ -21,55 +18,73 @@ MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 
-Checkpoint = Annotated[
-    str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint to start from.", show_default=False)
-]
-Seed = Annotated[
-    int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Seed of everything random.", rich_help_panel=COMPUTE)
-]
-OptimizerName = Annotated[
-    str, typer.Option(metavar="NAME", help="adam, adamw, adadelta or sgd.", rich_help_panel=METHOD)
-]
-Rate = Annotated[float, typer.Option(metavar="FLOAT", help="Learning rate.", rich_help_panel=METHOD)]
-Momentum = Annotated[
-    float, typer.Option(metavar="FLOAT", min=0, max=1, help="Momentum of sgd.", rich_help_panel=METHOD)
-]
+
+@dataclass(frozen=True)
+class Option:
+    """How the command line offers a field or parameter.
+
+    Attributes:
+        help: one or two sentences.
+        metavar: placeholder of the value; from the type if not given.
+        flags: names of the option; from the field's name if not given.
+        min: smallest value, if there is one.
+        max: largest value, if there is one.
+        envvar: environment variable that gives the value where the option does not.
+        panel: heading in the help.
+    """
+
+    help: str
+    metavar: str | None = None
+    flags: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    envvar: str | None = None
+    panel: str = METHOD
+
+
+@dataclass(frozen=True)
+class Argument:
+    """How the command line offers a positional argument: help, and placeholder."""
+
+    help: str
+    metavar: str
+
+
+Checkpoint = Annotated[str, Argument("The checkpoint to start from.", "CHECKPOINT")]
+Seed = Annotated[int, Option("Seed of everything random.", metavar="N", min=0, max=LARGEST_SEED, panel=COMPUTE)]
+OptimizerName = Annotated[str, Option("adam, adamw, adadelta or sgd.", metavar="NAME")]
+Rate = Annotated[float, Option("Learning rate.", metavar="FLOAT")]
+Momentum = Annotated[float, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)]
 Log = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Write one JSON object an epoch or look here.", rich_help_panel=OUTPUT),
+    Option("Write one JSON object an epoch or look here.", metavar="FILE", panel=OUTPUT),
 ]
 UtilityMargin = Annotated[
     float,
-    typer.Option(metavar="F", help="Accuracy on the tune half that a search may lose.", rich_help_panel=METHOD),
+    Option("Accuracy on the tune half that a search may lose.", metavar="F"),
 ]
 Mask = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE", help="Which weights may move: a file that mask wrote. The others stay.", rich_help_panel=INPUT
-    ),
+    Option("Which weights may move: a file that mask wrote. The others stay.", metavar="FILE", panel=INPUT),
 ]
 Fresh = Annotated[
     bool,
-    typer.Option(
-        "--fresh", help="Start over, even where an interrupted run could be gone on with.", rich_help_panel=OUTPUT
-    ),
+    Option("Start over, even where an interrupted run could be gone on with.", flags=("--fresh",), panel=OUTPUT),
 ]
-Book = typer.Option("--book", metavar="FILE", help="The book of requests.", rich_help_panel=INPUT)
+Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=INPUT)
 KeepOptimizer = Annotated[
     bool,
-    typer.Option(
-        "--keep-optimizer",
-        help="Go on with the optimizer state beside the input, and write it beside the output.",
-        rich_help_panel=METHOD,
+    Option(
+        "Go on with the optimizer state beside the input, and write it beside the output.", flags=("--keep-optimizer",)
     ),
 ]
 Plugin = Annotated[
     list[Path] | None,
-    typer.Option(
+    Option(
+        "Python file that registers models or data sets. Repeat for more.",
         metavar="FILE",
-        help="Python file that registers models or data sets. Repeat for more.",
         envvar="FORGETKIT_PLUGINS",
-        rich_help_panel=INPUT,
+        panel=INPUT,
     ),
 ]
 
@@ -78,11 +93,11 @@ Plugin = Annotated[
 class ListForm:
     """How ID lists are to be read."""
 
-    id_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The id column of .csv and .parquet ID lists.", rich_help_panel=INPUT)
-    ] = "id"
+    id_column: Annotated[str, Option("The id column of .csv and .parquet ID lists.", metavar="NAME", panel=INPUT)] = (
+        "id"
+    )
     strict: Annotated[
-        bool, typer.Option("--strict", help="Take an id that is listed twice for an error.", rich_help_panel=INPUT)
+        bool, Option("Take an id that is listed twice for an error.", flags=("--strict",), panel=INPUT)
     ] = False
 
 
@@ -92,8 +107,14 @@ class Lists(ListForm):
 
     ids: Annotated[
         list[str],
-        typer.Option(
-            "--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", rich_help_panel=INPUT
+        Option(
+            "ID list; - is stdin. Repeat for more.",
+            metavar="FILE",
+            flags=(
+                "--ids",
+                "-i",
+            ),
+            panel=INPUT,
         ),
     ]
 
@@ -104,7 +125,7 @@ class Booked:
 
     request: Annotated[
         str | None,
-        typer.Option(metavar="REQUEST", help="The request in --book that this fulfils.", rich_help_panel=INPUT),
+        Option("The request in --book that this fulfils.", metavar="REQUEST", panel=INPUT),
     ] = None
     book: Annotated[str | None, Book] = None
 
@@ -115,34 +136,28 @@ class Source:
 
     dataset: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="Data set, when the record's name does not lead to it.", rich_help_panel=INPUT
-        ),
+        Option("Data set, when the record's name does not lead to it.", metavar="NAME", panel=INPUT),
     ] = None
     data_root: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Folder of the data sets.", envvar="FORGETKIT_DATA", rich_help_panel=INPUT),
+        Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT),
     ] = None
     download: Annotated[
         bool,
-        typer.Option(
-            "--download", help="Fetch a missing data set. Nothing is fetched without it.", rich_help_panel=INPUT
-        ),
+        Option("Fetch a missing data set. Nothing is fetched without it.", flags=("--download",), panel=INPUT),
     ] = False
     unseen: Annotated[
         float | None,
-        typer.Option(
+        Option(
+            "Share to put aside where the data have no test split: 0.2, or what a checkpoint's record says.",
             metavar="F",
-            help="Share to put aside where the data have no test split: 0.2, or what a checkpoint's record says.",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = None
     dataset_changed: Annotated[
         bool,
-        typer.Option(
-            "--dataset-changed",
-            help="Accept data from which rows were taken out since the training.",
-            rich_help_panel=INPUT,
+        Option(
+            "Accept data from which rows were taken out since the training.", flags=("--dataset-changed",), panel=INPUT
         ),
     ] = False
     plugin: Plugin = None
@@ -159,34 +174,20 @@ class Plugins:
 class Training:
     """How to train; what is not given comes from the defaults, or from the recipe of a checkpoint."""
 
-    epochs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=MOST, help="Passes over the data.", rich_help_panel=METHOD)
-    ] = None
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="adam, adamw, adadelta or sgd.", rich_help_panel=METHOD)
-    ] = None
-    rate: Annotated[float | None, typer.Option(metavar="FLOAT", help="Learning rate.", rich_help_panel=METHOD)] = None
-    momentum: Annotated[
-        float | None, typer.Option(metavar="FLOAT", min=0, max=1, help="Momentum of sgd.", rich_help_panel=METHOD)
-    ] = None
-    weight_decay: Annotated[
-        float | None, typer.Option(metavar="FLOAT", min=0, help="Weight decay.", rich_help_panel=METHOD)
-    ] = None
-    schedule: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Rate over time: constant or cosine.", rich_help_panel=METHOD)
-    ] = None
+    epochs: Annotated[int | None, Option("Passes over the data.", metavar="N", min=1, max=MOST)] = None
+    optimizer: Annotated[str | None, Option("adam, adamw, adadelta or sgd.", metavar="NAME")] = None
+    rate: Annotated[float | None, Option("Learning rate.", metavar="FLOAT")] = None
+    momentum: Annotated[float | None, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)] = None
+    weight_decay: Annotated[float | None, Option("Weight decay.", metavar="FLOAT", min=0)] = None
+    schedule: Annotated[str | None, Option("Rate over time: constant or cosine.", metavar="NAME")] = None
     augment: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Random changes of images: none, flip, flip-crop.", rich_help_panel=METHOD),
+        Option("Random changes of images: none, flip, flip-crop.", metavar="NAME"),
     ] = None
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=MOST, help="Samples in a step.", rich_help_panel=METHOD)
-    ] = None
+    batch_size: Annotated[int | None, Option("Samples in a step.", metavar="N", min=1, max=MOST)] = None
     keep: Annotated[
         str | None,
-        typer.Option(
-            metavar="last|best", help="Weights to keep: last epoch's, or best on the tune half.", rich_help_panel=METHOD
-        ),
+        Option("Weights to keep: last epoch's, or best on the tune half.", metavar="last|best"),
     ] = None
 
 
@@ -196,24 +197,20 @@ class Compute:
 
     device: Annotated[
         str,
-        typer.Option(
-            metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.", envvar="FORGETKIT_DEVICE", rich_help_panel=COMPUTE
-        ),
+        Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE),
     ] = "auto"
     precision: Annotated[
         str,
-        typer.Option(
+        Option(
+            "auto, float32 or bfloat16; auto looks at what the hardware multiplies.",
             metavar="NAME",
-            help="auto, float32 or bfloat16; auto looks at what the hardware multiplies.",
             envvar="FORGETKIT_PRECISION",
-            rich_help_panel=COMPUTE,
+            panel=COMPUTE,
         ),
     ] = "auto"
     threads: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=0, help="CPU threads; 0 for all.", envvar="FORGETKIT_THREADS", rich_help_panel=COMPUTE
-        ),
+        Option("CPU threads; 0 for all.", metavar="N", min=0, envvar="FORGETKIT_THREADS", panel=COMPUTE),
     ] = 0
 
 
@@ -221,21 +218,32 @@ class Compute:
 class Say:
     """What is said, and how."""
 
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=OUTPUT)] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel=OUTPUT)] = (
-        False
-    )
+    as_json: Annotated[bool, Option("Print one JSON document.", flags=("--json",), panel=OUTPUT)] = False
+    quiet: Annotated[
+        bool,
+        Option(
+            "Only warnings and errors.",
+            flags=(
+                "--quiet",
+                "-q",
+            ),
+            panel=OUTPUT,
+        ),
+    ] = False
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", "-n", help="Check everything, say the plan, write nothing.", rich_help_panel=OUTPUT),
+        Option(
+            "Check everything, say the plan, write nothing.",
+            flags=(
+                "--dry-run",
+                "-n",
+            ),
+            panel=OUTPUT,
+        ),
     ] = False
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks.", envvar="FORGETKIT_DEBUG", rich_help_panel=OUTPUT)
-    ] = False
-
-    def console(self) -> Console:
-        """Return the sink for all that the command says."""
-        return Console(as_json=self.as_json, quiet=self.quiet, dry_run=self.dry_run)
+    debug: Annotated[bool, Option("Show tracebacks.", flags=("--debug",), envvar="FORGETKIT_DEBUG", panel=OUTPUT)] = (
+        False
+    )
 
 
 @dataclass(frozen=True)
@@ -244,16 +252,26 @@ class Output(Say):
 
     out: Annotated[
         str | None,
-        typer.Option(
-            "--out",
-            "-o",
+        Option(
+            "Where to write; else a step writes beside its input, forget-ids to stdout.",
             metavar="FILE",
-            help="Where to write; else a step writes beside its input, forget-ids to stdout.",
-            rich_help_panel=OUTPUT,
+            flags=(
+                "--out",
+                "-o",
+            ),
+            panel=OUTPUT,
         ),
     ] = None
     force: Annotated[
-        bool, typer.Option("--force", "-f", help="Replace an existing output.", rich_help_panel=OUTPUT)
+        bool,
+        Option(
+            "Replace an existing output.",
+            flags=(
+                "--force",
+                "-f",
+            ),
+            panel=OUTPUT,
+        ),
     ] = False
 
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from forgetkit.cli import app as cli
-from forgetkit.console import Console
 from forgetkit.data.canaries import Canaries, as_trained, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.open import open_dataset
 from forgetkit.data.sources import DATASETS, Reader, digits
 from forgetkit.data.sources import Source as Read
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import silent
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
@@ -417,8 +417,8 @@ def test_a_withheld_canary_stays_withheld(forgetkit: Run, can: Path, tmp_path: P
 
 def asked(checkpoint: str, lists: list[str], folder: Path) -> Request:
     paths = [str(folder / name) for name in lists]
-    found = begin("relabel", checkpoint, paths, ListForm(), source=Source(), console=Console(quiet=True))
-    assert found is not None
+    found = begin("relabel", checkpoint, paths, ListForm(), source=Source(), tell=silent)
+    assert isinstance(found, Request)
     return found
 
 

@@ -15,7 +15,7 @@ def offered(folder: Path, line: str) -> list[str]:
     """Return what bash would be offered at the end of a line."""
     number = len(line.split()) - (not line.endswith(" "))
     variables = {"_FORGETKIT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(number)}
-    script = "import sys; from forgetkit.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    script = "import sys; from forgetkit.cli.app import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     command = [sys.executable, "-c", script]
     ran = subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, check=False)
     assert "AssertionError" not in ran.stderr

@@ -12,7 +12,7 @@ import pytest
 from safetensors import safe_open
 
 from forgetkit.cli import app as cli
-from forgetkit.console import compact_json
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.unlearning import inputs as request
 from tests.conftest import Run
 

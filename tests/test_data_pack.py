@@ -3,17 +3,16 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pytest
 
-from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.data.readers import images
+from forgetkit.events import Event, Progress
 from tests.pictures import pets, picture
 
 T = TypeVar("T")
@@ -146,17 +145,11 @@ def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list((tmp_path / "cache" / "forgetkit" / "packs").iterdir())
 
 
-def test_progress_is_shown_on_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    said: list[str] = []
-
-    class Listener(Console):
-        def progress(self, items: Iterable[T], label: str, total: int) -> Iterator[T]:
-            said.append(f"{label}: {total}")
-            yield from items
-
+def test_progress_is_told(tmp_path: Path) -> None:
+    said: list[Event] = []
     pets(tmp_path / "a")
-    open_dataset("table:pets.csv", tmp_path / "a", console=Listener())
-    assert said == ["reading the images of table:pets.csv: 10"]
+    open_dataset("table:pets.csv", tmp_path / "a", tell=said.append)
+    assert Progress("reading the images of table:pets.csv", 10, 10) in said
 
 
 @pytest.mark.slow

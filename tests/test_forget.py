@@ -9,9 +9,9 @@ from torch import nn
 
 from forgetkit.cli import app as cli
 from forgetkit.cli.commands.forget import Method
-from forgetkit.console import Console
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.events import silent
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.models.checkpoint import load_model
@@ -97,7 +97,7 @@ def test_a_refused_way_leaves_nothing_behind(here: Path) -> None:
     model, how = on_machine(load_model(here / "m.st", record), record, machine), Forgetting(1.0, IMPOSSIBLE, 0)
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(NotReached, match="none of 2 ways"):
-        how.forget(model, tune, request, machine, WAYS, Console(quiet=True))
+        how.forget(model, tune, request, machine, WAYS, silent)
     assert "keeps accuracy" in how.attempts[0]["refused"]
     assert all(torch.equal(start[name], tensor) for name, tensor in model.state_dict().items())
 

@@ -105,7 +105,7 @@ def test_the_others_go_on_where_they_stood_when_one_was_interrupted(
         assert forgetkit(*command).code == 130
     assert len(list(tmp_path.glob("all/.*.state/*/*.st"))) == 2
     ran = forgetkit(*command)
-    assert ran.err.count("going on where an earlier run stood") == 2
+    assert ran.err.count("going on where an earlier run stopped") == 2
     for seed in range(3):
         assert forgetkit(*TRAIN, "--epochs", "4", "--threads", "1", "--seed", seed, "-o", f"one/{seed}.st").code == 0
         assert (tmp_path / f"all/{seed}.st").read_bytes() == (tmp_path / f"one/{seed}.st").read_bytes()

@@ -194,7 +194,7 @@ def test_the_names_in_a_librarys_files_are_those_that_it_lists() -> None:
 def test_an_unknown_name_imports_no_library(name: str) -> None:
     code = f"""
 import sys
-from forgetkit.models import find_factory
+from forgetkit.models.build import find_factory
 try:
     find_factory({name!r})
 except Exception as problem:

@@ -10,6 +10,7 @@ import torch
 
 from forgetkit.cli import app as cli
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Event, Warned
 from forgetkit.files.lock import lock_path, state_folder
 from forgetkit.training import resume
 from forgetkit.training.optimizers import make_optimizer
@@ -120,7 +121,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(forgetkit: Run, here: Path, kill
         again = forgetkit(*words)
         assert (again.code, kills.places < all_places or "auto" in name) == (first.code, True), again
         assert again.err.endswith(first.err)
-        assert "going on where an earlier run stood" in again.err
+        assert "going on where an earlier run stopped" in again.err
         assert outputs(here) == expected
         assert not list(here.glob(".*"))
 
@@ -146,7 +147,7 @@ def test_a_retraining_in_a_steps_place_goes_on(forgetkit: Run, here: Path, kills
         forgetkit(*command)
     kills.next(0)
     again = forgetkit(*command)
-    assert (again.code, "going on where an earlier run stood" in again.err) == (0, True), again
+    assert (again.code, "going on where an earlier run stopped" in again.err) == (0, True), again
     assert kills.places < all_places
     assert outputs(here) == expected
     assert not list(here.glob(".*"))
@@ -245,14 +246,15 @@ def test_states_take_a_fiftieth_of_the_time_at_the_most(tmp_path: Path, monkeypa
     assert 0 < 4.0 * mark.kept <= 0.021 * now[0]
 
 
-def test_a_state_that_cannot_be_written_is_a_warning(
-    tmp_path: Path, often: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_state_that_cannot_be_written_is_a_warning(tmp_path: Path, often: None) -> None:
     (tmp_path / "state").touch()
-    mark = Bookmark(tmp_path / "state", "asked")
+    told: list[Event] = []
+    mark = Bookmark(tmp_path / "state", "asked", told.append)
     for _ in range(2):
         mark.reached("loop", lambda: Place({}, {"a": torch.ones(3)}))
-    assert capsys.readouterr().err.count("warning: no state is kept") == 1
+    (warned,) = told
+    assert isinstance(warned, Warned)
+    assert warned.text.startswith("no state is kept")
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "adadelta", "sgd"])

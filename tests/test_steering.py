@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from forgetkit.console import Console
 from forgetkit.data.canaries import as_trained, draw_canaries, entry_of
 from forgetkit.data.dataset import Dataset, Split, row_numbers
+from forgetkit.events import silent
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 from forgetkit.training.classifier import Samples, take
@@ -247,7 +247,7 @@ def test_the_number_of_steps_that_was_rehearsed_is_taken_on_the_ids() -> None:
         most=9,
         before=before,
         margin=1.0,
-        console=Console(quiet=True),
+        tell=silent,
         bookmark=Bookmark(),
     )
     assert stopped.best is not None
@@ -277,7 +277,7 @@ def test_what_was_rehearsed_must_hold_on_the_ids(after: Look, fault: str) -> Non
         most=9,
         before=found.rehearse(model, lambda _: None),
         margin=0.02,
-        console=Console(quiet=True),
+        tell=silent,
         bookmark=Bookmark(),
     )
     assert (fault in stopped.fault, stopped.best is None) == (True, bool(fault))
@@ -296,7 +296,7 @@ def test_few_steps_that_all_jump_are_no_success() -> None:
         most=8,
         before=before,
         margin=1.0,
-        console=Console(quiet=True),
+        tell=silent,
         bookmark=Bookmark(),
     )
     assert (stopped.best, len(stopped.visits)) == (None, 1)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit import console as console_module
-from forgetkit.console import Console
+from forgetkit.cli import console as console_module
+from forgetkit.cli.console import Console
+from forgetkit.events import Measured, progress
+from forgetkit.options import Say
 from tests.conftest import Run
 
 TRAIN = ["train", "--dataset", "digits", "-o", "new.st"]
@@ -53,9 +55,10 @@ def test_progress_off_a_terminal_is_a_line_with_the_latest_figures(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console_module, "PLAIN_INTERVAL", 0.0)
-    console = Console()
-    for number in console.progress(range(3), "work", 3):
-        console.tell(f"loss {number}")
+    monkeypatch.setattr("forgetkit.events.INTERVAL", 0.0)
+    console = Console(Say())
+    for number in progress(range(3), "work", 3, console):
+        console(Measured(f"loss {number}"))
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(", about")[0] for line in lines] == [
         "work: 0 of 3",

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console
 from forgetkit.data.canaries import Canaries, open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import on_data, same_data
 from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Tell, Warned
 from forgetkit.files.header import checkpoint_files, open_checkpoint
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
@@ -58,20 +58,20 @@ class Subject:
         return np.flatnonzero(kept)
 
 
-def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Source, console: Console) -> Subject:
+def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Source, tell: Tell) -> Subject:
     """Read and check what an audit is about.
 
     Raises:
         ForgetkitError: ``ids-empty`` where neither lists nor record name an id; else as for a step.
     """
     path, record = open_checkpoint(checkpoint)
-    dataset = dataset_of(path, record, source, console)
+    dataset = dataset_of(path, record, source, tell)
     record = on_data(record, dataset)
     trained = record.was_trained(dataset.train.ids)
     forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids) & trained)
     if gone := len(record.forgotten) - int(record.forgotten.contains(dataset.train.ids).sum()):
         text = f"{gone} of {len(record.forgotten)} forgotten ids are no longer in the data; nothing is said of them"
-        console.warn("ids-gone", text)
+        tell(Warned("ids-gone", text))
     if not lists:
         if gone and len(forgotten) == 0:
             message = f"{path}: all forgotten ids are gone from the data, and no audit can look at them"
@@ -80,10 +80,10 @@ def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Sou
             message = f"{path}: the record names no forgotten ids, and none were given"
             raise ForgetkitError("ids-empty", message, "name them with --ids")
         return _subject(path, record, dataset, forgotten, forgotten[:0], named=True)
-    ids = read_lists(lists, form, dataset, console, forgotten=record.forgotten)
+    ids = read_lists(lists, form, dataset, tell, forgotten=record.forgotten)
     trained = record.was_trained(ids)
     if untrained := int((~trained).sum()):
-        console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")
+        tell(Warned("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out"))
     ids = [id_ for id_, kept in zip(ids, trained, strict=True) if kept]
     if not ids:
         raise ForgetkitError("ids-empty", "none of the ids was ever trained on: there is nothing to audit")
@@ -117,7 +117,7 @@ def open_original(name: str, subject: Subject) -> Opened:
     return path, record
 
 
-def open_references(names: list[str], subject: Subject, console: Console) -> list[Opened]:
+def open_references(names: list[str], subject: Subject, tell: Tell) -> list[Opened]:
     """Return path and record of each reference; a folder stands for all ``.st`` files in it.
 
     One that was trained by another recipe than the model under audit is left out, with a warning.
@@ -138,7 +138,7 @@ def open_references(names: list[str], subject: Subject, console: Console) -> lis
         if record.digest in opened or record.digest == subject.record.digest:
             raise ForgetkitError("checkpoint-mismatch", f"{path}: the same model is given twice")
         if not same_recipe(record, subject.record):
-            console.warn("other-recipe", f"{path}: trained by another recipe, or not from nothing; left out")
+            tell(Warned("other-recipe", f"{path}: trained by another recipe, or not from nothing; left out"))
         else:
             opened[record.digest] = (path, record)
     return list(opened.values())

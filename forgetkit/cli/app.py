@@ -14,10 +14,10 @@ import typer
 import typer.main
 
 from forgetkit import __version__
+from forgetkit.cli.console import is_terminal, print_error, say, write_result
 from forgetkit.cli.help import help_of, show_help
 from forgetkit.cli.option_groups import mount
 from forgetkit.cli.usage_errors import usage_error
-from forgetkit.console import is_terminal, print_error, say, write_result
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.interrupts import INTERRUPTED, TERMINATED, ignore, install, stopping
 from forgetkit.options import debugging

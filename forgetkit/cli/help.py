@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from forgetkit.console import write_result
+from forgetkit.cli.console import write_result
 
 
 def show_help(context: typer.Context) -> None:

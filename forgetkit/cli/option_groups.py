@@ -7,16 +7,17 @@ import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from forgetkit import methods
 from forgetkit.cli import commands
 from forgetkit.cli.completion import offer_of
+from forgetkit.cli.console import Console
 from forgetkit.cli.help import help_of
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Compute, LongRun, Plugins, Say, Source
+from forgetkit.options import Argument, Compute, LongRun, Option, Plugins, Say, Source
 from forgetkit.registry import load_plugins
 
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
@@ -75,56 +76,91 @@ def group_of(function: Callable[..., None], members: tuple[Callable[..., None], 
 
 
 def expand(command: Callable[..., None]) -> Callable[..., None]:
-    """Return ``command`` with each parameter that is a group of options laid out as the group's fields."""
+    """Return ``command`` with each parameter that is a group of options replaced by one parameter for each field."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
     parameters = []
     for name, parameter in inspect.signature(command).parameters.items():
-        if name not in groups:
-            parameters.append(parameter.replace(annotation=hints[name]))
-            continue
-        kinds = get_type_hints(groups[name], include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                entry.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if entry.default is MISSING else entry.default,
-                annotation=kinds[entry.name],
-            )
-            for entry in fields(groups[name])
-        ]
+        if name in groups:
+            parameters += _laid_out(groups[name])
+        else:
+            parameters.append(parameter.replace(annotation=_for_typer(name, hints[name])))
 
     @functools.wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 - whatever the options hold
         subject = next((values[name] for name in READ if values.get(name)), None)
-        packed = {
-            name: kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
-            for name, kind in groups.items()
-        }
-        for group in (values, *(vars(group) for group in packed.values())):
-            _check_values(group)
-        _say_first_words(command.__name__, subject, list(packed.values()))
-        for part in packed.values():
+        _check_values(values)
+        packed = {name: _packed(kind, values) for name, kind in groups.items()}
+        given = [part for group in packed.values() for part in _parts(group)]
+        _say_first_words(command.__name__, subject, given)
+        for part in given:
             if isinstance(part, LongRun) and (part.out or "").endswith("/"):
                 raise ForgetkitError("usage", f"--out: {part.out} is a folder", f"name a file: {part.out}model.st")
             if isinstance(part, Source | Plugins):
                 load_plugins(part.plugin or [])
         command(**values, **packed)
 
-    for one in parameters:
-        for info in getattr(one.annotation, "__metadata__", ()):
-            info.autocompletion = offer_of(one.name)
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del flat.__wrapped__
     return flat
 
 
+def _laid_out(group: Any) -> list[inspect.Parameter]:  # noqa: ANN401 - a dataclass
+    """Return a parameter for each field of a group, and of the groups within it."""
+    kinds, parameters = get_type_hints(group, include_extras=True), []
+    for entry in fields(group):
+        if is_dataclass(kinds[entry.name]):
+            parameters += _laid_out(kinds[entry.name])
+            continue
+        default = inspect.Parameter.empty if entry.default is MISSING else entry.default
+        annotation = _for_typer(entry.name, kinds[entry.name])
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(entry.name, kind, default=default, annotation=annotation))
+    return parameters
+
+
+def _packed(group: Any, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a dataclass, and one of it
+    """Return a group with its fields taken out of ``values``."""
+    kinds = get_type_hints(group)
+    taken = {
+        entry.name: _packed(kinds[entry.name], values) if is_dataclass(kinds[entry.name]) else values.pop(entry.name)
+        for entry in fields(group)
+    }
+    return group(**taken)
+
+
+def _parts(group: Any) -> list[Any]:  # noqa: ANN401 - a dataclass
+    """Return a group and the groups within it."""
+    return [group, *(part for value in vars(group).values() if is_dataclass(value) for part in _parts(value))]
+
+
+def _for_typer(name: str, annotation: Any) -> Any:  # noqa: ANN401 - a type
+    """Return the type of a parameter with Typer's own word for how it is offered."""
+    kind, *said = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    info: Any
+    if isinstance(said[0] if said else None, Argument):
+        info = typer.Argument(metavar=said[0].metavar, help=said[0].help, show_default=False)
+    else:
+        option = said[0] if said else Option("")
+        info = typer.Option(
+            *(option.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())),
+            metavar=option.metavar,
+            help=option.help,
+            min=option.min,
+            max=option.max,
+            envvar=option.envvar,
+            rich_help_panel=option.panel,
+        )
+    info.autocompletion = offer_of(name)
+    return Annotated[kind, info]
+
+
 def _say_first_words(command: str, subject: str | None, groups: list[object]) -> None:
     """Say what is read, where the command computes: before torch is imported, which takes seconds."""
     says = next((group for group in groups if isinstance(group, Say)), None)
     if says and subject and any(isinstance(group, Compute) for group in groups):
-        says.console().note(f"{command.replace('_', '-')}: reading {subject}")
+        Console(says).note(f"{command.replace('_', '-')}: reading {subject}")
 
 
 def _check_values(values: Mapping[str, object]) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import compact_json
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, check_shape
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import compact_json
+from forgetkit.files.canonical_json import compact_json
 
 
 @dataclass(frozen=True)

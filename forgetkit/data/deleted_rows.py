@@ -5,19 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit.console import Console
 from forgetkit.data.cache import recall
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset, with_classes
 from forgetkit.data.row_digests import Rows, id_digests, known_rows, rows_of
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 
 
-def find_changed(
-    name: str, record: Record, roots: list[Path], *, unseen: float | None, console: Console | None
-) -> Dataset:
+def find_changed(name: str, record: Record, roots: list[Path], *, unseen: float | None, tell: Tell) -> Dataset:
     """Return what is left of the data set of ``record``: in the first of ``roots`` that has one of its name.
 
     Raises:
@@ -28,17 +26,17 @@ def find_changed(
     missing = []
     for root in places:
         try:
-            dataset = open_dataset(name, root, unseen=unseen, console=console)
+            dataset = open_dataset(name, root, unseen=unseen, tell=tell)
         except ForgetkitError as problem:
             if problem.code != "dataset-missing":
                 raise
             missing.append(problem)
         else:
-            return accept_changed(dataset, record, console or Console())
+            return accept_changed(dataset, record, tell)
     raise missing[0]
 
 
-def accept_changed(dataset: Dataset, record: Record, console: Console) -> Dataset:
+def accept_changed(dataset: Dataset, record: Record, tell: Tell) -> Dataset:
     """Return the data set that is left of the recorded one, and say what is gone.
 
     Every id must be known: by the record, or by what the cache remembers of the data as they were. With the latter,
@@ -66,8 +64,8 @@ def accept_changed(dataset: Dataset, record: Record, console: Console) -> Datase
         raise _mismatch(dataset, "neither record nor cache say which ids it had")
     else:
         _check_known(dataset, record)
-        console.note("  nothing is remembered of the data as they were: ids were compared, labels and images not")
-    _tell(dataset, record, console)
+        tell(Note("  nothing is remembered of the data as they were: ids were compared, labels and images not"))
+    _tell(dataset, record, tell)
     return dataset
 
 
@@ -117,15 +115,15 @@ def _check_known(dataset: Dataset, record: Record) -> None:
         raise _mismatch(dataset, f"'{shorten(strange)}' was not in the data before")
 
 
-def _tell(dataset: Dataset, record: Record, console: Console) -> None:
+def _tell(dataset: Dataset, record: Record, tell: Tell) -> None:
     """Say how many samples are gone, and warn of those that the model still knows."""
     here = record.forgotten.contains(dataset.train.ids)
     gone = len(record.forgotten) - int(here.sum())
-    console.note(f"  {gone} of {len(record.forgotten)} forgotten ids are no longer in the data")
+    tell(Note(f"  {gone} of {len(record.forgotten)} forgotten ids are no longer in the data"))
     left = int(record.retains(dataset.train.ids).sum())
     if missing := record.retained - left:
         text = f"{missing} ids that are not forgotten are no longer in the data: the model cannot forget them any more"
-        console.warn("ids-gone", text)
+        tell(Warned("ids-gone", text))
 
 
 def _mismatch(dataset: Dataset, why: str) -> ForgetkitError:

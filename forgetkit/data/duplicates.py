@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.row_digests import rows_of
+from forgetkit.events import Note, Tell, Warned
 
 Mask = NDArray[np.bool_]
 
@@ -16,7 +16,7 @@ AT_ONCE = 1024
 """Images whose hashes are compared at a time."""
 
 
-def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near: bool, console: Console) -> Mask:
+def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near: bool, tell: Tell) -> Mask:
     """Return the chosen samples, with ``add`` their copies too; say, else warn, how many there are.
 
     Args:
@@ -25,7 +25,7 @@ def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near:
         dataset: whose training split it is about.
         add: take copies for chosen.
         near: count near duplicates, too.
-        console: what is said.
+        tell: what is said.
     """
     exact = duplicates_of(dataset, chosen, among)
     alike = near_duplicates_of(dataset, chosen, among) & ~exact if near else np.zeros_like(exact)
@@ -34,9 +34,9 @@ def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near:
     text = f"exact copies of chosen images among the other samples: {exact.sum()}"
     text += f", near ones: {alike.sum()}" if near else ""
     if add:
-        console.note(f"  {text}; they are added")
+        tell(Note(f"  {text}; they are added"))
         return chosen | exact | alike
-    console.warn("ids-copied", f"{text}; they would stay: --with-duplicates add takes them too")
+    tell(Warned("ids-copied", f"{text}; they would stay: --with-duplicates add takes them too"))
     return chosen
 
 

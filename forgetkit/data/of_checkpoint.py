@@ -3,19 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
-from forgetkit.console import Console
 from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import find_changed
 from forgetkit.data.open import data_root, find_dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import IdList, check_known, read_ids
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
 
 
-def dataset_of(path: Path, record: Record, source: Source, console: Console | None = None) -> Dataset:
+def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) -> Dataset:
     """Return the data set that the checkpoint was trained on; its canaries carry the labels they were trained with.
 
     With ``--dataset-changed`` it is what is left of that data set, and has another fingerprint.
@@ -31,7 +31,7 @@ def dataset_of(path: Path, record: Record, source: Source, console: Console | No
         said = "a test split of its own" if unseen is None else f"--unseen {unseen}"
         raise ForgetkitError("usage", f"--unseen: {path} was trained with {said}", "leave the option out")
     if source.dataset_changed:
-        dataset = find_changed(name, record, roots, unseen=unseen, console=console)
+        dataset = find_changed(name, record, roots, unseen=unseen, tell=tell)
     else:
         dataset = find_dataset(
             name,
@@ -40,7 +40,7 @@ def dataset_of(path: Path, record: Record, source: Source, console: Console | No
             download=source.download,
             unseen=unseen,
             classes=record.classes,
-            console=console,
+            tell=tell,
         )
     if list(dataset.classes) != record.classes or list(dataset.shape) != record.input["shape"]:
         raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
@@ -48,7 +48,7 @@ def dataset_of(path: Path, record: Record, source: Source, console: Console | No
 
 
 def read_lists(
-    sources: list[str], form: ListForm, dataset: Dataset, console: Console, *, forgotten: KeySet | None = None
+    sources: list[str], form: ListForm, dataset: Dataset, tell: Tell, *, forgotten: KeySet | None = None
 ) -> list[str]:
     """Return the ids of one or more ID lists, each once, checked against the training split.
 
@@ -59,35 +59,35 @@ def read_lists(
     """
     lists = [read_ids(source, column=form.id_column, strict=form.strict) for source in sources]
     for at, found in enumerate(lists):
-        lists[at] = found = _without_gone(found, forgotten, dataset, console) if forgotten else found
+        lists[at] = found = _without_gone(found, forgotten, dataset, tell) if forgotten else found
         check_known(found, dataset.train.row_of, dataset.name, unseen=dataset.test.row_of)
         if found.duplicates:
-            warn_duplicates(found, console)
+            warn_duplicates(found, tell)
     return list(dict.fromkeys(id_ for found in lists for id_ in found.lines))
 
 
-def _without_gone(found: IdList, forgotten: KeySet, dataset: Dataset, console: Console) -> IdList:
+def _without_gone(found: IdList, forgotten: KeySet, dataset: Dataset, tell: Tell) -> IdList:
     """Return a list less the forgotten ids that were taken out of the data."""
     unknown = [id_ for id_ in found.lines if id_ not in dataset.train.row_of]
     gone = {id_ for id_, known in zip(unknown, forgotten.contains(unknown), strict=True) if known}
     if gone:
         text = f"{len(gone)} of {len(found.lines)} ids are forgotten already, no longer in the data, and left out"
-        console.warn("ids-forgotten", text)
+        tell(Warned("ids-forgotten", text))
     return replace(found, lines={id_: line for id_, line in found.lines.items() if id_ not in gone})
 
 
-def warn_duplicates(found: IdList, console: Console) -> None:
+def warn_duplicates(found: IdList, tell: Tell) -> None:
     """Say how many ids of a list stood there before."""
     count = len(found.duplicates)
     text = f"{found.source}:{found.duplicates[0]}: an id stands there twice ({count} in all); each counts once"
-    console.warn("ids-duplicate", text)
+    tell(Warned("ids-duplicate", text))
 
 
-def leave_out(ids: list[str], record: Record, console: Console) -> list[str]:
+def leave_out(ids: list[str], record: Record, tell: Tell) -> list[str]:
     """Return ``ids`` less those that are forgotten already or were never trained on, and say so."""
     forgotten, trained = record.forgotten.contains(ids), record.was_trained(ids)
     if forgotten.any():
-        console.warn("ids-forgotten", f"{forgotten.sum()} of {len(ids)} ids are forgotten already and left out")
+        tell(Warned("ids-forgotten", f"{forgotten.sum()} of {len(ids)} ids are forgotten already and left out"))
     if untrained := int((~trained & ~forgotten).sum()):
-        console.warn("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out")
+        tell(Warned("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out"))
     return [id_ for id_, wanted in zip(ids, trained & ~forgotten, strict=True) if wanted]

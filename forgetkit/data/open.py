@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console, compact_json
 from forgetkit.data.cache import recall, remember, states
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
 from forgetkit.data.listing import Listing, Source, Stored, malformed
-from forgetkit.data.pack import Note, packed
+from forgetkit.data.pack import Origin, packed
 from forgetkit.data.readers.images import check_files
 from forgetkit.data.row_digests import known_rows, rows_of
 from forgetkit.data.sources import DATASETS, Reader
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.events import Tell, silent
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import know
 
 
@@ -31,7 +32,7 @@ def default_root() -> Path:
 
 
 def open_dataset(
-    name: str, root: Path, *, download: bool = False, unseen: float | None = None, console: Console | None = None
+    name: str, root: Path, *, download: bool = False, unseen: float | None = None, tell: Tell = silent
 ) -> Dataset:
     """Read the data set ``name`` below ``root``.
 
@@ -43,14 +44,14 @@ def open_dataset(
         root: folder of the data sets.
         download: fetch it if it is not there.
         unseen: the share to put aside where it has no test split; ``UNSEEN_SHARE`` if not given.
-        console: what progress is shown on.
+        tell: what progress is shown on.
 
     Raises:
         ForgetkitError: ``dataset-unknown``, ``dataset-missing`` or ``dataset-malformed``; ``usage`` for ``unseen``
             where the data set has a test split.
     """
     source, note, place = find_source(name, root, download=download, unseen=unseen)
-    dataset = _loaded(source, console or Console(), note, place)
+    dataset = _loaded(source, tell, note, place)
     _check_classes(dataset)
     remember({"seen": {dataset.fingerprint: note.root}})
     return dataset
@@ -58,7 +59,7 @@ def open_dataset(
 
 def find_source(
     name: str, root: Path, *, download: bool = False, unseen: float | None = None
-) -> tuple[Source, Note, Path]:
+) -> tuple[Source, Origin, Path]:
     """Read all of a data set but images in files; return it, what a pack of it would be, and where it is.
 
     Arguments and exceptions are those of :func:`open_dataset`.
@@ -78,7 +79,7 @@ def find_source(
         files += unread.files
     state = compact_json([name, len(source.train), states(files)])
     key = hashlib.sha256(state.encode()).hexdigest() if files else ""
-    return source, Note(name, str(root.absolute()), options, key, []), root / (file or name)
+    return source, Origin(name, str(root.absolute()), options, key, []), root / (file or name)
 
 
 def unread_of(source: Source) -> Listing | Stored | None:
@@ -97,7 +98,7 @@ def find_dataset(
     download: bool = False,
     unseen: float | None = None,
     classes: Sequence[str] = (),
-    console: Console | None = None,
+    tell: Tell = silent,
 ) -> Dataset:
     """Find the data set with this ``fingerprint`` in one of ``roots`` or where it was last seen.
 
@@ -108,7 +109,7 @@ def find_dataset(
         download: fetch it into the first one.
         unseen: the share that was put aside, where that was done.
         classes: of the model, in their order; those that the data have lost are added.
-        console: what progress is shown on.
+        tell: what progress is shown on.
 
     Raises:
         ForgetkitError: ``checkpoint-mismatch`` where only another data set of that name was found;
@@ -120,7 +121,7 @@ def find_dataset(
     for root in dict.fromkeys([*roots, *([Path(seen)] if seen else [])]):
         try:
             fetch = download and root == roots[0]
-            dataset = open_dataset(name, root, download=fetch, unseen=unseen, console=console)
+            dataset = open_dataset(name, root, download=fetch, unseen=unseen, tell=tell)
         except ForgetkitError as problem:
             first = first or problem
             continue
@@ -194,11 +195,11 @@ def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -
         raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
 
 
-def _loaded(source: Source, console: Console, note: Note, place: Path) -> Dataset:
+def _loaded(source: Source, tell: Tell, note: Origin, place: Path) -> Dataset:
     """Return the data set with its images and its fingerprint, both from the cache while the files are unchanged."""
     known = recall().get("fingerprints", {}).get(note.key) if note.key else None
     unread = unread_of(source)
-    images, fresh = packed(unread, place, note, console) if unread else (None, False)
+    images, fresh = packed(unread, place, note, tell) if unread else (None, False)
     train, test = _splits(source, images)
     dataset = Dataset(note.name, source.classes, train, test, known or "", options=note.options, root=place.parent)
     dataset = replace(dataset, attributes=source.attributes, numbered=source.numbered)

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console, compact_json
 from forgetkit.data.cache import cache_folder, load_array, states
 from forgetkit.data.listing import Listing, Stored
 from forgetkit.data.readers.arrays import read_stored
 from forgetkit.data.readers.images import Shape, read_images
 from forgetkit.data.resumable_npy import Unfinished, checksum
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Tell, progress
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.publish import publish_text
 from forgetkit.files.record import check_shape
 
@@ -33,7 +34,7 @@ PACK, NOTE, PART, JOURNAL = ".npy", ".json", ".part", ".journal"
 
 
 @dataclass(frozen=True)
-class Note:
+class Origin:
     """What a pack is.
 
     Attributes:
@@ -66,14 +67,14 @@ def pack_path(place: Path, key: str) -> Path:
     return packs_folder() / f"{name}-{key[:16]}{PACK}"
 
 
-def packed(samples: Listing | Stored, place: Path, note: Note, console: Console) -> tuple[Images, bool]:
+def packed(samples: Listing | Stored, place: Path, note: Origin, tell: Tell) -> tuple[Images, bool]:
     """Return the images of a data set, and whether they were decoded just now.
 
     Args:
         samples: image files, checked by :func:`forgetkit.data.readers.images.check_files`, or rows of an array.
         place: where the data set is.
         note: what to say of its pack, without shape, checksum and state.
-        console: what progress is shown on.
+        tell: what progress is shown on.
 
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
@@ -82,7 +83,7 @@ def packed(samples: Listing | Stored, place: Path, note: Note, console: Console)
     images = sound(path, note.key)
     if images is not None and len(images) == len(samples):
         return images, False
-    return _made(path, samples, note, console), True
+    return _made(path, samples, note, tell), True
 
 
 def sound(path: Path, key: str) -> Images | None:
@@ -100,13 +101,13 @@ def sound(path: Path, key: str) -> Images | None:
     return None
 
 
-def read_note(path: Path) -> Note | None:
+def read_note(path: Path) -> Origin | None:
     """Return what stands beside a pack, or None where that cannot be read."""
     with suppress(OSError, ValueError, TypeError, RecursionError):
         content = json.loads(path.with_suffix(NOTE).read_text())
         texts = dict.fromkeys(("name", "root", "key", "sha256", "state"), str)
         check_shape(content, {**texts, "options": dict, "shape": [int]}, "the note")
-        return Note(**content)
+        return Origin(**content)
     return None
 
 
@@ -115,14 +116,14 @@ def state_of(path: Path) -> str:
     return compact_json(states([path])[0][1:])
 
 
-def _write_note(path: Path, note: Note) -> None:
+def _write_note(path: Path, note: Origin) -> None:
     """Write what a pack, as it is now, is, or will be; without it the pack would be made again."""
     with suppress(OSError, ForgetkitError):
         content = {**asdict(note), "state": state_of(path) if path.exists() else ""}
         publish_text(path.with_suffix(NOTE), compact_json(content) + "\n")
 
 
-def _made(path: Path, samples: Listing | Stored, note: Note, console: Console) -> Images:
+def _made(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> Images:
     """Decode the images and return them: mapped from the new pack, or in memory if none can be written.
 
     Raises:
@@ -132,12 +133,12 @@ def _made(path: Path, samples: Listing | Stored, note: Note, console: Console) -
     note = replace(note, shape=[len(samples), *shape])
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with Unfinished(path.with_suffix(PART), path.with_suffix(JOURNAL), note.shape, console) as part:
+        with Unfinished(path.with_suffix(PART), path.with_suffix(JOURNAL), note.shape, tell) as part:
             if (images := sound(path, note.key)) is not None:  # made by another process while this one waited
                 part.drop()
                 return images
             _write_note(path, note)
-            for image in console.progress(_decoded(samples, part.rows), _says(note, part), len(samples) - part.rows):
+            for image in progress(_decoded(samples, part.rows), _says(note, part), len(samples) - part.rows, tell):
                 part.add(image)
             _write_note(path, replace(note, sha256=part.finish(path)))
     except OSError:
@@ -150,7 +151,7 @@ def _made(path: Path, samples: Listing | Stored, note: Note, console: Console) -
     return _in_memory(samples, shape) if mapped is None else mapped
 
 
-def _says(note: Note, part: Unfinished) -> str:
+def _says(note: Origin, part: Unfinished) -> str:
     """Return what is being done."""
     before = f", {part.rows:,} of {note.shape[0]:,} done before" if part.rows else ""
     return f"reading the images of {note.name}{before}"

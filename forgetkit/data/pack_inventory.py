@@ -8,7 +8,7 @@ from typing import Any
 
 from forgetkit.data.cache import recall
 from forgetkit.data.open import find_source
-from forgetkit.data.pack import PACK, Note, packs_folder, read_note
+from forgetkit.data.pack import PACK, Origin, packs_folder, read_note
 from forgetkit.data.resumable_npy import checksum
 from forgetkit.errors import ForgetkitError
 
@@ -28,7 +28,7 @@ class Kept:
 
     path: Path
     files: list[Path]
-    note: Note | None
+    note: Origin | None
 
     @property
     def bytes(self) -> int:

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console
+from forgetkit.events import Note, Tell
 
 EVERY = 256
 """Rows between two lines of the journal."""
@@ -30,7 +30,7 @@ class Unfinished:
         path: the file.
         journal: what says how far it is right.
         shape: rows, and what each of them has.
-        console: told where the process waits for another one.
+        tell: told where the process waits for another one.
 
     ``rows`` is how many it has so far.
 
@@ -38,9 +38,9 @@ class Unfinished:
         OSError: where it cannot be written.
     """
 
-    def __init__(self, path: Path, journal: Path, shape: list[int], console: Console) -> None:
+    def __init__(self, path: Path, journal: Path, shape: list[int], tell: Tell) -> None:
         self.path, self.journal = path, journal
-        self._console = console
+        self._tell = tell
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
         self._header, self._row = header.getvalue(), int(np.prod(shape[1:]))
@@ -93,7 +93,7 @@ class Unfinished:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._console.note(f"another process is writing {self.path.name}: waiting for it")
+                self._tell(Note(f"another process is writing {self.path.name}: waiting for it"))
                 fcntl.flock(stream, fcntl.LOCK_EX)
             except OSError:  # a file system without locks
                 return stream

@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.record import Record
 from forgetkit.registry import nearest
 

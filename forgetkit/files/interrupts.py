@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from forgetkit.console import say
-
 INTERRUPTED, TERMINATED = 130, 143
 PATIENCE = 0.7
 """Seconds that a step may still take after a signal; then it is broken off."""
@@ -88,7 +86,7 @@ def _end(_: int, frame: FrameType | None) -> None:
     if _importing(frame):
         for work in LAST:
             work()
-        say("interrupted; the last complete output is intact")
+        os.write(2, b"interrupted; the last complete output is intact\n")
         os._exit(TERMINATED if _ASKED == signal.SIGTERM else INTERRUPTED)
     stop()
 

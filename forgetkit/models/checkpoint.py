@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import dumps, read_header, read_record
 from forgetkit.files.publish import publish
 from forgetkit.files.record import Record

@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.publish import publish
 from forgetkit.models.checkpoint import write_tensors

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
 from forgetkit.models.build import build_model, check_fit, resolve_options
@@ -176,7 +176,7 @@ def _record(
     )
 
 
-def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Path, console: Console) -> Written:
+def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Path, tell: Tell) -> Written:
     """Measure the model and write the checkpoint.
 
     Warns with ``chance`` where the model is no better than always naming the most frequent class.
@@ -188,7 +188,7 @@ def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Pa
     classifier = on_machine(adoption.model, record, machine)
     nothing = take(dataset.train, np.array([], dtype=np.int64), machine.device)
     metrics: dict[str, Any] = measure(classifier, nothing, dataset, machine.device)
-    _tell(metrics["test_accuracy"], dataset, console, head=adoption.head, target=target)
+    _tell(metrics["test_accuracy"], dataset, tell, head=adoption.head, target=target)
     step = replace(record.steps[0], metrics=metrics)
     written = save_checkpoint(target, adoption.model, replace(record, steps=[step]))
     return Written("adopt", target, written, time.monotonic() - begun, None)
@@ -224,15 +224,15 @@ def _input(config: Config, given: Normalisation | None, dataset: Dataset) -> tup
     return {"shape": list(dataset.shape), "mean": mean, "std": std}, origin
 
 
-def _tell(right: float, dataset: Dataset, console: Console, *, head: list[str], target: Path) -> None:
+def _tell(right: float, dataset: Dataset, tell: Tell, *, head: list[str], target: Path) -> None:
     """Say how accurate the model is; warn if a guess were as good, and say what to do about a new head."""
     count = len(dataset.test)
-    console.note(f"  {right:.2%} right on the unseen split (chance {1 / len(dataset.classes):.0%})")
+    tell(Note(f"  {right:.2%} right on the unseen split (chance {1 / len(dataset.classes):.0%})"))
     if head:
         text = f"the head is new ({', '.join(shorten(name) for name in head)}), so the model guesses"
-        console.warn("new-head", f"{text}; train it next: {next_training(target)}")
+        tell(Warned("new-head", f"{text}; train it next: {next_training(target)}"))
         return
     most = float(np.bincount(dataset.test.labels).max()) / count
     if estimate(round(right * count), count).wide[0] <= most:
         text = f"{right:.2%} right on {count} unseen samples is no better than a guess ({most:.0%} are of one class)"
-        console.warn("chance", f"{text}: are --mean, --std and the order of the classes those it was trained with?")
+        tell(Warned("chance", f"{text}: are --mean, --std and the order of the classes those it was trained with?"))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Measured, Note, Tell, progress
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import publish_lines
@@ -159,7 +159,7 @@ def make_plans(
 
 
 def carry_out_steps(
-    plan: Plan, dataset: Dataset, console: Console, *, force: bool = False, fresh: bool = False
+    plan: Plan, dataset: Dataset, tell: Tell, *, force: bool = False, fresh: bool = False
 ) -> Generator[None, None, Written]:
     """Train as planned and write the checkpoint; go on where an earlier run stood, unless ``fresh``.
 
@@ -170,7 +170,9 @@ def carry_out_steps(
         ForgetkitError: ``diverged``, ``out-of-space`` …; nothing was written.
     """
     begun = time.monotonic()
-    with making(plan.target, plan.beside, asked=plan.asked, force=force or plan.was_left, fresh=fresh) as bookmark:
+    with making(
+        plan.target, plan.beside, asked=plan.asked, force=force or plan.was_left, fresh=fresh, tell=tell
+    ) as bookmark:
         model = start_model(plan)
         classifier = on_machine(model, plan.record, plan.machine)
         optimizer = optimizer_of(classifier, plan.recipe)
@@ -178,7 +180,7 @@ def carry_out_steps(
             load_optimizer(state[0], optimizer)
         with masked(model, mask_of(plan)):
             label = f"train seed {plan.step.seed}"
-            history = yield from _train(plan, classifier, optimizer, dataset, bookmark, console, label)
+            history = yield from _train(plan, classifier, optimizer, dataset, bookmark, tell, label)
         step = replace(plan.step, metrics=_metrics(plan, classifier, dataset, history))
         written = save_checkpoint(plan.target, model, replace(plan.record, steps=[*plan.record.steps[:-1], step]))
         if plan.keep_optimizer:
@@ -186,7 +188,7 @@ def carry_out_steps(
         if plan.log:
             publish_lines(plan.log, bookmark.log)
     right = f"{step.metrics['test_accuracy']:.2%} right on the unseen split (chance {1 / len(written.classes):.0%})"
-    console.note(f"  {right}, epoch {step.metrics['epoch']} of {plan.recipe.epochs}")
+    tell(Note(f"  {right}, epoch {step.metrics['epoch']} of {plan.recipe.epochs}"))
     return Written("train", plan.target, written, time.monotonic() - begun, plan.start or plan.original)
 
 
@@ -195,20 +197,20 @@ carry_out = whole(carry_out_steps)
 
 
 def train_only(
-    plan: Plan, dataset: Dataset, console: Console, *, watch: Callable[[nn.Module], AbstractContextManager[None]]
+    plan: Plan, dataset: Dataset, tell: Tell, *, watch: Callable[[nn.Module], AbstractContextManager[None]]
 ) -> Classifier:
     """Train as planned, and neither measure nor write; return the model.
 
     Args:
         plan: from nothing.
         dataset: to train on.
-        console: shown the epochs.
+        tell: shown the epochs.
         watch: of the model, entered while it is trained.
     """
     classifier = on_machine(start_model(plan), plan.record, plan.machine)
     with watch(classifier):
         begin = whole(_train)
-        begin(plan, classifier, optimizer_of(classifier, plan.recipe), dataset, Bookmark(), console, "second teacher")
+        begin(plan, classifier, optimizer_of(classifier, plan.recipe), dataset, Bookmark(), tell, "second teacher")
     return classifier
 
 
@@ -218,7 +220,7 @@ def _train(
     optimizer: Optimizer,
     dataset: Dataset,
     bookmark: Bookmark,
-    console: Console,
+    tell: Tell,
     label: str,
 ) -> Generator[None, None, History]:
     begun, spent = time.monotonic(), bookmark.log[-1]["seconds"] if bookmark.log else 0.0
@@ -234,9 +236,9 @@ def _train(
         optimizer=optimizer,
         tune=take(dataset.test, dataset.tune_rows, plan.machine.device),
         seed=plan.step.seed,
-        epochs=console.progress(range(1, epochs + 1), label, epochs),
+        epochs=progress(range(1, epochs + 1), label, epochs, tell),
         watch=watch if plan.log else None,
-        tell=console.tell,
+        tell=lambda text: tell(Measured(text)),
         bookmark=bookmark,
     )
 

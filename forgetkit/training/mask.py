@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.models.checkpoint import tensor_digest
 from forgetkit.models.tensor_file import publish_tensors

@@ -1,4 +1,4 @@
-"""Where a command writes, whether that is done already, and how it tells. Without torch."""
+"""Where a command writes, and whether that is done already. Without torch."""
 
 import hashlib
 import os
@@ -6,28 +6,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from forgetkit import __version__
-from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import dumps, read_record
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.lock import tidy
 from forgetkit.files.publish import sync_folder
 from forgetkit.files.record import Record
-from forgetkit.options import Output
 
 
 @dataclass(frozen=True)
 class Written:
-    """A checkpoint that a command wrote, in how many seconds, and the checkpoint that it began with or trained like."""
+    """A checkpoint that a command wrote.
+
+    Attributes:
+        command: its name.
+        path: the checkpoint.
+        record: the checkpoint's record.
+        seconds: how long it took.
+        source: the checkpoint that it started from, or trained like, if any.
+        state: whether it was written now, was there already, or no id was left to forget: then ``path`` is the input.
+    """
 
     command: str
     path: Path
     record: Record
     seconds: float
     source: Path | None = None
+    state: Literal["written", "up to date", "nothing left"] = "written"
 
 
 def output_path(path: Path, command: str, out: str | None) -> Path:
@@ -88,61 +96,12 @@ def software() -> dict[str, str]:
     return {"forgetkit": __version__, "torch": version("torch")}
 
 
-def document(command: str, path: Path, record: Record, *, up_to_date: bool) -> dict[str, Any]:
-    """Return the JSON document of a command that writes one checkpoint."""
-    return {
-        "ok": True,
-        "command": command,
-        "outputs": [str(path)],
-        "digest": record.digest,
-        "up_to_date": up_to_date,
-        "metrics": record.steps[-1].metrics if record.steps else {},
-        "record": record.to_json(),
-    }
-
-
-def report_done(
-    console: Console,
-    command: str,
-    path: Path,
-    record: Record,
-    output: Output,
-    *,
-    beside: Iterable[Path] = (),
-    alone: bool = True,
-) -> None:
-    """Say that the output is there already, made by this very step; print it if it is the command's only one.
-
-    What a killed process left goes, that of files ``beside`` it, too.
-    """
+def done_already(command: str, path: Path, record: Record, beside: Iterable[Path] = ()) -> Written:
+    """Return what an earlier run of the same command wrote; what a killed process left beside it is removed."""
     for one in (path, *beside):
         tidy(one)
         sync_folder(one)
-    console.note(f"{command}: {path} is up to date")
-    if alone and not output.dry_run:
-        console.result([str(path)], document(command, path, record, up_to_date=True))
-
-
-def report_written(console: Console, written: Written) -> None:
-    """Say what was written, then print it."""
-    path, record = written.path, written.record
-    console.note(f"{written.command}: wrote {path}  sha256:{record.digest[:16]}  in {written.seconds:.1f} s")
-    console.note(f"next: {next_command(written)}")
-    console.result([str(path)], document(written.command, path, record, up_to_date=False))
-
-
-def next_command(written: Written) -> str:
-    """Return the command that a user most likely wants after this one."""
-    path, steps = written.path, written.record.steps
-    known = written.source and (len(steps) == 1 or steps[-2].trains)
-    original = str(written.source) if known else "ORIGINAL.st"
-    if written.command == "neutralize":
-        return f"forgetkit distill {path} --teacher {original}"
-    if written.record.untrained:
-        return next_training(path)
-    if steps[-1].trains and not len(written.record.forgotten):
-        return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
-    return f"forgetkit audit {path} --original {original}"
+    return Written(command, path, record, 0.0, state="up to date")
 
 
 def next_training(path: Path) -> str:

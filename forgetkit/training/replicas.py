@@ -5,16 +5,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children
 from pathlib import Path
-from typing import Any
 
-from forgetkit.console import Console
 from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import find_dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Event, Note, Paused, Resumed, Tell, Warned, silent
 from forgetkit.files.interrupts import install
 from forgetkit.files.publish import check_target
-from forgetkit.files.record import Record
 from forgetkit.options import LongRun
 from forgetkit.processes import available_cores, prepare, settle
 from forgetkit.registry import load_plugins, loaded_plugins
@@ -23,47 +21,61 @@ from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import about
 from forgetkit.training.job import Plan, carry_out, carry_out_steps, epoch_seconds, mask_of, start_model
 from forgetkit.training.mask import masked
-from forgetkit.training.outputs import Written, document, report_done, report_written, up_to_date
+from forgetkit.training.outputs import Written, done_already, up_to_date
 
 
 def finish(
     plans: list[Plan],
     dataset: Dataset,
     inputs: tuple[Path, ...],
-    console: Console,
+    tell: Tell,
     output: LongRun,
     *,
     workers: int,
-) -> None:
-    """Carry out what is not done already, and report all of it; ``inputs`` no output may replace."""
+) -> list[Written]:
+    """Carry out the plans that are not done already; ``inputs`` no output may replace.
+
+    Returns:
+        what was written, and what was there; empty in a dry run.
+    """
     finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.record, plan.beside))}
     missing = [plan for plan in plans if plan.target not in finished]
     _check_targets(missing, inputs, force=output.force)
-    for plan in plans:
-        if record := finished.get(plan.target):
-            alone = len(plans) == 1
-            report_done(console, "train", plan.target, record, output, beside=plan.beside, alone=alone)
+    found = [
+        done_already("train", plan.target, finished[plan.target], plan.beside)
+        for plan in plans
+        if plan.target in finished
+    ]
     if missing:
-        console.note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].says()}")
+        tell(Note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].says()}"))
     if output.dry_run:
-        for plan in missing[:1]:
-            with masked(model := start_model(plan), mask_of(plan)):
-                at_once = 1 if _on_gpu(plan) or len(plans) == 1 else min(len(missing), workers or available_cores())
-                seconds = epoch_seconds(plan, model, dataset) * plan.recipe.epochs * len(missing) / at_once
-                console.note(f"  {about(seconds)} of training")
-        console.note("dry run: nothing was written")
-    elif len(plans) > 1:
-        _train_replicas(plans, missing, finished, dataset, workers=workers, console=console, output=output)
+        _estimate(missing, dataset, tell, of=len(plans), workers=workers)
+        return []
+    if len(plans) > 1 and missing:
+        carry_out_all(missing, dataset, workers, found.append, tell=tell, force=output.force, fresh=output.fresh)
     elif missing:
-        report_written(console, carry_out(missing[0], dataset, console, force=output.force, fresh=output.fresh))
+        found.append(carry_out(missing[0], dataset, tell, force=output.force, fresh=output.fresh))
+    order = {plan.target: place for place, plan in enumerate(plans)}
+    return sorted(found, key=lambda written: order[written.path])
+
+
+def _estimate(missing: list[Plan], dataset: Dataset, tell: Tell, *, of: int, workers: int) -> None:
+    """Tell how long the trainings will take."""
+    for plan in missing[:1]:
+        with masked(model := start_model(plan), mask_of(plan)):
+            at_once = 1 if _on_gpu(plan) or of == 1 else min(len(missing), workers or available_cores())
+            seconds = epoch_seconds(plan, model, dataset) * plan.recipe.epochs * len(missing) / at_once
+            tell(Note(f"  {about(seconds)} of training"))
+    tell(Note("dry run: nothing was written"))
 
 
 def carry_out_all(
     plans: list[Plan],
     dataset: Dataset,
     workers: int,
-    told: Callable[[Written], None],
+    ended: Callable[[Written], None],
     *,
+    tell: Tell = silent,
     force: bool = False,
     fresh: bool = False,
 ) -> None:
@@ -76,20 +88,25 @@ def carry_out_all(
         plans: what to carry out, on one device.
         dataset: to train on; other processes read it again.
         workers: how many at a time; 0 for all cores, or as many as a GPU gains by.
-        told: of each that is written.
+        ended: called with each that is written.
+        tell: told what the trainings warn of, and which go on where an earlier run stopped.
         force: replace existing outputs.
         fresh: do not go on where earlier runs stood.
     """
     if _on_gpu(plans[0]) and plans[0].mask is None:  # masks are hooks, which would take each other's steps for theirs
-        runs = (carry_out_steps(plan, dataset, Console(quiet=True), force=force, fresh=fresh) for plan in plans)
+        quiet = _only_important(tell)
+        runs = (carry_out_steps(plan, dataset, quiet, force=force, fresh=fresh) for plan in plans)
         for written in side_by_side(runs, plans[0].machine.device, workers):
-            told(written)
+            ended(written)
         return
     workers = min(workers or available_cores(), len(plans))
     pool = ProcessPoolExecutor(workers, prepare(__name__), initializer=_begin_worker)
     try:
         for done in as_completed([pool.submit(_worker, plan, loaded_plugins(), force, fresh) for plan in plans]):
-            told(done.result())
+            written, events = done.result()
+            for event in events:
+                tell(event)
+            ended(written)
     except BaseException as problem:  # interrupted, or one failed: the others' work is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
         for process in active_children():
@@ -115,54 +132,22 @@ def _check_targets(plans: list[Plan], inputs: tuple[Path, ...], *, force: bool) 
             check_target(path, force=replaced, inputs=(*inputs, plan.target))
 
 
-def _train_replicas(
-    plans: list[Plan],
-    missing: list[Plan],
-    finished: dict[Path, Record],
-    dataset: Dataset,
-    *,
-    workers: int,
-    console: Console,
-    output: LongRun,
-) -> None:
-    """Train what is missing of several replicas side by side, then print them all."""
-    done = dict(finished)
-
-    def told(written: Written) -> None:
-        done[written.path] = written.record
-        sha = written.record.digest[:16]
-        console.note(f"train: wrote {written.path}  sha256:{sha}  in {written.seconds:.1f} s")
-
-    if missing:
-        carry_out_all(missing, dataset, workers, told, force=output.force, fresh=output.fresh)
-    entries = [document("train", plan.target, done[plan.target], up_to_date=plan.target in finished) for plan in plans]
-    console.result([str(plan.target) for plan in plans], _joined(entries))
-
-
-def _joined(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one document of several replicas."""
-    parts = [{key: entry[key] for key in ("outputs", "digest", "up_to_date", "metrics", "record")} for entry in entries]
-    return {
-        "ok": True,
-        "command": "train",
-        "outputs": [path for entry in entries for path in entry["outputs"]],
-        "digest": None,
-        "up_to_date": all(entry["up_to_date"] for entry in entries),
-        "metrics": None,
-        "record": None,
-        "replicas": parts,
-    }
-
-
 def _begin_worker() -> None:
     settle()
     install(interrupt=False)
 
 
-def _worker(plan: Plan, plugins: list[Path], force: bool, fresh: bool) -> Written:
+def _only_important(tell: Tell) -> Tell:
+    """Return what passes on the events that a user must see of several trainings at once."""
+    return lambda event: tell(event) if isinstance(event, Warned | Paused | Resumed) else None
+
+
+def _worker(plan: Plan, plugins: list[Path], force: bool, fresh: bool) -> tuple[Written, list[Event]]:
     load_plugins(plugins)
     set_up(plan.machine.device, plan.machine.precision, plan.machine.threads)
-    return carry_out(plan, _dataset_of(plan), Console(quiet=True), force=force, fresh=fresh)
+    events: list[Event] = []
+    written = carry_out(plan, _dataset_of(plan), _only_important(events.append), force=force, fresh=fresh)
+    return written, events
 
 
 def _dataset_of(plan: Plan) -> Dataset:

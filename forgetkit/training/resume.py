@@ -6,9 +6,7 @@ are all it takes to go on to the same bytes.
 """
 
 import json
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,8 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.console import compact_json, say
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Paused, Resumed, Tell, Warned, silent
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.interrupts import asked_to_stop, deferring, stop
 from forgetkit.files.lock import state_folder
@@ -55,13 +54,14 @@ class Bookmark:
     Args:
         folder: where states are kept; None to keep nothing.
         asked: digest of what the run was asked to do; states of anything else do not count.
+        tell: told where no state can be kept.
 
     Attributes:
         log: what is to be written of epochs or looks; it goes along with the states.
     """
 
-    def __init__(self, folder: Path | None = None, asked: str = "") -> None:
-        self.folder, self.asked = folder, asked
+    def __init__(self, folder: Path | None = None, asked: str = "", tell: Tell = silent) -> None:
+        self.folder, self.asked, self.tell = folder, asked, tell
         self.log: list[dict[str, Any]] = []
         self.kept = 0
         self._parts: list[Any] = []
@@ -133,7 +133,7 @@ class Bookmark:
             publish_tensors(self.folder / f"{self.kept % 2}.st", kept.tensors, metadata)
             self.kept, self._saved = self.kept + 1, len(self._parts)
         except ForgetkitError as problem:
-            say(f"warning: no state is kept to go on from: {problem.message}")
+            self.tell(Warned("no-state", f"no state is kept to go on from: {problem.message}"))
             self.folder = None
         self._cost = time.monotonic() - begun
         self._next = begun + max(EVERY, self._cost / SHARE)
@@ -165,7 +165,7 @@ class Bookmark:
 
 @contextmanager
 def making(
-    target: Path, beside: tuple[Path, ...], *, asked: str, force: bool, fresh: bool = False
+    target: Path, beside: tuple[Path, ...], *, asked: str, force: bool, fresh: bool = False, tell: Tell = silent
 ) -> Iterator[Bookmark]:
     """Hold an output and what is written beside it while they are made; go on where an earlier run stood.
 
@@ -175,16 +175,20 @@ def making(
         asked: digest of what is asked.
         force: whether existing ones are replaced.
         fresh: begin from the start.
+        tell: told where an earlier run is gone on with.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.files.publish.claimed`.
     """
-    with claimed((target, *beside), force=force, asked=asked), bookmarked(state_folder(target), asked, fresh) as mark:
+    with (
+        claimed((target, *beside), force=force, asked=asked),
+        bookmarked(state_folder(target), asked, fresh, tell) as mark,
+    ):
         yield mark
 
 
 @contextmanager
-def kept_beside(path: Path, asked: str, *, fresh: bool) -> Iterator[Bookmark]:
+def kept_beside(path: Path, asked: str, *, fresh: bool, tell: Tell = silent) -> Iterator[Bookmark]:
     """Go on where an earlier run stood of a command that judges ``path`` and makes no file.
 
     Where no file can be made beside it, or another process does the same, nothing is kept.
@@ -193,30 +197,30 @@ def kept_beside(path: Path, asked: str, *, fresh: bool) -> Iterator[Bookmark]:
     with ExitStack() as stack:
         try:
             stack.enter_context(claimed((place,), force=True, asked=asked))
-            mark = stack.enter_context(bookmarked(state_folder(place), asked, fresh))
+            mark = stack.enter_context(bookmarked(state_folder(place), asked, fresh, tell))
         except ForgetkitError:
             mark = Bookmark()
         yield mark
 
 
 @contextmanager
-def bookmarked(states: Path, asked: str, fresh: bool) -> Iterator[Bookmark]:
+def bookmarked(states: Path, asked: str, fresh: bool, tell: Tell = silent) -> Iterator[Bookmark]:
     """Keep states in a folder of ``states`` while something is made, and remove all of them when it is there.
 
     A step and the retraining in its place make the same output; the states of one do not end those of the other.
     """
-    mark = Bookmark(states / asked[:16], asked)
+    mark = Bookmark(states / asked[:16], asked, tell)
     if fresh or not mark.recall():
         _remove(states, asked)
     else:
-        say("going on where an earlier run stood; --fresh starts over")
+        tell(Resumed())
     try:
         with deferring():
             yield mark
     except (KeyboardInterrupt, SystemExit):
         mark.keep_parts()
         if mark.kept:
-            say(f"to go on from here: {shlex.join(['forgetkit', *sys.argv[1:]])}")
+            tell(Paused())
         raise
     except ForgetkitError as problem:
         if problem.code not in KEPT:

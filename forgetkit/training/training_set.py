@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console
 from forgetkit.data.canaries import Canaries, draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import on_data
 from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.data.open import data_root, open_dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Tell, Warned
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
@@ -98,7 +98,7 @@ def open_base(like: str | None, from_: str | None) -> Base | None:
 def choose(
     base: Base | None,
     source: Source,
-    console: Console,
+    tell: Tell,
     *,
     exclude: list[str],
     only: str | None,
@@ -113,33 +113,33 @@ def choose(
     if base is None and not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
     dataset = (
-        dataset_of(base.path, base.record, source, console)
+        dataset_of(base.path, base.record, source, tell)
         if base
         else open_dataset(
             source.dataset or "",
             data_root(source.data_root),
             download=source.download,
             unseen=source.unseen,
-            console=console,
+            tell=tell,
         )
     )
     base = replace(base, record=on_data(base.record, dataset)) if base else None
     if base and base.like and base.record.new_head:
         text = f"{base.path} did not begin from nothing but from weights with a new head: a reference begins there, too"
-        console.warn("other-start", f"{text}: forgetkit train --from THOSE.st --exclude ...")
+        tell(Warned("other-start", f"{text}: forgetkit train --from THOSE.st --exclude ..."))
     salt = base.record.forgotten.salt if base else dataset.fingerprint
-    excluded = read_lists(exclude, form, dataset, console)
+    excluded = read_lists(exclude, form, dataset, tell)
     canaries = open_canaries(base.record, dataset) if base else None
-    limited = _limit(only, form, dataset, canaries, console) if only is not None else []
+    limited = _limit(only, form, dataset, canaries, tell) if only is not None else []
     before = base.record.forgotten if base else KeySet.of([], salt)
     if base and (again := int(before.contains(limited).sum())):
         message = f"{only}: {again} of {len(limited)} ids are forgotten; a model does not learn them again"
         raise ForgetkitError("ids-forgotten", message, "take them out: forgetkit forget-ids --ids ... --minus ...")
     if known := int(before.contains(excluded).sum()):
-        console.warn("ids-forgotten", f"{known} of {len(excluded)} ids are forgotten already")
+        tell(Warned("ids-forgotten", f"{known} of {len(excluded)} ids are forgotten already"))
     seen = None if base is None or base.record.untrained else base.record
     if seen and (foreign := int((~seen.was_trained(excluded)).sum())):
-        console.warn("ids-untrained", f"{foreign} of {len(excluded)} ids were never trained on")
+        tell(Warned("ids-untrained", f"{foreign} of {len(excluded)} ids were never trained on"))
     forgotten = forgotten_with(before, excluded)
     trained = seen.trained if seen else None
     if seen is None and not dataset.numbered:
@@ -182,16 +182,16 @@ def with_canaries(chosen: TrainingSet, *, count: int, kind: str, seed: int) -> T
     )
 
 
-def _limit(only: str, form: ListForm, dataset: Dataset, canaries: Canaries | None, console: Console) -> list[str]:
+def _limit(only: str, form: ListForm, dataset: Dataset, canaries: Canaries | None, tell: Tell) -> list[str]:
     """Return the ids of ``--only``, less withheld canaries, which no training may read."""
-    limited = read_lists([only], form, dataset, console)
+    limited = read_lists([only], form, dataset, tell)
     if canaries is None:
         return limited
     withheld = set(dataset.train.ids_at(canaries.withheld_rows))
     left = [id_ for id_ in limited if id_ not in withheld]
     if len(left) < len(limited):
         text = f"{len(limited) - len(left)} of {len(limited)} ids are canaries that were withheld; they stay so"
-        console.warn("canaries-withheld", text)
+        tell(Warned("canaries-withheld", text))
     if not left:
         raise ForgetkitError("ids-empty", f"{only}: every id is a canary that was withheld", "give others, too")
     return left

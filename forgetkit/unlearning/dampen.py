@@ -7,8 +7,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.record import Record
 from forgetkit.methods.dampen import dampen

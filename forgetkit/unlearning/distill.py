@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.events import Measured, Note, Tell, progress
 from forgetkit.files.record import Record
 from forgetkit.methods.distill import distill, distillation_loss
 from forgetkit.methods.joint import joint
@@ -99,7 +99,7 @@ def distilled(
     teachers: Teachers,
     how: Distilling,
     *,
-    console: Console,
+    tell: Tell,
     bookmark: Bookmark,
     watched: bool = True,
 ) -> Outcome:
@@ -116,9 +116,7 @@ def distilled(
         second = on_machine(load_model(*teachers.forget), teachers.forget[1], machine)
         both = (first, second)
         everything = request.with_all_forgotten
-        return towards_both(
-            classifier, tune, everything, machine, both, retain, how, console=console, bookmark=bookmark
-        )
+        return towards_both(classifier, tune, everything, machine, both, retain, how, tell=tell, bookmark=bookmark)
     history = distill(
         classifier,
         first,
@@ -132,9 +130,9 @@ def distilled(
         beta=how.beta,
         temperature=how.temperature,
         seed=how.seed,
-        epochs=console.progress(range(1, how.recipe.epochs + 1), "distill", how.recipe.epochs),
+        epochs=progress(range(1, how.recipe.epochs + 1), "distill", how.recipe.epochs, tell),
         watch=bookmark.log.append if watched else None,
-        tell=console.tell,
+        tell=lambda text: tell(Measured(text)),
         bookmark=bookmark,
     )
     last = history.epochs[-1]["loss"]
@@ -150,7 +148,7 @@ def towards_both(
     retain: Samples,
     how: Distilling,
     *,
-    console: Console,
+    tell: Tell,
     bookmark: Bookmark,
 ) -> Outcome:
     """Distil the retain set from the first teacher, the ids from the second, which never saw them.
@@ -163,7 +161,7 @@ def towards_both(
         teachers: neither is the classifier.
         retain: images and labels of the retain set.
         how: everything else.
-        console: told of every look.
+        tell: told of every look.
         bookmark: where the run stands.
 
     Raises:
@@ -175,9 +173,9 @@ def towards_both(
     shown_by = gauge.look(teachers[1])
     gauge = replace(gauge, right=0.5 if shown_by.auc is None else shown_by.auc)
     before = gauge.look(teachers[0])
-    console.note(f"  the forget teacher: {words(shown_by)}")
-    console.note(f"  the teacher: {words(before)}")
-    blind = warn_of_nothing(before, console)
+    tell(Note(f"  the forget teacher: {words(shown_by)}"))
+    tell(Note(f"  the teacher: {words(before)}"))
+    blind = warn_of_nothing(before, tell)
     forget = take(request.dataset.train, request.forget_rows, machine.device)
     start = _joint_steps(classifier, teachers, retain, how)
     every = steps_between(gauge, min(how.ids_per_step, len(forget[1])) + how.replay)
@@ -186,7 +184,7 @@ def towards_both(
 
         def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
             optimizer, steps = start(forget, done)
-            return optimizer, console.progress(islice(steps, most - done), "distill", most - done)
+            return optimizer, progress(islice(steps, most - done), "distill", most - done, tell)
 
         taken = walk(bookmark, "steps", classifier, begin)[1]
         return Outcome({"steps": taken, "right": gauge.right})
@@ -202,10 +200,10 @@ def towards_both(
         most=most,
         before=before,
         margin=how.utility_margin,
-        console=console,
+        tell=tell,
         bookmark=bookmark,
     )
-    return _judged(found, most, gauge.right, console, bookmark)
+    return _judged(found, most, gauge.right, tell, bookmark)
 
 
 def _joint_steps(
@@ -238,7 +236,7 @@ def _joint_steps(
     return start
 
 
-def _judged(found: Stopped, most: int, right: float, console: Console, bookmark: Bookmark) -> Outcome:
+def _judged(found: Stopped, most: int, right: float, tell: Tell, bookmark: Bookmark) -> Outcome:
     """Say and log what was seen; return it.
 
     Raises:
@@ -247,7 +245,7 @@ def _judged(found: Stopped, most: int, right: float, console: Console, bookmark:
     looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
     bookmark.log.extend(looks)
     shown = found.best or found.visits[-1]
-    console.note(f"  after {shown.step} steps: {words(shown.look)}")
+    tell(Note(f"  after {shown.step} steps: {words(shown.look)}"))
     if found.best is None:
         message = f"after {shown.step} of at most {most} steps no state both forgets the ids and keeps accuracy"
         raise NotReached(

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from forgetkit.console import Console
+from forgetkit.events import Measured, Tell, progress
 from forgetkit.training.classifier import Samples
 from forgetkit.training.resume import Bookmark, walk
 from forgetkit.unlearning.backtracking import BRAKE, brake
@@ -51,7 +51,7 @@ def stop_unseen(
     before: Look,
     margin: float,
     onward: bool = False,
-    console: Console,
+    tell: Tell,
     bookmark: Bookmark,
 ) -> Stopped:
     """Take steps on the forget set until it looks like data never seen; the model ends in the best state.
@@ -66,7 +66,7 @@ def stop_unseen(
         before: what the groups of ``course`` show at the start.
         margin: accuracy on unseen samples that may be lost.
         onward: see :func:`forgetkit.unlearning.backtracking.brake`.
-        console: shown every look.
+        tell: shown every look.
         bookmark: where the run stands.
     """
     if not course.direct:
@@ -103,9 +103,9 @@ def stop_unseen(
         left=left,
     )
     visits = []
-    for visit in console.progress(run, "looks", ceil(most / every)):
+    for visit in progress(run, "looks", ceil(most / every), tell):
         visits.append(visit)
-        console.tell(words(visit.look))
+        tell(Measured(words(visit.look)))
     visits = visits or [Visit(0, before)]
     best = best_of(visits, before, margin)
     if best is None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console
+from forgetkit.events import Tell
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
@@ -17,7 +17,7 @@ from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import Classifier, Samples, on_machine, predict, take
 from forgetkit.training.device import Machine
 from forgetkit.training.job import Plan, make_plans
-from forgetkit.training.outputs import up_to_date
+from forgetkit.training.outputs import Written, up_to_date
 from forgetkit.training.replicas import finish
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.inputs import Request
@@ -83,12 +83,13 @@ class Retraining:
         """Whether its checkpoint is there already."""
         return up_to_date(self.plan.target, self.plan.record) is not None
 
-    def carry_out(self, console: Console, output: LongRun, attempts: list[dict[str, Any]] | None = None) -> None:
-        """Train, write and report; ``attempts`` are what was tried before it, for the metrics of its record."""
+    def carry_out(self, tell: Tell, output: LongRun, attempts: list[dict[str, Any]] | None = None) -> Written | None:
+        """Train and write; ``attempts`` are what was tried before it, for the metrics of its record."""
         plan = replace(self.plan, attempts=attempts)
-        finish([plan], self.request.dataset, self.request.inputs, console, output, workers=1)
+        found = finish([plan], self.request.dataset, self.request.inputs, tell, output, workers=1)
         if self.request.booking and not output.dry_run:
             self.request.booking.publish("train", read_record(self.plan.target).digest)
+        return found[0] if found else None
 
 
 def retraining(request: Request, machine: Machine, target: Path) -> Retraining:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError, NotReached
+from forgetkit.events import Note, Tell
 from forgetkit.options import Training
 from forgetkit.training.classifier import Classifier, Samples, take
 from forgetkit.training.cuda_graphs import one_by_one
@@ -109,7 +109,7 @@ class Forgetting:
         request: Request,
         machine: Machine,
         ways: tuple[Way, ...],
-        console: Console,
+        tell: Tell,
     ) -> Outcome:
         """Try ``ways`` in turn, each from the same start, until one forgets the ids and keeps accuracy.
 
@@ -119,7 +119,7 @@ class Forgetting:
             request: what is to be forgotten.
             machine: where to compute.
             ways: what to try.
-            console: told of every attempt.
+            tell: told of every attempt.
 
         Raises:
             NotReached: where no way does within the budget.
@@ -130,16 +130,16 @@ class Forgetting:
         for way in ways:
             begun = meter.spent
             try:
-                outcome = self._try(way, (classifier, original), tune, request, machine, meter, console)
+                outcome = self._try(way, (classifier, original), tune, request, machine, meter, tell)
             except ForgetkitError as reached:
                 if not isinstance(reached, NotReached) and reached.code != "diverged":
                     raise
                 classifier.load_state_dict(original.state_dict())
-                console.note(f"forget: {way.name}: {reached.message}")
+                tell(Note(f"forget: {way.name}: {reached.message}"))
                 self._add(way, (meter.spent - begun) / retraining, reached.message)
                 continue
             self._add(way, (meter.spent - begun) / retraining, None)
-            console.note(f"forget: {way.name} forgets, at {meter.spent / retraining:.0%} of the work of a retraining")
+            tell(Note(f"forget: {way.name} forgets, at {meter.spent / retraining:.0%} of the work of a retraining"))
             spent = {"attempts": self.attempts, "cost": round(meter.spent / retraining, 4)}
             return Outcome({**outcome.metrics, **spent}, {"way": way.name})
         message = f"none of {len(ways)} ways both forgets the ids and keeps accuracy within {self.budget:.0%}"
@@ -156,7 +156,7 @@ class Forgetting:
         request: Request,
         machine: Machine,
         meter: Meter,
-        console: Console,
+        tell: Tell,
     ) -> Outcome:
         """Try one way on the first of ``models``, with the other as its teacher.
 
@@ -167,9 +167,9 @@ class Forgetting:
         plan = training_without(request, machine, way.teacher, seed=seed)
         if meter.spent + work_of(request, plan.recipe.epochs) > meter.most:
             raise NotReached("beyond what is left of the budget")
-        console.note(f"forget: {way.name}")
+        tell(Note(f"forget: {way.name}"))
         classifier, first = models
-        second = train_only(plan, request.dataset, console, watch=meter.on)
+        second = train_only(plan, request.dataset, tell, watch=meter.on)
         how = Distilling(
             recipe=resolve_recipe(halved(recipe_of(request.record.recipe)), STUDENT),
             utility_margin=self.margin,
@@ -178,7 +178,7 @@ class Forgetting:
         retain = take(request.dataset.train, request.retain_rows, machine.device)
         with meter.on(classifier, first, second):
             given = (request.with_all_forgotten, machine, (first, second), retain, how)
-            return towards_both(classifier, tune, *given, console=console, bookmark=Bookmark())
+            return towards_both(classifier, tune, *given, tell=tell, bookmark=Bookmark())
 
 
 def work_of(request: Request, epochs: int) -> float:

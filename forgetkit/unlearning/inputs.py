@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.console import Console
 from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import on_data, same_data
 from forgetkit.data.of_checkpoint import dataset_of, leave_out, read_lists
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Tell
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
 from forgetkit.files.request_book import Booking
 from forgetkit.options import Booked, ListForm, Source
-from forgetkit.training.outputs import document
+from forgetkit.training.outputs import Written
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,12 @@ def begin(
     form: ListForm,
     *,
     source: Source,
-    console: Console,
+    tell: Tell,
+    dry_run: bool = False,
     needs_ids: bool = True,
     booked: Booked | None = None,
-) -> Request | None:
-    """Read and check the input of a step; None where nothing is left to do, which is said and is a success.
+) -> Request | Written:
+    """Read and check the input of a step; where no id is left to forget, return the checkpoint as it is.
 
     With ``needs_ids`` off, a step goes on although every id is left out: it works on the retain set.
 
@@ -113,18 +114,16 @@ def begin(
     """
     booking = booking_of(booked) if booked else None
     path, record = open_checkpoint(checkpoint)
-    dataset = dataset_of(path, record, source, console)
+    dataset = dataset_of(path, record, source, tell)
     record = on_data(record, dataset)
-    given = read_lists(lists, form, dataset, console, forgotten=record.forgotten)
+    given = read_lists(lists, form, dataset, tell, forgotten=record.forgotten)
     if booking:
         booking.check(given)
-    ids = leave_out(given, record, console)
+    ids = leave_out(given, record, tell)
     if needs_ids and not ids:
-        if booking and not console.dry_run:
+        if booking and not dry_run:
             booking.publish(command, record.digest)
-        console.note("nothing left to do")
-        console.result([checkpoint], document(command, path, record, up_to_date=True))
-        return None
+        return Written(command, path, record, 0.0, state="nothing left")
     inputs = (path, *(Path(name) for name in lists if name != "-"), *((booking.book,) if booking else ()))
     request = Request(path, record, dataset, ids, inputs, booking)
     _ = request.forgotten  # raises, before any work, where it is too much

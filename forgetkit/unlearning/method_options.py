@@ -3,13 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-import typer
-
 from forgetkit.options import (
-    METHOD,
     MOST,
     Momentum,
     OptimizerName,
+    Option,
     Rate,
     UtilityMargin,
     check_optimizer,
@@ -19,19 +17,14 @@ from forgetkit.options import (
 
 Stop = Annotated[
     str,
-    typer.Option(
+    Option(
+        "Stop where the ids look like data never seen; or take all the epochs, as published.",
         metavar="unseen|published",
-        help="Stop where the ids look like data never seen; or take all the epochs, as published.",
-        rich_help_panel=METHOD,
     ),
 ]
-Epochs = Annotated[
-    int, typer.Option(metavar="N", min=1, max=MOST, help="Passes over the data.", rich_help_panel=METHOD)
-]
-BatchSize = Annotated[
-    int, typer.Option(metavar="N", min=2, max=MOST, help="Samples in a step.", rich_help_panel=METHOD)
-]
-WeightDecay = Annotated[float, typer.Option(metavar="FLOAT", min=0, help="Weight decay.", rich_help_panel=METHOD)]
+Epochs = Annotated[int, Option("Passes over the data.", metavar="N", min=1, max=MOST)]
+BatchSize = Annotated[int, Option("Samples in a step.", metavar="N", min=2, max=MOST)]
+WeightDecay = Annotated[float, Option("Weight decay.", metavar="FLOAT", min=0)]
 
 
 @dataclass(frozen=True)

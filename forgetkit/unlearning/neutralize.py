@@ -7,8 +7,8 @@ from math import ceil
 from torch import nn
 from torch.optim import Optimizer
 
-from forgetkit.console import Console
 from forgetkit.errors import NotReached
+from forgetkit.events import Measured, Note, Tell, progress
 from forgetkit.methods.neutralize import mislabel, neutral_steps, neutralize
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
@@ -78,7 +78,7 @@ def neutralized(
     machine: Machine,
     how: Neutralizing,
     *,
-    console: Console,
+    tell: Tell,
     bookmark: Bookmark,
 ) -> Outcome:
     """Neutralize the ids of a request until the goal.
@@ -89,7 +89,7 @@ def neutralized(
         request: what is to be forgotten.
         machine: where to compute.
         how: the options.
-        console: told of the progress.
+        tell: told of the progress.
         bookmark: where the run stands; its log is told of every look.
 
     Raises:
@@ -99,7 +99,7 @@ def neutralized(
     names, contrast = request.record.classes, how.contrast(classifier, forget)
     named = {names[true]: names[wrong] for true, wrong in contrast.items()}
     if how.stop == "unseen":
-        return _until_unseen(classifier, forget, tune, request, machine, how, console, bookmark, named)
+        return _until_unseen(classifier, forget, tune, request, machine, how, tell, bookmark, named)
     goal = 1 / len(names) if how.stop == "chance" else 0.0
     right, left = 1.0, bookmark.open(LOOP)
     optimizer = make_optimizer(classifier, how.optimizer, rate=how.rate, momentum=how.momentum)
@@ -115,7 +115,7 @@ def neutralized(
         contrast=contrast,
         optimizer=optimizer,
         batch_size=how.batch_size,
-        epochs=console.progress(range(1, how.max_epochs + 1), "neutralize", how.max_epochs),
+        epochs=progress(range(1, how.max_epochs + 1), "neutralize", how.max_epochs, tell),
         looks_per_epoch=how.looks_per_epoch,
         goal=None if how.logged else goal,
         seed=how.seed,
@@ -124,7 +124,7 @@ def neutralized(
     ):
         bookmark.log.append(asdict(look))
         right = look.accuracy
-        console.tell(f"{right:.1%} of the ids right (goal {goal:.0%})")
+        tell(Measured(f"{right:.1%} of the ids right (goal {goal:.0%})"))
         if right <= goal:
             return Outcome({"steps": look.step, "epochs": look.epoch, "contrast": named})
         if look.step:
@@ -141,15 +141,15 @@ def _until_unseen(
     request: Request,
     machine: Machine,
     how: Neutralizing,
-    console: Console,
+    tell: Tell,
     bookmark: Bookmark,
     contrast: dict[str, str],
 ) -> Outcome:
     """Neutralize until the ids look like data never seen."""
     course = course_of(request, tune, machine, seed=how.seed).first(GROUPS)
     before = course.before(classifier)
-    console.note(f"  {course.says()}")
-    console.note(f"  before: {words(before)}")
+    tell(Note(f"  {course.says()}"))
+    tell(Note(f"  before: {words(before)}"))
     batches = len(shuffled(len(forget[1]), how.batch_size, seed=how.seed, epoch=1))
     every = ceil(batches / how.looks_per_epoch)
     if len(forget[1]) >= MANY:
@@ -163,13 +163,13 @@ def _until_unseen(
         most=how.max_epochs * batches if course.direct else min(REHEARSED_STEPS, how.max_epochs * batches),
         before=before,
         margin=how.margin,
-        console=console,
+        tell=tell,
         bookmark=bookmark,
     )
     for visit in found.visits:
         bookmark.log.append({"step": visit.step, "epoch": visit.step / batches, **entry(visit.look)})
     shown = found.best or min(found.visits, key=lambda visit: abs(visit.look.gap))
-    console.note(f"  after {shown.step} steps: {words(shown.look)}")
+    tell(Note(f"  after {shown.step} steps: {words(shown.look)}"))
     if found.best is None:
         fault = "accuracy is lost" if closes(shown.look, before) else "the ids are still recognisable"
         if not keeps(shown.look, before, how.margin) and not closes(shown.look, before):

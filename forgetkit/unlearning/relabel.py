@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from forgetkit.console import Console
 from forgetkit.errors import NotReached
+from forgetkit.events import Note, Tell, Warned, progress
 from forgetkit.training.classifier import Classifier, Samples, state_of, take
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark, walk
@@ -62,7 +62,7 @@ def unlearn(
     how: Relabeling,
     *,
     aim: tuple[str, float | None, bool],
-    console: Console,
+    tell: Tell,
     bookmark: Bookmark,
 ) -> Aimed:
     """Relabel the ids of a request: at the rate that is given, or in the way that is found.
@@ -75,7 +75,7 @@ def unlearn(
         how: everything but kind of steps and rate.
         aim: ``per-id``, ``joint``, ``forget-then-retain`` or ``auto``; the rate or None; whether to allow a step that
             changed nothing.
-        console: told of every trial.
+        tell: told of every trial.
         bookmark: where the run stands.
 
     Raises:
@@ -86,18 +86,18 @@ def unlearn(
     forget = take(request.dataset.train, request.forget_rows, machine.device)
     if rate is None or (mix != "per-id" and not how.published):
         course = course_of(request, tune, machine, seed=how.seed)
-        return search(classifier, forget, course, how, mix=mix, rate=rate, console=console, bookmark=bookmark)
+        return search(classifier, forget, course, how, mix=mix, rate=rate, tell=tell, bookmark=bookmark)
     judged = not allowed and len(request.measured_rows) >= FEWEST
     gauge = gauge_on(request, tune, machine, seed=how.seed) if judged else None
     before = gauge.look(classifier) if gauge else None
     if before:
-        warn_of_nothing(before, console)
+        warn_of_nothing(before, tell)
     rows = request.retain_rows if how.replay or mix != "per-id" else request.retain_rows[:0]
     retain, fixed = take(request.dataset.train, rows, machine.device), rate
 
     def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
         optimizer, steps = how.begin(mix, classifier, forget, retain, fixed, done=done)
-        return optimizer, console.progress(steps, "relabel", how.count(mix, forget, retain) - done)
+        return optimizer, progress(steps, "relabel", how.count(mix, forget, retain) - done, tell)
 
     optimizer, taken = walk(bookmark, "ids", classifier, begin)
     if gauge and before and recognisable(after := gauge.look(classifier), before):
@@ -117,7 +117,7 @@ def search(
     *,
     mix: str,
     rate: float | None,
-    console: Console,
+    tell: Tell,
     bookmark: Bookmark,
 ) -> Aimed:
     """Relabel ``forget`` in the way that forgets it and keeps accuracy; the model ends there.
@@ -129,17 +129,17 @@ def search(
         how: everything but kind of steps and rate.
         mix: ``per-id``, ``joint``, ``forget-then-retain``, or ``auto``: per id, and joint where that fails.
         rate: of steps beside retained samples, or None to try some.
-        console: told of every trial.
+        tell: told of every trial.
         bookmark: where the run stands.
 
     Raises:
         NotReached: where nothing that was tried both forgets and keeps accuracy.
     """
     before = course.before(model)
-    console.note(f"  {course.says()}")
-    console.note(f"  before: {words(before)}")
-    warn_of_nothing(before, console)
-    trying = Search(model, forget, course, how, before, console, bookmark)
+    tell(Note(f"  {course.says()}"))
+    tell(Note(f"  before: {words(before)}"))
+    warn_of_nothing(before, tell)
+    trying = Search(model, forget, course, how, before, tell, bookmark)
     found = trying.per_id() if mix in {"auto", "per-id"} else None
     if found is None and mix != "per-id" and len(course.retain[1]):
         rates = JOINT[how.optimizer] if rate is None else [rate]
@@ -156,16 +156,16 @@ def search(
         )
         hint = "try distill --forget-teacher, another --optimizer, or a larger --utility-margin"
         raise NotReached(message, hint)
-    _warn_left(found, before, console)
+    _warn_left(found, before, tell)
     return found
 
 
-def _warn_left(found: Aimed, before: Look, console: Console) -> None:
+def _warn_left(found: Aimed, before: Look, tell: Tell) -> None:
     """Say so where the ids are less recognisable than before, but not as little as unseen samples."""
     taken = next(trial for trial in reversed(found.trials) if (trial["mix"], trial["rate"]) == (found.mix, found.rate))
     if abs(taken["gap"]) > before.tolerance:
         text = f"{abs(taken['gap']) / max(abs(before.gap), 1e-9):.0%} of what could be recognised is left"
-        console.warn("partly-forgotten", f"{text} ({taken['gap']:+.3f} from where a retrained model would be)")
+        tell(Warned("partly-forgotten", f"{text} ({taken['gap']:+.3f} from where a retrained model would be)"))
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Search:
         course: what trials run on.
         how: everything but kind of steps and rate.
         before: what the groups of ``course`` show at the start.
-        console: told of every trial.
+        tell: told of every trial.
         bookmark: where the run stands.
         trials: what was tried so far; added to.
     """
@@ -188,7 +188,7 @@ class Search:
     course: Course
     how: Relabeling
     before: Look
-    console: Console
+    tell: Tell
     bookmark: Bookmark
     trials: list[dict[str, Any]] = field(default_factory=list)
 
@@ -224,7 +224,7 @@ class Search:
         """Take steps beside retained samples until the place is reached, at the first rate that keeps accuracy."""
         model, how, start, course = self.model, self.how, state_of(self.model), self.course.first(FEW_GROUPS)
         if len(course.groups) < len(self.course.groups):
-            self.console.note(f"  {course.says()}")
+            self.tell(Note(f"  {course.says()}"))
         batch = how.batch(mix, course.groups[0], course.retain)
         every = steps_between(course.gauges[0], batch) if course.direct else 1
         for rate in rates:
@@ -238,7 +238,7 @@ class Search:
                 before=self.before,
                 margin=how.margin,
                 onward=mix == "forget-then-retain",
-                console=self.console,
+                tell=self.tell,
                 bookmark=self.bookmark,
             )
             shown = found.best or found.visits[-1]
@@ -252,4 +252,4 @@ class Search:
         """Keep what was tried, and say it."""
         refused = {"refused": fault} if fault else {}
         self.trials.append({"mix": mix, "rate": rate, "steps": steps, **entry(look), **refused})
-        self.console.note(f"  tried {mix} at {rate:.2g}, {steps} steps: {fault or words(look)}")
+        self.tell(Note(f"  tried {mix} at {rate:.2g}, {steps} steps: {fault or words(look)}"))

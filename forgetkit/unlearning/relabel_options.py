@@ -3,15 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-import typer
-
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
-    METHOD,
     MOST,
     KeepOptimizer,
     Momentum,
     OptimizerName,
+    Option,
     UtilityMargin,
     check_optimizer,
     choice,
@@ -30,76 +28,58 @@ class Method:
     """How to relabel."""
 
     optimizer: OptimizerName = "adadelta"
-    rate: Annotated[
-        str, typer.Option(metavar="auto|FLOAT", help="Learning rate; auto searches for it.", rich_help_panel=METHOD)
-    ] = "auto"
+    rate: Annotated[str, Option("Learning rate; auto searches for it.", metavar="auto|FLOAT")] = "auto"
     momentum: Momentum = 0.0
     weight_decay: WeightDecay = 0.0
     mix: Annotated[
         str,
-        typer.Option(
+        Option(
+            "A step for each id (the paper's), or with retained samples, beside or in turn; auto: what works.",
             metavar="auto|per-id|joint|forget-then-retain",
-            help="A step for each id (the paper's), or with retained samples, beside or in turn; auto: what works.",
-            rich_help_panel=METHOD,
         ),
     ] = "auto"
     targets: Annotated[
         str,
-        typer.Option(
+        Option(
+            "Wrong labels (the paper's); labels of all classes alike; or the class least like theirs.",
             metavar="wrong|any|contrast",
-            help="Wrong labels (the paper's); labels of all classes alike; or the class least like theirs.",
-            rich_help_panel=METHOD,
         ),
     ] = "wrong"
     redraw: Annotated[
         str,
-        typer.Option(
+        Option(
+            "Draw labels once, anew in each pass over retained samples, or whenever an id has its turn.",
             metavar="once|epoch|step",
-            help="Draw labels once, anew in each pass over retained samples, or whenever an id has its turn.",
-            rich_help_panel=METHOD,
         ),
     ] = "step"
     labels_per_id: Annotated[
         str,
-        typer.Option(metavar="all|N", help="Labels drawn for each id (the paper's k').", rich_help_panel=METHOD),
+        Option("Labels drawn for each id (the paper's k').", metavar="all|N"),
     ] = "all"
-    order: Annotated[str, typer.Option(metavar="file|shuffle", help="Order of the ids.", rich_help_panel=METHOD)] = (
-        "file"
-    )
+    order: Annotated[str, Option("Order of the ids.", metavar="file|shuffle")] = "file"
     replay: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Retained samples of the same class after each id; or in a step beside (0: 128).",
-            rich_help_panel=METHOD,
-        ),
+        Option("Retained samples of the same class after each id; or in a step beside (0: 128).", metavar="N", min=0),
     ] = 0
-    ids_per_step: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Ids in a step, but for per-id.", rich_help_panel=METHOD)
-    ] = 64
-    forget_weight: Annotated[
-        float, typer.Option(metavar="W", help="Weight of the ids in a joint step.", rich_help_panel=METHOD)
-    ] = 0.1
+    ids_per_step: Annotated[int, Option("Ids in a step, but for per-id.", metavar="N", min=1)] = 64
+    forget_weight: Annotated[float, Option("Weight of the ids in a joint step.", metavar="W")] = 0.1
     stop: Stop = "unseen"
     epochs: Annotated[
         int | None,
-        typer.Option(
+        Option(
+            "Passes over retained samples: 10; joint steps, until unseen: a fifth of a retraining.",
             metavar="N",
             min=1,
             max=MOST,
-            help="Passes over retained samples: 10; joint steps, until unseen: a fifth of a retraining.",
-            rich_help_panel=METHOD,
         ),
     ] = None
     utility_margin: UtilityMargin = 0.02
     keep_optimizer: KeepOptimizer = False
     allow_unforgotten: Annotated[
         bool,
-        typer.Option(
-            "--allow-unforgotten",
-            help="Write a result at a fixed rate although the ids are as recognisable as before.",
-            rich_help_panel=METHOD,
+        Option(
+            "Write a result at a fixed rate although the ids are as recognisable as before.",
+            flags=("--allow-unforgotten",),
         ),
     ] = False
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.console import Console
 from forgetkit.errors import NotReached
+from forgetkit.events import Note, Tell, silent
 from forgetkit.files.record import Record
 from forgetkit.options import Booked, Compute, Lists, LongRun, Source
 from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
 from forgetkit.training.device import Machine
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.outputs import Written
 from forgetkit.training.resume import Bookmark, Place, pack, part, unpack, walk
 from forgetkit.unlearning.early_stopping import stop_unseen
 from forgetkit.unlearning.inputs import Request
@@ -77,7 +78,8 @@ def run_method(
     source: Source,
     compute: Compute,
     output: LongRun,
-) -> None:
+    tell: Tell = silent,
+) -> Written | None:
     """Carry out a method's command: read, take its steps, write, report.
 
     Args:
@@ -94,20 +96,22 @@ def run_method(
         source: where the data is.
         compute: on what to compute.
         output: where to write.
+        tell: told what is done.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.unlearning.inputs.begin` and :func:`forgetkit.unlearning.step.carry_out`.
     """
     from forgetkit.files.record import Step
     from forgetkit.training.device import set_up
-    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.outputs import ids_entry
     from forgetkit.unlearning.inputs import begin
     from forgetkit.unlearning.step import carry_out, log_beside, warn_unmoved
 
-    console = output.console()
-    request = begin(command, checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
-    if request is None:
-        return
+    request = begin(
+        command, checkpoint, lists.ids, lists, source=source, tell=tell, dry_run=output.dry_run, booked=booked
+    )
+    if isinstance(request, Written):
+        return request
     request.check_retained()
     machine = set_up(compute.device, compute.precision, compute.threads)
     options = {**method.options(), "norm_statistics": "frozen", **machine.options()}
@@ -118,13 +122,13 @@ def run_method(
             return Task(classifier, forget, retain, method, request.record, seed, done)
 
         run = Stepping(method, onward, lambda *given: begin_steps(task(*given)), seed)
-        return run.taken(classifier, tune, request, machine, console=console, bookmark=bookmark)
+        return run.taken(classifier, tune, request, machine, tell=tell, bookmark=bookmark)
 
     beside = log_beside(log)
-    written = carry_out(request, step, machine, console=console, output=output, beside=beside, mask=mask, work=work)
-    if written:
-        warn_unmoved(console, written.record.steps[-1].metrics, "raise --rate or --epochs, or take another method")
-        report_written(console, written)
+    written = carry_out(request, step, machine, tell=tell, output=output, beside=beside, mask=mask, work=work)
+    if written and written.state == "written":
+        warn_unmoved(tell, written.record.steps[-1].metrics, "raise --rate or --epochs, or take another method")
+    return written
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class Stepping:
         request: Request,
         machine: Machine,
         *,
-        console: Console,
+        tell: Tell,
         bookmark: Bookmark,
     ) -> Outcome:
         """Take them on the ids of a request; the classifier is changed in place.
@@ -152,7 +156,7 @@ class Stepping:
             NotReached: where no state that was seen both forgets and keeps accuracy.
         """
         if self.method.stop == "unseen":
-            return self._until_unseen(classifier, tune, request, machine, console, bookmark)
+            return self._until_unseen(classifier, tune, request, machine, tell, bookmark)
         split, device = request.dataset.train, machine.device
         sets = take(split, request.forget_rows, device), take(split, request.retain_rows, device)
 
@@ -169,13 +173,13 @@ class Stepping:
         tune: Samples,
         request: Request,
         machine: Machine,
-        console: Console,
+        tell: Tell,
         bookmark: Bookmark,
     ) -> Outcome:
         course = course_of(request, tune, machine, seed=self.seed).first(GROUPS)
         before = course.before(classifier)
-        console.note(f"  {course.says()}")
-        console.note(f"  before: {words(before)}")
+        tell(Note(f"  {course.says()}"))
+        tell(Note(f"  before: {words(before)}"))
         forget = take(request.dataset.train, request.forget_rows, machine.device)
         passes = len(forget[1]) + ceil(len(course.retain[1]) / self.method.batch_size)
         found = stop_unseen(
@@ -188,13 +192,13 @@ class Stepping:
             before=before,
             margin=self.method.utility_margin,
             onward=self.onward,
-            console=console,
+            tell=tell,
             bookmark=bookmark,
         )
         looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
         bookmark.log.extend(looks)
         shown = found.best or min(found.visits, key=lambda visit: abs(visit.look.gap))
-        console.note(f"  after {shown.step} steps: {words(shown.look)}")
+        tell(Note(f"  after {shown.step} steps: {words(shown.look)}"))
         hint = "another --rate, more --epochs, a larger --utility-margin; or --stop published"
         if found.fault:
             raise NotReached(found.fault, hint)

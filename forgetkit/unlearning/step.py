@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from forgetkit.console import Console
+from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.header import read_record
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import check_target, publish_lines
@@ -21,7 +21,7 @@ from forgetkit.training.classifier import Classifier, Samples, on_machine, take
 from forgetkit.training.device import Machine
 from forgetkit.training.evaluate import BATCH, about, measure, pass_seconds, weight_change
 from forgetkit.training.mask import masked, read_mask
-from forgetkit.training.outputs import Written, asked_of, output_path, report_done, software, up_to_date
+from forgetkit.training.outputs import Written, asked_of, done_already, output_path, software, up_to_date
 from forgetkit.training.resume import Bookmark, making
 from forgetkit.unlearning.inputs import Request
 
@@ -48,7 +48,7 @@ def carry_out(
     step: Step,
     machine: Machine,
     *,
-    console: Console,
+    tell: Tell,
     output: LongRun,
     others: tuple[Path, ...] = (),
     models: tuple[Path, ...] = (),
@@ -63,7 +63,7 @@ def carry_out(
         request: what :func:`begin` returned.
         step: the step, without its metrics.
         machine: where to compute.
-        console: what is said.
+        tell: what is said.
         output: where to write.
         others: further input files, which the output must not replace.
         models: further checkpoints, likewise; a dry run looks whether they can be read.
@@ -74,7 +74,7 @@ def carry_out(
         work: changes the classifier; is given the images and labels of the tune half, and the run's bookmark.
 
     Returns:
-        what was written, to be reported; None where nothing had to be (up to date, or a dry run).
+        what was written, or was there already; None in a dry run.
 
     Raises:
         ForgetkitError: ``output-exists``, ``not-reached``, ``out-of-space`` …; nothing was written.
@@ -90,8 +90,7 @@ def carry_out(
     if done := up_to_date(target, expected, files):
         if request.booking and not output.dry_run:
             request.booking.publish(step.command, done.digest)
-        report_done(console, step.command, target, done, output, beside=files)
-        return None
+        return done_already(step.command, target, done, files)
     if request.booking:
         request.booking.check_open()
     asked = asked_of(expected, files)
@@ -99,19 +98,21 @@ def carry_out(
     for path, inputs in ((target, ()), *((path, (target,)) for path in files)):
         check_target(path, force=force, inputs=(*request.inputs, *others, *models, *inputs))
     count = f"{len(request.ids)} ids, " if request.ids else ""
-    console.note(
-        f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
-        f"{machine.device} {machine.precision} {machine.threads} threads → {target}"
+    tell(
+        Note(
+            f"{step.command}: {count}{len(request.retain_rows)} retained samples of {request.dataset.name}, "
+            f"{machine.device} {machine.precision} {machine.threads} threads → {target}"
+        )
     )
     model, start = load(request.path, request.record)
     if output.dry_run:
         with masked(model, free):
             for path in models:
                 load_tensors(path, read_record(path))
-        console.note(f"dry run: nothing was written; {_estimate(model, request, machine)}")
+        tell(Note(f"dry run: nothing was written; {_estimate(model, request, machine)}"))
         return None
     rows = request.measured_rows if measured is None else measured
-    with making(target, files, asked=asked, force=force, fresh=output.fresh) as bookmark:
+    with making(target, files, asked=asked, force=force, fresh=output.fresh, tell=tell) as bookmark:
         metrics, resolved = _work(model, request, machine, rows, bookmark, work, free=free)
         metrics["weight_change"] = weight_change(start, model)
         finished = replace(step, options={**step.options, **resolved}, metrics=metrics)
@@ -120,7 +121,7 @@ def carry_out(
             write(path, bookmark, written.digest)
         if request.booking:
             request.booking.publish(step.command, written.digest)
-    tell_change(console, metrics, 1 / len(request.record.classes))
+    tell_change(tell, metrics, 1 / len(request.record.classes))
     return Written(step.command, target, written, time.monotonic() - begun, request.path)
 
 
@@ -162,22 +163,21 @@ def log_beside(log: str | None) -> dict[Path, Beside]:
     return {Path(log): lambda path, bookmark, _: publish_lines(path, bookmark.log)} if log else {}
 
 
-def tell_change(console: Console, metrics: dict[str, Any], chance: float) -> None:
+def tell_change(tell: Tell, metrics: dict[str, Any], chance: float) -> None:
     """Say on stderr what a step changed, each figure before → after."""
     unseen = f"{metrics['test_accuracy_before']:.2%} → {metrics['test_accuracy']:.2%}"
-    console.note(f"  right on the unseen split  {unseen} (chance {chance:.0%})")
+    tell(Note(f"  accuracy, unseen samples   {unseen} (chance {chance:.0%})"))
     if "forget_accuracy" in metrics:
-        console.note(
-            f"  right on the forget set    {metrics['forget_accuracy_before']:.2%} → {metrics['forget_accuracy']:.2%}"
-        )
-        console.note(f"  mean φ of the forget set   {metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}")
+        moved = f"{metrics['forget_accuracy_before']:.2%} → {metrics['forget_accuracy']:.2%}"
+        tell(Note(f"  accuracy, forget set       {moved}"))
+        tell(Note(f"  mean φ, forget set         {metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}"))
     if metrics.get("tune_auc") is not None:
         moved = f"{metrics['tune_auc_before']:.3f} → {metrics['tune_auc']:.3f}"
-        console.note(f"  membership AUC, tune half  {moved} (½: as if never seen)")
-    console.note(f"  weights moved by           {metrics['weight_change']:.2%} of their norm")
+        tell(Note(f"  membership AUC, tune half  {moved} (½: as if never seen)"))
+    tell(Note(f"  weights changed by         {metrics['weight_change']:.2%} of their norm"))
 
 
-def warn_unmoved(console: Console, metrics: dict[str, Any], cure: str) -> None:
+def warn_unmoved(tell: Tell, metrics: dict[str, Any], cure: str) -> None:
     """Say so when a step left the forget set as it was, and what may help.
 
     That is: as many are right as before, and mean φ fell by less than a quarter of its spread on unseen samples.
@@ -193,4 +193,4 @@ def warn_unmoved(console: Console, metrics: dict[str, Any], cure: str) -> None:
             f"weights by {metrics['weight_change']:.2%}; whatever was remembered still is; "
             f"{cure}"
         )
-        console.warn("unmoved", text)
+        tell(Warned("unmoved", text))

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from forgetkit.errors import ForgetkitError, NotReached
-from forgetkit.options import INPUT, METHOD, choice, positive
+from forgetkit.options import INPUT, Option, choice, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,29 +26,23 @@ class Limits:
 
     sequence_limit: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Ids that may be forgotten by steps in a row.", rich_help_panel=METHOD),
+        Option("Ids that may be forgotten by steps in a row.", metavar="N", min=1),
     ] = None
     max_divergence: Annotated[
         str | None,
-        typer.Option(
-            metavar="auto|FLOAT", help="Distance from the references that ids may show.", rich_help_panel=METHOD
-        ),
+        Option("Distance from the references that ids may show.", metavar="auto|FLOAT"),
     ] = None
     reference: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
+            "A model without the ids, for --max-divergence, or a folder of them. Repeat for more.",
             metavar="FILE-or-FOLDER",
-            help="A model without the ids, for --max-divergence, or a folder of them. Repeat for more.",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = None
     on_limit: Annotated[
         str,
-        typer.Option(
-            metavar="stop|retrain",
-            help="Past a limit, or where nothing else works: write nothing, or retrain.",
-            rich_help_panel=METHOD,
-        ),
+        Option("Past a limit, or where nothing else works: write nothing, or retrain.", metavar="stop|retrain"),
     ] = "stop"
 
     def check(self) -> None:

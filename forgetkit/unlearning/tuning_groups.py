@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from forgetkit.console import Console
 from forgetkit.errors import NotReached
+from forgetkit.events import Tell, Warned
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
 from forgetkit.training.classifier import Samples, state_of, take
 from forgetkit.training.device import Machine, generator_for
@@ -164,7 +164,7 @@ def gauge_on(request: Request, tune: Samples, machine: Machine, *, seed: int) ->
     return gauge_of(forget, tune, _kept(request).to(machine.device), seed=seed)
 
 
-def warn_of_nothing(before: Look, console: Console) -> bool:
+def warn_of_nothing(before: Look, tell: Tell) -> bool:
     """Say so where the ids were not recognisable to begin with: then a look cannot tell whether they were forgotten.
 
     Returns:
@@ -173,7 +173,7 @@ def warn_of_nothing(before: Look, console: Console) -> bool:
     if before.auc is None or before.gap > before.tolerance:
         return False
     shown = f"membership AUC {before.auc:.3f} before, where {before.right:.3g} is none"
-    console.warn("nothing-memorised", f"nothing measurable was memorised: {shown}")
+    tell(Warned("nothing-memorised", f"nothing measurable was memorised: {shown}"))
     return True
 
 

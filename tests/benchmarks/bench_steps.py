@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchvision.models import resnet18
 
-from forgetkit.console import Console
+from forgetkit.cli.console import Console
 from forgetkit.data.open import open_dataset
+from forgetkit.events import progress
 from forgetkit.methods.distill import distill
 from forgetkit.methods.neutralize import Look, neutralize
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models.build import build_model
+from forgetkit.options import Say
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Classifier, predict, take
 from forgetkit.training.device import set_up
@@ -110,12 +112,12 @@ def against_the_paper(name: str, make: Callable[[], nn.Module], samples: Samples
 
 def against_the_loop(runs: int) -> str:
     """Return the row of `relabel` against the bare loop."""
-    model, samples, console = classifier("float32"), drawn_bytes(600), Console()
+    model, samples, console = classifier("float32"), drawn_bytes(600), Console(Say())
 
     def command() -> None:
         optimizer = make_optimizer(model, "sgd", rate=RATE)
         steps = relabel(model, *samples, optimizer=optimizer, classes=10)
-        walk(Bookmark(), "ids", model, lambda _: (optimizer, console.progress(steps, "relabel", len(samples[1]))))
+        walk(Bookmark(), "ids", model, lambda _: (optimizer, progress(steps, "relabel", len(samples[1]), console)))
 
     def bare() -> None:
         optimizer = make_optimizer(model, "sgd", rate=RATE)

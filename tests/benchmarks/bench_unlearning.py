@@ -26,10 +26,10 @@ import torch
 from scipy import stats
 from torch import nn
 
-from forgetkit.console import Console
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import NotReached
+from forgetkit.events import silent
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import draw
@@ -52,7 +52,7 @@ from forgetkit.unlearning.neutralize import Neutralizing, neutralized
 from forgetkit.unlearning.relabel import unlearn
 from forgetkit.unlearning.relabel_steps import Relabeling, most_joint_steps
 
-QUIET = Console(quiet=True)
+QUIET = silent
 PROXY = Training(epochs=3, batch_size=32, rate=0.002, schedule="cosine")
 PROXIES = {
     "1 epoch": (replace(PROXY, epochs=1), 1.0, "convnet"),
@@ -189,7 +189,7 @@ class Draw:
             seed=0,
         )
         unlearn(
-            model, self.tune, self.request, self.machine, how, aim=(mix, rate, True), console=QUIET, bookmark=Bookmark()
+            model, self.tune, self.request, self.machine, how, aim=(mix, rate, True), tell=QUIET, bookmark=Bookmark()
         )
 
     def neutralize(self, model: Classifier, stop: str) -> None:
@@ -207,14 +207,14 @@ class Draw:
             batch_size=min(128, max(8, len(self.ids) // 20)),
             seed=0,
         )
-        neutralized(model, self.tune, self.request, self.machine, how, console=QUIET, bookmark=Bookmark())
+        neutralized(model, self.tune, self.request, self.machine, how, tell=QUIET, bookmark=Bookmark())
 
     def distil(self, model: Classifier, proxy: Path | None) -> None:
         """Distil as the command does, with the original and, if given, a proxy as teachers."""
         recipe: Recipe = halved(recipe_of(self.record.recipe))
         how = Distilling(recipe=recipe, seed=0)
         teachers = Teachers((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
-        distilled(model, self.tune, self.request, self.machine, teachers, how, console=QUIET, bookmark=Bookmark())
+        distilled(model, self.tune, self.request, self.machine, teachers, how, tell=QUIET, bookmark=Bookmark())
 
 
 def run_draw(name: str, folder: str, number: int, references: int, kind: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from forgetkit.auditing.report.html import html
 from forgetkit.auditing.report.junit import junit, junit_of_error
 from forgetkit.auditing.report.markdown import summary
 from forgetkit.auditing.report.table import Audited
-from forgetkit.console import Console
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Note, Tell
 from forgetkit.files.publish import check_target, publish_text
 
 UNMEASURED = "# not measured\n"
@@ -52,19 +52,22 @@ class Reports:
                 raise ForgetkitError("usage", f"{other} and {option} name the same file: {name}")
             taken[Path(name).resolve()] = option
 
-    def write(self, audited: Audited, name: str, console: Console, lineage: Sequence[str]) -> None:
+    def write(
+        self, audited: Audited, name: str, tell: Tell, warnings: list[dict[str, str]], lineage: Sequence[str]
+    ) -> None:
         """Write what was asked for.
 
         Args:
             audited: what was found.
             name: the checkpoint's.
-            console: what was said while reading; says where a list is empty.
+            tell: told where a list is empty.
+            warnings: what was warned of while reading.
             lineage: lines about the checkpoint.
 
         Raises:
             ForgetkitError: ``out-of-space`` or ``output-unwritable``.
         """
-        report = {**audited.report, "warnings": console.warnings}
+        report = {**audited.report, "warnings": warnings}
         if self.junit:
             publish_text(Path(self.junit), junit(report, name))
         if self.html:
@@ -73,7 +76,7 @@ class Reports:
             publish_text(Path(self.remembered_out), listed(audited.remembered))
             if not audited.remembered:
                 what = "not measured" if audited.remembered is None else "no id stands out as remembered"
-                console.note(f"{self.remembered_out}: {what}; a step refuses a list without ids")
+                tell(Note(f"{self.remembered_out}: {what}; a step refuses a list without ids"))
         if self.summary:
             publish_text(Path(self.summary), summary(report, name))
         if step := os.environ.get("GITHUB_STEP_SUMMARY"):

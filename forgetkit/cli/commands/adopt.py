@@ -3,20 +3,17 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from forgetkit.console import Console
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, Compute, Output, Seed, Source, Training
+from forgetkit.options import INPUT, Argument, Compute, Option, Output, Seed, Source, Training
 
 if TYPE_CHECKING:
     from forgetkit.data.dataset import Dataset
     from forgetkit.training.adopt import Adoption
     from forgetkit.training.device import Machine
 
-Weights = Annotated[
-    str, typer.Argument(metavar="WEIGHTS", help="A safetensors file, or a folder with config.json.", show_default=False)
-]
+Weights = Annotated[str, Argument("A safetensors file, or a folder with config.json.", "WEIGHTS")]
 
 
 @dataclass(frozen=True)
@@ -25,29 +22,25 @@ class Origin:
 
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="convnet, resnet50 or torchvision:NAME.", rich_help_panel=METHOD),
+        Option("convnet, resnet50 or torchvision:NAME.", metavar="NAME"),
     ] = None
     model_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="An option of the model. Repeat for more.", rich_help_panel=METHOD),
+        Option("An option of the model. Repeat for more.", metavar="KEY=VALUE"),
     ] = None
     replace_head: Annotated[
         bool,
-        typer.Option(
-            "--replace-head",
-            help="The weights are of other classes: draw what the number of classes shapes anew.",
-            rich_help_panel=METHOD,
+        Option(
+            "The weights are of other classes: draw what the number of classes shapes anew.", flags=("--replace-head",)
         ),
     ] = False
     mean: Annotated[
         str | None,
-        typer.Option(
-            metavar="M,M,M", help="What was subtracted of each channel, pixels from 0 to 1.", rich_help_panel=INPUT
-        ),
+        Option("What was subtracted of each channel, pixels from 0 to 1.", metavar="M,M,M", panel=INPUT),
     ] = None
     std: Annotated[
         str | None,
-        typer.Option(metavar="S,S,S", help="What each channel was divided by after that.", rich_help_panel=INPUT),
+        Option("What each channel was divided by after that.", metavar="S,S,S", panel=INPUT),
     ] = None
 
     def normalisation(self, channels: int) -> tuple[list[float], list[float]] | None:
@@ -100,10 +93,10 @@ def adopt(
         raise ForgetkitError("usage", "no data set given: which one was it trained on?", "name it: --dataset digits")
     options = parse_options(origin.model_option or [])
     recipe = resolve_recipe(Recipe(), training)
-    console = output.console()
+    console = Console(output)
     path, config = find_weights(weights)
     root = data_root(source.data_root)
-    dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, console=console)
+    dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, tell=console)
     machine = set_up(compute.device, compute.precision, compute.threads)
     adoption = plan_adoption(
         path,
@@ -124,11 +117,11 @@ def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", consol
 
     from forgetkit.files.publish import check_target, claimed
     from forgetkit.training.adopt import carry_out
-    from forgetkit.training.outputs import report_done, report_written, up_to_date
+    from forgetkit.training.outputs import done_already, up_to_date
 
     target = Path(output.out or "")
     if done := up_to_date(target, adoption.record):
-        report_done(console, "adopt", target, done, output)
+        report(console, done_already("adopt", target, done))
         return
     check_target(target, force=output.force, inputs=(adoption.path,))
     for note in adoption.notes:
@@ -138,7 +131,7 @@ def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", consol
     else:
         with claimed((target,), force=output.force):
             written = carry_out(adoption, dataset, machine, target, console)
-        report_written(console, written)
+        report(console, written)
 
 
 def _numbers(option: str, text: str, channels: int) -> list[float]:

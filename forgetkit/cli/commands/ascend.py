@@ -4,21 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import (
-    METHOD,
-    Booked,
-    Checkpoint,
-    Compute,
-    Lists,
-    Log,
-    LongRun,
-    Mask,
-    Seed,
-    Source,
-)
+from forgetkit.options import Booked, Checkpoint, Compute, Lists, Log, LongRun, Mask, Option, Seed, Source
 from forgetkit.unlearning.method_options import Steps
 
 if TYPE_CHECKING:
@@ -31,10 +20,8 @@ if TYPE_CHECKING:
 class Method(Steps):
     """How to ascend."""
 
-    alpha: Annotated[
-        float, typer.Option(metavar="FLOAT", min=0, help="Weight of the cross-entropy.", rich_help_panel=METHOD)
-    ] = 0.95
-    ids_per_step: Annotated[int, typer.Option(metavar="N", min=1, help="Ids in a step.", rich_help_panel=METHOD)] = 64
+    alpha: Annotated[float, Option("Weight of the cross-entropy.", metavar="FLOAT", min=0)] = 0.95
+    ids_per_step: Annotated[int, Option("Ids in a step.", metavar="N", min=1)] = 64
 
     def check(self) -> None:
         """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
@@ -86,7 +73,8 @@ def ascend(
             done=task.done,
         )
 
-    run_method(
+    console = Console(output)
+    written = run_method(
         "ascend",
         checkpoint,
         method,
@@ -99,4 +87,6 @@ def ascend(
         source=source,
         compute=compute,
         output=output,
+        tell=console,
     )
+    report(console, written)

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from forgetkit.options import INPUT, METHOD, OUTPUT, Compute, Fresh, ListForm, Say, Source
+from forgetkit.cli.console import Console
+from forgetkit.options import INPUT, OUTPUT, Argument, Compute, Fresh, ListForm, Option, Say, Source
 
 
 @dataclass(frozen=True)
@@ -18,19 +19,25 @@ class Compared:
 
     ids: Annotated[
         list[str] | None,
-        typer.Option(
-            "--ids", "-i", metavar="FILE", help="The ids in question; else all the record names.", rich_help_panel=INPUT
+        Option(
+            "The ids in question; else all the record names.",
+            metavar="FILE",
+            flags=(
+                "--ids",
+                "-i",
+            ),
+            panel=INPUT,
         ),
     ] = None
-    original: Annotated[
-        str | None, typer.Option(metavar="CHECKPOINT", help="The model trained on everything.", rich_help_panel=INPUT)
-    ] = None
+    original: Annotated[str | None, Option("The model trained on everything.", metavar="CHECKPOINT", panel=INPUT)] = (
+        None
+    )
     reference: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
+            "A model trained again without the ids, or a folder of them. Repeat for more.",
             metavar="FILE-or-FOLDER",
-            help="A model trained again without the ids, or a folder of them. Repeat for more.",
-            rich_help_panel=INPUT,
+            panel=INPUT,
         ),
     ] = None
 
@@ -41,77 +48,58 @@ class Judging:
 
     criterion: Annotated[
         str | None,
-        typer.Option(
+        Option(
+            "Like a retrained model, or at chance; retrain, if neither this nor a policy says so.",
             metavar="retrain|chance",
-            help="Like a retrained model, or at chance; retrain, if neither this nor a policy says so.",
-            rich_help_panel=METHOD,
         ),
     ] = None
     level: Annotated[
         float | None,
-        typer.Option(
-            metavar="P",
-            min=0.001,
-            max=0.2,
-            help="Error rate of each check; 0.05, if neither this nor a policy says so.",
-            rich_help_panel=METHOD,
+        Option(
+            "Error rate of each check; 0.05, if neither this nor a policy says so.", metavar="P", min=0.001, max=0.2
         ),
     ] = None
     policy: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE", help="What decides, and by how much, agreed on before: TOML.", rich_help_panel=METHOD
-        ),
+        Option("What decides, and by how much, agreed on before: TOML.", metavar="FILE"),
     ] = None
     relearn: Annotated[
         bool,
-        typer.Option(
-            "--relearn", help="Count the steps that teach the ids again, beside unseen samples.", rich_help_panel=METHOD
-        ),
+        Option("Count the steps that teach the ids again, beside unseen samples.", flags=("--relearn",)),
     ] = False
     self_check: Annotated[
         bool,
-        typer.Option(
-            "--self-check",
-            help="Say how often the checks err, and what they see, at these numbers of samples.",
-            rich_help_panel=METHOD,
+        Option(
+            "Say how often the checks err, and what they see, at these numbers of samples.", flags=("--self-check",)
         ),
     ] = False
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.", rich_help_panel=METHOD)
-    ] = False
+    exit_zero: Annotated[bool, Option("Exit 0 whatever the verdict.", flags=("--exit-zero",))] = False
 
 
 @dataclass(frozen=True)
 class Files:
     """What is written beside the verdict."""
 
-    junit: Annotated[str | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.", rich_help_panel=OUTPUT)] = (
-        None
-    )
+    junit: Annotated[str | None, Option("Write JUnit XML, too.", metavar="FILE", panel=OUTPUT)] = None
     summary: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write Markdown, too; else append to GITHUB_STEP_SUMMARY where that is set.",
-            rich_help_panel=OUTPUT,
+        Option(
+            "Write Markdown, too; else append to GITHUB_STEP_SUMMARY where that is set.", metavar="FILE", panel=OUTPUT
         ),
     ] = None
     html: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write a page that opens without a network, too.", rich_help_panel=OUTPUT),
+        Option("Write a page that opens without a network, too.", metavar="FILE", panel=OUTPUT),
     ] = None
     remembered_out: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write the ids that stand out as remembered, too.", rich_help_panel=OUTPUT),
+        Option("Write the ids that stand out as remembered, too.", metavar="FILE", panel=OUTPUT),
     ] = None
-    show_ids: Annotated[
-        bool, typer.Option("--show-ids", help="List single ids in the report.", rich_help_panel=OUTPUT)
-    ] = False
+    show_ids: Annotated[bool, Option("List single ids in the report.", flags=("--show-ids",), panel=OUTPUT)] = False
 
 
 def audit(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The model to judge.", show_default=False)],
+    checkpoint: Annotated[str, Argument("The model to judge.", "CHECKPOINT")],
     *,
     compared: Compared,
     judging: Judging,
@@ -142,11 +130,11 @@ def audit(
     from forgetkit.training.device import set_up
     from forgetkit.training.resume import Bookmark, kept_beside
 
-    console = say.console()
+    console = Console(say)
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out)
     with nullcontext() if say.dry_run else reports.erring(checkpoint):
         policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
-        subject = subject_of(checkpoint, compared.ids or [], form, source=source, console=console)
+        subject = subject_of(checkpoint, compared.ids or [], form, source=source, tell=console)
         original = open_original(compared.original, subject) if compared.original is not None else None
         references = open_references(compared.reference or [], subject, console)
         opened = [*references, *([original] if original else [])]
@@ -160,7 +148,11 @@ def audit(
             console.note("dry run: nothing was computed")
             return
         asked = asked_of(subject, references, machine)
-        with kept_beside(subject.path, asked, fresh=fresh) if references else nullcontext(Bookmark()) as bookmark:
+        with (
+            kept_beside(subject.path, asked, fresh=fresh, tell=console)
+            if references
+            else nullcontext(Bookmark()) as bookmark
+        ):
             found = run(
                 subject,
                 original,
@@ -172,7 +164,7 @@ def audit(
                 check_self=judging.self_check,
                 show_ids=files.show_ids,
             )
-        reports.write(found, checkpoint, console, lineage(checkpoint, subject.record))
+        reports.write(found, checkpoint, console, console.warnings, lineage(checkpoint, subject.record))
         lines = found.lines(checkpoint)
         if say.as_json or not sys.stdout.isatty():  # else the verdict is there already
             for line in takewhile(bool, lines):

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
-    METHOD,
     Booked,
     Checkpoint,
     Compute,
@@ -17,6 +16,7 @@ from forgetkit.options import (
     LongRun,
     Mask,
     OptimizerName,
+    Option,
     Rate,
     Seed,
     Source,
@@ -41,17 +41,15 @@ class Method(Steps):
     batch_size: BatchSize = 256
     target: Annotated[
         str,
-        typer.Option(
-            metavar="random-net|uniform",
-            help="Who teaches the ids: an untrained network, or nobody: all classes alike.",
-            rich_help_panel=METHOD,
+        Option(
+            "Who teaches the ids: an untrained network, or nobody: all classes alike.", metavar="random-net|uniform"
         ),
     ] = "random-net"
     retain_fraction: Annotated[
         float,
-        typer.Option(metavar="F", help="Share of the retain set that takes part, drawn once.", rich_help_panel=METHOD),
+        Option("Share of the retain set that takes part, drawn once.", metavar="F"),
     ] = 0.3
-    temperature: Annotated[float, typer.Option(metavar="T", help="Softens both outputs.", rich_help_panel=METHOD)] = 1.0
+    temperature: Annotated[float, Option("Softens both outputs.", metavar="T")] = 1.0
 
     def check(self) -> None:
         """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
@@ -108,7 +106,8 @@ def badteach(
             done=task.done,
         )
 
-    run_method(
+    console = Console(output)
+    written = run_method(
         "badteach",
         checkpoint,
         method,
@@ -121,4 +120,6 @@ def badteach(
         source=source,
         compute=compute,
         output=output,
+        tell=console,
     )
+    report(console, written)

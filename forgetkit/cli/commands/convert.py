@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.options import Output
+from forgetkit.options import Argument, Output
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PLACES = ("state_dict", "model_state_dict", "model")
 
-Pickle = Annotated[str, typer.Argument(metavar="FILE", help="A file that torch.save wrote.", show_default=False)]
+Pickle = Annotated[str, Argument("A file that torch.save wrote.", "FILE")]
 
 
 def convert(file: Pickle, *, output: Output) -> None:
@@ -34,7 +33,7 @@ def convert(file: Pickle, *, output: Output) -> None:
 
     if not output.out:
         raise ForgetkitError("usage", "convert needs --out", "for example: -o weights.safetensors")
-    console, target, metadata = output.console(), Path(output.out), {"format": "pt"}
+    console, target, metadata = Console(output), Path(output.out), {"format": "pt"}
     console.warn("pickle", f"{file} is a pickle, a program rather than data; take it only from those you trust")
     tensors, place = state_of(read_pickle(file), file)
     try:

@@ -4,21 +4,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from forgetkit.options import INPUT, METHOD, OUTPUT, Booked, Checkpoint, Compute, Lists, LongRun, Source, positive
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
+from forgetkit.options import (
+    INPUT,
+    OUTPUT,
+    Booked,
+    Checkpoint,
+    Compute,
+    Lists,
+    LongRun,
+    Option,
+    Source,
+    positive,
+)
 
 
 @dataclass(frozen=True)
 class Method:
     """How to dampen."""
 
-    alpha: Annotated[
-        float, typer.Option(metavar="FLOAT", min=0, help="How much more, to be dampened.", rich_help_panel=METHOD)
-    ] = 10.0
-    strength: Annotated[
-        float, typer.Option(metavar="FLOAT", min=0, help="The lower, the more.", rich_help_panel=METHOD)
-    ] = 1.0
+    alpha: Annotated[float, Option("How much more, to be dampened.", metavar="FLOAT", min=0)] = 10.0
+    strength: Annotated[float, Option("The lower, the more.", metavar="FLOAT", min=0)] = 1.0
 
     def check(self) -> None:
         """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
@@ -34,11 +41,11 @@ def dampen(
     method: Method,
     importance: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Written by --importance-out: saves reading all.", rich_help_panel=INPUT),
+        Option("Written by --importance-out: saves reading all.", metavar="FILE", panel=INPUT),
     ] = None,
     importance_out: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Keep the importance of all weights here.", rich_help_panel=OUTPUT),
+        Option("Keep the importance of all weights here.", metavar="FILE", panel=OUTPUT),
     ] = None,
     source: Source,
     compute: Compute,
@@ -56,16 +63,19 @@ def dampen(
     from forgetkit.files.record import Step
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.device import set_up
-    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.outputs import Written, ids_entry
     from forgetkit.training.resume import Bookmark
     from forgetkit.unlearning.dampen import dampened, keep_importance, read_importance
     from forgetkit.unlearning.inputs import begin
     from forgetkit.unlearning.step import Outcome, carry_out
 
     method.check()
-    console = output.console()
-    request = begin("dampen", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
-    if request is None:
+    console = Console(output)
+    request = begin(
+        "dampen", checkpoint, lists.ids, lists, source=source, tell=console, dry_run=output.dry_run, booked=booked
+    )
+    if isinstance(request, Written):
+        report(console, request)
         return
     machine = set_up(compute.device, compute.precision, compute.threads)
     known = read_importance(Path(importance), request.record) if importance is not None else None
@@ -82,6 +92,5 @@ def dampen(
     if importance_out is not None:
         beside[Path(importance_out)] = lambda path, _, __: keep_importance(path, found[0], request.record)
     others = (Path(importance),) if importance is not None else ()
-    written = carry_out(request, step, machine, console=console, output=output, others=others, beside=beside, work=work)
-    if written:
-        report_written(console, written)
+    written = carry_out(request, step, machine, tell=console, output=output, others=others, beside=beside, work=work)
+    report(console, written)

@@ -5,19 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forgetkit.cli.console import Console
 from forgetkit.cli.help import show_help
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, Plugins, Say, Source
+from forgetkit.events import progress
+from forgetkit.options import INPUT, Option, Plugins, Say, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from forgetkit.console import Console
     from forgetkit.data.dataset import Dataset
 
 Stale = Annotated[
     bool,
-    typer.Option("--stale", help="Only packs whose data are gone or have changed.", rich_help_panel=INPUT),
+    Option("Only packs whose data are gone or have changed.", flags=("--stale",), panel=INPUT),
 ]
 
 
@@ -46,7 +47,7 @@ def pack(*, source: Source, say: Say) -> None:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset table:FILE.csv")
     if source.dataset_changed:
         raise ForgetkitError("usage", "--dataset-changed: a pack knows no checkpoint", "leave the option out")
-    console, root = say.console(), data_root(source.data_root)
+    console, root = Console(say), data_root(source.data_root)
     console.note(f"data pack: reading {source.dataset}")
     found, note, place = find_source(source.dataset, root, download=source.download, unseen=source.unseen)
     unread = unread_of(found)
@@ -63,7 +64,7 @@ def pack(*, source: Source, say: Say) -> None:
     if not done:
         with suppress(OSError):  # a cache that takes nothing is found out below
             path.unlink(missing_ok=True)
-    dataset = open_dataset(source.dataset, root, unseen=source.unseen, console=console)
+    dataset = open_dataset(source.dataset, root, unseen=source.unseen, tell=console)
     written = read_note(path)
     if written is None or not path.exists():
         hint = "free some space, or name another cache: XDG_CACHE_HOME"
@@ -80,7 +81,7 @@ def _intact(path: "Path", key: str) -> bool:
     return note is not None and sound(path, key) is not None and checksum(path) == note.sha256
 
 
-def _report(path: "Path", sha256: str, dataset: "Dataset", console: "Console", *, done: bool) -> None:
+def _report(path: "Path", sha256: str, dataset: "Dataset", console: Console, *, done: bool) -> None:
     """Say what the pack is, then print its path."""
     size, samples = path.stat().st_size, len(dataset.train) + len(dataset.test)
     shape = "×".join(str(length) for length in dataset.shape)
@@ -100,8 +101,8 @@ def info(*, plugins: Plugins, say: Say) -> None:
     """
     from forgetkit.data.pack_inventory import entries, kept_packs
 
-    console, packs = say.console(), kept_packs()
-    found = list(console.progress(entries(packs), "looking at packs", len(packs)))
+    console, packs = Console(say), kept_packs()
+    found = list(progress(entries(packs), "checking packs", len(packs), console))
     if not found:
         console.note("data info: there are no packs")
     console.result(_table(found), {**_document("data info", []), "packs": found})
@@ -116,7 +117,7 @@ def clean(*, stale: Stale = False, plugins: Plugins, say: Say) -> None:
     """
     from forgetkit.data.pack_inventory import CHANGED, GONE, kept_packs, source_of
 
-    console, packs = say.console(), kept_packs()
+    console, packs = Console(say), kept_packs()
     chosen = [kept for kept in packs if not stale or kept.note is None or source_of(kept) in {CHANGED, GONE}]
     freed = sum(kept.bytes for kept in chosen)
     for kept in chosen:

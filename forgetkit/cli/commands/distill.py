@@ -3,12 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     INPUT,
-    METHOD,
     Booked,
     Checkpoint,
     Compute,
@@ -16,6 +15,7 @@ from forgetkit.options import (
     Log,
     LongRun,
     Mask,
+    Option,
     Seed,
     Source,
     Training,
@@ -38,12 +38,14 @@ class Lists(ListForm):
 
     ids: Annotated[
         list[str] | None,
-        typer.Option(
-            "--ids",
-            "-i",
+        Option(
+            "More ids to leave out; - is stdin. Repeat for more.",
             metavar="FILE",
-            help="More ids to leave out; - is stdin. Repeat for more.",
-            rich_help_panel=INPUT,
+            flags=(
+                "--ids",
+                "-i",
+            ),
+            panel=INPUT,
         ),
     ] = None
 
@@ -54,47 +56,29 @@ class Method:
 
     retain_fraction: Annotated[
         float,
-        typer.Option(metavar="F", help="Share of the retain set in an epoch, drawn anew.", rich_help_panel=METHOD),
+        Option("Share of the retain set in an epoch, drawn anew.", metavar="F"),
     ] = 0.5
-    alpha: Annotated[
-        float, typer.Option(metavar="FLOAT", min=0, help="Weight of the cross-entropy.", rich_help_panel=METHOD)
-    ] = 1.1
-    beta: Annotated[
-        float, typer.Option(metavar="FLOAT", min=0, help="Weight of the distillation.", rich_help_panel=METHOD)
-    ] = 0.9
-    temperature: Annotated[float, typer.Option(metavar="T", help="Softens both outputs.", rich_help_panel=METHOD)] = 4.0
+    alpha: Annotated[float, Option("Weight of the cross-entropy.", metavar="FLOAT", min=0)] = 1.1
+    beta: Annotated[float, Option("Weight of the distillation.", metavar="FLOAT", min=0)] = 0.9
+    temperature: Annotated[float, Option("Softens both outputs.", metavar="T")] = 4.0
     distill_epochs: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=0, help="Epochs with the teacher; then plain cross-entropy.", rich_help_panel=METHOD
-        ),
+        Option("Epochs with the teacher; then plain cross-entropy.", metavar="N", min=0),
     ] = 10
 
     forget_teacher: Annotated[
         str | None,
-        typer.Option(
-            metavar="CHECKPOINT",
-            help="A model that never saw the ids: what they are distilled towards.",
-            rich_help_panel=INPUT,
-        ),
+        Option("A model that never saw the ids: what they are distilled towards.", metavar="CHECKPOINT", panel=INPUT),
     ] = None
-    forget_weight: Annotated[
-        float, typer.Option(metavar="W", help="Weight of the ids beside the retain set.", rich_help_panel=METHOD)
-    ] = 1.0
-    ids_per_step: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Ids in a step with both teachers.", rich_help_panel=METHOD)
-    ] = 16
+    forget_weight: Annotated[float, Option("Weight of the ids beside the retain set.", metavar="W")] = 1.0
+    ids_per_step: Annotated[int, Option("Ids in a step with both teachers.", metavar="N", min=1)] = 16
     replay: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Retained samples in a step with both teachers.", rich_help_panel=METHOD),
+        Option("Retained samples in a step with both teachers.", metavar="N", min=1),
     ] = 32
     stop: Annotated[
         str,
-        typer.Option(
-            metavar="unseen|epochs",
-            help="With both teachers: stop where the second one is, or after all epochs.",
-            rich_help_panel=METHOD,
-        ),
+        Option("With both teachers: stop where the second one is, or after all epochs.", metavar="unseen|epochs"),
     ] = "unseen"
     utility_margin: UtilityMargin = 0.02
 
@@ -126,7 +110,7 @@ class Method:
 def distill(
     checkpoint: Checkpoint,
     *,
-    teacher: Annotated[str, typer.Option(metavar="CHECKPOINT", help="The original model.", rich_help_panel=INPUT)],
+    teacher: Annotated[str, Option("The original model.", metavar="CHECKPOINT", panel=INPUT)],
     lists: Lists,
     booked: Booked,
     method: Method,
@@ -156,7 +140,7 @@ def distill(
     from forgetkit.files.record import Step
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.device import set_up
-    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.outputs import Written, ids_entry
     from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
     from forgetkit.training.resume import Bookmark
     from forgetkit.unlearning.distill import distilled, open_teachers
@@ -164,11 +148,20 @@ def distill(
     from forgetkit.unlearning.step import Outcome, carry_out, log_beside
 
     method.check()
-    console = output.console()
+    console = Console(output)
     request = begin(
-        "distill", checkpoint, lists.ids or [], lists, source=source, console=console, needs_ids=False, booked=booked
+        "distill",
+        checkpoint,
+        lists.ids or [],
+        lists,
+        source=source,
+        tell=console,
+        dry_run=output.dry_run,
+        needs_ids=False,
+        booked=booked,
     )
-    if request is None:
+    if isinstance(request, Written):
+        report(console, request)
         return
     teachers = open_teachers(request, teacher, method.forget_teacher)
     if not len(request.forgotten):
@@ -181,13 +174,13 @@ def distill(
     def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
         how = method.distilling(recipe, seed)
         given = (request, machine, teachers, how)
-        return distilled(classifier, tune, *given, console=console, bookmark=bookmark, watched=log is not None)
+        return distilled(classifier, tune, *given, tell=console, bookmark=bookmark, watched=log is not None)
 
     written = carry_out(
         request,
         step,
         machine,
-        console=console,
+        tell=console,
         output=output,
         models=teachers.paths,
         beside=log_beside(log),
@@ -195,5 +188,4 @@ def distill(
         mask=mask,
         work=work,
     )
-    if written:
-        report_written(console, written)
+    report(console, written)

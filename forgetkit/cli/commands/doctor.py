@@ -16,23 +16,22 @@ from typing import Annotated
 import typer
 
 from forgetkit import __version__
+from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.publish import publish_text
-from forgetkit.options import COMPUTE, INPUT, Say
+from forgetkit.options import COMPUTE, INPUT, Argument, Option, Say
 
 
 def doctor(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where outputs are to be written.")] = ".",
+    folder: Annotated[str, Argument("Where outputs are to be written.", "FOLDER")] = ".",
     *,
     data_root: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Folder of the data sets.", envvar="FORGETKIT_DATA", rich_help_panel=INPUT),
+        Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT),
     ] = None,
     device: Annotated[
         str,
-        typer.Option(
-            metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.", envvar="FORGETKIT_DEVICE", rich_help_panel=COMPUTE
-        ),
+        Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE),
     ] = "auto",
     say: Say,
 ) -> None:
@@ -50,7 +49,7 @@ def doctor(
     marks = {True: "ok", False: "FAULT", None: "note"}
     ok = all(finding.ok is not False for finding in found)
     lines = [f"{marks[finding.ok]:5}  {finding.name:13}  {finding.found}" for finding in found]
-    say.console().result(lines, {"ok": ok, "command": "doctor", "findings": [asdict(finding) for finding in found]})
+    Console(say).result(lines, {"ok": ok, "command": "doctor", "findings": [asdict(finding) for finding in found]})
     if not ok:
         raise typer.Exit(2)
 

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import OUTPUT, Checkpoint, Output
+from forgetkit.options import OUTPUT, Checkpoint, Option, Output
 
 if TYPE_CHECKING:
     from forgetkit.files.record import Record
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 FILES = (".st", ".safetensors")
 
 Strip = Annotated[
-    bool, typer.Option("--strip", help="Leave the record out: nothing says what was forgotten.", rich_help_panel=OUTPUT)
+    bool, Option("Leave the record out: nothing says what was forgotten.", flags=("--strip",), panel=OUTPUT)
 ]
 
 
@@ -29,12 +28,12 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
         forgetkit export model.st -o exported
         forgetkit export model.st --strip -o weights.safetensors
     """
+    from forgetkit.cli.results import document
     from forgetkit.files.header import dumps, open_checkpoint
     from forgetkit.files.publish import check_target, claimed, publish_text
     from forgetkit.models.checkpoint import load_tensors
     from forgetkit.models.foreign import CONFIG, WEIGHTS, config_of
     from forgetkit.models.tensor_file import holds, publish_tensors
-    from forgetkit.training.outputs import document
 
     if not output.out:
         raise ForgetkitError("usage", "export needs --out", "for example: -o exported")
@@ -42,7 +41,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
     if alone and not strip:
         message = f"{target}: one file with the record is what the checkpoint is already"
         raise ForgetkitError("usage", message, "add --strip, or name a folder")
-    console = output.console()
+    console = Console(output)
     console.note(f"export: reading {checkpoint}")
     path, record = open_checkpoint(checkpoint)
     tensors = load_tensors(path, record)

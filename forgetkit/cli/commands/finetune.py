@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
-    METHOD,
     Booked,
     Checkpoint,
     Compute,
@@ -17,6 +16,7 @@ from forgetkit.options import (
     LongRun,
     Mask,
     Momentum,
+    Option,
     Seed,
     Source,
 )
@@ -37,16 +37,9 @@ class Method(Steps):
     batch_size: BatchSize = 256
     l1: Annotated[
         float,
-        typer.Option(
-            metavar="FLOAT",
-            min=0,
-            help="Weight of the sum of the absolute weights; falls to 0.",
-            rich_help_panel=METHOD,
-        ),
+        Option("Weight of the sum of the absolute weights; falls to 0.", metavar="FLOAT", min=0),
     ] = 0.0
-    free_epochs: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Epochs at the end without --l1.", rich_help_panel=METHOD)
-    ] = 0
+    free_epochs: Annotated[int, Option("Epochs at the end without --l1.", metavar="N", min=0)] = 0
 
     def check(self) -> None:
         """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
@@ -97,7 +90,8 @@ def finetune(
             done=task.done,
         )
 
-    run_method(
+    console = Console(output)
+    written = run_method(
         "finetune",
         checkpoint,
         method,
@@ -110,4 +104,6 @@ def finetune(
         source=source,
         compute=compute,
         output=output,
+        tell=console,
     )
+    report(console, written)

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from forgetkit.console import Console
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.options import (
-    METHOD,
     Booked,
     Checkpoint,
     Compute,
     Lists,
     LongRun,
+    Option,
     Seed,
     Source,
     UtilityMargin,
@@ -33,16 +32,12 @@ class Method:
 
     budget: Annotated[
         str,
-        typer.Option(
-            metavar="F",
-            help="Work to spend before a retraining, as a share of one: 0.5 or 50%.",
-            rich_help_panel=METHOD,
-        ),
+        Option("Work to spend before a retraining, as a share of one: 0.5 or 50%.", metavar="F"),
     ] = "50%"
     utility_margin: UtilityMargin = 0.02
     otherwise: Annotated[
         str,
-        typer.Option(metavar="retrain|stop", help="What to do where no way forgets.", rich_help_panel=METHOD),
+        Option("What to do where no way forgets.", metavar="retrain|stop"),
     ] = "retrain"
 
     def check(self) -> None:
@@ -87,15 +82,18 @@ def forget(
         forgetkit forget-ids model.st --class 3 --count 20 | forgetkit forget model.st --ids -
     """
     from forgetkit.training.device import set_up
-    from forgetkit.training.outputs import output_path
+    from forgetkit.training.outputs import Written, output_path
     from forgetkit.unlearning.fallback import retraining
     from forgetkit.unlearning.forget import Forgetting
     from forgetkit.unlearning.inputs import begin
 
     method.check()
-    console, share = output.console(), method.share
-    request = begin("forget", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
-    if request is None:
+    console, share = Console(output), method.share
+    request = begin(
+        "forget", checkpoint, lists.ids, lists, source=source, tell=console, dry_run=output.dry_run, booked=booked
+    )
+    if isinstance(request, Written):
+        report(console, request)
         return
     request.check_retained()
     machine = set_up(compute.device, compute.precision, compute.threads)
@@ -104,7 +102,7 @@ def forget(
     if method.otherwise == "retrain":
         fallback = retraining(request, machine, output_path(request.path, "forget", output.out))
     if fallback and fallback.done:
-        fallback.carry_out(console, output)
+        report(console, fallback.carry_out(console, output))
         return
     try:
         _forget(request, how, machine, console, output)
@@ -112,14 +110,14 @@ def forget(
         if fallback is None:
             raise
         console.warn("retraining", f"{reached.message}: retraining")
-        fallback.carry_out(console, output, how.attempts)
+        report(console, fallback.carry_out(console, output, how.attempts))
 
 
 def _forget(request: "Request", how: "Forgetting", machine: "Machine", console: Console, output: LongRun) -> None:
     """Try every way, write and report; raises NotReached, and what ``carry_out`` raises."""
     from forgetkit.files.record import Step
     from forgetkit.training.classifier import Classifier, Samples
-    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.outputs import ids_entry
     from forgetkit.training.resume import Bookmark
     from forgetkit.unlearning.forget import WAYS
     from forgetkit.unlearning.step import Outcome, carry_out
@@ -131,6 +129,5 @@ def _forget(request: "Request", how: "Forgetting", machine: "Machine", console: 
     def work(classifier: Classifier, tune: Samples, _: Bookmark) -> Outcome:
         return how.forget(classifier, tune, request, machine, WAYS, console)
 
-    written = carry_out(request, step, machine, console=console, output=output, work=work)
-    if written:
-        report_written(console, written)
+    written = carry_out(request, step, machine, tell=console, output=output, work=work)
+    report(console, written)

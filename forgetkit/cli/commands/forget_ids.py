@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from forgetkit.console import Console
+from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, ListForm, Output, Seed, Source, choice
+from forgetkit.options import INPUT, METHOD, Argument, ListForm, Option, Output, Seed, Source, choice
 
 if TYPE_CHECKING:
     from forgetkit.data.dataset import Dataset
@@ -21,7 +19,7 @@ Several = list[str] | None
 
 
 def _option(*flags: str, metavar: str | None = None, help: str, panel: str = METHOD, least: int | None = None) -> Any:  # noqa: ANN401 - Typer's own class
-    return typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, min=least)
+    return Option(help, metavar=metavar, flags=(*flags,), min=least, panel=panel)
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,7 @@ class Choice:
 def forget_ids(
     checkpoint: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CHECKPOINT", help="Choose from its retain set; else give --dataset.", show_default=False
-        ),
+        Argument("Choose from its retain set; else give --dataset.", "CHECKPOINT"),
     ] = None,
     *,
     chooser: Choice,
@@ -124,7 +120,7 @@ def forget_ids(
     from forgetkit.data.select import drawn_of
 
     chooser.check()
-    console = output.console()
+    console = Console(output)
     record, dataset = _opened(checkpoint, source, console)
     train = dataset.train
     retained = record.retains(train.ids) if record else np.ones(len(train), dtype=bool)
@@ -143,7 +139,7 @@ def forget_ids(
     left = drawn_of(chosen, train, count=chooser.count, fraction=chooser.fraction, seed=seed) | canaries
     if chooser.with_duplicates != "ignore":
         add = chooser.with_duplicates == "add"
-        left = with_copies(left, retained, dataset, add=add, near=chooser.near_duplicates, console=console)
+        left = with_copies(left, retained, dataset, add=add, near=chooser.near_duplicates, tell=console)
     ids = sorted(train.ids_at(np.flatnonzero(left)))
     told = f"{len(ids)} ids of {dataset.name}" + (f", {canaries.sum()} of them canaries" if canaries.any() else "")
     console.note(f"forget-ids: {told if ids else 'nothing left to do'}")
@@ -167,7 +163,7 @@ def _opened(checkpoint: str | None, source: Source, console: Console) -> "tuple[
             "usage", "--dataset-changed is given, but no checkpoint", "name the one that knew the data"
         )
     root, unseen = data_root(source.data_root), source.unseen
-    return None, open_dataset(source.dataset, root, download=source.download, unseen=unseen, console=console)
+    return None, open_dataset(source.dataset, root, download=source.download, unseen=unseen, tell=console)
 
 
 def _canaries(record: "Record | None", dataset: "Dataset", seed: int, checkpoint: str | None) -> "Mask":

@@ -4,9 +4,8 @@ from dataclasses import asdict
 from shutil import get_terminal_size
 from typing import Annotated, Any
 
-import typer
-
-from forgetkit.options import INPUT, Checkpoint, Say
+from forgetkit.cli.console import Console
+from forgetkit.options import INPUT, Checkpoint, Option, Say
 
 NARROWEST, WIDEST = 40, 100
 """Columns of the lines for people."""
@@ -17,7 +16,7 @@ def inspect(
     *,
     diff: Annotated[
         str | None,
-        typer.Option(metavar="CHECKPOINT", help="Say what changed from this one.", rich_help_panel=INPUT),
+        Option("Say what changed from this one.", metavar="CHECKPOINT", panel=INPUT),
     ] = None,
     say: Say,
 ) -> None:
@@ -44,4 +43,4 @@ def inspect(
         found = difference(load_tensors(*other), load_tensors(path, record))
         document["diff"] = {"from": other[1].digest, **asdict(found)}
         lines += differing(f"{other[0]}", found)
-    say.console().result(lines, {**document, "record": record.to_json()})
+    Console(say).result(lines, {**document, "record": record.to_json()})

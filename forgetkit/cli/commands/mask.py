@@ -4,19 +4,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import METHOD, Checkpoint, Compute, Lists, Output, Source
+from forgetkit.options import Checkpoint, Compute, Lists, Option, Output, Source
 
 
 @dataclass(frozen=True)
 class Method:
     """How to choose weights."""
 
-    share: Annotated[
-        float, typer.Option(metavar="F", help="Of all weights together, those that may move.", rich_help_panel=METHOD)
-    ] = 0.5
+    share: Annotated[float, Option("Of all weights together, those that may move.", metavar="F")] = 0.5
 
 
 def mask(
@@ -37,14 +35,15 @@ def mask(
     from forgetkit.training.classifier import on_machine, take
     from forgetkit.training.device import set_up
     from forgetkit.training.mask import made_mask, publish_mask
-    from forgetkit.training.outputs import ids_entry, output_path, software
+    from forgetkit.training.outputs import Written, ids_entry, output_path, software
     from forgetkit.unlearning.inputs import begin
 
     if not 0 < method.share < 1:
         raise ForgetkitError("usage", f"--share: {method.share} is not in (0, 1)", "the authors' is 0.5")
-    console = output.console()
-    request = begin("mask", checkpoint, lists.ids, lists, source=source, console=console)
-    if request is None:
+    console = Console(output)
+    request = begin("mask", checkpoint, lists.ids, lists, source=source, tell=console, dry_run=output.dry_run)
+    if isinstance(request, Written):
+        report(console, request)
         return
     target = Path(output_path(request.path, "mask", output.out))
     machine = set_up(compute.device, compute.precision, compute.threads)

@@ -3,10 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.options import (
-    METHOD,
     MOST,
     Booked,
     Checkpoint,
@@ -17,6 +16,7 @@ from forgetkit.options import (
     Mask,
     Momentum,
     OptimizerName,
+    Option,
     Rate,
     Seed,
     Source,
@@ -33,41 +33,28 @@ class Method:
 
     labels: Annotated[
         str,
-        typer.Option(
-            metavar="minimum|maximum", help="The class to train towards: least or most like.", rich_help_panel=METHOD
-        ),
+        Option("The class to train towards: least or most like.", metavar="minimum|maximum"),
     ] = "minimum"
-    average: Annotated[
-        str, typer.Option(metavar="logits|probabilities", help="What to average for it.", rich_help_panel=METHOD)
-    ] = "logits"
+    average: Annotated[str, Option("What to average for it.", metavar="logits|probabilities")] = "logits"
     stop: Annotated[
         str,
-        typer.Option(
+        Option(
+            "Stop where the ids look like data never seen; or at 1/classes right, or none (the paper).",
             metavar="unseen|chance|zero",
-            help="Stop where the ids look like data never seen; or at 1/classes right, or none (the paper).",
-            rich_help_panel=METHOD,
         ),
     ] = "unseen"
     check_at: Annotated[
         str,
-        typer.Option("--check", metavar="often|epoch", help="Look 20 times an epoch, or once.", rich_help_panel=METHOD),
+        Option("Look 20 times an epoch, or once.", metavar="often|epoch", flags=("--check",)),
     ] = "often"
-    max_epochs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Give up after so many.", rich_help_panel=METHOD)
-    ] = 500
+    max_epochs: Annotated[int, Option("Give up after so many.", metavar="N", min=1)] = 500
     optimizer: OptimizerName = "adam"
     rate: Rate = 0.001
     momentum: Momentum = 0.0
     utility_margin: UtilityMargin = 0.02
     batch_size: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=MOST,
-            help="Samples in a step; 0: a 20th of the ids, 8 to 128.",
-            rich_help_panel=METHOD,
-        ),
+        Option("Samples in a step; 0: a 20th of the ids, 8 to 128.", metavar="N", min=0, max=MOST),
     ] = 0
 
     def check(self) -> None:
@@ -106,16 +93,19 @@ def neutralize(
     from forgetkit.files.record import Step
     from forgetkit.training.classifier import Classifier, Samples
     from forgetkit.training.device import set_up
-    from forgetkit.training.outputs import ids_entry, report_written
+    from forgetkit.training.outputs import Written, ids_entry
     from forgetkit.training.resume import Bookmark
     from forgetkit.unlearning.inputs import begin
     from forgetkit.unlearning.neutralize import Neutralizing, neutralized
     from forgetkit.unlearning.step import Outcome, carry_out, log_beside
 
     method.check()
-    console = output.console()
-    request = begin("neutralize", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
-    if request is None:
+    console = Console(output)
+    request = begin(
+        "neutralize", checkpoint, lists.ids, lists, source=source, tell=console, dry_run=output.dry_run, booked=booked
+    )
+    if isinstance(request, Written):
+        report(console, request)
         return
     machine = set_up(compute.device, compute.precision, compute.threads)
     batch_size = method.batch_size or min(128, max(8, len(request.ids) // 20))
@@ -138,11 +128,11 @@ def neutralize(
     )
 
     def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
-        return neutralized(classifier, tune, request, machine, how, console=console, bookmark=bookmark)
+        return neutralized(classifier, tune, request, machine, how, tell=console, bookmark=bookmark)
 
     beside = log_beside(log)
-    written = carry_out(request, step, machine, console=console, output=output, beside=beside, mask=mask, work=work)
-    if written:
+    written = carry_out(request, step, machine, tell=console, output=output, beside=beside, mask=mask, work=work)
+    if written and written.state == "written":
         if written.record.steps[-1].metrics["steps"] == 0:
             console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")
-        report_written(console, written)
+        report(console, written)

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forgetkit.console import Console
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import NotReached
 from forgetkit.options import Booked, Checkpoint, Compute, Lists, LongRun, Mask, Seed, Source
 from forgetkit.unlearning.relabel_options import Method
@@ -43,15 +44,18 @@ def relabel(
     """
     from forgetkit.files.id_list import draw
     from forgetkit.training.device import set_up
-    from forgetkit.training.outputs import output_path
+    from forgetkit.training.outputs import Written, output_path
     from forgetkit.unlearning.fallback import retraining
     from forgetkit.unlearning.inputs import begin
 
     method.check()
     limits.check()
-    console = output.console()
-    request = begin("relabel", checkpoint, lists.ids, lists, source=source, console=console, booked=booked)
-    if request is None:
+    console = Console(output)
+    request = begin(
+        "relabel", checkpoint, lists.ids, lists, source=source, tell=console, dry_run=output.dry_run, booked=booked
+    )
+    if isinstance(request, Written):
+        report(console, request)
         return
     if method.mix in {"joint", "forget-then-retain"} or limits.on_limit == "retrain":
         request.check_retained()
@@ -62,7 +66,7 @@ def relabel(
     if limits.on_limit == "retrain":
         fallback = retraining(request, machine, output_path(request.path, "relabel", output.out))
     if fallback and fallback.done:
-        fallback.carry_out(console, output)
+        report(console, fallback.carry_out(console, output))
         return
     try:
         limits.check_sequence(request)
@@ -71,7 +75,7 @@ def relabel(
         if fallback is None:
             raise
         console.warn("retraining", f"{reached.message}: retraining")
-        fallback.carry_out(console, output)
+        report(console, fallback.carry_out(console, output))
 
 
 def _relabel(
@@ -88,7 +92,7 @@ def _relabel(
     from forgetkit.files.record import Step
     from forgetkit.models.optimizer_state import find_optimizer, optimizer_path, save_optimizer
     from forgetkit.training.classifier import Classifier, Samples
-    from forgetkit.training.outputs import ids_entry, output_path, report_written
+    from forgetkit.training.outputs import ids_entry, output_path
     from forgetkit.training.resume import Bookmark
     from forgetkit.unlearning.fallback import check_limits
     from forgetkit.unlearning.relabel import Aimed, unlearn
@@ -128,7 +132,7 @@ def _relabel(
     ended: list[Aimed] = []
 
     def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
-        found = unlearn(classifier, tune, request, machine, how, aim=method.aim, console=console, bookmark=bookmark)
+        found = unlearn(classifier, tune, request, machine, how, aim=method.aim, tell=console, bookmark=bookmark)
         ended.append(found)
         judged = check_limits(classifier, tune, request, machine, limits, references)
         bound = {"max_divergence": judged["divergence_bound"]} if "divergence_bound" in judged else {}
@@ -141,10 +145,10 @@ def _relabel(
     beside = {optimizer_path(target): keep} if method.keep_optimizer else {}
     models = tuple(path for path, _ in references)
     written = carry_out(
-        request, step, machine, console=console, output=output, models=models, beside=beside, mask=mask, work=work
+        request, step, machine, tell=console, output=output, models=models, beside=beside, mask=mask, work=work
     )
     if written is None:
         return
     if method.fixed is not None and (method.aim[0] == "per-id" or method.published):
         warn_unmoved(console, written.record.steps[-1].metrics, "raise --rate, or leave it to be found")
-    report_written(console, written)
+    report(console, written)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from forgetkit.cli.console import Console
 from forgetkit.cli.help import show_help
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Book, Lists, Say
+from forgetkit.options import Argument, Book, Lists, Say
 
 BookFile = Annotated[str, Book]
 
@@ -26,7 +27,7 @@ def requests(context: typer.Context) -> None:
 
 
 def add(
-    request: Annotated[str, typer.Argument(metavar="REQUEST", help="A name of its own.", show_default=False)],
+    request: Annotated[str, Argument("A name of its own.", "REQUEST")],
     *,
     lists: Lists,
     book: BookFile,
@@ -45,7 +46,7 @@ def add(
 
     if not request or not request.isprintable():
         raise ForgetkitError("usage", "the request needs a name of printable characters", "for example: case-7")
-    console = say.console()
+    console = Console(say)
     found = [read_ids(source, column=lists.id_column, strict=lists.strict) for source in lists.ids]
     ids = list(dict.fromkeys(id_ for one in found for id_ in one.lines))
     if say.dry_run:
@@ -99,7 +100,7 @@ def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
         else f"{entry.accepted}  {entry.request}  {entry.count} ids  {entry.published or 'pending'}"
         for entry in found
     ]
-    say.console().result(lines, {"ok": True, "command": command, "requests": document(found)})
+    Console(say).result(lines, {"ok": True, "command": command, "requests": document(found)})
 
 
 COMMANDS = (add, pending, done, log)

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
-    METHOD,
     Booked,
     Checkpoint,
     Compute,
@@ -16,6 +15,7 @@ from forgetkit.options import (
     Log,
     LongRun,
     Mask,
+    Option,
     Rate,
     Seed,
     Source,
@@ -35,27 +35,18 @@ class Method(Steps):
 
     kind: Annotated[
         str,
-        typer.Option(
-            metavar="ct|msg",
-            help="Transpose all kernels, or draw those weights anew that matter least.",
-            rich_help_panel=METHOD,
-        ),
+        Option("Transpose all kernels, or draw those weights anew that matter least.", metavar="ct|msg"),
     ] = "ct"
     epochs: Epochs = 3
     rate: Rate = 0.001
     batch_size: BatchSize = 64
     share: Annotated[
         float,
-        typer.Option(metavar="F", help="Of the convolutions' weights to draw anew (msg).", rich_help_panel=METHOD),
+        Option("Of the convolutions' weights to draw anew (msg).", metavar="F"),
     ] = 0.3
     others: Annotated[
         float,
-        typer.Option(
-            metavar="F",
-            min=0,
-            help="What the other weights' gradients are multiplied by (msg).",
-            rich_help_panel=METHOD,
-        ),
+        Option("What the other weights' gradients are multiplied by (msg).", metavar="F", min=0),
     ] = 0.1
 
     def check(self) -> None:
@@ -110,7 +101,8 @@ def reset(
             done=task.done,
         )
 
-    run_method(
+    console = Console(output)
+    written = run_method(
         "reset",
         checkpoint,
         method,
@@ -124,4 +116,6 @@ def reset(
         source=source,
         compute=compute,
         output=output,
+        tell=console,
     )
+    report(console, written)

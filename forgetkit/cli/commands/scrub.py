@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
 from forgetkit.options import (
-    METHOD,
     Booked,
     Checkpoint,
     Compute,
@@ -16,6 +15,7 @@ from forgetkit.options import (
     LongRun,
     Mask,
     OptimizerName,
+    Option,
     Rate,
     Seed,
     Source,
@@ -36,10 +36,9 @@ class Method(Steps):
 
     stop: Annotated[
         str,
-        typer.Option(
+        Option(
+            "The best look; the epoch whose forget error is nearest to the unseen error; or the last epoch.",
             metavar="unseen|rewind|published",
-            help="The best look; the epoch whose forget error is nearest to the unseen error; or the last epoch.",
-            rich_help_panel=METHOD,
         ),
     ] = "unseen"
     optimizer: OptimizerName = "adam"
@@ -47,20 +46,18 @@ class Method(Steps):
     batch_size: BatchSize = 64
     away_epochs: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=0, help="Epochs that begin with a pass away from the original.", rich_help_panel=METHOD
-        ),
+        Option("Epochs that begin with a pass away from the original.", metavar="N", min=0),
     ] = 3
-    ids_per_step: Annotated[int, typer.Option(metavar="N", min=1, help="Ids in a step.", rich_help_panel=METHOD)] = 32
+    ids_per_step: Annotated[int, Option("Ids in a step.", metavar="N", min=1)] = 32
     ce_weight: Annotated[
         float,
-        typer.Option(metavar="FLOAT", min=0, help="Weight of the labels of retained samples.", rich_help_panel=METHOD),
+        Option("Weight of the labels of retained samples.", metavar="FLOAT", min=0),
     ] = 1.0
     kl_weight: Annotated[
         float,
-        typer.Option(metavar="FLOAT", min=0, help="Weight of the original's word on them.", rich_help_panel=METHOD),
+        Option("Weight of the original's word on them.", metavar="FLOAT", min=0),
     ] = 0.5
-    temperature: Annotated[float, typer.Option(metavar="T", help="Softens both outputs.", rich_help_panel=METHOD)] = 2.0
+    temperature: Annotated[float, Option("Softens both outputs.", metavar="T")] = 2.0
 
     def check(self) -> None:
         """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
@@ -114,7 +111,8 @@ def scrub(
             done=task.done,
         )
 
-    run_method(
+    console = Console(output)
+    written = run_method(
         "scrub",
         checkpoint,
         method,
@@ -128,4 +126,6 @@ def scrub(
         source=source,
         compute=compute,
         output=output,
+        tell=console,
     )
+    report(console, written)

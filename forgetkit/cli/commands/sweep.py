@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forgetkit.console import Console
+from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import COMPUTE, METHOD, OUTPUT, Say
+from forgetkit.options import COMPUTE, OUTPUT, Argument, Option, Say
 
 if TYPE_CHECKING:
     from forgetkit.cli.sweep.expand import Run
@@ -22,16 +22,14 @@ class Grid:
 
     profile: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Take the values of this profile of the plan.", rich_help_panel=METHOD),
+        Option("Take the values of this profile of the plan.", metavar="NAME"),
     ] = None
-    quick: Annotated[bool, typer.Option("--quick", help="Short for --profile quick.", rich_help_panel=METHOD)] = False
+    quick: Annotated[bool, Option("Short for --profile quick.", flags=("--quick",))] = False
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/N", help="Only the I-th of N shares; they may share --out.", rich_help_panel=COMPUTE),
+        Option("Only the I-th of N shares; they may share --out.", metavar="I/N", panel=COMPUTE),
     ] = None
-    jobs: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1024, help="Runs side by side.", rich_help_panel=COMPUTE)
-    ] = 1
+    jobs: Annotated[int, Option("Runs side by side.", metavar="N", min=1, max=1024, panel=COMPUTE)] = 1
 
     def check(self) -> None:
         """Refuse options that do not go together; raises ForgetkitError ``usage``."""
@@ -40,10 +38,19 @@ class Grid:
 
 
 def sweep(
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="What to run: a TOML file.", show_default=False)],
+    plan: Annotated[str, Argument("What to run: a TOML file.", "PLAN")],
     *,
     out: Annotated[
-        str, typer.Option("--out", "-o", metavar="DIR", help="Folder of all runs and tables.", rich_help_panel=OUTPUT)
+        str,
+        Option(
+            "Folder of all runs and tables.",
+            metavar="DIR",
+            flags=(
+                "--out",
+                "-o",
+            ),
+            panel=OUTPUT,
+        ),
     ],
     grid: Grid,
     say: Say,
@@ -66,7 +73,7 @@ def sweep(
     from forgetkit.processes import available_cores
 
     grid.check()
-    console, root, shard = say.console(), Path(out), parse_shard(grid.shard)
+    console, root, shard = Console(say), Path(out), parse_shard(grid.shard)
     read = read_plan(Path(plan), "quick" if grid.quick else grid.profile)
     reported, needed = share_of(expand(read), shard)
     threads = max(1, available_cores() // grid.jobs)

@@ -4,21 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from forgetkit.console import Console
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report, report_replicas
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     COMPUTE,
     INPUT,
     LARGEST_SEED,
-    METHOD,
     Compute,
     KeepOptimizer,
     ListForm,
     Log,
     LongRun,
     Mask,
+    Option,
     Source,
     Training,
     choice,
@@ -34,32 +33,24 @@ class Start:
 
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="convnet, resnet50 or torchvision:NAME.", rich_help_panel=METHOD),
+        Option("convnet, resnet50 or torchvision:NAME.", metavar="NAME"),
     ] = None
     model_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="An option of the model. Repeat for more.", rich_help_panel=METHOD),
+        Option("An option of the model. Repeat for more.", metavar="KEY=VALUE"),
     ] = None
     exclude: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="FILE", help="Ids to leave out; they count as forgotten. Repeat for more.", rich_help_panel=INPUT
-        ),
+        Option("Ids to leave out; they count as forgotten. Repeat for more.", metavar="FILE", panel=INPUT),
     ] = None
-    only: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Train on these ids and no others.", rich_help_panel=INPUT)
-    ] = None
+    only: Annotated[str | None, Option("Train on these ids and no others.", metavar="FILE", panel=INPUT)] = None
     like: Annotated[
         str | None,
-        typer.Option(
-            metavar="CHECKPOINT",
-            help="Model, data, trained set and recipe of this one, from nothing.",
-            rich_help_panel=INPUT,
-        ),
+        Option("Model, data, trained set and recipe of this one, from nothing.", metavar="CHECKPOINT", panel=INPUT),
     ] = None
     from_: Annotated[
         str | None,
-        typer.Option("--from", metavar="CHECKPOINT", help="Go on from these weights.", rich_help_panel=INPUT),
+        Option("Go on from these weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT),
     ] = None
     mask: Mask = None
 
@@ -87,20 +78,11 @@ class Planting:
 
     canaries: Annotated[
         int | None,
-        typer.Option(
-            metavar="M",
-            min=8,
-            help="Put in or leave out M samples on the flip of a coin, for the audit.",
-            rich_help_panel=METHOD,
-        ),
+        Option("Put in or leave out M samples on the flip of a coin, for the audit.", metavar="M", min=8),
     ] = None
     canary_kind: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Labels of canaries: mislabelled (a wrong one, the default) or natural (their own).",
-            rich_help_panel=METHOD,
-        ),
+        Option("Labels of canaries: mislabelled (a wrong one, the default) or natural (their own).", metavar="NAME"),
     ] = None
 
     def check(self, start: Start, seeds: "Seeds") -> None:
@@ -129,18 +111,16 @@ class Seeds:
 
     replicas: Annotated[
         int,
-        typer.Option(
-            metavar="K", min=1, max=10_000, help="Train K models; {n} in --out is the seed.", rich_help_panel=COMPUTE
-        ),
+        Option("Train K models; {n} in --out is the seed.", metavar="K", min=1, max=10_000, panel=COMPUTE),
     ] = 1
     seed: Annotated[
         int | None,
-        typer.Option(
+        Option(
+            "Seed of everything random: 0; with --like, the recorded one + 1.",
             metavar="N",
             min=0,
             max=LARGEST_SEED,
-            help="Seed of everything random: 0; with --like, the recorded one + 1.",
-            rich_help_panel=COMPUTE,
+            panel=COMPUTE,
         ),
     ] = None
 
@@ -183,7 +163,7 @@ def train(
     from forgetkit.training.replicas import finish
     from forgetkit.training.training_set import choose, open_base
 
-    console = output.console()
+    console = Console(output)
     base = open_base(start.like, start.from_)
     chosen = choose(base, source, console, exclude=start.exclude or [], only=start.only, form=form)
     first = seeds.seed if seeds.seed is not None else base.first_seed() if base else 0
@@ -200,7 +180,11 @@ def train(
         seeds=range(first, first + seeds.replicas),
         targets=(output.out or "", log),
     )
-    finish(plans, chosen.dataset, start.inputs, console, output, workers=compute.threads)
+    found = finish(plans, chosen.dataset, start.inputs, console, output, workers=compute.threads)
+    if len(plans) > 1 and not output.dry_run:
+        report_replicas(console, found)
+    else:
+        report(console, found[0] if found else None)
 
 
 def _planted(chosen: "TrainingSet", count: int, kind: str, seed: int, console: Console) -> "TrainingSet":

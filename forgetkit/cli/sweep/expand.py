@@ -9,8 +9,8 @@ from pathlib import Path
 
 from forgetkit.cli.option_groups import step_names
 from forgetkit.cli.sweep.plan import Plan, Template, Value, label, refusal
-from forgetkit.console import compact_json
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.registry import did_you_mean
 from forgetkit.training.outputs import software
 

@@ -5,10 +5,10 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from forgetkit.cli.console import Console
 from forgetkit.cli.sweep.expand import Run, arguments
 from forgetkit.cli.sweep.outcome import DONE, FAILED, FAILURE, NOT_RUN, SKIPPED, Outcome, keep, kept
 from forgetkit.cli.sweep.process import start
-from forgetkit.console import Console
 
 TRIES = 2
 """How often a run is begun that a signal ended: out of memory, say."""

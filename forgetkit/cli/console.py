@@ -1,0 +1,182 @@
+"""The one output sink: the result goes to stdout, events and errors to stderr."""
+
+import errno
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, TextIO
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.events import Event, Measured, Note, Paused, Progress, Resumed, Warned
+from forgetkit.options import Say
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two progress lines off a terminal."""
+
+
+def write_result(text: str, end: str = "\n") -> None:
+    """Print ``text`` to stdout; a reader that has gone away is not an error.
+
+    Raises:
+        ForgetkitError: ``out-of-space`` or ``output-unwritable`` where stdout takes nothing.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        _to_nowhere(sys.stdout)
+    except OSError as problem:
+        _to_nowhere(sys.stdout)
+        code = "out-of-space" if problem.errno in {errno.ENOSPC, errno.EDQUOT} else "output-unwritable"
+        raise ForgetkitError(
+            code, f"stdout: {problem.strerror}", "free some space, or send stdout elsewhere"
+        ) from problem
+
+
+def say(text: str) -> None:
+    """Print ``text`` to stderr; nobody there to read it is not an error."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _to_nowhere(sys.stderr)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Let what is still written to ``stream`` vanish, what waits in its buffer too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Console:
+    """What one command says: it prints the events that a run tells it, and the result.
+
+    Args:
+        says: how the user wants it.
+
+    ``warnings`` gathers the warnings told, for the JSON document.
+    """
+
+    def __init__(self, says: Say) -> None:
+        self.says = says
+        self.warnings: list[dict[str, str]] = []
+        self._bar: Bar | None = None
+        self._latest = ""
+
+    def __call__(self, event: Event) -> None:
+        """Print an event of a run."""
+        match event:
+            case Note(text):
+                self.note(text)
+            case Warned(code, text):
+                self.warn(code, text)
+            case Measured(text):
+                self._latest = text
+            case Progress():
+                self._progress(event)
+            case Resumed():
+                say("going on where an earlier run stopped; --fresh starts over")
+            case Paused():
+                say(f"to go on from here: {shlex.join(['forgetkit', *sys.argv[1:]])}")
+
+    def note(self, text: str) -> None:
+        """Print on stderr what is going on."""
+        if not self.says.quiet:
+            say(_one_line(text))
+
+    def warn(self, code: str, text: str) -> None:
+        """Print on stderr what the user should know although the command goes on."""
+        self.warnings.append({"code": code, "message": text})
+        say(f"warning: {_one_line(text)}")
+
+    def result(self, lines: Iterable[str], document: dict[str, Any]) -> None:
+        """Print the result: ``lines``, or ``document`` with ``--json``; nothing in a dry run."""
+        if self.says.dry_run:
+            return
+        if self.says.as_json:
+            write_result(json.dumps({**document, "warnings": self.warnings}, ensure_ascii=False, allow_nan=False))
+        elif text := "\n".join(lines):
+            write_result(text)
+
+    def _progress(self, now: Progress) -> None:
+        """Show a bar on a terminal, a plain line every ten seconds elsewhere."""
+        if self.says.quiet or now.total <= 1:
+            return
+        if self._bar is None:
+            self._latest = ""
+            self._bar = (TerminalBar if is_terminal() else PlainBar)(now.label, now.total)
+        self._bar.show(now.done, self._latest)
+        if now.done == now.total:
+            self._bar.stop()
+            self._bar = None
+
+
+class PlainBar:
+    """Progress off a terminal: a line every ten seconds."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self.label, self.total = label, total
+        self._begun = self._said = time.monotonic()
+
+    def show(self, done: int, latest: str) -> None:
+        """Print a line if one is due."""
+        now = time.monotonic()
+        if now - self._said < PLAIN_INTERVAL or done == self.total:
+            return
+        left = (now - self._begun) / done * (self.total - done) if done else 0.0
+        figures = f", {latest}" if latest else ""
+        say(_one_line(f"{self.label}: {done} of {self.total}{figures}, about {left:.0f} s left"))
+        self._said = now
+
+    def stop(self) -> None:
+        """Print nothing more."""
+
+
+class TerminalBar:
+    """Progress on a terminal, by Rich."""
+
+    def __init__(self, label: str, total: int) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        text = "{task.description}", "{task.fields[rate]}", "{task.fields[latest]}"
+        name, rate, latest = (TextColumn(one, markup=False) for one in text)
+        columns = name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), latest
+        self._bar = RichProgress(*columns, console=RichConsole(stderr=True), transient=True)
+        self._task = self._bar.add_task(label, total=total, rate="", latest="")
+        self._bar.start()
+
+    def show(self, done: int, latest: str) -> None:
+        """Move the bar."""
+        speed = self._bar.tasks[0].speed
+        self._bar.update(self._task, completed=done, rate=f"{speed:.3g}/s" if speed else "", latest=latest)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+
+Bar = PlainBar | TerminalBar
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Say whether ``stream`` (stderr) is a terminal that understands, and wants, escape codes."""
+    return (stream or sys.stderr).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def print_error(error: ForgetkitError, *, as_json: bool) -> None:
+    """Print ``error:`` and ``hint:`` lines on stderr; with ``as_json`` also the document on stdout."""
+    if as_json:
+        document = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
+        with suppress(ForgetkitError):
+            write_result(json.dumps(document, ensure_ascii=False))
+    say(f"error: {_one_line(error.message)}")
+    if error.hint:
+        say(f"hint: {_one_line(error.hint)}")
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` without line ends and escape codes, which a file's name may hold."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
