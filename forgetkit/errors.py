@@ -8,17 +8,27 @@ class ForgetkitError(Exception):
         code: kebab-case cause, one of those in docs/formats.md.
         message: what is wrong, with its value and where.
         hint: what to do about it, or nothing.
+        option: the setting that is wrong, if it is one: its name goes before the message, and the command line writes
+            it as a flag.
 
     ``status`` is the exit code of the process.
     """
 
     status = 2
 
-    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, message: str, hint: str | None = None, *, option: str | None = None) -> None:
+        super().__init__(f"{option}: {message}" if option else message)
         self.code = code
-        self.message = message
+        self.message = str(self)
         self.hint = hint
+        self.option = option
+
+    @property
+    def on_command_line(self) -> str:
+        """The message with its setting written as a flag."""
+        if self.option is None:
+            return self.message
+        return f"--{self.option.replace('_', '-')}{self.message.removeprefix(self.option)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Let another process raise it: exceptions are rebuilt from one argument otherwise."""
@@ -26,12 +36,21 @@ class ForgetkitError(Exception):
 
 
 class NotReached(ForgetkitError):
-    """A step ran to its end without reaching its goal; nothing was written. Exit code 1."""
+    """A step ran to its end without reaching its goal; nothing was written. Exit code 1.
+
+    Args:
+        message: what was not reached.
+        hint: what to do about it.
+        attempts: what was tried, as a record holds it, if the step made several attempts.
+    """
 
     status = 1
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str | None = None, *, attempts: list[dict[str, object]] | None = None
+    ) -> None:
         super().__init__("not-reached", message, hint)
+        self.attempts = attempts
 
 
 def shorten(id_: str) -> str:

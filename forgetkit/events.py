@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -48,6 +48,29 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A setting that a step tried.
+
+    Attributes:
+        setting: in words, such as ``per-id at 0.001``.
+        steps: how many steps it took.
+        result: in words.
+    """
+
+    setting: str
+    steps: int
+    result: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a step changed: its metrics, as the record has them, and the accuracy of a guess."""
+
+    metrics: dict[str, Any]
+    chance: float
+
+
+@dataclass(frozen=True)
 class Paused:
     """The run was interrupted and its state is kept: the same call goes on from there."""
 
@@ -57,7 +80,7 @@ class Resumed:
     """The run goes on from the state of an interrupted one."""
 
 
-Event = Note | Warned | Progress | Measured | Paused | Resumed
+Event = Note | Warned | Progress | Measured | Tried | Changed | Paused | Resumed
 Tell = Callable[[Event], None]
 """What a run is given to tell its events to."""
 

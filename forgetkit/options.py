@@ -6,7 +6,7 @@ option of Typer's. A command takes a group (:class:`Source`, :class:`Compute`, :
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -56,26 +56,26 @@ OptimizerName = Annotated[str, Option("adam, adamw, adadelta or sgd.", metavar="
 Rate = Annotated[float, Option("Learning rate.", metavar="FLOAT")]
 Momentum = Annotated[float, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)]
 Log = Annotated[
-    str | None,
-    Option("Write one JSON object an epoch or look here.", metavar="FILE", panel=OUTPUT),
+    str | None, Option("Write one JSON object for each epoch or evaluation here.", metavar="FILE", panel=OUTPUT)
 ]
 UtilityMargin = Annotated[
     float,
-    Option("Accuracy on the tune half that a search may lose.", metavar="F"),
+    Option("Accuracy on the tune half that may be lost.", metavar="F"),
 ]
 Mask = Annotated[
     str | None,
-    Option("Which weights may move: a file that mask wrote. The others stay.", metavar="FILE", panel=INPUT),
+    Option("Change only the weights that this file of the mask command allows.", metavar="FILE", panel=INPUT),
 ]
 Fresh = Annotated[
     bool,
-    Option("Start over, even where an interrupted run could be gone on with.", flags=("--fresh",), panel=OUTPUT),
+    Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=OUTPUT),
 ]
 Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=INPUT)
 KeepOptimizer = Annotated[
     bool,
     Option(
-        "Go on with the optimizer state beside the input, and write it beside the output.", flags=("--keep-optimizer",)
+        "Continue with the optimizer state beside the input, and write it beside the output.",
+        flags=("--keep-optimizer",),
     ),
 ]
 Plugin = Annotated[
@@ -91,32 +91,26 @@ Plugin = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ListForm:
-    """How ID lists are to be read."""
+    """How ID lists are read."""
 
     id_column: Annotated[str, Option("The id column of .csv and .parquet ID lists.", metavar="NAME", panel=INPUT)] = (
         "id"
     )
     strict: Annotated[
-        bool, Option("Take an id that is listed twice for an error.", flags=("--strict",), panel=INPUT)
+        bool, Option("Treat an id that is listed twice as an error.", flags=("--strict",), panel=INPUT)
     ] = False
+
+
+IdFiles = Annotated[
+    list[str], Option("ID list; - is stdin. Repeat for more.", metavar="FILE", flags=("--ids", "-i"), panel=INPUT)
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lists(ListForm):
-    """The ID lists of a step."""
+    """ID lists."""
 
-    ids: Annotated[
-        list[str],
-        Option(
-            "ID list; - is stdin. Repeat for more.",
-            metavar="FILE",
-            flags=(
-                "--ids",
-                "-i",
-            ),
-            panel=INPUT,
-        ),
-    ]
+    ids: IdFiles
 
 
 @dataclass(frozen=True)
@@ -282,7 +276,28 @@ class LongRun(Output):
     fresh: Fresh = False
 
 
-def choice(option: str, value: str, known: tuple[str, ...]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What every unlearning step has in common: what it reads, where it computes, and what it writes."""
+
+    ids: IdFiles = field(default_factory=list, metadata={"required": True})  # on the command line
+    form: ListForm = ListForm()
+    booked: Booked = Booked()
+    seed: Seed = 0
+    source: Source = Source()
+    compute: Compute = Compute()
+    output: LongRun = LongRun()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions(StepOptions):
+    """The same, for a method that trains: it may be limited to some weights, and keeps a log."""
+
+    mask: Mask = None
+    log: Log = None
+
+
+def choice(name: str, value: str, known: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``known``.
 
     Raises:
@@ -291,31 +306,37 @@ def choice(option: str, value: str, known: tuple[str, ...]) -> str:
     from forgetkit.registry import did_you_mean
 
     if value not in known:
-        raise ForgetkitError(
-            "usage", f"{option}: '{value}' is not one of {', '.join(known)}", did_you_mean(value, known)
-        )
+        message = f"'{value}' is not one of {', '.join(known)}"
+        raise ForgetkitError("usage", message, did_you_mean(value, known), option=_setting(name))
     return value
 
 
-def positive(option: str, value: float) -> float:
+def positive(name: str, value: float) -> float:
     """Return ``value`` if it is a finite number above 0; raises ForgetkitError ``usage`` if not."""
     if not 0 < value < 3e38:  # what float32 holds
-        raise ForgetkitError("usage", f"{option}: {value} is not above 0, or too large", f"for example {option} 0.001")
+        flag = f"--{_setting(name).replace('_', '-')}"
+        message, hint = f"{value} is not above 0, or too large", f"for example {flag} 0.001"
+        raise ForgetkitError("usage", message, hint, option=_setting(name))
     return value
 
 
 def check_optimizer(optimizer: str, rate: float, momentum: float) -> None:
-    """Refuse an optimizer that there is not, a rate not above 0, a momentum that would not be used.
+    """Refuse an unknown optimizer, a rate that is not above 0, and a momentum that would not be used.
 
     Raises:
         ForgetkitError: ``usage``.
     """
-    choice("--optimizer", optimizer, OPTIMIZERS)
-    positive("--rate", rate)
+    choice("optimizer", optimizer, OPTIMIZERS)
+    positive("rate", rate)
     if momentum and optimizer != "sgd":
-        raise ForgetkitError("usage", f"--momentum does not go with {optimizer}", "use --optimizer sgd")
+        message = f"{optimizer} has no momentum"
+        raise ForgetkitError("usage", message, "use --optimizer sgd", option="momentum")
 
 
 def debugging() -> bool:
-    """Say whether tracebacks are wanted, also where the options could not be read."""
+    """Return whether tracebacks are wanted, even where the options could not be read."""
     return "--debug" in sys.argv or os.environ.get("FORGETKIT_DEBUG", "") not in {"", "0"}
+
+
+def _setting(name: str) -> str:
+    return name.removeprefix("--").replace("-", "_")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.events import Event, Measured, Note, Paused, Progress, Resumed, Warned
+from forgetkit.events import Changed, Event, Measured, Note, Paused, Progress, Resumed, Tried, Warned
 from forgetkit.options import Say
 
 PLAIN_INTERVAL = 10.0
@@ -75,6 +75,10 @@ class Console:
                 self._latest = text
             case Progress():
                 self._progress(event)
+            case Tried(setting, steps, result):
+                self.note(f"  tried {setting}, {steps} steps: {result}")
+            case Changed(metrics, chance):
+                self._changed(metrics, chance)
             case Resumed():
                 say("going on where an earlier run stopped; --fresh starts over")
             case Paused():
@@ -98,6 +102,20 @@ class Console:
             write_result(json.dumps({**document, "warnings": self.warnings}, ensure_ascii=False, allow_nan=False))
         elif text := "\n".join(lines):
             write_result(text)
+
+    def _changed(self, metrics: dict[str, Any], chance: float) -> None:
+        """Print what a step changed, each figure before → after."""
+
+        def moved(name: str, form: str) -> str:
+            return f"{metrics[f'{name}_before']:{form}} → {metrics[name]:{form}}"
+
+        self.note(f"  accuracy, unseen samples   {moved('test_accuracy', '.2%')} (chance {chance:.0%})")
+        if "forget_accuracy" in metrics:
+            self.note(f"  accuracy, forget set       {moved('forget_accuracy', '.2%')}")
+            self.note(f"  mean φ, forget set         {moved('forget_phi', '.2f')}")
+        if metrics.get("tune_auc") is not None:
+            self.note(f"  membership AUC, tune half  {moved('tune_auc', '.3f')} (½: as if never seen)")
+        self.note(f"  weights changed by         {metrics['weight_change']:.2%} of their norm")
 
     def _progress(self, now: Progress) -> None:
         """Show a bar on a terminal, a plain line every ten seconds elsewhere."""
@@ -169,10 +187,10 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 def print_error(error: ForgetkitError, *, as_json: bool) -> None:
     """Print ``error:`` and ``hint:`` lines on stderr; with ``as_json`` also the document on stdout."""
     if as_json:
-        document = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
+        document = {"ok": False, "code": error.code, "message": error.on_command_line, "hint": error.hint}
         with suppress(ForgetkitError):
             write_result(json.dumps(document, ensure_ascii=False))
-    say(f"error: {_one_line(error.message)}")
+    say(f"error: {_one_line(error.on_command_line)}")
     if error.hint:
         say(f"hint: {_one_line(error.hint)}")
 

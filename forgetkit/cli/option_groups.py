@@ -113,7 +113,9 @@ def _laid_out(group: Any) -> list[inspect.Parameter]:  # noqa: ANN401 - a datacl
         if is_dataclass(kinds[entry.name]):
             parameters += _laid_out(kinds[entry.name])
             continue
-        default = inspect.Parameter.empty if entry.default is MISSING else entry.default
+        default: object = inspect.Parameter.empty if entry.default is MISSING else entry.default
+        if entry.default_factory is not MISSING and not entry.metadata.get("required"):
+            default = None  # the factory's
         annotation = _for_typer(entry.name, kinds[entry.name])
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(entry.name, kind, default=default, annotation=annotation))
@@ -122,11 +124,12 @@ def _laid_out(group: Any) -> list[inspect.Parameter]:  # noqa: ANN401 - a datacl
 
 def _packed(group: Any, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a dataclass, and one of it
     """Return a group with its fields taken out of ``values``."""
-    kinds = get_type_hints(group)
-    taken = {
-        entry.name: _packed(kinds[entry.name], values) if is_dataclass(kinds[entry.name]) else values.pop(entry.name)
-        for entry in fields(group)
-    }
+    kinds, taken = get_type_hints(group), {}
+    for entry in fields(group):
+        inner = is_dataclass(kinds[entry.name])
+        value = _packed(kinds[entry.name], values) if inner else values.pop(entry.name)
+        if value is not None or entry.default_factory is MISSING:
+            taken[entry.name] = value
     return group(**taken)
 
 

@@ -1,5 +1,6 @@
 """The data a checkpoint was trained on, and the ids of lists in it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,16 +49,24 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
 
 
 def read_lists(
-    sources: list[str], form: ListForm, dataset: Dataset, tell: Tell, *, forgotten: KeySet | None = None
+    sources: Iterable[str | IdList],
+    form: ListForm,
+    dataset: Dataset,
+    tell: Tell,
+    *,
+    forgotten: KeySet | None = None,
 ) -> list[str]:
-    """Return the ids of one or more ID lists, each once, checked against the training split.
+    """Return the ids of one or more ID lists, by file name or read already, each once and in the training split.
 
     Those that are ``forgotten`` and no longer in the data are left out, with a warning.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.files.id_list.read_ids` and :func:`forgetkit.files.id_list.check_known`.
     """
-    lists = [read_ids(source, column=form.id_column, strict=form.strict) for source in sources]
+    lists = [
+        read_ids(source, column=form.id_column, strict=form.strict) if isinstance(source, str) else source
+        for source in sources
+    ]
     for at, found in enumerate(lists):
         lists[at] = found = _without_gone(found, forgotten, dataset, tell) if forgotten else found
         check_known(found, dataset.train.row_of, dataset.name, unseen=dataset.test.row_of)

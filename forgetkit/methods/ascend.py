@@ -1,4 +1,4 @@
-"""Gradient ascent on the forget set, alone or held by descent on the retain set (NegGrad+).
+"""Gradient ascent on the forget set, alone or together with descent on the retain set (NegGrad+).
 
 Source: Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, section 4 (NegGrad and NegGrad+):
 descend α·CE(retained) − (1 − α)·CE(forgotten). Settings: α 0.95, SGD 0.01, 10 epochs over the retain set; α 0 is
@@ -12,11 +12,10 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 
 from forgetkit.training.batches import passes
 from forgetkit.training.classifier import Samples
-from forgetkit.training.loop import fit
+from forgetkit.training.loop import Update
 
 
 def ascend(
@@ -24,37 +23,33 @@ def ascend(
     forget: Samples,
     retain: Samples,
     *,
-    optimizer: Optimizer,
     alpha: float = 0.95,
     epochs: int = 10,
     batch_size: int = 128,
-    forget_batch: int = 64,
+    ids_per_step: int = 64,
     seed: int = 0,
-    done: int = 0,
-) -> Iterator[Tensor]:
-    """Descend α·CE(retained, y) − (1 − α)·CE(forgotten, y); yield the loss of each step.
+) -> Iterator[Update]:
+    """Descend α·CE(retained, y) − (1 − α)·CE(forgotten, y).
 
-    An epoch is a pass over the retain set; with α = 0, which reads nothing of it, over the forget set.
-    Normalisation and dropout are in eval mode: forgotten samples must not move running statistics.
+    An epoch is a pass over the retain set; with α = 0, which does not read it, over the forget set. Batch norm and
+    dropout are in eval mode: forgotten samples must not change running statistics.
 
     Args:
-        model: maps images to logits; changed in place.
+        model: maps images to logits.
         forget: images and labels of the forget set.
         retain: images and labels of the retain set.
-        optimizer: over the model's parameters.
         alpha: weight of the retained samples, in [0, 1].
         epochs: passes.
         batch_size: retained samples in a step.
-        forget_batch: forgotten samples in a step.
-        seed: of the order.
-        done: steps that were taken before, and are passed over.
+        ids_per_step: forgotten samples in a step.
+        seed: seed of the order.
 
     Source: Kurmanji et al. 2023, section 4.
     """
-    count = ceil(len(retain[1]) / batch_size) if alpha else ceil(len(forget[1]) / forget_batch)
-    forgotten = passes(len(forget[1]), forget_batch, seed=seed, purpose="ascend forget")
+    steps = ceil(len(retain[1]) / batch_size) if alpha else ceil(len(forget[1]) / ids_per_step)
+    forgotten = passes(len(forget[1]), ids_per_step, seed=seed, purpose="ascend forget")
     retained = passes(len(retain[1]), batch_size, seed=seed, purpose="ascend retain")
-    batches = ((gone, rows) for (_, gone), (_, rows) in zip(forgotten, retained, strict=True))
+    model.eval()
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
         gone, rows = batch
@@ -64,5 +59,5 @@ def ascend(
         kept = cross_entropy(logits[: len(rows)], retain[1][rows])
         return alpha * kept - (1 - alpha) * cross_entropy(logits[len(rows) :], forget[1][gone])
 
-    model.eval()
-    yield from fit(optimizer, islice(batches, done, epochs * count), loss)
+    for (_, gone), (_, rows) in islice(zip(forgotten, retained, strict=True), epochs * steps):
+        yield Update(loss, (gone, rows))

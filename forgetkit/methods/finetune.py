@@ -1,4 +1,4 @@
-"""Fine-tuning: train on the retain set alone, and let the rest fade; with a penalty, into sparse weights.
+"""Fine-tuning on the retain set alone, so that the rest fades; with a penalty, towards sparse weights.
 
 Source: Jia et al., "Model Sparsity Can Simplify Machine Unlearning", NeurIPS 2023, sections 2 and 4:
 CE on the retain set + α_e·‖θ‖₁, where α_e = α·(1 − e/(E − E₀)) in epoch e = 0, 1 …, and 0 in the last E₀ epochs.
@@ -9,11 +9,10 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples
-from forgetkit.training.loop import fit
+from forgetkit.training.loop import Update
 
 
 def penalty_at(epoch: int, epochs: int, *, l1: float, free: int = 0) -> float:
@@ -26,46 +25,42 @@ def penalty_at(epoch: int, epochs: int, *, l1: float, free: int = 0) -> float:
 
 def finetune(
     model: nn.Module,
+    forget: Samples,
     retain: Samples,
     *,
-    optimizer: Optimizer,
     epochs: int = 10,
     batch_size: int = 256,
     l1: float = 0.0,
-    free: int = 0,
+    free_epochs: int = 0,
     seed: int = 0,
-    done: int = 0,
-) -> Iterator[Tensor]:
-    """Descend CE(retained, y) + α_e·‖θ‖₁; yield the loss of each step.
+) -> Iterator[Update]:
+    """Descend CE(retained, y) + α_e·‖θ‖₁.
 
-    Normalisation and dropout are in eval mode, as in every step of unlearning here.
+    Batch norm and dropout are in eval mode.
 
     Args:
-        model: maps images to logits; changed in place.
-        retain: images and labels of the retain set; nothing else is read.
-        optimizer: over the model's parameters.
+        model: maps images to logits.
+        forget: not read.
+        retain: images and labels of the retain set.
         epochs: passes over the retain set.
         batch_size: samples in a step.
         l1: α, at least 0.
-        free: E₀, epochs at the end without the penalty.
-        seed: of the order.
-        done: steps that were taken before, and are passed over.
+        free_epochs: E₀, epochs at the end without the penalty.
+        seed: seed of the order.
 
     Source: Jia et al. 2023.
     """
-    model.eval()
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval()
 
     def plain(rows: Tensor) -> Tensor:
         return cross_entropy(model(retain[0][rows]), retain[1][rows])
 
     for epoch in range(epochs):
-        penalty = penalty_at(epoch, epochs, l1=l1, free=free)
-        batches = shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch + 1)
-        over = min(done, len(batches))
-        done -= over
+        penalty = penalty_at(epoch, epochs, l1=l1, free=free_epochs)
 
         def sparse(rows: Tensor, of: float = penalty) -> Tensor:
             return plain(rows) + of * sum(weight.abs().sum() for weight in weights)
 
-        yield from fit(optimizer, batches[over:], sparse if penalty else plain)
+        for rows in shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch + 1):
+            yield Update(sparse if penalty else plain, rows, epoch + 1)

@@ -1,65 +1,54 @@
-"""Joint steps: what is forgotten and what is retained, in one step.
+"""Joint steps: forgotten and retained samples in one step.
 
-A step on forgotten samples alone loses the model before the memory, where that is strong. Beside retained
-samples, and with a small weight, it does not.
+Steps on forgotten samples alone lose the model before the memory, where that is strong. Together with retained samples,
+and with a small weight, they do not.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 
 from forgetkit.training.batches import passes
 from forgetkit.training.classifier import Samples
-from forgetkit.training.loop import fit
+from forgetkit.training.loop import Update
 
 
 def joint(
     model: nn.Module,
-    images: Tensor,
+    forget: Samples,
     targets: Callable[[int], Tensor],
     retain: Samples,
     *,
-    optimizer: Optimizer,
     forget_weight: float = 0.1,
-    forget_batch: int = 64,
-    retain_batch: int = 128,
+    ids_per_step: int = 64,
+    batch_size: int = 128,
     retain_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     by_epoch: bool = False,
     seed: int = 0,
-    done: int = 0,
-) -> Iterator[Tensor]:
-    """Descend CE(retained, y) + w·CE(forgotten, target) without end; yield the loss of each step.
+) -> Iterator[Update]:
+    """Descend CE(retained, y) + w·CE(forgotten, target), without end.
 
-    Against a soft target the cross-entropy has the gradient of the divergence from it. Normalisation and dropout are in
-    eval mode: forgotten samples must not move running statistics.
+    Against a soft target the cross-entropy has the gradient of the divergence from it. Batch norm and dropout are in
+    eval mode: forgotten samples must not change running statistics.
 
     Args:
-        model: maps images to logits; changed in place.
-        images: the forget set, of shape ``(samples, …)``.
-        targets: the soft targets of the forget set in a pass over it (counted from 1), float ``(samples, classes)``.
+        model: maps images to logits.
+        forget: images and labels of the forget set.
+        targets: given a pass over the forget set, counted from 1, returns its soft targets, ``(samples, classes)``.
         retain: images and labels of the retain set.
-        optimizer: over the model's parameters.
         forget_weight: w, at least 0.
-        forget_batch: forgotten samples in a step, at least 1.
-        retain_batch: retained samples in a step, at least 1.
+        ids_per_step: forgotten samples in a step, at least 1.
+        batch_size: retained samples in a step, at least 1.
         retain_loss: of logits and rows of the retain set; None for the cross-entropy with their labels.
         by_epoch: ask for targets in each pass over the retain set instead.
-        seed: of the order.
-        done: steps that were taken before, and are passed over.
+        seed: seed of the order.
     """
-
-    def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        forgotten = passes(len(images), forget_batch, seed=seed, purpose="joint forget")
-        retained = passes(len(retain[1]), retain_batch, seed=seed, purpose="joint retain")
-        now, soft = 0, torch.empty(0)
-        for (number, forget_rows), (epoch, rows) in zip(forgotten, retained, strict=True):
-            turn = epoch if by_epoch else number
-            now, soft = turn, soft if turn == now else targets(turn)
-            yield forget_rows, soft[forget_rows], rows
+    images = forget[0]
+    forgotten = passes(len(images), ids_per_step, seed=seed, purpose="joint forget")
+    retained = passes(len(retain[1]), batch_size, seed=seed, purpose="joint retain")
+    model.eval()
 
     def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         forget_rows, soft, rows = batch
@@ -68,5 +57,8 @@ def joint(
         kept = retain_loss(of_retain, rows) if retain_loss else cross_entropy(of_retain, retain[1][rows])
         return kept + forget_weight * cross_entropy(of_forget, soft)
 
-    model.eval()
-    yield from fit(optimizer, islice(batches(), done, None), loss)
+    turn, soft = 0, torch.empty(0)
+    for (number, forget_rows), (epoch, rows) in zip(forgotten, retained, strict=True):
+        now = epoch if by_epoch else number
+        turn, soft = now, soft if turn == now else targets(now)
+        yield Update(loss, (forget_rows, soft[forget_rows], rows), epoch)

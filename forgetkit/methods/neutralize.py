@@ -5,33 +5,15 @@ section 3.2 and Algorithms 1 to 3.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 
 from forgetkit.training.batches import shuffled
-from forgetkit.training.classifier import accuracy, at_once, predict
-from forgetkit.training.device import generator_for
-from forgetkit.training.loop import fit
-
-SMALLEST = 8
-"""Samples that a look takes at a time, at the least."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """One look at the forget set: after how many steps and (part) epochs, and its accuracy in [0, 1].
-
-    The accuracy is that of the samples which were looked at, where a goal ended the look.
-    """
-
-    step: int
-    epoch: float
-    accuracy: float
+from forgetkit.training.classifier import Samples
+from forgetkit.training.loop import Update
 
 
 def average_outputs(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -95,111 +77,32 @@ def mislabel(outputs: Tensor, labels: Tensor, *, kind: str) -> dict[int, int]:
 
 
 def neutralize(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    contrast: dict[int, int],
-    optimizer: Optimizer,
-    batch_size: int,
-    epochs: Iterable[int],
-    looks_per_epoch: int = 20,
-    goal: float | None = None,
-    seed: int = 0,
-    done: int = 0,
-    last: float = 1.0,
-) -> Iterator[Look]:
-    """Train the forget set towards its contrastive labels; yield each look. The caller stops at its goal.
+    model: nn.Module, forget: Samples, *, contrast: dict[int, int], batch_size: int, epochs: int, seed: int = 0
+) -> Iterator[Update]:
+    """Train the forget set towards its contrastive labels.
 
-    Normalisation and dropout are in eval mode. The first look is before the first step.
+    Batch norm and dropout are in eval mode: forgotten samples must not change running statistics.
 
     Args:
-        model: maps images to logits; changed in place.
-        images: the forget set, of shape ``(samples, …)``.
-        labels: true classes, int64 of shape ``(samples,)``.
+        model: maps images to logits.
+        forget: images and labels of the forget set, of shape ``(samples, …)`` and ``(samples,)``.
         contrast: what :func:`mislabel` returns.
-        optimizer: over the model's parameters.
         batch_size: samples in a step.
-        epochs: the epochs at the most, counted from 1.
-        looks_per_epoch: how often to measure the accuracy; 1 for the paper's Table 5.
-        goal: a look ends as soon as it is certain that the accuracy is above; without it, each is at all samples.
+        epochs: passes over the forget set at most; the caller stops at its goal.
         seed: seed of the order.
-        done: steps that were taken before, and are passed over; the first look, then, too.
-        last: accuracy of the look before.
 
     Source: Kim & Woo 2022, Algorithm 3.
     """
-    order = torch.randperm(len(labels), generator=generator_for(seed, "look")).to(labels.device)
-
-    def right() -> float:
-        nonlocal last
-        if goal is None:
-            return accuracy(predict(model, images), labels)
-        last = _right(model, images, labels, goal, order, last)
-        return last
-
-    if not done:
-        yield Look(0, 0.0, right())
-    steps = neutral_steps(
-        model,
-        images,
-        labels,
-        contrast=contrast,
-        optimizer=optimizer,
-        batch_size=batch_size,
-        epochs=epochs,
-        seed=seed,
-        done=done,
-    )
-    for taken, (epoch, step, count) in enumerate(steps, done + 1):
-        if step % math.ceil(count / looks_per_epoch) == 0 or step == count:
-            yield Look(taken, epoch - 1 + step / count, right())
-
-
-def _right(model: nn.Module, images: Tensor, labels: Tensor, goal: float, order: Tensor, last: float) -> float:
-    """Return the accuracy, or, where it is above ``goal``, that of the first samples by ``order`` that show so.
-
-    A batch holds a tenth more than would show it at the ``last`` accuracy.
-    """
-    count, found, seen = len(labels), 0, 0
-    size = min(at_once(images), max(SMALLEST, math.ceil(1.1 * (goal * count + 1) / max(last, goal, 0.1))))
-    for rows in torch.split(order, size):
-        seen += len(rows)
-        found += int((predict(model, images[rows]).argmax(1) == labels[rows]).sum())
-        if found / count > goal:
-            break
-    return found / max(seen, 1)
-
-
-def neutral_steps(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    contrast: dict[int, int],
-    optimizer: Optimizer,
-    batch_size: int,
-    epochs: Iterable[int],
-    seed: int = 0,
-    done: int = 0,
-) -> Iterator[tuple[int, int, int]]:
-    """Take the steps of :func:`neutralize`, whose arguments these are, and look at nothing.
-
-    Yields:
-        after each step: the epoch, the step in it, and how many it has; all counted from 1.
-    """
+    images, labels = forget
     lookup = torch.zeros(max(max(contrast), int(labels.max())) + 1, dtype=torch.int64, device=labels.device)
-    for source, target in contrast.items():
-        lookup[source] = target
+    for true, wrong in contrast.items():
+        lookup[true] = wrong
     targets = lookup[labels]
+    model.eval()
 
     def loss(rows: Tensor) -> Tensor:
         return cross_entropy(model(images[rows]), targets[rows])
 
-    model.eval()
-    for epoch in epochs:
-        batches = shuffled(len(labels), batch_size, seed=seed, epoch=epoch)
-        over = min(done, len(batches))
-        done -= over
-        for step, _ in enumerate(fit(optimizer, batches[over:], loss), over + 1):
-            yield epoch, step, len(batches)
+    for epoch in range(1, epochs + 1):
+        for rows in shuffled(len(labels), batch_size, seed=seed, epoch=epoch):
+            yield Update(loss, rows, epoch)

@@ -19,7 +19,7 @@ from forgetkit.methods.importance import top
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples, at_once
 from forgetkit.training.device import seed_for
-from forgetkit.training.loop import fit
+from forgetkit.training.loop import Update
 
 Kernels = dict[str, Tensor]
 
@@ -71,26 +71,6 @@ def reinitialise(model: nn.Module, chosen: dict[str, Tensor], *, seed: int) -> N
         weight.copy_(torch.where(chosen[name], fresh.to(weight.device), weight))
 
 
-def begin_reset(
-    model: nn.Module, forget: Samples, retain: Samples, *, kind: str, share: float, seed: int
-) -> dict[str, Tensor] | None:
-    """Reset a model in place, as ``ct`` or ``msg``; return which weights were drawn anew, None for ``ct``.
-
-    Raises:
-        ForgetkitError: ``checkpoint-mismatch`` where the model has no layers to reset.
-    """
-    if not kernels(model):
-        message = "the model has no convolutions over images of more than 1×1: there is nothing to reset"
-        raise ForgetkitError("checkpoint-mismatch", message, "take another method: finetune, ascend, scrub …")
-    model.eval()
-    if kind == "ct":
-        transpose(model)
-        return None
-    chosen = smallest(model, forget, retain, share=share)
-    reinitialise(model, chosen, seed=seed)
-    return chosen
-
-
 def rate_at(kind: str, step: int, steps: int) -> float:
     """Return what the rate is multiplied by in ``step`` (from 0): ``ct`` cosine down, ``msg`` up, then down."""
     if kind == "ct":
@@ -99,61 +79,72 @@ def rate_at(kind: str, step: int, steps: int) -> float:
     return min((step + 1) / half, (steps - step) / half, 1.0)
 
 
-def tuned(
+def reset(
     model: nn.Module,
+    forget: Samples,
     retain: Samples,
     *,
     optimizer: Optimizer,
-    rate: float = 0.001,
     kind: str = "ct",
-    chosen: dict[str, Tensor] | None = None,
+    share: float = 0.3,
     others: float = 0.1,
+    rate: float = 0.001,
     epochs: int = 3,
     batch_size: int = 64,
     seed: int = 0,
-    done: int = 0,
-) -> Iterator[Tensor]:
-    """Fine-tune a model that was reset on the retain set; yield the loss of each step.
+) -> Iterator[Update]:
+    """Reset convolution weights in place, then fine-tune on the retain set.
 
-    Normalisation and dropout are in eval mode.
+    Batch norm and dropout are in eval mode.
 
     Args:
-        model: maps images to logits; changed in place.
+        model: maps images to logits.
+        forget: images and labels of the forget set; ``ct`` does not read them.
         retain: images and labels of the retain set.
-        optimizer: over the model's parameters.
-        rate: the highest.
-        kind: ``ct`` or ``msg``: how the rate goes.
-        chosen: weights that were drawn anew, by name; None where all are trained alike.
-        others: what the gradients of all other weights are multiplied by, where some are ``chosen``.
+        optimizer: over the model's parameters; its rate is set before each step.
+        kind: ``ct`` or ``msg``.
+        share: share of the convolution weights to draw anew (``msg``), in (0, 1].
+        others: factor of the gradients of all other weights (``msg``).
+        rate: peak of the learning rate.
         epochs: passes over the retain set.
         batch_size: samples in a step.
-        seed: of the order.
-        done: steps that were taken before, and are passed over.
-    """
-    model.eval()
-    batches = [
-        rows for epoch in range(1, epochs + 1) for rows in shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch)
-    ]
-    scale = (
-        {id(weight): torch.where(chosen[name], 1.0, others) for name, weight in kernels(model).items()}
-        if chosen
-        else {}
-    )
+        seed: seed of the draw and the order.
 
-    def at_its_rate() -> Iterator[Tensor]:
-        for step, rows in enumerate(batches[done:], done):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * rate_at(kind, step, len(batches))
-            yield rows
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch`` if the model has no layers to reset.
+    """
+    if not kernels(model):
+        message = "the model has no convolutions over images of more than 1×1: there is nothing to reset"
+        raise ForgetkitError("checkpoint-mismatch", message, "use another method: finetune, ascend, scrub …")
+    model.eval()
+    if kind == "ct":
+        transpose(model)
+    else:
+        chosen = smallest(model, forget, retain, share=share)
+        reinitialise(model, chosen, seed=seed)
+        _damp(model, optimizer, chosen, others)
+    batches = [
+        (epoch, rows)
+        for epoch in range(1, epochs + 1)
+        for rows in shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch)
+    ]
 
     def loss(rows: Tensor) -> Tensor:
         return cross_entropy(model(retain[0][rows]), retain[1][rows])
+
+    for step, (epoch, rows) in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * rate_at(kind, step, len(batches))
+        yield Update(loss, rows, epoch)
+
+
+def _damp(model: nn.Module, optimizer: Optimizer, chosen: dict[str, Tensor], others: float) -> None:
+    """Multiply by ``others``, before each step, the gradients of all weights that were not ``chosen``."""
+    scale = {id(weight): torch.where(chosen[name], 1.0, others) for name, weight in kernels(model).items()}
 
     def damp(_: Optimizer, __: object, ___: object) -> None:
         for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(scale.get(id(parameter), others))
 
-    if chosen is not None:
-        optimizer.register_step_pre_hook(damp)
-    yield from fit(optimizer, at_its_rate(), loss)
+    optimizer.register_step_pre_hook(damp)

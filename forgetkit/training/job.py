@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.events import Measured, Note, Tell, progress
+from forgetkit.events import Note, Tell
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import publish_lines
@@ -228,7 +228,6 @@ def _train(
     def watch(entry: dict[str, Any]) -> None:
         bookmark.log.append({**entry, "seconds": round(spent + time.monotonic() - begun, 3)})
 
-    epochs = plan.recipe.epochs
     return train_steps(
         classifier,
         *take(dataset.train, plan.rows, plan.machine.device),
@@ -236,9 +235,9 @@ def _train(
         optimizer=optimizer,
         tune=take(dataset.test, dataset.tune_rows, plan.machine.device),
         seed=plan.step.seed,
-        epochs=progress(range(1, epochs + 1), label, epochs, tell),
         watch=watch if plan.log else None,
-        tell=lambda text: tell(Measured(text)),
+        label=label,
+        tell=tell,
         bookmark=bookmark,
     )
 

@@ -1,9 +1,10 @@
-"""fit() and predict(): the only training loop and the only evaluation loop."""
+"""The only training loop: updates of an optimizer, one after another or in epochs."""
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial, wraps
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -12,35 +13,102 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Measured, Tell, progress, silent
 from forgetkit.models.finite import check_gradients, cure
 from forgetkit.training.batches import augmented, drawn_changes, shuffled
-from forgetkit.training.classifier import accuracy, predict, state_of
+from forgetkit.training.classifier import Samples, accuracy, predict, state_of
 from forgetkit.training.cuda_graphs import graphs_of, take_step
 from forgetkit.training.device import seed_for, seed_generators
 from forgetkit.training.history import LOOP, History, Position, go_on, place_of
 from forgetkit.training.recipe import Recipe
-from forgetkit.training.resume import Bookmark
+from forgetkit.training.resume import Bookmark, Place, pack, unpack
 
-B = TypeVar("B")
 T = TypeVar("T")
 P = ParamSpec("P")
 Batch = tuple[Tensor, ...]
 
 
-def fit(optimizer: Optimizer, batches: Iterable[B], loss: Callable[[B], Tensor]) -> Iterator[Tensor]:
-    """Take one optimizer step for each of ``batches``; yield its loss. The caller stops by stopping to ask.
+@dataclass(frozen=True)
+class Update:
+    """One step of an optimizer: the scalar loss to descend, and the batch that it takes.
 
-    On a GPU, steps on tensors are recorded and launched whole (:mod:`forgetkit.training.cuda_graphs`): what ``loss``
+    The loss is the same function for all updates in which it is the same: a GPU then records it once.
+
+    Attributes:
+        loss: takes ``batch``.
+        batch: a tensor or a tuple of tensors.
+        epoch: pass over the data that the update belongs to, counted from 1; 0 where that does not matter.
+    """
+
+    loss: Callable[[Any], Tensor]
+    batch: Any
+    epoch: int = 0
+
+
+def fit(optimizer: Optimizer, updates: Iterable[Update]) -> Iterator[Tensor]:
+    """Carry out ``updates``; yield the loss of each. The caller stops by stopping to ask.
+
+    On a GPU, steps on tensors are recorded and launched whole (:mod:`forgetkit.training.cuda_graphs`): what a loss
     reads besides its batch must stay the same.
-
-    Args:
-        optimizer: what moves the weights.
-        batches: what ``loss`` takes, one for each step.
-        loss: the scalar to descend.
     """
     graphs = graphs_of(optimizer)
-    for batch in batches:
-        yield graphs.take_step(optimizer, loss, batch) if graphs else take_step(optimizer, loss, batch)
+    step = graphs.take_step if graphs else take_step
+    for update in updates:
+        yield step(optimizer, update.loss, update.batch)
+
+
+def started(updates: Iterator[Update], done: int = 0) -> Iterator[Update]:
+    """Skip the first ``done`` updates and return the others.
+
+    What a method computes before its first update, such as a teacher's outputs, is computed here, while the model still
+    is as the method found it.
+    """
+    if done:
+        for _ in islice(updates, done):
+            pass
+        return updates
+    first = list(islice(updates, 1))
+    return chain(first, updates)
+
+
+def walk(
+    bookmark: Bookmark,
+    loop: str,
+    model: nn.Module,
+    begin: Callable[[], tuple[Optimizer, Iterator[Update]]],
+    *,
+    label: str = "",
+    total: int = 0,
+    tell: Tell = silent,
+) -> tuple[Optimizer, int]:
+    """Carry out all updates of a method, from where an interrupted run stopped.
+
+    Args:
+        bookmark: keeps and recalls the state of the run.
+        loop: name of the loop in that state.
+        model: changed by the updates.
+        begin: returns an optimizer, and the updates for the model as it is.
+        label: of the progress that is told.
+        total: number of updates, for the progress.
+        tell: told how far the updates have come.
+
+    Returns:
+        the optimizer, and the number of updates.
+    """
+    left = bookmark.open(loop)
+    taken = left.at["steps"] if left else 0
+    optimizer, updates = begin()
+    updates = started(updates, taken)
+    if left:
+        unpack(left.tensors, model, optimizer)
+
+    def place() -> Place:
+        return Place({"steps": taken}, pack(model, optimizer))
+
+    for _ in progress(fit(optimizer, updates), label, total - taken, tell):
+        taken += 1
+        bookmark.reached(loop, place)
+    return optimizer, taken
 
 
 def fit_epochs(
@@ -50,79 +118,94 @@ def fit_epochs(
     optimizer: Optimizer,
     batches: Callable[[int], list[Batch]],
     loss: Callable[[int], Callable[[Batch], Tensor]],
-    tune: tuple[Tensor, Tensor],
+    tune: Samples,
     seed: int,
-    epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
-    tell: Callable[[str], None] | None = None,
+    label: str = "train",
+    tell: Tell = silent,
     bookmark: Bookmark | None = None,
 ) -> Generator[None, None, History]:
-    """Train in epochs; after each, measure accuracy on the tune half, but only where somebody wants to know.
+    """Train in epochs, in train mode.
 
-    That is: where ``recipe.keep`` is ``best``, or where there is a ``watch``.
+    Accuracy on the tune half is measured after each epoch if ``recipe.keep`` is ``best`` or there is a ``watch``.
 
     Args:
-        model: trained in place, in train mode; with ``recipe.keep == "best"`` it ends as it was after the best epoch.
+        model: trained in place; with ``recipe.keep == "best"`` it ends as it was after the best epoch.
         recipe: number of epochs, schedule, and which epoch to keep.
         optimizer: its rate is the schedule's start.
-        batches: what the loss takes in every step of an epoch (counted from 1): rows, and how they are changed.
-        loss: the scalar to descend in an epoch; the same function for all epochs in which it is the same.
+        batches: given an epoch, counted from 1, returns the batch of each step: rows, and how they are augmented.
+        loss: given an epoch, returns the scalar loss to descend; the same function for epochs in which it is the same.
         tune: images and labels of the tune half.
-        seed: seed of dropout and the like.
-        epochs: ``range(1, recipe.epochs + 1)``, perhaps behind a progress bar.
-        watch: told of every epoch.
-        tell: shown the loss of every epoch.
-        bookmark: where an earlier run stood, and where this one does.
+        seed: seed of dropout.
+        watch: called with the measurements of every epoch.
+        label: of the progress that is told.
+        tell: told the progress, and the loss of every epoch.
+        bookmark: keeps and recalls the state of the run.
 
     Yields:
-        after each step: others may take theirs in between.
+        after each step, so that other trainings can take theirs in between.
 
     Raises:
-        ForgetkitError: ``diverged`` where the loss, or a gradient of the first steps, is not finite; ``usage`` for a
+        ForgetkitError: ``diverged`` if the loss, or a gradient of the first steps, is not finite; ``usage`` for a
             batch of one sample and a model with batch norm.
     """
     history, bookmark = History(), bookmark or Bookmark()
-    left = go_on(bookmark, history, model, optimizer)
-    precision = getattr(model, "precision", "float32")
-    every, device = recipe.keep == "best" or watch is not None, tune[0].device
-    for epoch in epochs or range(1, recipe.epochs + 1):
+    left, device = go_on(bookmark, history, model, optimizer), tune[0].device
+    for epoch in progress(range(1, recipe.epochs + 1), label, recipe.epochs, tell):
         if left and epoch < left.epoch:
             continue
-        model.train()
-        given = batches(epoch)
+        given, descend = batches(epoch), loss(epoch)
         _check_batch_norm(model, given)
-        done, total = (left.step, left.total.to(device)) if left else (0, torch.zeros((), device=device))
+        steps = _scheduled(optimizer, recipe, epoch, [Update(descend, batch) for batch in given], seed, device)
+        start = Position(epoch, *((left.step, left.total.to(device)) if left else (0, torch.zeros((), device=device))))
         left = None
-        # of the model's own device only: torch would start every other GPU, and warn
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            steps = islice(_scheduled(optimizer, recipe, epoch, given, seed, device), done, None)
-            for step, value in enumerate(fit(optimizer, steps, loss(epoch)), done + 1):
-                total += value
-                check_gradients(model, step, precision)
-                place = partial(place_of, history, Position(epoch, step, total), model, optimizer)
-                bookmark.reached(LOOP, place)
-                try:
-                    yield
-                except GeneratorExit:  # another run was interrupted
-                    bookmark.keep(LOOP, place)
-                    raise
-        mean_loss = float(total) / max(len(given), 1)
-        if not math.isfinite(mean_loss):
-            raise ForgetkitError("diverged", f"the loss is not finite in epoch {epoch}", cure(precision))
-        history.epochs.append({"epoch": epoch, "loss": mean_loss})
-        if tell:
-            tell(f"loss {mean_loss:.3g}")
-        if not every:
-            continue
-        right = history.epochs[-1]["tune_accuracy"] = accuracy(predict(model, tune[0]), tune[1])
-        if right > history.best_right:
-            history.best_epoch, history.best_right = epoch, right
-            history.best = state_of(model) if recipe.keep == "best" else None
+        mean_loss = yield from _epoch(model, optimizer, steps, start, history, bookmark)
+        history.epochs.append({"epoch": epoch, "loss": mean_loss / max(len(given), 1)})
+        tell(Measured(f"loss {history.epochs[-1]['loss']:.3g}"))
+        if recipe.keep == "best" or watch is not None:
+            _measure(model, history, tune, keep=recipe.keep == "best")
         if watch:
             watch(history.epochs[-1])
     if history.best is not None:
         model.load_state_dict(history.best)
     return history
+
+
+def _epoch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    updates: Iterator[Update],
+    start: Position,
+    history: History,
+    bookmark: Bookmark,
+) -> Generator[None, None, float]:
+    """Carry out the updates of an epoch from ``start`` on; yield after each, return the sum of all losses."""
+    model.train()
+    total, device, precision = start.total, start.total.device, getattr(model, "precision", "float32")
+    # of the model's own device only: torch would start every other GPU, and warn
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for step, value in enumerate(fit(optimizer, islice(updates, start.step, None)), start.step + 1):
+            total = total + value
+            check_gradients(model, step, precision)
+            place = partial(place_of, history, Position(start.epoch, step, total), model, optimizer)
+            bookmark.reached(LOOP, place)
+            try:
+                yield
+            except GeneratorExit:  # another run was interrupted
+                bookmark.keep(LOOP, place)
+                raise
+    if not math.isfinite(total):
+        raise ForgetkitError("diverged", f"the loss is not finite in epoch {start.epoch}", cure(precision))
+    return float(total)
+
+
+def _measure(model: nn.Module, history: History, tune: Samples, *, keep: bool) -> None:
+    """Add accuracy on the tune half to the last epoch; remember the epoch, and its weights, if it is the best."""
+    entry = history.epochs[-1]
+    entry["tune_accuracy"] = accuracy(predict(model, tune[0]), tune[1])
+    if entry["tune_accuracy"] > history.best_right:
+        history.best_epoch, history.best_right = entry["epoch"], entry["tune_accuracy"]
+        history.best = state_of(model) if keep else None
 
 
 def whole(steps: Callable[P, Generator[None, None, T]]) -> Callable[P, T]:
@@ -150,11 +233,11 @@ def train_steps(
     *,
     recipe: Recipe,
     optimizer: Optimizer,
-    tune: tuple[Tensor, Tensor],
+    tune: Samples,
     seed: int,
-    epochs: Iterable[int] | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
-    tell: Callable[[str], None] | None = None,
+    label: str = "train",
+    tell: Tell = silent,
     bookmark: Bookmark | None = None,
 ) -> Generator[None, None, History]:
     """Train ``model`` on ``images`` and ``labels`` with cross-entropy, step by step; see :func:`fit_epochs`.
@@ -167,8 +250,8 @@ def train_steps(
         optimizer: over the model's parameters.
         tune: images and labels of the tune half.
         seed: seed of order, augmentation and dropout.
-        epochs: see :func:`fit_epochs`.
         watch: see :func:`fit_epochs`.
+        label: see :func:`fit_epochs`.
         tell: see :func:`fit_epochs`.
         bookmark: see :func:`fit_epochs`.
     """
@@ -185,8 +268,8 @@ def train_steps(
         loss=lambda _: loss,
         tune=tune,
         seed=seed,
-        epochs=epochs,
         watch=watch,
+        label=label,
         tell=tell,
         bookmark=bookmark,
     )
@@ -216,16 +299,16 @@ def drawn_batches(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, part
 
 
 def _scheduled(
-    optimizer: Optimizer, recipe: Recipe, epoch: int, batches: list[Batch], seed: int, device: torch.device
-) -> Iterator[Batch]:
-    """Yield ``batches``; before each, set the rate of its step and the seed of dropout from the step's number."""
-    for step, batch in enumerate(batches):
+    optimizer: Optimizer, recipe: Recipe, epoch: int, updates: list[Update], seed: int, device: torch.device
+) -> Iterator[Update]:
+    """Yield ``updates``; before each, set its rate and the seed of dropout from its number."""
+    for step, update in enumerate(updates):
         if recipe.schedule == "cosine":
-            done = (epoch - 1 + step / len(batches)) / recipe.epochs
+            done = (epoch - 1 + step / len(updates)) / recipe.epochs
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
         seed_generators(device, seed_for(seed, "dropout", epoch, step))
-        yield batch
+        yield update
 
 
 def _check_batch_norm(model: nn.Module, batches: list[Batch]) -> None:

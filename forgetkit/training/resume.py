@@ -235,32 +235,6 @@ def _remove(states: Path, asked: str) -> None:
         states.rmdir()
 
 
-def walk(
-    bookmark: Bookmark, loop: str, model: nn.Module, begin: Callable[[int], tuple[Optimizer, Iterator[object]]]
-) -> tuple[Optimizer, int]:
-    """Take every step of a run, from where an earlier one stood; return its optimizer, and how many steps there are.
-
-    Args:
-        bookmark: where the run stands.
-        loop: its name.
-        model: changed by the steps.
-        begin: for a number of steps to pass over, an optimizer and the steps after them.
-    """
-    left = bookmark.open(loop)
-    taken = left.at["steps"] if left else 0
-    optimizer, steps = begin(taken)
-    if left:
-        unpack(left.tensors, model, optimizer)
-
-    def place() -> Place:
-        return Place({"steps": taken}, pack(model, optimizer))
-
-    for _ in steps:
-        taken += 1
-        bookmark.reached(loop, place)
-    return optimizer, taken
-
-
 def pack(model: nn.Module, optimizer: Optimizer | None = None, *, name: str = "") -> dict[str, Tensor]:
     """Return the tensors of a model, and of an optimizer with its rates, by names that begin with ``name``."""
     found = {f"{name}model.{key}": _whole(value) for key, value in model.state_dict().items()}

@@ -1,69 +1,69 @@
-"""Selective synaptic dampening on a request, and the file that keeps the importance of a model's weights."""
+"""Selective synaptic dampening of a request."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from forgetkit.errors import ForgetkitError
-from forgetkit.files.canonical_json import compact_json
-from forgetkit.files.header import read_header
-from forgetkit.files.record import Record
-from forgetkit.methods.dampen import dampen
-from forgetkit.methods.importance import Weights, importance
-from forgetkit.models.checkpoint import tensor_digest
-from forgetkit.models.tensor_file import publish_tensors
+from forgetkit.events import Tell, silent
+from forgetkit.methods.dampen import dampen as dampen_weights
+from forgetkit.methods.importance import importance as importance_of
+from forgetkit.options import StepOptions
 from forgetkit.training.classifier import Classifier, take
-from forgetkit.training.device import Machine
-from forgetkit.training.outputs import software
-from forgetkit.unlearning.inputs import Request
+from forgetkit.training.device import set_up
+from forgetkit.training.importance import read_importance
+from forgetkit.training.outputs import Written
+from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning.inputs import Ids, begin
+from forgetkit.unlearning.method_options import Dampen
+from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step
 
-METADATA = "forgetkit-importance"
 
+def dampen(
+    checkpoint: str,
+    settings: Dampen | None = None,
+    options: StepOptions | None = None,
+    *,
+    importance: str | None = None,
+    importance_out: str | None = None,
+    ids: Ids | None = None,
+    tell: Tell = silent,
+) -> Written | None:
+    """Dampen the weights of a checkpoint that its ids depend on, and write the result beside it (Foster et al. 2024).
 
-def dampened(
-    classifier: Classifier, request: Request, machine: Machine, alpha: float, strength: float, known: Weights | None
-) -> tuple[Weights, float]:
-    """Dampen the classifier in place for the ids of a request.
-
-    Everything means: the retain set and the ids; what was forgotten before is not read.
+    Args:
+        checkpoint: path of the input.
+        settings: how to dampen.
+        options: what is read, where to compute, what is written.
+        importance: path of the importance of all weights for all samples, as an earlier call wrote it.
+        importance_out: where to write that importance.
+        ids: path of an ID list, or the ids themselves; instead of ``options.ids``.
+        tell: told what is done.
 
     Returns:
-        the importance for everything, computed now or ``known``, and the share of weights dampened.
+        what was written, or was there already; None in a dry run.
     """
-    split, device = request.dataset.train, machine.device
-    if known is None:
-        rows = np.union1d(request.retain_rows, request.forget_rows)
-        known = importance(classifier, take(split, rows, device))
-    known = {name: value.to(device) for name, value in known.items()}
-    of_forget = importance(classifier, take(split, request.forget_rows, device))
-    return known, dampen(classifier, of_forget, known, alpha=alpha, strength=strength)
+    settings, options = settings or Dampen(), options or StepOptions()
+    settings.check()
+    request = begin("dampen", checkpoint, options, ids=ids, tell=tell)
+    if isinstance(request, Written):
+        return request
+    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    kept = read_importance(Path(importance), request.record) if importance is not None else None
 
+    def work(classifier: Classifier, sets: Sets, _: Bookmark) -> Outcome:
+        if kept is None:  # of all samples: the retain set and the ids; what was forgotten before is not read
+            rows = np.union1d(request.retain_rows, request.forget_rows)
+            of_all = importance_of(classifier, take(request.dataset.train, rows, machine.device))
+        else:
+            of_all = {name: value.to(machine.device) for name, value in kept[0].items()}
+        of_forget = importance_of(classifier, sets.forget.samples)
+        share = dampen_weights(classifier, of_forget, of_all, alpha=settings.alpha, strength=settings.strength)
+        return Outcome({"dampened": share}, importance=of_all)
 
-def keep_importance(path: Path, of_all: Weights, record: Record) -> None:
-    """Write the importance of the weights of the model that ``record`` describes."""
-    tensors = {name.removeprefix("model."): value.cpu().contiguous() for name, value in of_all.items()}
-    content = {"version": 1, "model": record.digest, "fingerprint": record.dataset["fingerprint"]}
-    metadata = {"format": "pt", METADATA: compact_json({**content, "software": software()})}
-    publish_tensors(path, tensors, metadata)
-
-
-def read_importance(path: Path, record: Record) -> tuple[Weights, str]:
-    """Return an importance that was kept, and its digest.
-
-    Raises:
-        ForgetkitError: ``checkpoint-malformed`` for another file; ``checkpoint-mismatch`` where it is of another model
-            than the one of ``record``, or one that it came from.
-    """
-    try:
-        content = json.loads((read_header(path).get("__metadata__") or {})[METADATA])
-        tensors = load_file(path)
-    except (KeyError, ValueError, SafetensorError, OSError) as problem:
-        message = f"{path}: not a file of importances"
-        raise ForgetkitError("checkpoint-malformed", message, "make one: dampen … --importance-out FILE") from problem
-    if content.get("model") not in {record.digest, *(step.parent for step in record.steps)}:
-        message = f"{path}: the importance of another model's weights"
-        raise ForgetkitError("checkpoint-mismatch", message, "leave --importance out to compute it")
-    return {f"model.{name}": value for name, value in tensors.items()}, tensor_digest(tensors)
+    said = {**asdict(settings), "importance": kept[1] if kept else None, **machine.options()}
+    step = new_step("dampen", said, 0, request)
+    inputs = Inputs(others=(Path(importance),) if importance is not None else ())
+    beside = Beside(importance=importance_out)
+    return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)

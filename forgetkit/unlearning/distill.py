@@ -1,7 +1,7 @@
-"""Distillation, with one teacher as published or with a second one for what is to be forgotten."""
+"""Distillation of a request: with one teacher, as published, or with a second one that never saw the ids."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -10,25 +10,38 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.errors import ForgetkitError, NotReached
-from forgetkit.events import Measured, Note, Tell, progress
+from forgetkit.events import Note, Tell, Warned, silent
 from forgetkit.files.record import Record
-from forgetkit.methods.distill import distill, distillation_loss
+from forgetkit.methods.distill import distill as distillation_losses
+from forgetkit.methods.distill import distillation_loss
 from forgetkit.methods.joint import joint
 from forgetkit.models.checkpoint import load_model
-from forgetkit.training.classifier import Classifier, Samples, on_machine, predict, take
-from forgetkit.training.device import Machine
+from forgetkit.options import MethodOptions, Training
+from forgetkit.training.classifier import Classifier, Samples, on_machine, predict
+from forgetkit.training.device import Machine, set_up
+from forgetkit.training.loop import Update, drawn_batches, fit_epochs, walk, whole
 from forgetkit.training.optimizers import optimizer_of
-from forgetkit.training.recipe import Recipe
-from forgetkit.training.resume import Bookmark, walk
-from forgetkit.unlearning.early_stopping import Start, Stopped, stop_unseen
-from forgetkit.unlearning.inputs import Request, open_teacher
-from forgetkit.unlearning.membership_gauge import entry, words
-from forgetkit.unlearning.step import Outcome
-from forgetkit.unlearning.tuning_groups import Course, check_judges, gauge_on, steps_between, warn_of_nothing
+from forgetkit.training.outputs import Written
+from forgetkit.training.recipe import Recipe, halved, recipe_of, resolve_recipe
+from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning.backtracking import Braking
+from forgetkit.unlearning.early_stopping import Stopped, stop_when_forgotten
+from forgetkit.unlearning.inputs import Ids, Request, begin, open_teacher
+from forgetkit.unlearning.membership_gauge import describe, recorded
+from forgetkit.unlearning.method_options import Distill
+from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step
+from forgetkit.unlearning.tuning_groups import (
+    TuningGroups,
+    check_judges,
+    gauge_on,
+    steps_between,
+    warn_if_not_memorised,
+)
 
 
 @dataclass(frozen=True)
-class Teachers:
+class TeacherFiles:
     """Path and record of the teacher for the retain set, and of the one for the forget set, if there is one."""
 
     retain: tuple[Path, Record]
@@ -36,7 +49,7 @@ class Teachers:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that are read for them."""
+        """The files that are read."""
         return (self.retain[0], *((self.forget[0],) if self.forget else ()))
 
     def options(self) -> dict[str, str]:
@@ -44,211 +57,225 @@ class Teachers:
         second = {"forget_teacher": self.forget[1].digest} if self.forget else {}
         return {"teacher": self.retain[1].digest, **second}
 
+    def load(self, machine: Machine) -> tuple[Classifier, Classifier | None]:
+        """Load both."""
+        first = on_machine(load_model(*self.retain), self.retain[1], machine)
+        second = on_machine(load_model(*self.forget), self.forget[1], machine) if self.forget else None
+        return first, second
 
-@dataclass(frozen=True, kw_only=True)
-class Distilling:
-    """How to distil; the fields are options of the command.
 
-    Attributes:
-        replay: retained samples in a step with both teachers.
-        brake: whether to stop where the second teacher is.
-        utility_margin: accuracy on unseen samples that may then be lost.
+def distill(
+    checkpoint: str,
+    teacher: str,
+    settings: Distill | None = None,
+    options: MethodOptions | None = None,
+    *,
+    training: Training | None = None,
+    forget_teacher: str | None = None,
+    ids: Ids | None = None,
+    tell: Tell = silent,
+) -> Written | None:
+    """Retrain a checkpoint on its retain set with a teacher and write the result beside it (Kim & Woo 2022, stage 2).
+
+    Args:
+        checkpoint: path of the input.
+        teacher: path of the original.
+        settings: how to distil.
+        options: what is read, where to compute, what is written.
+        training: what differs from the recorded recipe with half its epochs.
+        forget_teacher: path of a model that never saw the ids; the ids are then distilled towards it.
+        ids: path of an ID list, or the ids themselves, to leave out besides those forgotten before.
+        tell: told what is done.
+
+    Returns:
+        what was written, or was there already; None in a dry run.
+
+    Raises:
+        ForgetkitError: for bad input; ``not-reached`` with a second teacher, if no state that was evaluated both
+            forgets and keeps accuracy; then nothing is written.
     """
+    settings, options = settings or Distill(), options or MethodOptions()
+    settings.check()
+    request = begin("distill", checkpoint, options, ids=ids, needs_ids=False, tell=tell)
+    if isinstance(request, Written):
+        return request
+    files = open_teachers(request, teacher, forget_teacher)
+    if not len(request.forgotten):
+        tell(Warned("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training"))
+    recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training or Training())
+    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    said = {**asdict(recipe), **settings.options(second_teacher=forget_teacher is not None)}
+    step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
+    seed, logged = options.seed, options.log is not None
 
-    recipe: Recipe
-    retain_fraction: float = 0.5
-    alpha: float = 1.1
-    beta: float = 0.9
-    temperature: float = 4.0
-    distill_epochs: int = 10
-    forget_weight: float = 1.0
-    ids_per_step: int = 16
-    replay: int = 32
-    brake: bool = True
-    utility_margin: float = 0.02
-    seed: int
+    def work(classifier: Classifier, sets: Sets, bookmark: Bookmark) -> Outcome:
+        run = Distillation(settings, recipe, classifier, sets, seed, bookmark, tell)
+        first, second = files.load(machine)
+        return run.towards_both(first, second) if second else run.towards_original(first, logged=logged)
+
+    inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
+    aim = request.with_all_forgotten
+    return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, aim=aim, tell=tell)
 
 
-def open_teachers(request: Request, teacher: str, forget_teacher: str | None) -> Teachers:
+def open_teachers(request: Request, teacher: str, forget_teacher: str | None) -> TeacherFiles:
     """Read the records of the teachers.
 
     Raises:
-        ForgetkitError: as :func:`open_teacher`; ``checkpoint-mismatch`` for a second teacher that was
-            trained on some of the ids; ``ids-empty`` where there is nothing for it to teach.
+        ForgetkitError: as :func:`open_teacher`; ``checkpoint-mismatch`` for a second teacher that was trained on some
+            of the ids; ``ids-empty`` if there is nothing for it to teach.
     """
     first = open_teacher(teacher, request)
     if forget_teacher is None:
-        return Teachers(first, None)
+        return TeacherFiles(first, None)
     path, record = open_teacher(forget_teacher, request)
     everything = request.with_all_forgotten
     if not len(everything.measured_rows):
-        message = "--forget-teacher is given, but nothing to forget that is no canary"
+        message = "--forget-teacher is given, but there is nothing to forget except canaries"
         raise ForgetkitError("ids-empty", message, "name the ids: --ids")
     if known := int(record.retains(everything.ids).sum()):
         message = f"{path}: the forget teacher was trained on {known} of the {len(everything.ids)} ids"
         hint = "make one with: forgetkit train --like ORIGINAL.st --exclude IDS.txt --epochs 3 -o proxy.st"
         raise ForgetkitError("checkpoint-mismatch", message, hint)
-    return Teachers(first, (path, record))
+    return TeacherFiles(first, (path, record))
 
 
-def distilled(
-    classifier: Classifier,
-    tune: Samples,
-    request: Request,
-    machine: Machine,
-    teachers: Teachers,
-    how: Distilling,
-    *,
-    tell: Tell,
-    bookmark: Bookmark,
-    watched: bool = True,
-) -> Outcome:
-    """Distil from the teachers into the classifier, which is changed in place.
+@dataclass(frozen=True)
+class Distillation:
+    """Stage 2 on one model.
 
-    The log of ``bookmark`` is told of looks, and where it is ``watched``, of epochs.
-
-    Raises:
-        NotReached: with a second teacher, where no state that was seen both forgets and keeps accuracy.
+    Attributes:
+        settings: how to distil.
+        recipe: how to train.
+        model: the student, changed in place.
+        sets: forget set, retain set and tune half; everything forgotten so far belongs to the forget set.
+        seed: seed of the order and of dropout.
+        bookmark: keeps and recalls the state of the run; its log gets every epoch or evaluation.
+        tell: told them too.
     """
-    first = on_machine(load_model(*teachers.retain), teachers.retain[1], machine)
-    retain = take(request.dataset.train, request.retain_rows, machine.device)
-    if teachers.forget is not None:
-        second = on_machine(load_model(*teachers.forget), teachers.forget[1], machine)
-        both = (first, second)
-        everything = request.with_all_forgotten
-        return towards_both(classifier, tune, everything, machine, both, retain, how, tell=tell, bookmark=bookmark)
-    history = distill(
-        classifier,
-        first,
-        *retain,
-        recipe=how.recipe,
-        optimizer=optimizer_of(classifier, how.recipe),
-        tune=tune,
-        retain_fraction=how.retain_fraction,
-        distill_epochs=how.distill_epochs,
-        alpha=how.alpha,
-        beta=how.beta,
-        temperature=how.temperature,
-        seed=how.seed,
-        epochs=progress(range(1, how.recipe.epochs + 1), "distill", how.recipe.epochs, tell),
-        watch=bookmark.log.append if watched else None,
-        tell=lambda text: tell(Measured(text)),
-        bookmark=bookmark,
-    )
-    last = history.epochs[-1]["loss"]
-    return Outcome({"epochs": how.recipe.epochs, "best_epoch": history.best_epoch, "loss": last})
 
+    settings: Distill
+    recipe: Recipe
+    model: Classifier
+    sets: Sets
+    seed: int
+    bookmark: Bookmark
+    tell: Tell
 
-def towards_both(
-    classifier: Classifier,
-    tune: Samples,
-    request: Request,
-    machine: Machine,
-    teachers: tuple[nn.Module, nn.Module],
-    retain: Samples,
-    how: Distilling,
-    *,
-    tell: Tell,
-    bookmark: Bookmark,
-) -> Outcome:
-    """Distil the retain set from the first teacher, the ids from the second, which never saw them.
-
-    Args:
-        classifier: changed in place.
-        tune: images and labels of the tune half.
-        request: what is to be forgotten, what was before included.
-        machine: where to compute.
-        teachers: neither is the classifier.
-        retain: images and labels of the retain set.
-        how: everything else.
-        tell: told of every look.
-        bookmark: where the run stands.
-
-    Raises:
-        NotReached: where no state that was seen both forgets and keeps accuracy.
-    """
-    gauge = gauge_on(request, tune, machine, seed=how.seed)
-    if how.brake:
-        check_judges(gauge)
-    shown_by = gauge.look(teachers[1])
-    gauge = replace(gauge, right=0.5 if shown_by.auc is None else shown_by.auc)
-    before = gauge.look(teachers[0])
-    tell(Note(f"  the forget teacher: {words(shown_by)}"))
-    tell(Note(f"  the teacher: {words(before)}"))
-    blind = warn_of_nothing(before, tell)
-    forget = take(request.dataset.train, request.forget_rows, machine.device)
-    start = _joint_steps(classifier, teachers, retain, how)
-    every = steps_between(gauge, min(how.ids_per_step, len(forget[1])) + how.replay)
-    most = ceil(how.recipe.epochs * how.retain_fraction * len(retain[1]) / how.replay)
-    if not how.brake:
-
-        def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
-            optimizer, steps = start(forget, done)
-            return optimizer, progress(islice(steps, most - done), "distill", most - done, tell)
-
-        taken = walk(bookmark, "steps", classifier, begin)[1]
-        return Outcome({"steps": taken, "right": gauge.right})
-    if blind:  # no look can say where to stop: teach each id once, and go no further
-        every = most = min(most, ceil(len(forget[1]) / how.ids_per_step))
-    course = Course([forget], [gauge], retain)
-    found = stop_unseen(
-        classifier,
-        forget,
-        course,
-        start,
-        every=every,
-        most=most,
-        before=before,
-        margin=how.utility_margin,
-        tell=tell,
-        bookmark=bookmark,
-    )
-    return _judged(found, most, gauge.right, tell, bookmark)
-
-
-def _joint_steps(
-    classifier: Classifier, teachers: tuple[nn.Module, nn.Module], retain: Samples, how: Distilling
-) -> Start:
-    """Return what begins joint steps: the retain set after the first teacher, the samples given after the second."""
-    known = predict(teachers[0], retain[0])
-
-    def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
-        weights = {"alpha": how.alpha, "beta": how.beta, "temperature": how.temperature}
-        return distillation_loss(logits, known[rows], retain[1][rows], **weights)
-
-    def start(samples: Samples, done: int) -> tuple[Optimizer, Iterator[Tensor]]:
-        optimizer, soft = optimizer_of(classifier, how.recipe), predict(teachers[1], samples[0]).softmax(1)
-        steps = joint(
-            classifier,
-            samples[0],
-            lambda _: soft,
+    def towards_original(self, teacher: nn.Module, *, logged: bool = False) -> Outcome:
+        """Retrain on the retain set with the original as teacher, as published."""
+        how, recipe, retain = self.settings, self.recipe, self.sets.retain.samples
+        losses = distillation_losses(
+            self.model,
+            teacher,
             retain,
-            optimizer=optimizer,
+            distill_epochs=how.distill_epochs,
+            alpha=how.alpha,
+            beta=how.beta,
+            temperature=how.temperature,
+            augments=recipe.augment != "none",
+        )
+        history = whole(fit_epochs)(
+            self.model,
+            recipe,
+            optimizer=optimizer_of(self.model, recipe),
+            batches=lambda epoch: drawn_batches(
+                retain[0], recipe, seed=self.seed, epoch=epoch, part=how.retain_fraction
+            ),
+            loss=losses,
+            tune=self.sets.tune,
+            seed=self.seed,
+            watch=self.bookmark.log.append if logged else None,
+            label="distill",
+            tell=self.tell,
+            bookmark=self.bookmark,
+        )
+        last = history.epochs[-1]["loss"]
+        return Outcome({"epochs": recipe.epochs, "best_epoch": history.best_epoch, "loss": last})
+
+    def towards_both(self, first: nn.Module, second: nn.Module) -> Outcome:
+        """Distil the retain set from the first teacher, and the ids from the second, which never saw them.
+
+        Raises:
+            NotReached: if no state that was evaluated both forgets and keeps accuracy.
+        """
+        how, forget, stops = self.settings, self.sets.forget.samples, self.settings.stop == "unseen"
+        gauge = gauge_on(self.sets, seed=self.seed)
+        if stops:
+            check_judges(gauge)
+        goal = gauge.read(second)
+        gauge = replace(gauge, goal=0.5 if goal.auc is None else goal.auc)
+        before = gauge.read(first)
+        self.tell(Note(f"  the forget teacher: {describe(goal)}"))
+        self.tell(Note(f"  the teacher: {describe(before)}"))
+        blind = warn_if_not_memorised(before, self.tell)
+        known = predict(first, self.sets.retain.samples[0])
+        every = steps_between(gauge, min(how.ids_per_step, len(forget[1])) + how.replay)
+        most = ceil(self.recipe.epochs * how.retain_fraction * len(self.sets.retain) / how.replay)
+
+        def begin(samples: Samples) -> tuple[Optimizer, Iterator[Update]]:
+            return optimizer_of(self.model, self.recipe), self._updates(samples, known, second)
+
+        if not stops:
+            taken = self._take(most, forget, known, second)
+            return Outcome({"steps": taken, "right": gauge.goal})
+        if blind:  # no evaluation can say where to stop: teach each id once
+            every = most = min(most, ceil(len(forget[1]) / how.ids_per_step))
+        found = stop_when_forgotten(
+            self.model,
+            forget,
+            TuningGroups([forget], [gauge], self.sets.retain.samples),
+            begin,
+            Braking(before, how.utility_margin, every),
+            most=most,
+            bookmark=self.bookmark,
+            tell=self.tell,
+        )
+        return self._judged(found, most, gauge.goal)
+
+    def _take(self, most: int, forget: Samples, known: Tensor, second: nn.Module) -> int:
+        """Take all steps; return how many there were."""
+
+        def begin() -> tuple[Optimizer, Iterator[Update]]:
+            updates = islice(self._updates(forget, known, second), most)
+            return optimizer_of(self.model, self.recipe), updates
+
+        return walk(self.bookmark, "steps", self.model, begin, label="distill", total=most, tell=self.tell)[1]
+
+    def _updates(self, forget: Samples, known: Tensor, second: nn.Module) -> Iterator[Update]:
+        """Return joint steps: the retain set towards the first teacher's outputs, ``forget`` towards the second's."""
+        how, labels = self.settings, self.sets.retain.samples[1]
+        soft = predict(second, forget[0]).softmax(1)
+
+        def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
+            return distillation_loss(
+                logits, known[rows], labels[rows], alpha=how.alpha, beta=how.beta, temperature=how.temperature
+            )
+
+        return joint(
+            self.model,
+            forget,
+            lambda _: soft,
+            self.sets.retain.samples,
             forget_weight=how.forget_weight,
-            forget_batch=how.ids_per_step,
-            retain_batch=how.replay,
+            ids_per_step=how.ids_per_step,
+            batch_size=how.replay,
             retain_loss=retain_loss,
-            seed=how.seed,
-            done=done,
+            seed=self.seed,
         )
-        return optimizer, steps
 
-    return start
+    def _judged(self, found: Stopped, most: int, goal: float) -> Outcome:
+        """Tell and log every evaluation, and return them.
 
-
-def _judged(found: Stopped, most: int, right: float, tell: Tell, bookmark: Bookmark) -> Outcome:
-    """Say and log what was seen; return it.
-
-    Raises:
-        NotReached: where no state that was seen both forgets and keeps accuracy.
-    """
-    looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
-    bookmark.log.extend(looks)
-    shown = found.best or found.visits[-1]
-    tell(Note(f"  after {shown.step} steps: {words(shown.look)}"))
-    if found.best is None:
-        message = f"after {shown.step} of at most {most} steps no state both forgets the ids and keeps accuracy"
-        raise NotReached(
-            f"{message} ({words(shown.look)})", "raise --epochs, lower --rate, or a larger --utility-margin"
-        )
-    return Outcome({"steps": shown.step, "right": right, "looks": looks})
+        Raises:
+            NotReached: if no state that was evaluated both forgets and keeps accuracy.
+        """
+        seen = [{"step": one.step, **recorded(one.reading)} for one in found.seen]
+        self.bookmark.log.extend(seen)
+        shown = found.best or found.seen[-1]
+        self.tell(Note(f"  after {shown.step} steps: {describe(shown.reading)}"))
+        if found.best is None:
+            message = f"after {shown.step} of at most {most} steps no state both forgets the ids and keeps accuracy"
+            hint = "raise --epochs, lower --rate, or allow a larger --utility-margin"
+            raise NotReached(f"{message} ({describe(shown.reading)})", hint)
+        return Outcome({"steps": shown.step, "right": goal, "looks": seen})

@@ -1,6 +1,6 @@
-"""How a step finds where to stop: by looks on the way, or after as many steps as a rehearsal took."""
+"""When a step stops: as soon as an evaluation shows the ids forgotten, or after as many steps as a rehearsal needed."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from math import ceil
@@ -11,167 +11,160 @@ from torch.optim import Optimizer
 
 from forgetkit.events import Measured, Tell, progress
 from forgetkit.training.classifier import Samples
-from forgetkit.training.resume import Bookmark, walk
-from forgetkit.unlearning.backtracking import BRAKE, brake
-from forgetkit.unlearning.membership_gauge import Gauge, Look, pooled, words
-from forgetkit.unlearning.rate_search import Visit, best_of
-from forgetkit.unlearning.tuning_groups import Course
+from forgetkit.training.loop import Update, fit, started, walk
+from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning.backtracking import BRAKE, Braking, brake
+from forgetkit.unlearning.membership_gauge import Gauge, Reading, describe, pooled
+from forgetkit.unlearning.rate_search import Evaluation, best_of
+from forgetkit.unlearning.tuning_groups import TuningGroups
 
 GROWTH = 1.2
-"""Ratio of two places at which a rehearsal looks."""
+"""Ratio of the numbers of steps of two readings in a rehearsal."""
 FAR = 0.45
-"""Distance past the place at which a group of any size has gone far enough."""
+"""Gap below 0 at which a group of any size has gone far enough."""
 
-
-Start = Callable[[Samples, int], tuple[Optimizer, Iterator[object]]]
-"""Begins a run on some samples, some steps passed over: an optimizer, and a generator of steps."""
+Begin = Callable[[Samples], tuple[Optimizer, Iterator[Update]]]
+"""Begins a method on some samples in place of the forget set: an optimizer, and its updates."""
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Where a run came to: its optimizer, every look, and the best of those that keep accuracy and forget, if any.
+    """How a run ended.
 
-    The ``fault`` is what is wrong with the model on the ids themselves, where all was well with those that stood in.
+    Attributes:
+        optimizer: as it ended.
+        seen: every evaluation.
+        best: the best of those that forget and keep accuracy, if any.
+        fault: what is wrong with the model on the ids themselves, although all was well with their stand-ins.
     """
 
     optimizer: Optimizer
-    visits: list[Visit]
-    best: Visit | None
+    seen: list[Evaluation]
+    best: Evaluation | None
     fault: str = ""
 
 
-def stop_unseen(
+def stop_when_forgotten(
     model: nn.Module,
     forget: Samples,
-    course: Course,
-    start: Start,
+    groups: TuningGroups,
+    begin: Begin,
+    how: Braking,
     *,
-    every: int,
     most: int,
-    before: Look,
-    margin: float,
-    onward: bool = False,
-    tell: Tell,
     bookmark: Bookmark,
+    tell: Tell,
 ) -> Stopped:
-    """Take steps on the forget set until it looks like data never seen; the model ends in the best state.
+    """Take steps on the forget set until it looks like unseen samples; the model ends in the best state.
 
     Args:
         model: changed in place.
-        forget: images and labels.
-        course: what is looked at; where others stand in for the forget set, the number of steps is rehearsed on them.
-        start: begins a run; its generator takes a step each time it is asked.
-        every: steps between looks.
-        most: steps at the most.
-        before: what the groups of ``course`` show at the start.
-        margin: accuracy on unseen samples that may be lost.
-        onward: see :func:`forgetkit.unlearning.backtracking.brake`.
-        tell: shown every look.
-        bookmark: where the run stands.
+        forget: images and labels of the forget set.
+        groups: what is measured; if others stand in for the forget set, the number of steps is rehearsed on them.
+        begin: begins the method.
+        how: how often to measure, and when to stop.
+        most: steps at most.
+        bookmark: keeps and recalls the state of the run.
+        tell: told every evaluation.
     """
-    if not course.direct:
-        visits = rehearsed_steps(course, model, start, every=every, most=most, onward=onward, bookmark=bookmark)
-        best = best_of(visits, before, margin)
-        if best is None:
-            return Stopped(start(forget, 0)[0], visits, None)
-        last = best.step
+    if groups.direct:
+        return _measured_on_the_way(
+            model, forget, groups.gauges[0], begin, how, most=most, bookmark=bookmark, tell=tell
+        )
+    seen = rehearsed_steps(groups, model, begin, how, most=most, bookmark=bookmark)
+    best = best_of(seen, how.before, how.margin)
+    if best is None:
+        return Stopped(begin(forget)[0], seen, None)
+    last = best.step
 
-        def begin(done: int) -> tuple[Optimizer, Iterator[object]]:
-            optimizer, steps = start(forget, done)
-            return optimizer, islice(steps, last - done)
+    def begin_rehearsed() -> tuple[Optimizer, Iterator[Update]]:
+        optimizer, updates = begin(forget)
+        return optimizer, islice(updates, last)
 
-        kept = course.kept(model)
-        optimizer = walk(bookmark, "steps", model, begin)[0]
-        fault = course.fault(model, kept, margin)
-        return Stopped(optimizer, visits, None if fault else best, fault)
+    kept = groups.accuracy_to_keep(model)
+    optimizer, _ = walk(bookmark, "steps", model, begin_rehearsed)
+    fault = groups.fault(model, kept, how.margin)
+    return Stopped(optimizer, seen, None if fault else best, fault)
+
+
+def _measured_on_the_way(
+    model: nn.Module,
+    forget: Samples,
+    gauge: Gauge,
+    begin: Begin,
+    how: Braking,
+    *,
+    most: int,
+    bookmark: Bookmark,
+    tell: Tell,
+) -> Stopped:
+    """Take steps on the forget set and measure it on the way."""
     if (failed := bookmark.replay()) is not None:
-        return Stopped(start(forget, 0)[0], [Visit(step, Look(**look)) for step, look in failed], None)
+        return Stopped(begin(forget)[0], [Evaluation(step, Reading(**reading)) for step, reading in failed], None)
     left = bookmark.open(BRAKE)
     done = left.at["consumed"] if left else 0
-    optimizer, steps = start(forget, done)
-    source, gauge = islice(steps, most - done), course.gauges[0]
-    run = brake(
-        model,
-        optimizer,
-        source,
-        gauge,
-        before=before,
-        margin=margin,
-        every=every,
-        onward=onward,
-        bookmark=bookmark,
-        left=left,
-    )
-    visits = []
-    for visit in progress(run, "looks", ceil(most / every), tell):
-        visits.append(visit)
-        tell(Measured(words(visit.look)))
-    visits = visits or [Visit(0, before)]
-    best = best_of(visits, before, margin)
+    optimizer, updates = begin(forget)
+    steps = fit(optimizer, islice(started(updates, done), most - done))
+    run = brake(model, optimizer, steps, gauge, how, bookmark=bookmark, left=left)
+    seen = []
+    for evaluation in progress(run, "evaluations", ceil(most / how.every), tell):
+        seen.append(evaluation)
+        tell(Measured(describe(evaluation.reading)))
+    seen = seen or [Evaluation(0, how.before)]
+    best = best_of(seen, how.before, how.margin)
     if best is None:
-        bookmark.record([(visit.step, asdict(visit.look)) for visit in visits])
-    return Stopped(optimizer, visits, best)
+        bookmark.record([(one.step, asdict(one.reading)) for one in seen])
+    return Stopped(optimizer, seen, best)
 
 
 def rehearsed_steps(
-    course: Course,
-    model: nn.Module,
-    start: Start,
-    *,
-    every: int,
-    most: int,
-    onward: bool = False,
-    bookmark: Bookmark,
-) -> list[Visit]:
-    """Return what all groups together show after every so many steps; the model's weights are put back.
+    groups: TuningGroups, model: nn.Module, begin: Begin, how: Braking, *, most: int, bookmark: Bookmark
+) -> list[Evaluation]:
+    """Return pooled readings of all groups after increasing numbers of steps; the model's weights are restored.
 
-    A group ends where it is far past the place; it counts on as it was then.
+    A group ends when its gap is far below 0; from then on its last reading counts.
 
     Args:
-        course: groups to run on.
-        model: changed, and put back.
-        start: see :func:`stop_unseen`.
-        every: steps between looks.
-        most: steps of a group at the most.
-        onward: take them all.
-        bookmark: where the run stands.
+        groups: groups to rehearse on.
+        model: changed, then restored.
+        begin: begins the method.
+        how: how often to measure; ``onward`` takes all steps.
+        most: steps of a group at most.
+        bookmark: keeps and recalls the results of the groups.
     """
-    tracks: list[list[Visit]] = []
+    tracks: list[list[Evaluation]] = []
 
     def run(gauge: Gauge, samples: Samples) -> list[tuple[int, dict[str, Any]]]:
-        source, looks, taken = start(samples, 0)[1], list[tuple[int, dict[str, Any]]](), 0
-        for place in _places(every, most):
+        optimizer, updates = begin(samples)
+        source, readings, taken = fit(optimizer, started(updates)), list[tuple[int, dict[str, Any]]](), 0
+        for place in _places(how.every, most):
             if not (steps := len(list(islice(source, place - taken)))):
                 break
             taken += steps
-            look = gauge.look(model)
-            looks.append((taken, asdict(look)))
-            if not onward and look.gap < -min(2 * look.error, FAR):
+            reading = gauge.read(model)
+            readings.append((taken, asdict(reading)))
+            if not how.onward and reading.gap < -min(2 * reading.error, FAR):
                 break
-        return looks
+        return readings
 
     def track(samples: Samples) -> None:
         gauge = next(waiting)
-        tracks.append([Visit(step, Look(**look)) for step, look in bookmark.once(lambda: run(gauge, samples))])
+        found = bookmark.once(lambda: run(gauge, samples))
+        tracks.append([Evaluation(step, Reading(**reading)) for step, reading in found])
 
-    waiting = iter(course.gauges)
-    course.rehearse(model, track)
-    sizes, pooled_visits = [len(labels) for _, labels in course.groups], []
+    waiting = iter(groups.gauges)
+    groups.rehearse(model, track)
+    sizes, joined = [len(labels) for _, labels in groups.groups], []
     for place in range(max(len(track) for track in tracks)):
-        visits = [track[min(place, len(track) - 1)] for track in tracks]
-        look = pooled([(visit.look, size) for visit, size in zip(visits, sizes, strict=True)])
-        pooled_visits.append(Visit(max(visit.step for visit in visits), look))
-    return pooled_visits
+        found = [track[min(place, len(track) - 1)] for track in tracks]
+        reading = pooled([(one.reading, size) for one, size in zip(found, sizes, strict=True)])
+        joined.append(Evaluation(max(one.step for one in found), reading))
+    return joined
 
 
 def _places(every: int, most: int) -> list[int]:
-    """Return the steps after which a rehearsal looks: the further on, the wider apart."""
+    """Return the numbers of steps after which a rehearsal measures: ever wider apart."""
     places = [min(every, most)]
     while places[-1] < most:
         places.append(min(most, max(places[-1] + every, ceil(places[-1] * GROWTH))))
     return places
-
-
-def drain(steps: Iterable[object]) -> int:
-    """Take every step; return how many there were."""
-    return sum(1 for _ in steps)

@@ -1,5 +1,6 @@
-"""The end of a step in a stream of requests: is the model still near what retraining gives; and else, retrain."""
+"""A retraining in place of a step, and the limits of a stream of requests that call for one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,47 +8,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.events import Tell
+from forgetkit.errors import NotReached
+from forgetkit.events import Tell, Warned
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.options import LongRun, Training
 from forgetkit.statistics.divergence import AUTO_FROM
 from forgetkit.statistics.scores import phi
-from forgetkit.training.classifier import Classifier, Samples, on_machine, predict, take
+from forgetkit.training.classifier import Classifier, on_machine, predict
 from forgetkit.training.device import Machine
 from forgetkit.training.job import Plan, make_plans
-from forgetkit.training.outputs import Written, up_to_date
+from forgetkit.training.outputs import Written, output_path, up_to_date
 from forgetkit.training.replicas import finish
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.sets import Sets
 from forgetkit.unlearning.stream_limits import Limits, check_divergence, check_membership
 
 
 def check_limits(
     classifier: Classifier,
-    tune: Samples,
-    request: Request,
-    machine: Machine,
+    sets: Sets,
     limits: Limits,
     references: list[tuple[Path, Record]],
+    machine: Machine,
 ) -> dict[str, Any]:
-    """Judge a model after a step over all ids forgotten so far; return what the record holds of it.
+    """Judge a model after a step over all ids forgotten so far.
 
     Args:
         classifier: the model.
-        tune: images and labels of the tune half.
-        request: what was forgotten now; its record names what was before.
-        machine: where to compute.
+        sets: everything forgotten so far is the forget set.
         limits: what is allowed.
         references: models that saw none of these ids; loaded one at a time.
+        machine: where to compute.
+
+    Returns:
+        what the record holds of it.
 
     Raises:
-        NotReached: where it is exceeded.
+        NotReached: if a limit is exceeded.
     """
     if limits.max_divergence is None:
         return {}
-    images, labels = take(request.dataset.train, _judged_rows(request), machine.device)
+    judged = sets.measured[np.isin(sets.measured_labels, sets.retain.labels)]  # classes that vanish are not compared
+    images, labels = sets.forget.gather(judged)
     if not len(labels):
         return {}
     logits = predict(classifier, images)
@@ -59,28 +64,21 @@ def check_limits(
 
         own = logits.double().softmax(1).cpu().numpy()
         return check_divergence(own, [softmax(*reference) for reference in references], limits.bound)
-    unseen = predict(classifier, tune[0])
-    scores = [(phi(said, of).cpu().numpy(), of.cpu().numpy()) for said, of in ((logits, labels), (unseen, tune[1]))]
+    unseen, truth = predict(classifier, sets.tune[0]), sets.tune[1]
+    scores = [(phi(said, of).cpu().numpy(), of.cpu().numpy()) for said, of in ((logits, labels), (unseen, truth))]
     return check_membership(scores[0], scores[1])
-
-
-def _judged_rows(request: Request) -> NDArray[np.int64]:
-    """Return the rows of all ids forgotten so far, less canaries and classes of which nothing is retained."""
-    split = request.dataset.train
-    rows = request.with_all_forgotten.measured_rows
-    return rows[np.isin(split.labels[rows], split.labels[request.retain_rows])]
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """A training from nothing without every id forgotten so far, in a step's place."""
+    """A training from scratch without every id forgotten so far, in place of a step."""
 
     plan: Plan
     request: Request
 
     @property
     def done(self) -> bool:
-        """Whether its checkpoint is there already."""
+        """Whether its checkpoint exists already."""
         return up_to_date(self.plan.target, self.plan.record) is not None
 
     def carry_out(self, tell: Tell, output: LongRun, attempts: list[dict[str, Any]] | None = None) -> Written | None:
@@ -90,6 +88,39 @@ class Retraining:
         if self.request.booking and not output.dry_run:
             self.request.booking.publish("train", read_record(self.plan.target).digest)
         return found[0] if found else None
+
+
+def or_retrain(
+    command: str,
+    request: Request,
+    machine: Machine,
+    output: LongRun,
+    attempt: Callable[[], Written | None],
+    *,
+    retrain: bool,
+    tell: Tell,
+) -> Written | None:
+    """Make an attempt; if it does not reach its goal, retrain without every id forgotten so far.
+
+    Args:
+        command: name of the step.
+        request: what is to be forgotten.
+        machine: where to compute.
+        output: where to write, which is the same for both.
+        attempt: the step; raises NotReached.
+        retrain: whether to retrain; if not, the error is raised.
+        tell: told what is done.
+    """
+    if not retrain:
+        return attempt()
+    fallback = retraining(request, machine, output_path(request.path, command, output.out))
+    if fallback.done:
+        return fallback.carry_out(tell, output)
+    try:
+        return attempt()
+    except NotReached as reached:
+        tell(Warned("retraining", f"{reached.message}: retraining"))
+        return fallback.carry_out(tell, output, reached.attempts)
 
 
 def retraining(request: Request, machine: Machine, target: Path) -> Retraining:

@@ -1,65 +1,115 @@
-"""One way after the other, until one ends where a retrained model would be, within a budget."""
+"""Forgetting for an operator who does not choose a method: one strategy after another, within a budget, or retrain."""
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from forgetkit.errors import ForgetkitError, NotReached
-from forgetkit.events import Note, Tell
-from forgetkit.options import Training
-from forgetkit.training.classifier import Classifier, Samples, take
+from forgetkit.events import Note, Tell, silent
+from forgetkit.options import StepOptions, Training
+from forgetkit.training.classifier import Classifier
 from forgetkit.training.cuda_graphs import one_by_one
-from forgetkit.training.device import Machine, seed_for
+from forgetkit.training.device import Machine, seed_for, set_up
 from forgetkit.training.job import train_only
+from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.training.resume import Bookmark
-from forgetkit.unlearning.distill import Distilling, towards_both
-from forgetkit.unlearning.fallback import training_without
-from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.step import Outcome
+from forgetkit.unlearning.distill import Distillation
+from forgetkit.unlearning.fallback import or_retrain, training_without
+from forgetkit.unlearning.inputs import Ids, Request, begin
+from forgetkit.unlearning.method_options import Distill, Forget
+from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.step import Outcome, carry_out, new_step
 
 TRAINING = 3
-"""What an image in a training step costs, in predictions of an image."""
+"""Cost of an image in a training step, in predictions of an image."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to forget: distillation from the model itself on the retain set, and from a second teacher on the ids.
+class Strategy:
+    """Distillation from the model itself on the retain set, and from a second teacher on the ids.
 
     Attributes:
         name: as the record and the messages have it.
-        teacher: the training of the second teacher.
+        teacher: how the second teacher is trained.
     """
 
     name: str
     teacher: Training
 
 
-WAYS = (
-    Way("second teacher, 3 epochs by the recipe", Training(epochs=3, keep="last")),
-    Way(
+STRATEGIES = (
+    Strategy("second teacher, 3 epochs by the recipe", Training(epochs=3, keep="last")),
+    Strategy(
         "second teacher, 3 epochs of small batches",
         Training(epochs=3, optimizer="adam", batch_size=32, rate=0.002, schedule="cosine", keep="last"),
     ),
 )
-
-
+"""What is tried, the cheapest first."""
 STUDENT = Training(optimizer="adam", rate=0.001, momentum=0.0, weight_decay=0.0, keep="last")
 """How the model itself is then trained, whatever its own recipe is."""
 
 
+def forget(
+    checkpoint: str,
+    settings: Forget | None = None,
+    options: StepOptions | None = None,
+    *,
+    ids: Ids | None = None,
+    tell: Tell = silent,
+) -> Written | None:
+    """Forget ids in a checkpoint by the cheapest strategy that works, or by retraining; write the result beside it.
+
+    Args:
+        checkpoint: path of the input.
+        settings: how much to try.
+        options: what is read, where to compute, what is written.
+        ids: path of an ID list, or the ids themselves; instead of ``options.ids``.
+        tell: told every attempt.
+
+    Returns:
+        what was written, or was there already; None in a dry run.
+
+    Raises:
+        ForgetkitError: for bad input; ``not-reached`` if no strategy works and ``settings.otherwise`` is ``stop``.
+    """
+    settings, options = settings or Forget(), options or StepOptions()
+    settings.check()
+    request = begin("forget", checkpoint, options, ids=ids, tell=tell)
+    if isinstance(request, Written):
+        return request
+    request.check_retained()
+    machine, seed = set_up(options.compute.device, options.compute.precision, options.compute.threads), options.seed
+    said: dict[str, Any] = {
+        "budget": settings.share,
+        "utility_margin": settings.utility_margin,
+        "way": None,
+        "searched": ["way"],
+    }
+    said |= {"ways": [strategy.name for strategy in STRATEGIES], **machine.options()}
+
+    def work(classifier: Classifier, sets: Sets, _: Bookmark) -> Outcome:
+        return Attempts(settings, request, machine, seed, tell).carry_out(classifier, sets)
+
+    def attempt() -> Written | None:
+        return carry_out(request, new_step("forget", said, seed, request), machine, options, work, tell=tell)
+
+    retrain = settings.otherwise == "retrain"
+    return or_retrain("forget", request, machine, options.output, attempt, retrain=retrain, tell=tell)
+
+
 @dataclass
 class Meter:
-    """Counts the images that go through models: 1 for a prediction, 3 for a training step.
+    """Counts the images that pass through models: 1 for a prediction, 3 for a training step.
 
     Attributes:
-        most: how many there may be.
-        spent: how many there were.
+        most: the budget.
+        spent: what was counted so far.
     """
 
     most: float
@@ -67,10 +117,10 @@ class Meter:
 
     @contextmanager
     def on(self, *models: nn.Module) -> Iterator[None]:
-        """Count what goes through ``models`` for as long as this lasts.
+        """Count what passes through ``models`` within this context.
 
         Raises:
-            NotReached: where it is too much.
+            NotReached: if it exceeds the budget.
         """
         handles = [model.register_forward_pre_hook(self._count) for model in models]
         try:
@@ -87,100 +137,84 @@ class Meter:
 
 
 @dataclass(frozen=True)
-class Forgetting:
-    """How to forget.
+class Attempts:
+    """Strategies that are tried in turn, each from the same start.
 
     Attributes:
-        budget: of the work of a retraining, the share that may be spent before one.
-        margin: accuracy on unseen samples that may be lost.
-        seed: of everything random.
-        attempts: every attempt so far, as the record has it; added to.
+        settings: budget and margin.
+        request: what is to be forgotten.
+        machine: where to compute.
+        seed: seed of everything random.
+        tell: told every attempt.
     """
 
-    budget: float
-    margin: float
+    settings: Forget
+    request: Request
+    machine: Machine
     seed: int
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    tell: Tell
 
-    def forget(
-        self,
-        classifier: Classifier,
-        tune: Samples,
-        request: Request,
-        machine: Machine,
-        ways: tuple[Way, ...],
-        tell: Tell,
-    ) -> Outcome:
-        """Try ``ways`` in turn, each from the same start, until one forgets the ids and keeps accuracy.
+    def carry_out(self, classifier: Classifier, sets: Sets, strategies: tuple[Strategy, ...] = STRATEGIES) -> Outcome:
+        """Try ``strategies`` until one forgets the ids and keeps accuracy.
 
         Args:
-            classifier: changed in place; as it was, where no way does.
-            tune: images and labels of the tune half, by which alone each way is judged.
-            request: what is to be forgotten.
-            machine: where to compute.
-            ways: what to try.
-            tell: told of every attempt.
+            classifier: changed in place; restored if no strategy works.
+            sets: their tune half alone judges each attempt.
+            strategies: what to try.
 
         Raises:
-            NotReached: where no way does within the budget.
+            NotReached: if none works within the budget; it has the attempts.
         """
-        retraining = work_of(request, recipe_of(request.record.recipe).epochs)
-        original = copy.deepcopy(classifier)
-        meter = Meter(self.budget * retraining)
-        for way in ways:
-            begun = meter.spent
+        retraining = cost_of(self.request, recipe_of(self.request.record.recipe).epochs)
+        original, attempts = copy.deepcopy(classifier), list[dict[str, Any]]()
+        meter = Meter(self.settings.share * retraining)
+        for strategy in strategies:
+            begun, refused, outcome = meter.spent, None, Outcome({})
             try:
-                outcome = self._try(way, (classifier, original), tune, request, machine, meter, tell)
+                outcome = self._try(strategy, classifier, original, sets, meter)
             except ForgetkitError as reached:
                 if not isinstance(reached, NotReached) and reached.code != "diverged":
                     raise
                 classifier.load_state_dict(original.state_dict())
-                tell(Note(f"forget: {way.name}: {reached.message}"))
-                self._add(way, (meter.spent - begun) / retraining, reached.message)
-                continue
-            self._add(way, (meter.spent - begun) / retraining, None)
-            tell(Note(f"forget: {way.name} forgets, at {meter.spent / retraining:.0%} of the work of a retraining"))
-            spent = {"attempts": self.attempts, "cost": round(meter.spent / retraining, 4)}
-            return Outcome({**outcome.metrics, **spent}, {"way": way.name})
-        message = f"none of {len(ways)} ways both forgets the ids and keeps accuracy within {self.budget:.0%}"
-        raise NotReached(f"{message} of a retraining", "raise --budget or --utility-margin, or let it retrain")
-
-    def _add(self, way: Way, cost: float, refused: str | None) -> None:
-        self.attempts.append({"way": way.name, "cost": round(cost, 4), "refused": refused})
+                self.tell(Note(f'forget: strategy "{strategy.name}" failed: {reached.message}'))
+                refused = reached.message
+            cost = round((meter.spent - begun) / retraining, 4)
+            attempts.append({"way": strategy.name, "cost": cost, "refused": refused})
+            if refused is None:
+                share = meter.spent / retraining
+                self.tell(
+                    Note(f'forget: strategy "{strategy.name}" succeeded at {share:.0%} of the cost of retraining')
+                )
+                metrics = {**outcome.metrics, "attempts": attempts, "cost": round(share, 4)}
+                return Outcome(metrics, {"way": strategy.name})
+        message = f"none of {len(strategies)} strategies forgets the ids and keeps accuracy"
+        hint = "raise --budget or --utility-margin, or let it retrain"
+        budget = f"at {self.settings.share:.0%} of the cost of retraining"
+        raise NotReached(f"{message} {budget}", hint, attempts=attempts)
 
     def _try(
-        self,
-        way: Way,
-        models: tuple[Classifier, Classifier],
-        tune: Samples,
-        request: Request,
-        machine: Machine,
-        meter: Meter,
-        tell: Tell,
+        self, strategy: Strategy, classifier: Classifier, original: Classifier, sets: Sets, meter: Meter
     ) -> Outcome:
-        """Try one way on the first of ``models``, with the other as its teacher.
+        """Try one strategy on the classifier, with the original as its teacher.
 
         Raises:
-            NotReached: where it does not forget, or passes the budget.
+            NotReached: if it does not forget, or exceeds the budget.
         """
+        request = self.request
         seed = seed_for(self.seed, "second teacher")  # no reference of an audit begins with the same weights
-        plan = training_without(request, machine, way.teacher, seed=seed)
-        if meter.spent + work_of(request, plan.recipe.epochs) > meter.most:
-            raise NotReached("beyond what is left of the budget")
-        tell(Note(f"forget: {way.name}"))
-        classifier, first = models
-        second = train_only(plan, request.dataset, tell, watch=meter.on)
-        how = Distilling(
-            recipe=resolve_recipe(halved(recipe_of(request.record.recipe)), STUDENT),
-            utility_margin=self.margin,
-            seed=self.seed,
-        )
-        retain = take(request.dataset.train, request.retain_rows, machine.device)
-        with meter.on(classifier, first, second):
-            given = (request.with_all_forgotten, machine, (first, second), retain, how)
-            return towards_both(classifier, tune, *given, tell=tell, bookmark=Bookmark())
+        plan = training_without(request, self.machine, strategy.teacher, seed=seed)
+        if meter.spent + cost_of(request, plan.recipe.epochs) > meter.most:
+            raise NotReached("beyond the rest of the budget")
+        self.tell(Note(f'forget: strategy "{strategy.name}"'))
+        second = train_only(plan, request.dataset, self.tell, watch=meter.on)
+        recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), STUDENT)
+        everything = Sets.of_request(request.with_all_forgotten, self.machine.device)
+        how = Distill(utility_margin=self.settings.utility_margin)
+        run = Distillation(how, recipe, classifier, everything, self.seed, Bookmark(), self.tell)
+        with meter.on(classifier, original, second):
+            return run.towards_both(original, second)
 
 
-def work_of(request: Request, epochs: int) -> float:
-    """Return the images of a training on the retain set, as :class:`Meter` counts them."""
+def cost_of(request: Request, epochs: int) -> float:
+    """Return the cost of a training on the retain set, as :class:`Meter` counts it."""
     return float(TRAINING * epochs * len(request.retain_rows))

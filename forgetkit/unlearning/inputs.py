@@ -1,5 +1,6 @@
-"""What a command was asked to do: its checkpoint, its data set and its ids, read and checked. Without torch."""
+"""The input of a step: its checkpoint, data set and ids, read and checked. Without torch."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +16,19 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
+from forgetkit.files.id_list import IdList
 from forgetkit.files.record import Record
 from forgetkit.files.request_book import Booking
-from forgetkit.options import Booked, ListForm, Source
+from forgetkit.options import Booked, StepOptions
 from forgetkit.training.outputs import Written
+
+Ids = str | Path | Iterable[str]
+"""Path of an ID list, or the ids themselves."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A step that was asked for, its input read and checked.
+    """The input of a step, read and checked.
 
     Attributes:
         path: the input checkpoint.
@@ -96,38 +101,55 @@ def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
 def begin(
     command: str,
     checkpoint: str,
-    lists: list[str],
-    form: ListForm,
+    options: StepOptions,
     *,
-    source: Source,
-    tell: Tell,
-    dry_run: bool = False,
+    ids: Ids | None = None,
     needs_ids: bool = True,
-    booked: Booked | None = None,
+    tell: Tell,
 ) -> Request | Written:
-    """Read and check the input of a step; where no id is left to forget, return the checkpoint as it is.
+    """Read and check the input of a step.
 
-    With ``needs_ids`` off, a step goes on although every id is left out: it works on the retain set.
+    Args:
+        command: name of the step.
+        checkpoint: path of the input.
+        options: ID lists, where the data is, and the request in a book.
+        ids: path of an ID list, or the ids themselves, instead of the ID lists in ``options``.
+        needs_ids: whether a step ends if no id is left to forget; otherwise it works on the retain set.
+        tell: told what is left out.
+
+    Returns:
+        the request; if no id is left to forget, the checkpoint as it is.
 
     Raises:
-        ForgetkitError: for each cause of bad input; nothing was computed or written.
+        ForgetkitError: for each kind of bad input; nothing was computed or written.
     """
-    booking = booking_of(booked) if booked else None
+    booking = booking_of(options.booked)
     path, record = open_checkpoint(checkpoint)
-    dataset = dataset_of(path, record, source, tell)
+    dataset = dataset_of(path, record, options.source, tell)
     record = on_data(record, dataset)
-    given = read_lists(lists, form, dataset, tell, forgotten=record.forgotten)
+    lists: list[str | IdList] = [*(options.ids or [])] if ids is None else [_listed(ids)]
+    given = read_lists(lists, options.form, dataset, tell, forgotten=record.forgotten)
     if booking:
         booking.check(given)
-    ids = leave_out(given, record, tell)
-    if needs_ids and not ids:
-        if booking and not dry_run:
+    wanted = leave_out(given, record, tell)
+    if needs_ids and not wanted:
+        if booking and not options.output.dry_run:
             booking.publish(command, record.digest)
         return Written(command, path, record, 0.0, state="nothing left")
-    inputs = (path, *(Path(name) for name in lists if name != "-"), *((booking.book,) if booking else ()))
-    request = Request(path, record, dataset, ids, inputs, booking)
-    _ = request.forgotten  # raises, before any work, where it is too much
+    files = (Path(name) for name in lists if isinstance(name, str) and name != "-")
+    request = Request(path, record, dataset, wanted, (path, *files, *((booking.book,) if booking else ())), booking)
+    _ = request.forgotten  # raises, before any work, if the list is too long
     return request
+
+
+def _listed(ids: Ids) -> str | IdList:
+    """Return the path of an ID list, or a list of ids; raises ForgetkitError ``ids-empty``."""
+    if isinstance(ids, str | Path):
+        return str(ids)
+    lines = {id_: line for line, id_ in enumerate(ids, 1)}
+    if not lines:
+        raise ForgetkitError("ids-empty", "the list of ids is empty", "give at least one id")
+    return IdList("the ids given", lines)
 
 
 def booking_of(booked: Booked) -> Booking | None:

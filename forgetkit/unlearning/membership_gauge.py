@@ -1,8 +1,9 @@
-"""Where a retrained model would be: the forget set looks like data never seen, neither better known nor worse.
+"""Where a retrained model would be: its outputs do not tell the forget set from unseen samples.
 
-Both papers go further, to chance or to all wrong. A retrained model is right on most of the forget set: it generalises;
-one that is not marks its members as surely as one that remembers them. What is measured here is the membership AUC
-against the tune half of the unseen split, never the check half, on which an audit judges.
+Both papers go further, to chance or to an accuracy of 0. A retrained model still classifies most of the forget set
+correctly, since it generalises; a model that does not gives the forget set away as surely as one that remembers it.
+What is measured is the membership-inference AUC against the tune half of the unseen split, never against the check
+half, on which an audit judges.
 """
 
 from collections.abc import Sequence
@@ -20,85 +21,86 @@ from forgetkit.training.classifier import Samples, accuracy, predict
 from forgetkit.training.device import generator_for
 
 TOLERANCE = 0.02
-"""Distance of the AUC from ½ that always counts as none."""
-LARGEST_LOOK = 1000
-"""Unseen samples that a look takes at the most for each of its two questions."""
+"""Distance of the AUC from its goal that always counts as reached."""
+LARGEST_READING = 1000
+"""Unseen samples that a reading needs at most, for the AUC and for accuracy each."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a model shows of a forget set.
+class Reading:
+    """How recognisable the forget set is to a model, and how accurate the model is.
+
+    A class *vanishes* if none of its samples are retained: a retrained model knows nothing of it.
 
     Attributes:
-        auc: membership AUC over the classes that keep retained samples; None where the forget set has no such sample.
-        error: its standard error where nothing leaks.
-        accuracy: on unseen samples of the classes that keep retained samples.
-        vanished: accuracy on forgotten samples of classes of which nothing is retained; None where there are none.
-        right: the AUC that a model shows which never saw the forget set.
+        auc: membership-inference AUC over the classes that do not vanish; None if the forget set has none of them.
+        error: standard error of the AUC of a model that never saw the forget set.
+        accuracy: accuracy on unseen samples of the classes that do not vanish.
+        vanished: accuracy on forgotten samples of classes that vanish; None if there are none.
+        goal: AUC of a model that never saw the forget set.
     """
 
     auc: float | None
     error: float
     accuracy: float
     vanished: float | None = None
-    right: float = 0.5
+    goal: float = 0.5
 
     @property
     def leak(self) -> float:
-        """How far the AUC is from where a model has it that never saw the forget set; 0 where there is none."""
-        return 0.0 if self.auc is None else self.auc - self.right
+        """Difference of the AUC from its goal; 0 without an AUC."""
+        return 0.0 if self.auc is None else self.auc - self.goal
 
     @property
     def gap(self) -> float:
-        """How much is left to forget; 0 where a retrained model would be, below 0 where it was too much.
+        """Distance to a retrained model: above 0 there is more to forget, below 0 the step went too far.
 
-        It is the leak, or, if that is farther from 0, the accuracy on classes that are gone, of which a retrained model
-        knows nothing.
+        It is the leak or, if that is farther from 0, the accuracy on classes that vanish.
         """
         return max(self.leak, self.vanished or 0.0, key=abs)
 
     @property
     def tolerance(self) -> float:
-        """The distance from 0 at which the gap counts as closed: 0.02, or one standard error if that is more."""
+        """Largest gap that counts as closed: 0.02, or one standard error if that is more."""
         return max(TOLERANCE, self.error)
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """The samples that a look takes.
+    """Measures models on a fixed choice of samples.
 
     Attributes:
-        forget: the forget set.
-        unseen: a sample of the tune half, matched to the classes of the forget set.
-        guard: a sample of the tune half, of the classes that keep retained samples.
-        kept: for each class whether it keeps retained samples, bool of shape ``(classes,)``.
-        right: the AUC that a model shows which never saw the forget set: ½, or what such a model showed.
+        forget: images and labels of the forget set.
+        unseen: of the tune half, matched to the classes of the forget set: for the AUC.
+        guard: of the tune half, of the classes that do not vanish: for accuracy.
+        kept: for each class whether it does not vanish, bool of shape ``(classes,)``.
+        goal: AUC of a model that never saw the forget set: ½, or the one that such a model had.
     """
 
     forget: Samples
     unseen: Samples
     guard: Samples
     kept: Tensor
-    right: float = 0.5
+    goal: float = 0.5
 
     @property
     def alike(self) -> bool:
-        """Whether the same unseen samples answer both questions, so that they are predicted once."""
+        """Whether the AUC and accuracy use the same unseen samples, so that they are predicted once."""
         return self.guard is self.unseen
 
     @property
     def size(self) -> int:
-        """How many samples a look takes."""
+        """Number of samples that a reading predicts."""
         return len(self.forget[1]) + len(self.unseen[1]) + (0 if self.alike else len(self.guard[1]))
 
     @property
     def judges(self) -> bool:
-        """Whether a look tells anything: there is an unseen sample of a forgotten class, or a class that is gone."""
+        """Whether a reading can judge: there are unseen samples of a forgotten class, or a class vanishes."""
         labels = self.forget[1]
         return bool(torch.isin(labels, self.unseen[1]).any() or not self.kept[labels].all())
 
-    def look(self, model: nn.Module) -> Look:
-        """Measure a model; nothing of it is changed. Outputs that are not finite count as 0: they know nothing."""
+    def read(self, model: nn.Module) -> Reading:
+        """Measure a model, which is left as it is. Outputs that are not finite count as 0."""
         parts = (self.forget, self.unseen, *(() if self.alike else (self.guard,)))
         logits = predict(model, torch.cat([images for images, _ in parts]))
         logits = torch.nan_to_num(logits, nan=0.0, posinf=0.0, neginf=0.0)
@@ -116,24 +118,24 @@ class Gauge:
             )
         ]
         shared = bool(np.isin(scores[1], scores[3]).any())
-        return Look(
+        return Reading(
             auc(*scores) if shared else None,
             null_error(scores[1], scores[3]) if shared else 0.0,
             accuracy(of_guard, self.guard[1]),
             gone,
-            self.right,
+            self.goal,
         )
 
 
-def gauge_of(forget: Samples, tune: Samples, kept: Tensor, *, seed: int = 0, most: int = LARGEST_LOOK) -> Gauge:
-    """Choose the samples that looks take, once, so that looking costs little however large the tune half is.
+def gauge_of(forget: Samples, tune: Samples, kept: Tensor, *, seed: int = 0, most: int = LARGEST_READING) -> Gauge:
+    """Choose the samples of a gauge once, so that a reading is cheap however large the tune half is.
 
     Args:
-        forget: the forget set.
-        tune: the tune half of the unseen split.
-        kept: for each class whether it keeps retained samples, bool of shape ``(classes,)``.
-        seed: of the choice.
-        most: samples for each of the two questions; not fewer than the forget set has.
+        forget: images and labels of the forget set.
+        tune: images and labels of the tune half of the unseen split.
+        kept: for each class whether samples of it are retained, bool of shape ``(classes,)``.
+        seed: seed of the choice.
+        most: unseen samples for the AUC and for accuracy each; at least as many as the forget set has.
     """
     order = torch.randperm(len(tune[1]), generator=generator_for(seed, "look")).to(tune[1].device)
     images, labels = tune
@@ -150,56 +152,56 @@ def gauge_of(forget: Samples, tune: Samples, kept: Tensor, *, seed: int = 0, mos
     return Gauge(forget, unseen, unseen if torch.equal(matched, guarded) else (images[guarded], labels[guarded]), kept)
 
 
-def pooled(looks: Sequence[tuple[Look, int]]) -> Look:
-    """Return one look of several models, each with the number of forget samples that it was taken of.
+def pooled(readings: Sequence[tuple[Reading, int]]) -> Reading:
+    """Average readings of several models, weighted by the number of forget samples of each.
 
-    A small forget set says nothing by itself; that of many copies of it together does.
+    A single small forget set tells nothing; many of its size together do.
     """
-    total = sum(count for _, count in looks)
+    total = sum(count for _, count in readings)
 
     def mean(name: str) -> float | None:
-        values = [(getattr(look, name), count) for look, count in looks if getattr(look, name) is not None]
+        values = [(getattr(reading, name), count) for reading, count in readings if getattr(reading, name) is not None]
         return sum(value * count for value, count in values) / sum(count for _, count in values) if values else None
 
-    variance = sum((look.error * count / total) ** 2 for look, count in looks)
-    return Look(mean("auc"), sqrt(variance), mean("accuracy") or 0.0, mean("vanished"), looks[0][0].right)
+    variance = sum((reading.error * count / total) ** 2 for reading, count in readings)
+    return Reading(mean("auc"), sqrt(variance), mean("accuracy") or 0.0, mean("vanished"), readings[0][0].goal)
 
 
-def closes(after: Look, before: Look) -> bool:
-    """Say whether what there was to forget is gone: within the tolerance, or no more than half of it is left.
+def is_forgotten(after: Reading, before: Reading) -> bool:
+    """Return whether the leak is within its tolerance, or at most half of what it was.
 
-    Where the leak was below 0 there was nothing to forget; then it must not be further below, but for the tolerance.
-    Of classes that are gone nothing may be left.
+    If the leak was below 0 there was nothing to forget: it must not fall further, except within the tolerance.
+    Accuracy on classes that vanish must be within the tolerance of 0.
     """
     allowed = max(after.tolerance, abs(before.leak) / 2)
     gone = (after.vanished or 0.0) <= after.tolerance
     return gone and -max(allowed, after.tolerance - before.leak) <= after.leak <= allowed
 
 
-def recognisable(after: Look, before: Look) -> bool:
-    """Say whether a forget set is as recognisable as it was, and was so: more than half of a leak of two errors.
+def recognisable(after: Reading, before: Reading) -> bool:
+    """Return whether a forget set that was recognisable still is.
 
-    Or whether more than half of the accuracy on classes that are gone is left.
+    That is: more than half remains of a leak of two standard errors, or of the accuracy on classes that vanish.
     """
     known, left = before.vanished or 0.0, after.vanished or 0.0
     leaks = before.auc is not None and before.leak > 2 * before.error and after.leak > before.leak / 2
     return leaks or (known > before.tolerance and left > known / 2)
 
 
-def keeps(after: Look, before: Look, margin: float) -> bool:
-    """Say whether accuracy on unseen samples has not fallen by more than ``margin``."""
+def keeps_accuracy(after: Reading, before: Reading, margin: float) -> bool:
+    """Return whether accuracy on unseen samples fell by at most ``margin``."""
     return after.accuracy >= before.accuracy - margin
 
 
-def words(look: Look) -> str:
-    """Say what a look saw."""
-    gone = f"{look.vanished or 0.0:.2%} right on classes that are gone (goal 0)"
-    if look.auc is None:
-        return f"{gone}, accuracy on the others {look.accuracy:.2%}"
-    found = f"membership AUC {look.auc:.3f} (goal {look.right:.3g}), accuracy {look.accuracy:.2%}"
-    return found if look.vanished is None else f"{found}, {gone}"
+def describe(reading: Reading) -> str:
+    """Return a reading in words."""
+    gone = f"accuracy on classes without retained samples {reading.vanished or 0.0:.2%} (goal 0 %)"
+    if reading.auc is None:
+        return f"{gone}, on the others {reading.accuracy:.2%}"
+    found = f"membership AUC {reading.auc:.3f} (goal {reading.goal:.3g}), accuracy {reading.accuracy:.2%}"
+    return found if reading.vanished is None else f"{found}, {gone}"
 
 
-def entry(look: Look) -> dict[str, Any]:
-    """Return a look as it stands in a record."""
-    return {"auc": look.auc, "accuracy": look.accuracy, "vanished": look.vanished, "gap": look.gap}
+def recorded(reading: Reading) -> dict[str, Any]:
+    """Return a reading as a record holds it."""
+    return {"auc": reading.auc, "accuracy": reading.accuracy, "vanished": reading.vanished, "gap": reading.gap}

@@ -1,8 +1,9 @@
-"""The options that every method of steps has: what moves the weights, how long, and where to stop. Without torch."""
+"""Settings of the methods, as plain dataclasses; without torch. Those of simple methods are beside their commands."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
+from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     MOST,
     Momentum,
@@ -18,38 +19,204 @@ from forgetkit.options import (
 Stop = Annotated[
     str,
     Option(
-        "Stop where the ids look like data never seen; or take all the epochs, as published.",
+        "unseen: stop when the ids look like unseen samples. published: take all epochs, as published.",
         metavar="unseen|published",
     ),
 ]
 Epochs = Annotated[int, Option("Passes over the data.", metavar="N", min=1, max=MOST)]
 BatchSize = Annotated[int, Option("Samples in a step.", metavar="N", min=2, max=MOST)]
+IdsPerStep = Annotated[int, Option("Ids in a step.", metavar="N", min=1)]
 WeightDecay = Annotated[float, Option("Weight decay.", metavar="FLOAT", min=0)]
 
 
 @dataclass(frozen=True)
-class Steps:
-    """How steps are taken."""
+class StepSettings:
+    """How a method trains, whichever it is."""
 
     stop: Stop = "unseen"
-    epochs: Epochs = 10
     optimizer: OptimizerName = "sgd"
     rate: Rate = 0.01
     momentum: Momentum = 0.0
     weight_decay: WeightDecay = 0.0
-    batch_size: BatchSize = 128
     utility_margin: UtilityMargin = 0.02
 
     def check(self) -> None:
-        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
-        choice("--stop", self.stop, ("unseen", "published"))
-        self.check_steps()
+        """Refuse a value out of range.
 
-    def check_steps(self) -> None:
-        """Refuse an optimizer, a rate or a margin that is not to be had; raises ForgetkitError ``usage``."""
-        positive("--utility-margin", self.utility_margin)
+        Raises:
+            ForgetkitError: ``usage``, with the setting's name.
+        """
+        choice("stop", self.stop, ("unseen", "published"))
+        self.check_training()
+
+    def check_training(self) -> None:
+        """Refuse an optimizer, rate or margin out of range; raises ForgetkitError ``usage``."""
+        positive("utility_margin", self.utility_margin)
         check_optimizer(self.optimizer, self.rate, self.momentum)
 
     def options(self) -> dict[str, Any]:
         """Return what the record holds of it."""
         return asdict(self)
+
+    def keywords(self, classes: int) -> dict[str, Any]:
+        """Return the settings as a method takes them, for a model with a number of classes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EpochSettings(StepSettings):
+    """How a method trains that makes passes over the data."""
+
+    epochs: Epochs = 10
+    batch_size: BatchSize = 128
+
+
+@dataclass(frozen=True)
+class Neutralize:
+    """How to neutralize (Kim & Woo 2022, stage 1)."""
+
+    labels: Annotated[
+        str,
+        Option("Train each class towards the class it is least, or most, often taken for.", metavar="minimum|maximum"),
+    ] = "minimum"
+    average: Annotated[str, Option("Outputs that are averaged for it.", metavar="logits|probabilities")] = "logits"
+    stop: Annotated[
+        str,
+        Option(
+            "unseen: stop when the ids look like unseen samples. chance, zero: at that accuracy, as published.",
+            metavar="unseen|chance|zero",
+        ),
+    ] = "unseen"
+    check_at: Annotated[
+        str, Option("Evaluate 20 times an epoch, or once.", metavar="often|epoch", flags=("--check",))
+    ] = "often"
+    max_epochs: Annotated[int, Option("Give up after this many epochs.", metavar="N", min=1)] = 500
+    optimizer: OptimizerName = "adam"
+    rate: Rate = 0.001
+    momentum: Momentum = 0.0
+    utility_margin: UtilityMargin = 0.02
+    batch_size: Annotated[
+        int, Option("Samples in a step; 0: a 20th of the ids, from 8 to 128.", metavar="N", min=0, max=MOST)
+    ] = 0
+
+    def check(self) -> None:
+        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+        choice("labels", self.labels, ("minimum", "maximum"))
+        choice("average", self.average, ("logits", "probabilities"))
+        choice("stop", self.stop, ("unseen", "chance", "zero"))
+        positive("utility_margin", self.utility_margin)
+        choice("check", self.check_at, ("often", "epoch"))
+        check_optimizer(self.optimizer, self.rate, self.momentum)
+
+    def samples_per_step(self, ids: int) -> int:
+        """Return the batch size for a number of ids."""
+        return self.batch_size or min(128, max(8, ids // 20))
+
+    @property
+    def evaluations_per_epoch(self) -> int:
+        """How often an epoch is evaluated."""
+        return 20 if self.check_at == "often" else 1
+
+    def options(self, ids: int) -> dict[str, Any]:
+        """Return what the record holds of it for a number of ids."""
+        options = {**asdict(self), "batch_size": self.samples_per_step(ids)}
+        options["check"] = options.pop("check_at")
+        return options
+
+
+@dataclass(frozen=True)
+class Distill:
+    """How to distil (Kim & Woo 2022, stage 2), and how a second teacher teaches the ids."""
+
+    retain_fraction: Annotated[float, Option("Share of the retain set in an epoch, drawn anew.", metavar="F")] = 0.5
+    alpha: Annotated[float, Option("Weight of the cross-entropy.", metavar="FLOAT", min=0)] = 1.1
+    beta: Annotated[float, Option("Weight of the distillation.", metavar="FLOAT", min=0)] = 0.9
+    temperature: Annotated[float, Option("Temperature that softens both outputs.", metavar="T")] = 4.0
+    distill_epochs: Annotated[
+        int, Option("Epochs with the teacher, before plain cross-entropy.", metavar="N", min=0)
+    ] = 10
+    forget_weight: Annotated[float, Option("Weight of the ids beside the retain set.", metavar="W")] = 1.0
+    ids_per_step: Annotated[int, Option("Ids in a step with both teachers.", metavar="N", min=1)] = 16
+    replay: Annotated[int, Option("Retained samples in a step with both teachers.", metavar="N", min=1)] = 32
+    stop: Annotated[
+        str,
+        Option(
+            "With both teachers. unseen: stop when the ids look as they do to the second teacher. epochs: take all.",
+            metavar="unseen|epochs",
+        ),
+    ] = "unseen"
+    utility_margin: UtilityMargin = 0.02
+
+    def options(self, *, second_teacher: bool) -> dict[str, Any]:
+        """Return what the record holds of it; the settings of a second teacher only if there is one."""
+        options = asdict(self)
+        published = ("retain_fraction", "alpha", "beta", "temperature", "distill_epochs")
+        return options if second_teacher else {name: options[name] for name in published}
+
+    def check(self) -> None:
+        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+        choice("stop", self.stop, ("unseen", "epochs"))
+        positive("forget_weight", self.forget_weight)
+        positive("utility_margin", self.utility_margin)
+        check_share("retain_fraction", self.retain_fraction, "the paper's is 0.5")
+        positive("temperature", self.temperature)
+
+
+@dataclass(frozen=True)
+class Dampen:
+    """How to dampen (Foster et al. 2024)."""
+
+    alpha: Annotated[
+        float,
+        Option(
+            "Dampen weights at least this many times more important for the ids than for all data.",
+            metavar="FLOAT",
+            min=0,
+        ),
+    ] = 10.0
+    strength: Annotated[float, Option("Lower values shrink weights more.", metavar="FLOAT", min=0)] = 1.0
+
+    def check(self) -> None:
+        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+        positive("alpha", self.alpha)
+        positive("strength", self.strength)
+
+
+@dataclass(frozen=True)
+class Forget:
+    """How much to try before a retraining."""
+
+    budget: Annotated[
+        str, Option("Cost of all attempts before a retraining, as a share of one: 0.5 or 50%.", metavar="F")
+    ] = "50%"
+    utility_margin: UtilityMargin = 0.02
+    otherwise: Annotated[str, Option("What to do if no attempt forgets.", metavar="retrain|stop")] = "retrain"
+
+    def check(self) -> None:
+        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+        positive("utility_margin", self.utility_margin)
+        choice("otherwise", self.otherwise, ("retrain", "stop"))
+        _ = self.share
+
+    @property
+    def share(self) -> float:
+        """The budget as a share of a retraining.
+
+        Raises:
+            ForgetkitError: ``usage``.
+        """
+        text, percent = self.budget.strip().removesuffix("%"), self.budget.strip().endswith("%")
+        try:
+            share = float(text) / (100 if percent else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            message = f"'{self.budget}' is not a share of a retraining"
+            raise ForgetkitError("usage", message, "from 0 to 1, or 0% to 100%; 0 retrains at once", option="budget")
+        return share
+
+
+def check_share(name: str, value: float, hint: str) -> None:
+    """Refuse a share that is not in (0, 1]; raises ForgetkitError ``usage``."""
+    if not 0 < value <= 1:
+        raise ForgetkitError("usage", f"{value} is not in (0, 1]", hint, option=name)

@@ -1,181 +1,229 @@
-"""Neutralization, run to its goal: an accuracy on the ids, or the place where a retrained model would be."""
+"""Neutralization of a request: until an accuracy on the ids, as published, or until they look like unseen samples."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from math import ceil
+from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.errors import NotReached
-from forgetkit.events import Measured, Note, Tell, progress
-from forgetkit.methods.neutralize import mislabel, neutral_steps, neutralize
+from forgetkit.events import Measured, Note, Tell, progress, silent
+from forgetkit.methods.neutralize import mislabel
+from forgetkit.methods.neutralize import neutralize as neutral_updates
+from forgetkit.options import MethodOptions
 from forgetkit.training.batches import shuffled
-from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
-from forgetkit.training.device import Machine
+from forgetkit.training.classifier import Classifier, Samples, accuracy, at_once, predict
+from forgetkit.training.device import generator_for, set_up
+from forgetkit.training.loop import Update, fit, started
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.outputs import Written
 from forgetkit.training.resume import Bookmark, Place, pack, unpack
-from forgetkit.unlearning.early_stopping import stop_unseen
-from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.membership_gauge import closes, entry, keeps, words
-from forgetkit.unlearning.step import Outcome
-from forgetkit.unlearning.tuning_groups import MANY, course_of, steps_between
+from forgetkit.unlearning.backtracking import Braking
+from forgetkit.unlearning.early_stopping import stop_when_forgotten
+from forgetkit.unlearning.inputs import Ids, begin
+from forgetkit.unlearning.membership_gauge import describe, is_forgotten, keeps_accuracy, recorded
+from forgetkit.unlearning.method_options import Neutralize
+from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step
+from forgetkit.unlearning.tuning_groups import MANY, steps_between, tuning_groups
 
 GROUPS = 20
-"""Groups to rehearse on, at the most."""
-LOOP = "neutralize"
+"""Groups to rehearse on at most."""
 REHEARSED_STEPS = 200
-"""Steps of a rehearsal, at the most."""
+"""Steps of a rehearsal at most."""
+LOOP = "neutralize"
+SMALLEST = 8
+"""Samples that an evaluation predicts at a time, at least."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Neutralizing:
-    """How to neutralize; the fields are options of the command.
-
-    Attributes:
-        margin: accuracy on unseen samples that may be lost where ``stop`` is ``unseen``.
-        logged: whether each look is to tell the accuracy over all ids, not only that the goal is not reached yet.
-    """
-
-    labels: str
-    average: str
-    stop: str
-    looks_per_epoch: int
-    max_epochs: int
-    optimizer: str
-    rate: float
-    momentum: float
-    margin: float
-    batch_size: int
-    seed: int
-    logged: bool
-
-    def contrast(self, model: nn.Module, forget: Samples) -> dict[int, int]:
-        """Return the contrastive label of each class of the forget set."""
-        outputs = predict(model, forget[0])
-        return mislabel(outputs if self.average == "logits" else outputs.softmax(1), forget[1], kind=self.labels)
-
-    def start(self, model: nn.Module, forget: Samples, done: int) -> tuple[Optimizer, Iterator[object]]:
-        """Return an optimizer, and the steps towards the contrastive labels of ``forget``, less the first ``done``."""
-        optimizer = make_optimizer(model, self.optimizer, rate=self.rate, momentum=self.momentum)
-        steps = neutral_steps(
-            model,
-            *forget,
-            contrast=self.contrast(model, forget),
-            optimizer=optimizer,
-            batch_size=self.batch_size,
-            epochs=range(1, self.max_epochs + 1),
-            seed=self.seed,
-            done=done,
-        )
-        return optimizer, steps
-
-
-def neutralized(
-    classifier: Classifier,
-    tune: Samples,
-    request: Request,
-    machine: Machine,
-    how: Neutralizing,
+def neutralize(
+    checkpoint: str,
+    settings: Neutralize | None = None,
+    options: MethodOptions | None = None,
     *,
-    tell: Tell,
-    bookmark: Bookmark,
-) -> Outcome:
-    """Neutralize the ids of a request until the goal.
+    ids: Ids | None = None,
+    tell: Tell = silent,
+) -> Written | None:
+    """Neutralize ids in a checkpoint and write the result beside it (Kim & Woo 2022, stage 1).
 
     Args:
-        classifier: changed in place.
-        tune: images and labels of the tune half.
-        request: what is to be forgotten.
-        machine: where to compute.
-        how: the options.
-        tell: told of the progress.
-        bookmark: where the run stands; its log is told of every look.
+        checkpoint: path of the input.
+        settings: how to neutralize.
+        options: what is read, where to compute, what is written.
+        ids: path of an ID list, or the ids themselves; instead of ``options.ids``.
+        tell: told what is done.
+
+    Returns:
+        what was written, or was there already; None in a dry run.
 
     Raises:
-        NotReached: where the goal is not reached in time, or not without losing accuracy.
+        ForgetkitError: for bad input; ``not-reached`` if the goal was not reached, then nothing is written.
     """
-    forget = take(request.dataset.train, request.forget_rows, machine.device)
-    names, contrast = request.record.classes, how.contrast(classifier, forget)
-    named = {names[true]: names[wrong] for true, wrong in contrast.items()}
-    if how.stop == "unseen":
-        return _until_unseen(classifier, forget, tune, request, machine, how, tell, bookmark, named)
-    goal = 1 / len(names) if how.stop == "chance" else 0.0
-    right, left = 1.0, bookmark.open(LOOP)
-    optimizer = make_optimizer(classifier, how.optimizer, rate=how.rate, momentum=how.momentum)
-    if left:
-        unpack(left.tensors, classifier, optimizer)
+    settings, options = settings or Neutralize(), options or MethodOptions()
+    settings.check()
+    request = begin("neutralize", checkpoint, options, ids=ids, tell=tell)
+    if isinstance(request, Written):
+        return request
+    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    names, logged = request.record.classes, options.log is not None
 
-    def place() -> Place:
-        return Place({"steps": look.step, "right": right}, pack(classifier, optimizer))
+    def work(classifier: Classifier, sets: Sets, bookmark: Bookmark) -> Outcome:
+        run = Neutralization(settings, classifier, sets, options.seed, logged, bookmark, tell)
+        outcome = run.carry_out()
+        contrast = {names[true]: names[wrong] for true, wrong in outcome.metrics["contrast"].items()}
+        return Outcome({**outcome.metrics, "contrast": contrast})
 
-    for look in neutralize(
-        classifier,
-        *forget,
-        contrast=contrast,
-        optimizer=optimizer,
-        batch_size=how.batch_size,
-        epochs=progress(range(1, how.max_epochs + 1), "neutralize", how.max_epochs, tell),
-        looks_per_epoch=how.looks_per_epoch,
-        goal=None if how.logged else goal,
-        seed=how.seed,
-        done=left.at["steps"] if left else 0,
-        last=left.at["right"] if left else 1.0,
-    ):
-        bookmark.log.append(asdict(look))
-        right = look.accuracy
-        tell(Measured(f"{right:.1%} of the ids right (goal {goal:.0%})"))
-        if right <= goal:
-            return Outcome({"steps": look.step, "epochs": look.epoch, "contrast": named})
-        if look.step:
-            bookmark.reached(LOOP, place)
-    right = accuracy(predict(classifier, forget[0]), forget[1])  # the last look may have ended early
-    message = f"after {how.max_epochs} epochs {right:.2%} of the forget set is right, above {goal:.2%}"
-    raise NotReached(message, "raise --max-epochs or --rate")
+    step = new_step("neutralize", {**settings.options(len(request.ids)), **machine.options()}, options.seed, request)
+    inputs, beside = Inputs(mask=options.mask), Beside(log=options.log)
+    return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
 
 
-def _until_unseen(
-    classifier: Classifier,
-    forget: Samples,
-    tune: Samples,
-    request: Request,
-    machine: Machine,
-    how: Neutralizing,
-    tell: Tell,
-    bookmark: Bookmark,
-    contrast: dict[str, str],
-) -> Outcome:
-    """Neutralize until the ids look like data never seen."""
-    course = course_of(request, tune, machine, seed=how.seed).first(GROUPS)
-    before = course.before(classifier)
-    tell(Note(f"  {course.says()}"))
-    tell(Note(f"  before: {words(before)}"))
-    batches = len(shuffled(len(forget[1]), how.batch_size, seed=how.seed, epoch=1))
-    every = ceil(batches / how.looks_per_epoch)
-    if len(forget[1]) >= MANY:
-        every = max(every, steps_between(course.gauges[0], how.batch_size))
-    found = stop_unseen(
-        classifier,
-        forget,
-        course,
-        lambda samples, done: how.start(classifier, samples, done),
-        every=every,
-        most=how.max_epochs * batches if course.direct else min(REHEARSED_STEPS, how.max_epochs * batches),
-        before=before,
-        margin=how.margin,
-        tell=tell,
-        bookmark=bookmark,
-    )
-    for visit in found.visits:
-        bookmark.log.append({"step": visit.step, "epoch": visit.step / batches, **entry(visit.look)})
-    shown = found.best or min(found.visits, key=lambda visit: abs(visit.look.gap))
-    tell(Note(f"  after {shown.step} steps: {words(shown.look)}"))
-    if found.best is None:
-        fault = "accuracy is lost" if closes(shown.look, before) else "the ids are still recognisable"
-        if not keeps(shown.look, before, how.margin) and not closes(shown.look, before):
-            fault = "accuracy is lost, and the ids are not forgotten"
-        nearest = f"nearest after {shown.step} steps, {shown.look.gap:+.3f} from the goal"
-        message = found.fault or f"{nearest}: {fault} ({words(shown.look)})"
-        raise NotReached(message, "the paper's way: --stop chance, then distill; or a larger --utility-margin")
-    metrics = {"steps": shown.step, "epochs": shown.step / batches, "contrast": contrast, "judged": course.says()}
-    return Outcome({**metrics, "looks": [{"step": visit.step, **entry(visit.look)} for visit in found.visits]})
+@dataclass(frozen=True)
+class Neutralization:
+    """Stage 1 on one model.
+
+    Attributes:
+        settings: how to neutralize.
+        model: changed in place.
+        sets: forget set, retain set and tune half.
+        seed: seed of the order.
+        logged: whether each evaluation needs the accuracy on all ids, not only whether the goal is reached.
+        bookmark: keeps and recalls the state of the run; its log gets every evaluation.
+        tell: told every evaluation.
+    """
+
+    settings: Neutralize
+    model: nn.Module
+    sets: Sets
+    seed: int
+    logged: bool
+    bookmark: Bookmark
+    tell: Tell
+
+    def carry_out(self) -> Outcome:
+        """Neutralize the forget set.
+
+        Raises:
+            NotReached: if the goal is not reached in time, or not without losing accuracy.
+        """
+        contrast = self._contrast(self.sets.forget.samples)
+        if self.settings.stop == "unseen":
+            return self._until_forgotten(contrast)
+        return self._until_accuracy(contrast, 1 / self.sets.classes if self.settings.stop == "chance" else 0.0)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in a step."""
+        return self.settings.samples_per_step(len(self.sets.forget))
+
+    def _contrast(self, forget: Samples) -> dict[int, int]:
+        """Return the contrastive label of each class of the forget set."""
+        outputs = predict(self.model, forget[0])
+        outputs = outputs if self.settings.average == "logits" else outputs.softmax(1)
+        return mislabel(outputs, forget[1], kind=self.settings.labels)
+
+    def _begin(self, forget: Samples, contrast: dict[int, int]) -> tuple[Optimizer, Iterator[Update]]:
+        how = self.settings
+        optimizer = make_optimizer(self.model, how.optimizer, rate=how.rate, momentum=how.momentum)
+        updates = neutral_updates(
+            self.model,
+            forget,
+            contrast=contrast,
+            batch_size=self.batch_size,
+            epochs=how.max_epochs,
+            seed=self.seed,
+        )
+        return optimizer, updates
+
+    def _until_accuracy(self, contrast: dict[int, int], goal: float) -> Outcome:
+        """Take steps until at most a share ``goal`` of the forget set is classified correctly, as published."""
+        how, forget, left = self.settings, self.sets.forget.samples, self.bookmark.open(LOOP)
+        taken, right = (left.at["steps"], left.at["right"]) if left else (0, 1.0)
+        optimizer, updates = self._begin(forget, contrast)
+        updates = started(updates, taken)
+        if left:
+            unpack(left.tensors, self.model, optimizer)
+        order = torch.randperm(len(forget[1]), generator=generator_for(self.seed, "look")).to(forget[1].device)
+        count = len(shuffled(len(forget[1]), self.batch_size, seed=self.seed, epoch=1))
+        every = math.ceil(count / how.evaluations_per_epoch)
+
+        def place() -> Place:
+            return Place({"steps": taken, "right": right}, pack(self.model, optimizer))
+
+        def evaluate() -> float:
+            if self.logged:
+                return accuracy(predict(self.model, forget[0]), forget[1])
+            return _accuracy_to(goal, self.model, forget, order, right)
+
+        steps, start, total = fit(optimizer, updates), taken, how.max_epochs * count
+        for _ in progress(range(taken, total + 1), "neutralize", total, self.tell):
+            epochs, step = divmod(taken, count)
+            if (left is None or taken > start) and (step == 0 or step % every == 0):
+                right = evaluate()
+                self.bookmark.log.append({"step": taken, "epoch": epochs + step / count, "accuracy": right})
+                self.tell(Measured(f"accuracy on the ids {right:.1%} (goal {goal:.0%})"))
+                if right <= goal:
+                    return Outcome({"steps": taken, "epochs": epochs + step / count, "contrast": contrast})
+                if taken:
+                    self.bookmark.reached(LOOP, place)
+            if next(steps, None) is None:
+                break
+            taken += 1
+        right = accuracy(predict(self.model, forget[0]), forget[1])  # the last evaluation may have ended early
+        message = f"after {how.max_epochs} epochs accuracy on the forget set is {right:.2%}, above {goal:.2%}"
+        raise NotReached(message, "raise --max-epochs or --rate")
+
+    def _until_forgotten(self, contrast: dict[int, int]) -> Outcome:
+        """Take steps until the ids look like unseen samples."""
+        how, forget = self.settings, self.sets.forget.samples
+        groups = tuning_groups(self.sets, seed=self.seed).first(GROUPS)
+        before = groups.before(self.model)
+        self.tell(Note(f"  {groups.describe()}"))
+        self.tell(Note(f"  before: {describe(before)}"))
+        batches = len(shuffled(len(forget[1]), self.batch_size, seed=self.seed, epoch=1))
+        every = math.ceil(batches / how.evaluations_per_epoch)
+        if len(forget[1]) >= MANY:
+            every = max(every, steps_between(groups.gauges[0], self.batch_size))
+        found = stop_when_forgotten(
+            self.model,
+            forget,
+            groups,
+            lambda samples: self._begin(samples, self._contrast(samples)),
+            Braking(before, how.utility_margin, every),
+            most=how.max_epochs * batches if groups.direct else min(REHEARSED_STEPS, how.max_epochs * batches),
+            bookmark=self.bookmark,
+            tell=self.tell,
+        )
+        for one in found.seen:
+            self.bookmark.log.append({"step": one.step, "epoch": one.step / batches, **recorded(one.reading)})
+        shown = found.best or min(found.seen, key=lambda one: abs(one.reading.gap))
+        self.tell(Note(f"  after {shown.step} steps: {describe(shown.reading)}"))
+        if found.best is None:
+            forgotten = is_forgotten(shown.reading, before)
+            fault = "accuracy is lost" if forgotten else "the ids are still recognisable"
+            if not forgotten and not keeps_accuracy(shown.reading, before, how.utility_margin):
+                fault = "accuracy is lost, and the ids are not forgotten"
+            closest = f"closest after {shown.step} steps, {shown.reading.gap:+.3f} from the goal"
+            message = found.fault or f"{closest}: {fault} ({describe(shown.reading)})"
+            raise NotReached(message, "as published: --stop chance, then distill; or a larger --utility-margin")
+        seen = [{"step": one.step, **recorded(one.reading)} for one in found.seen]
+        metrics = {"steps": shown.step, "epochs": shown.step / batches, "contrast": contrast}
+        return Outcome({**metrics, "judged": groups.describe(), "looks": seen})
+
+
+def _accuracy_to(goal: float, model: nn.Module, forget: Samples, order: Tensor, last: float) -> float:
+    """Return the accuracy on the forget set, or, if it is above ``goal``, on as many samples as show so.
+
+    Samples are taken by ``order``; a batch has a tenth more than would be needed at the ``last`` accuracy.
+    """
+    images, labels = forget
+    count, found, seen = len(labels), 0, 0
+    size = min(at_once(images), max(SMALLEST, math.ceil(1.1 * (goal * count + 1) / max(last, goal, 0.1))))
+    for rows in torch.split(order, size):
+        seen += len(rows)
+        found += int((predict(model, images[rows]).argmax(1) == labels[rows]).sum())
+        if found / count > goal:
+            break
+    return found / max(seen, 1)

@@ -1,6 +1,7 @@
-"""What is common to the methods that take steps: all published epochs, or until the ids look like data never seen."""
+"""A method that yields updates, carried out on a request: all of them, or until the ids look like unseen samples."""
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from math import ceil, inf
@@ -9,228 +10,223 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.errors import NotReached
+from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.record import Record
-from forgetkit.options import Booked, Compute, Lists, LongRun, Source
-from forgetkit.training.classifier import Classifier, Samples, accuracy, predict, take
-from forgetkit.training.device import Machine
+from forgetkit.models.build import build_model
+from forgetkit.options import MethodOptions
+from forgetkit.training.classifier import Classifier, Samples, accuracy, on_machine, predict
+from forgetkit.training.device import Machine, seed_for, set_up
+from forgetkit.training.loop import Update, fit, started, walk
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.outputs import Written
-from forgetkit.training.resume import Bookmark, Place, pack, part, unpack, walk
-from forgetkit.unlearning.early_stopping import stop_unseen
-from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.membership_gauge import entry, words
-from forgetkit.unlearning.method_options import Steps
-from forgetkit.unlearning.step import Outcome
-from forgetkit.unlearning.tuning_groups import course_of, steps_between
+from forgetkit.training.recipe import recorded_epochs
+from forgetkit.training.resume import Bookmark, Place, pack, part, unpack
+from forgetkit.unlearning.backtracking import Braking
+from forgetkit.unlearning.early_stopping import Begin, stop_when_forgotten
+from forgetkit.unlearning.inputs import begin
+from forgetkit.unlearning.membership_gauge import describe, recorded
+from forgetkit.unlearning.method_options import StepSettings
+from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, warn_if_unmoved
+from forgetkit.unlearning.tuning_groups import steps_between, tuning_groups
 
 GROUPS = 8
-"""Groups of retained samples that steps are rehearsed on, at the most."""
+"""Groups of retained samples that steps are rehearsed on at most."""
 REWIND = "rewind"
+BATCH = 128
+"""Retained samples in a step of a method that does not say how many it takes."""
 
-
-@dataclass(frozen=True)
-class Task:
-    """What a method's steps are to be taken on.
-
-    Attributes:
-        model: in its state before the first step; changed in place.
-        forget: images and labels of what is to be forgotten, or of what stands in for it.
-        retain: images and labels of the retain set.
-        method: the options.
-        record: of the checkpoint.
-        seed: of everything random.
-        done: steps to pass over; the model is put into the state after them before the next one is asked for.
-    """
-
-    model: Classifier
-    forget: Samples
-    retain: Samples
-    method: Steps
-    record: Record
-    seed: int
-    done: int
-
-    def optimizer(self) -> Optimizer:
-        """Return the optimizer that the options name, over the model's parameters."""
-        how = self.method
-        given = {"rate": how.rate, "momentum": how.momentum, "weight_decay": how.weight_decay}
-        return make_optimizer(self.model, how.optimizer, **given)
-
-
-Begin = Callable[[Task], tuple[Optimizer, Iterator[object]]]
-"""Makes an optimizer, and a generator of steps that ends after all published epochs."""
+Method = Callable[..., Iterable[Update | Tensor]]
+"""``(model, forget, retain, *, …)``: yields updates, or losses whose step is taken for it."""
 
 
 def run_method(
     command: str,
+    method: Method,
     checkpoint: str,
-    method: Steps,
-    begin_steps: Begin,
+    settings: StepSettings,
+    options: MethodOptions,
     *,
     onward: bool = False,
-    lists: Lists,
-    booked: Booked,
-    mask: str | None,
-    log: str | None,
-    seed: int,
-    source: Source,
-    compute: Compute,
-    output: LongRun,
     tell: Tell = silent,
 ) -> Written | None:
-    """Carry out a method's command: read, take its steps, write, report.
+    """Carry out a method on a checkpoint: read, take its steps, write.
+
+    The method is called with the model, the forget set and the retain set, and with those keyword arguments that its
+    signature names: any of the settings; ``optimizer``, ``seed``, ``classes``, and ``untrained``, which returns a
+    network of the same architecture with new weights.
 
     Args:
         command: its name.
+        method: yields its updates.
         checkpoint: the input.
-        method: its options, checked.
-        begin_steps: begins its steps.
-        onward: whether it goes too far at first, and comes back; see :func:`forgetkit.unlearning.backtracking.brake`.
-        lists: the ID lists.
-        booked: the request in a book that it fulfils, if any.
-        mask: file that says which weights may move, if not all.
-        log: where to write the looks.
-        seed: of everything random.
-        source: where the data is.
-        compute: on what to compute.
-        output: where to write.
+        settings: the method's settings.
+        options: what is read, where to compute, what is written.
+        onward: whether the method goes too far at first and comes back: then all its steps are taken.
         tell: told what is done.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.unlearning.inputs.begin` and :func:`forgetkit.unlearning.step.carry_out`.
     """
-    from forgetkit.files.record import Step
-    from forgetkit.training.device import set_up
-    from forgetkit.training.outputs import ids_entry
-    from forgetkit.unlearning.inputs import begin
-    from forgetkit.unlearning.step import carry_out, log_beside, warn_unmoved
-
-    request = begin(
-        command, checkpoint, lists.ids, lists, source=source, tell=tell, dry_run=output.dry_run, booked=booked
-    )
+    settings.check()
+    request = begin(command, checkpoint, options, tell=tell)
     if isinstance(request, Written):
         return request
     request.check_retained()
-    machine = set_up(compute.device, compute.precision, compute.threads)
-    options = {**method.options(), "norm_statistics": "frozen", **machine.options()}
-    step = Step(command, options, seed, request.record.digest, ids_entry(request.ids), {})
+    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    resolved = {**settings.options(), "norm_statistics": "frozen", **machine.options()}
 
-    def work(classifier: Classifier, tune: Samples, bookmark: Bookmark) -> Outcome:
-        def task(forget: Samples, retain: Samples, done: int) -> Task:
-            return Task(classifier, forget, retain, method, request.record, seed, done)
+    def work(classifier: Classifier, sets: Sets, bookmark: Bookmark) -> Outcome:
+        run = MethodRun(method, settings, request.record, machine, options.seed, onward)
+        return run.carry_out(classifier, sets, bookmark, tell)
 
-        run = Stepping(method, onward, lambda *given: begin_steps(task(*given)), seed)
-        return run.taken(classifier, tune, request, machine, tell=tell, bookmark=bookmark)
-
-    beside = log_beside(log)
-    written = carry_out(request, step, machine, tell=tell, output=output, beside=beside, mask=mask, work=work)
-    if written and written.state == "written":
-        warn_unmoved(tell, written.record.steps[-1].metrics, "raise --rate or --epochs, or take another method")
+    step = new_step(command, resolved, options.seed, request)
+    inputs, beside = Inputs(mask=options.mask), Beside(log=options.log)
+    written = carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
+    warn_if_unmoved(written, "raise --rate or --epochs, or use another method", tell)
     return written
 
 
 @dataclass(frozen=True)
-class Stepping:
-    """Steps to be taken: the options, whether they come back, what begins them, and the seed of looks."""
+class MethodRun:
+    """A method with its settings, on one model.
 
-    method: Steps
-    onward: bool
-    begin: Callable[[Samples, Samples, int], tuple[Optimizer, Iterator[object]]]
+    Attributes:
+        method: yields its updates.
+        settings: its settings.
+        record: of the checkpoint: the architecture.
+        machine: where to compute.
+        seed: seed of everything random.
+        onward: whether all steps are taken, whatever an evaluation shows.
+    """
+
+    method: Method
+    settings: StepSettings
+    record: Record
+    machine: Machine
     seed: int
+    onward: bool
 
-    def taken(
-        self,
-        classifier: Classifier,
-        tune: Samples,
-        request: Request,
-        machine: Machine,
-        *,
-        tell: Tell,
-        bookmark: Bookmark,
-    ) -> Outcome:
-        """Take them on the ids of a request; the classifier is changed in place.
+    def begin(self, model: Classifier, forget: Samples, retain: Samples) -> tuple[Optimizer, Iterator[Update]]:
+        """Return an optimizer, and the method's updates for the model as it is."""
+        how, classes = self.settings, len(self.record.classes)
+        optimizer = make_optimizer(
+            model, how.optimizer, rate=how.rate, momentum=how.momentum, weight_decay=how.weight_decay
+        )
+        offered = {
+            **how.keywords(classes),
+            "optimizer": optimizer,
+            "seed": self.seed,
+            "classes": classes,
+            "untrained": self._untrained,
+        }
+        named = inspect.signature(self.method).parameters
+        given = {name: value for name, value in offered.items() if name in named}
+        return optimizer, as_updates(self.method(model, forget, retain, **given), self.method)
+
+    def _untrained(self) -> Classifier:
+        """Return a network of the same architecture with new weights."""
+        record = self.record
+        name, options, shape = record.model["name"], record.model["options"], tuple(record.input["shape"])
+        seed = seed_for(self.seed, "bad teacher")
+        network = build_model(name, options, shape=shape, classes=len(record.classes), seed=seed)
+        return on_machine(network, record, self.machine)
+
+    def carry_out(self, classifier: Classifier, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
+        """Take the method's steps; the classifier is changed in place.
 
         Raises:
-            NotReached: where no state that was seen both forgets and keeps accuracy.
+            NotReached: if no state that was evaluated both forgets and keeps accuracy.
         """
-        if self.method.stop == "unseen":
-            return self._until_unseen(classifier, tune, request, machine, tell, bookmark)
-        split, device = request.dataset.train, machine.device
-        sets = take(split, request.forget_rows, device), take(split, request.retain_rows, device)
+        if self.settings.stop == "unseen":
+            return self._until_forgotten(classifier, sets, bookmark, tell)
 
-        def start(done: int) -> tuple[Optimizer, Iterator[object]]:
-            return self.begin(*sets, done)
+        def start() -> tuple[Optimizer, Iterator[Update]]:
+            return self.begin(classifier, sets.forget.samples, sets.retain.samples)
 
-        if self.method.stop == "rewind":
-            return rewound(classifier, sets[0], tune, start, bookmark)
+        if self.settings.stop == "rewind":
+            return rewound(classifier, sets.forget.samples, sets.tune, start, bookmark)
         return Outcome({"steps": walk(bookmark, "steps", classifier, start)[1]})
 
-    def _until_unseen(
-        self,
-        classifier: Classifier,
-        tune: Samples,
-        request: Request,
-        machine: Machine,
-        tell: Tell,
-        bookmark: Bookmark,
-    ) -> Outcome:
-        course = course_of(request, tune, machine, seed=self.seed).first(GROUPS)
-        before = course.before(classifier)
-        tell(Note(f"  {course.says()}"))
-        tell(Note(f"  before: {words(before)}"))
-        forget = take(request.dataset.train, request.forget_rows, machine.device)
-        passes = len(forget[1]) + ceil(len(course.retain[1]) / self.method.batch_size)
-        found = stop_unseen(
+    def _until_forgotten(self, classifier: Classifier, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
+        groups = tuning_groups(sets, seed=self.seed).first(GROUPS)
+        before = groups.before(classifier)
+        tell(Note(f"  {groups.describe()}"))
+        tell(Note(f"  before: {describe(before)}"))
+        batch, epochs = getattr(self.settings, "batch_size", BATCH), getattr(self.settings, "epochs", None)
+        steps = len(sets.forget) + ceil(len(groups.retain[1]) / batch)
+        begin_on: Begin = lambda samples: self.begin(classifier, samples, groups.retain)  # noqa: E731
+        found = stop_when_forgotten(
             classifier,
-            forget,
-            course,
-            lambda samples, done: self.begin(samples, course.retain, done),
-            every=steps_between(course.gauges[0], self.method.batch_size),
-            most=self.method.epochs * passes,
-            before=before,
-            margin=self.method.utility_margin,
-            onward=self.onward,
-            tell=tell,
+            sets.forget.samples,
+            groups,
+            begin_on,
+            Braking(before, self.settings.utility_margin, steps_between(groups.gauges[0], batch), self.onward),
+            most=(epochs or recorded_epochs(self.record.recipe)) * steps,
             bookmark=bookmark,
+            tell=tell,
         )
-        looks = [{"step": visit.step, **entry(visit.look)} for visit in found.visits]
-        bookmark.log.extend(looks)
-        shown = found.best or min(found.visits, key=lambda visit: abs(visit.look.gap))
-        tell(Note(f"  after {shown.step} steps: {words(shown.look)}"))
-        hint = "another --rate, more --epochs, a larger --utility-margin; or --stop published"
+        seen = [{"step": one.step, **recorded(one.reading)} for one in found.seen]
+        bookmark.log.extend(seen)
+        shown = found.best or min(found.seen, key=lambda one: abs(one.reading.gap))
+        tell(Note(f"  after {shown.step} steps: {describe(shown.reading)}"))
+        hint = "try another --rate, more --epochs, a larger --utility-margin; or --stop published"
         if found.fault:
             raise NotReached(found.fault, hint)
         if found.best is None:
-            message = f"of {len(looks)} looks none shows the ids forgotten and accuracy kept; nearest"
-            message += f" after {shown.step} steps, {shown.look.gap:+.3f} from the goal ({words(shown.look)})"
+            nearest = f"after {shown.step} steps, {shown.reading.gap:+.3f} from the goal ({describe(shown.reading)})"
+            message = (
+                f"none of {len(seen)} evaluations shows the ids forgotten and accuracy kept; the closest {nearest}"
+            )
             raise NotReached(message, hint)
-        return Outcome({"steps": shown.step, "looks": looks, "judged": course.says()})
+        return Outcome({"steps": shown.step, "looks": seen, "judged": groups.describe()})
+
+
+def as_updates(steps: Iterable[Update | Tensor], method: Method) -> Iterator[Update]:
+    """Yield updates; a loss that a method yields becomes the update that descends it.
+
+    Raises:
+        ForgetkitError: ``plugin-malformed`` for anything else.
+    """
+    for step in steps:
+        if isinstance(step, Update):
+            yield step
+        elif isinstance(step, Tensor) and step.numel() == 1 and step.requires_grad:
+            yield Update(_only, [step])  # in a list, since it cannot be recorded
+        else:
+            name = getattr(method, "__name__", "the method")
+            message = f"{name} yielded {type(step).__name__}, not a scalar loss that depends on the model"
+            raise ForgetkitError("plugin-malformed", message, "yield the loss itself; the step is taken for you")
+
+
+def _only(batch: list[Tensor]) -> Tensor:
+    return batch[0]
 
 
 def rewound(
     model: nn.Module,
     forget: Samples,
     tune: Samples,
-    start: Callable[[int], tuple[Optimizer, Iterator[object]]],
+    start: Callable[[], tuple[Optimizer, Iterator[Update]]],
     bookmark: Bookmark,
 ) -> Outcome:
-    """Take all epochs, then go back to the one whose forget error is nearest to the error on unseen data.
+    """Take all epochs, then return to the one whose forget error is nearest to the error on unseen samples.
 
     Args:
         model: changed in place.
-        forget: images and labels.
-        tune: images and labels of the tune half, of which the classes of the forget set are taken, where there are any.
-        start: for a number of steps to pass over, an optimizer and a generator of steps that yields their epochs.
-        bookmark: where the run stands.
+        forget: images and labels of the forget set.
+        tune: images and labels of the tune half; only classes of the forget set count, if it has any.
+        start: begins the method; its updates name their epochs.
+        bookmark: keeps and recalls the state of the run.
 
     Source: Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, section 3.2 (SCRUB+R).
     """
     left = bookmark.open(REWIND)
     taken, at, nearest = (left.at["steps"], left.at["epoch"], left.at["nearest"]) if left else (0, 0, inf)
     best: dict[str, Tensor] = part(left.tensors, "best.") if left else {}
-    optimizer, steps = start(taken)
+    optimizer, updates = start()
+    updates = started(updates, taken)
     if left:
         unpack(left.tensors, model, optimizer)
     alike = torch.isin(tune[1], forget[1])
@@ -240,8 +236,8 @@ def rewound(
         whole = {f"best.{name}": tensor for name, tensor in best.items()}
         return Place({"steps": taken, "epoch": at, "nearest": nearest}, whole | pack(model, optimizer))
 
-    for epoch, group in groupby(steps):
-        taken += sum(1 for _ in group)
+    for epoch, group in groupby(updates, key=lambda update: update.epoch):
+        taken += sum(1 for _ in fit(optimizer, group))
         unseen = accuracy(predict(model, tune[0][alike]), tune[1][alike])
         gap = abs(accuracy(predict(model, forget[0]), forget[1]) - unseen)
         bookmark.log.append({"epoch": epoch, "error_gap": gap})

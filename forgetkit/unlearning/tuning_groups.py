@@ -1,7 +1,7 @@
-"""On what a step finds its setting out: the forget set, or retained samples that stand in for it.
+"""On which samples a step tunes its settings: the forget set itself, or retained samples that stand in for it.
 
-A few ids, or ids that were chosen for what they have in common, say nothing about where a retrained model would be.
-Retained samples, drawn at random, are unlearned in their place; the setting that takes them there is then the ids'.
+A few ids, or ids that were chosen for what they have in common, do not show where a retrained model would be. Groups of
+retained samples, drawn at random, are then unlearned instead; the setting that works for them is used for the ids.
 """
 
 from collections.abc import Callable
@@ -16,198 +16,187 @@ from torch import nn
 from forgetkit.errors import NotReached
 from forgetkit.events import Tell, Warned
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
-from forgetkit.training.classifier import Samples, state_of, take
-from forgetkit.training.device import Machine, generator_for
-from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.membership_gauge import LARGEST_LOOK, Gauge, Look, gauge_of, pooled
+from forgetkit.training.classifier import Samples, state_of
+from forgetkit.training.device import generator_for
+from forgetkit.unlearning.membership_gauge import LARGEST_READING, Gauge, Reading, gauge_of, pooled
+from forgetkit.unlearning.sets import Sets
 
 FEWEST = 100
-"""Ids below which their own AUC is noise."""
+"""Ids below which the AUC of the ids alone is noise."""
 REHEARSED = 200
-"""Retained samples that stand in for fewer."""
+"""Retained samples that stand in for fewer ids."""
 MANY = 1000
-"""Ids from which on looks are to cost little."""
+"""Ids from which on readings must cost less."""
 SHARES = (0.35, 0.2)
-"""Of the time of the steps between two looks, what a look may take; of fewer than 1,000 ids, and from there on."""
+"""Time of a reading as a share of the steps between two, for fewer than 1,000 ids and from there on."""
 BACKWARD = 3
-"""What a training step takes, in predictions of as many samples."""
+"""Cost of a training step in predictions of as many samples."""
 
 
 @dataclass(frozen=True)
-class Course:
-    """What trials run on.
+class TuningGroups:
+    """The groups of samples that settings are tried on.
 
     Attributes:
-        groups: the forget set; or groups of retained samples that stand in for it, each for itself.
-        gauges: what is looked at, for each group.
-        retain: images and labels that a step may draw from: the retain set, less those that stand in.
-        why: why others stand in for the forget set; empty where they do not.
-        trained: accuracy on the tune half after the last training: what a stream of steps must keep, all together.
-        own: what is looked at of the ids themselves, where others stand in for them.
+        groups: the forget set alone, or groups of retained samples that stand in for it.
+        gauges: a gauge for each group.
+        retain: images and labels that a step may train on: the retain set without those groups.
+        reason: why others stand in for the forget set; empty if they do not.
+        trained_accuracy: accuracy on the tune half after the last training, which a stream of steps must keep.
+        own: the gauge of the forget set itself, if others stand in for it.
     """
 
     groups: list[Samples]
     gauges: list[Gauge]
     retain: Samples
-    why: str = ""
-    trained: float = 0.0
+    reason: str = ""
+    trained_accuracy: float = 0.0
     own: Gauge | None = None
 
     @property
     def direct(self) -> bool:
-        """Whether trials run on the forget set itself."""
-        return not self.why
+        """Whether settings are tried on the forget set itself."""
+        return not self.reason
 
-    def says(self) -> str:
-        """Say on what the setting is found out."""
+    def describe(self) -> str:
+        """Return in words which samples settings are tried on."""
         if self.direct:
             return "judged on the forget set and the tune half"
-        sizes = len(self.groups), len(self.groups[0][1])
-        return f"{self.why}: rehearsed on {sizes[0] * sizes[1]} retained samples, {sizes[0]} times {sizes[1]}"
+        number, size = len(self.groups), len(self.groups[0][1])
+        return f"{self.reason}: rehearsed on {number * size} retained samples, {number} times {size}"
 
-    def first(self, count: int) -> "Course":
-        """Return the same with the first ``count`` groups only, where each is dear."""
+    def first(self, count: int) -> "TuningGroups":
+        """Return the same with at most ``count`` groups, for steps that are expensive."""
         return replace(self, groups=self.groups[:count], gauges=self.gauges[:count])
 
-    def before(self, model: nn.Module) -> Look:
-        """Return what the model shows now; its accuracy is at least that of the last training."""
+    def before(self, model: nn.Module) -> Reading:
+        """Measure the model before any step; its accuracy counts as at least that of the last training."""
         found = self.rehearse(model, lambda _: None)
-        return replace(found, accuracy=max(found.accuracy, self.trained))
+        return replace(found, accuracy=max(found.accuracy, self.trained_accuracy))
 
-    def kept(self, model: nn.Module) -> float:
-        """Return the accuracy on the tune half that steps on the ids must keep; at least that of the last training."""
-        return max(self.own.look(model).accuracy if self.own else 0.0, self.trained)
+    def accuracy_to_keep(self, model: nn.Module) -> float:
+        """Return the accuracy on the tune half that steps on the ids themselves must keep."""
+        return max(self.own.read(model).accuracy if self.own else 0.0, self.trained_accuracy)
 
     def fault(self, model: nn.Module, kept: float, margin: float) -> str:
-        """Say what is wrong with a model after steps on the ids that were rehearsed on others; empty for nothing.
+        """Check a model after steps on the ids whose setting was found on others.
 
         Args:
             model: after the steps.
-            kept: what :meth:`kept` returned before them.
+            kept: what :meth:`accuracy_to_keep` returned before them.
             margin: accuracy that may be lost.
+
+        Returns:
+            what is wrong with the model; empty if nothing is.
         """
         if self.own is None:
             return ""
-        look = self.own.look(model)
-        if look.accuracy < kept - margin:
-            lost = f"{kept:.2%} → {look.accuracy:.2%} on the tune half"
-            return f"{self.says()}; but on the ids themselves accuracy is lost ({lost})"
-        if (look.vanished or 0.0) > look.tolerance:
-            return f"{self.says()}; but {look.vanished:.2%} of the ids' classes that are gone are right"
+        reading = self.own.read(model)
+        if reading.accuracy < kept - margin:
+            lost = f"{kept:.2%} → {reading.accuracy:.2%} on the tune half"
+            return f"{self.describe()}; but on the ids themselves accuracy is lost ({lost})"
+        if (reading.vanished or 0.0) > reading.tolerance:
+            left = f"accuracy on their classes without retained samples is {reading.vanished:.2%}"
+            return f"{self.describe()}; but on the ids themselves {left}"
         return ""
 
-    def rehearse(self, model: nn.Module, work: Callable[[Samples], object]) -> Look:
-        """Do ``work`` on each group, always from the model's present weights, and pool the looks; weights are put back.
+    def rehearse(self, model: nn.Module, work: Callable[[Samples], object]) -> Reading:
+        """Apply ``work`` to each group, always from the present weights, which are restored; return the pooled reading.
 
         Args:
-            model: changed by ``work``.
+            model: changed by ``work``, then restored.
             work: unlearns one group.
         """
         start = state_of(model)
-        looks = []
+        readings = []
         for samples, gauge in zip(self.groups, self.gauges, strict=True):
             work(samples)
-            looks.append((gauge.look(model), len(samples[1])))
+            readings.append((gauge.read(model), len(samples[1])))
             model.load_state_dict(start)
-        return pooled(looks)
+        return pooled(readings)
 
 
-def course_of(request: Request, tune: Samples, machine: Machine, *, seed: int) -> Course:
-    """Decide on what a step finds its setting out.
+def tuning_groups(sets: Sets, *, seed: int) -> TuningGroups:
+    """Decide which samples settings are tried on.
 
     Args:
-        request: what is to be forgotten.
-        tune: images and labels of the tune half.
-        machine: where to compute.
-        seed: of the draw of retained samples.
+        sets: forget set, retain set and tune half.
+        seed: seed of the draw of retained samples.
 
     Raises:
         NotReached: as :func:`check_judges`.
     """
-    split, why, trained = request.dataset.train, _reason(request), _trained(request)
-    if not why:
-        gauge, forget = gauge_on(request, tune, machine, seed=seed), take(split, request.forget_rows, machine.device)
+    reason = _reason(sets)
+    if not reason:
+        gauge = gauge_on(sets, seed=seed)
         check_judges(gauge)
-        return Course([forget], [gauge], take(split, request.retain_rows, machine.device), trained=trained)
-    kept = _kept(request).to(machine.device)
-    groups, rest = _stand_ins(request.retain_rows, len(request.forget_rows), seed)
-    taken = [take(split, group, machine.device) for group in groups]
-    most = max(64, LARGEST_LOOK // len(groups))
-    gauges = [gauge_of(samples, tune, kept, seed=seed + place, most=most) for place, samples in enumerate(taken)]
+        return TuningGroups([sets.forget.samples], [gauge], sets.retain.samples, trained_accuracy=sets.trained_accuracy)
+    groups, rest = _stand_ins(len(sets.retain), len(sets.forget), seed)
+    taken = [sets.retain.gather(group) for group in groups]
+    most = max(64, LARGEST_READING // len(groups))
+    gauges = [
+        gauge_of(samples, sets.tune, sets.kept_classes, seed=seed + place, most=most)
+        for place, samples in enumerate(taken)
+    ]
     check_judges(*gauges)
-    own = gauge_on(request, tune, machine, seed=seed)
-    return Course(taken, gauges, take(split, rest, machine.device), why, trained, own)
+    own = gauge_on(sets, seed=seed)
+    return TuningGroups(taken, gauges, sets.retain.gather(rest), reason, sets.trained_accuracy, own)
+
+
+def gauge_on(sets: Sets, *, seed: int) -> Gauge:
+    """Return the gauge of the forget set itself, without canaries."""
+    return gauge_of(sets.measured_samples, sets.tune, sets.kept_classes, seed=seed)
 
 
 def check_judges(*gauges: Gauge) -> None:
-    """Refuse to choose by looks that tell nothing.
+    """Refuse to choose a setting by readings that cannot judge.
 
     Raises:
-        NotReached: where the tune half has no sample of the classes.
+        NotReached: if the tune half has no sample of the ids' classes.
     """
     if not any(gauge.judges for gauge in gauges):
-        message = "no sample of the tune half is of the ids' classes: no setting could be judged"
-        raise NotReached(message, "the method as published, see --help; or retrain: train --like … --exclude …")
+        message = "the tune half has no sample of the ids' classes, so no setting can be judged"
+        raise NotReached(message, "use the method as published, see --help; or retrain: train --like … --exclude …")
 
 
-def _trained(request: Request) -> float:
-    """Return the recorded accuracy on the tune half after the last training; 0 where it is of other classes too."""
-    trainings = [step for step in request.record.steps if step.trains]
-    found = [step.metrics.get("tune_accuracy", 0.0) for step in trainings]
-    right = found[-1] if found and bool(_kept(request).all()) else 0.0
-    return float(right) if isinstance(right, int | float) else 0.0
-
-
-def gauge_on(request: Request, tune: Samples, machine: Machine, *, seed: int) -> Gauge:
-    """Return the gauge of the forget set itself, less canaries."""
-    forget = take(request.dataset.train, request.measured_rows, machine.device)
-    return gauge_of(forget, tune, _kept(request).to(machine.device), seed=seed)
-
-
-def warn_of_nothing(before: Look, tell: Tell) -> bool:
-    """Say so where the ids were not recognisable to begin with: then a look cannot tell whether they were forgotten.
+def warn_if_not_memorised(before: Reading, tell: Tell) -> bool:
+    """Warn if the ids were not recognisable to begin with: no reading can then tell whether they were forgotten.
 
     Returns:
-        whether it was so.
+        whether it warned.
     """
     if before.auc is None or before.gap > before.tolerance:
         return False
-    shown = f"membership AUC {before.auc:.3f} before, where {before.right:.3g} is none"
+    shown = f"membership AUC {before.auc:.3f} before the step, where {before.goal:.3g} means none"
     tell(Warned("nothing-memorised", f"nothing measurable was memorised: {shown}"))
     return True
 
 
 def steps_between(gauge: Gauge, images_per_step: int) -> int:
-    """Return how many steps to take between two looks; of 1,000 ids, looking costs a fifth of the steps at the most."""
+    """Return the number of steps between two readings, so that readings cost a small share of the time."""
     share = SHARES[len(gauge.forget[1]) >= MANY]
     return max(1, ceil(gauge.size / (share * BACKWARD * images_per_step)))
 
 
-def _kept(request: Request) -> torch.Tensor:
-    """Return for each class whether samples of it are retained, bool of shape ``(classes,)``."""
-    pool = request.dataset.train.labels[request.retain_rows]
-    return torch.from_numpy(np.bincount(pool, minlength=len(request.dataset.classes)) > 0)
+def _reason(sets: Sets) -> str:
+    """Return why settings cannot be tried on the ids themselves; empty if they can.
 
-
-def _reason(request: Request) -> str:
-    """Return why the ids cannot speak for themselves, if they cannot; where a class is gone, they must."""
-    split = request.dataset.train
-    pool, labels = split.labels[request.retain_rows], split.labels[request.measured_rows]
+    If most of their classes vanish they must be: no retained sample can stand in for those.
+    """
+    labels, pool = sets.measured_labels, sets.retain.labels
     if not len(labels):
         return "the ids are canaries"
     known = labels[np.isin(labels, pool)]
     if 2 * len(known) < len(labels):
         return ""
-    labels = known
-    if len(labels) < FEWEST:
-        return f"{len(labels)} ids are too few"
-    return "" if class_mix(labels, pool) > CHOSEN_LEVEL else "the ids were chosen, not drawn, by their mix of classes"
+    if len(known) < FEWEST:
+        return f"{len(known)} ids are too few"
+    return "" if class_mix(known, pool) > CHOSEN_LEVEL else "the ids were chosen, not drawn, by their mix of classes"
 
 
-def _stand_ins(retain: NDArray[np.int64], count: int, seed: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-    """Draw groups of ``count`` retained rows, 200 rows in all; return them, and the other retained rows."""
-    order = torch.randperm(len(retain), generator=generator_for(seed, "rehearse")).numpy()
-    size = min(count, max(1, len(retain) // 2))
-    number = max(1, min(ceil(REHEARSED / size), len(retain) // 2 // size))
-    drawn = retain[order]
-    return [drawn[start : start + size] for start in range(0, number * size, size)], drawn[number * size :]
+def _stand_ins(retained: int, count: int, seed: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """Draw groups of ``count`` rows of the retain set, 200 rows in all; return them, and the other rows."""
+    order = torch.randperm(retained, generator=generator_for(seed, "rehearse")).numpy()
+    size = min(count, max(1, retained // 2))
+    number = max(1, min(ceil(REHEARSED / size), retained // 2 // size))
+    return [order[start : start + size] for start in range(0, number * size, size)], order[number * size :]

@@ -7,7 +7,7 @@ from typing import Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Checkpoint, Compute, Lists, Option, Output, Source
+from forgetkit.options import Checkpoint, Compute, ListForm, Lists, LongRun, Option, Output, Source, StepOptions
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,14 @@ def mask(
     if not 0 < method.share < 1:
         raise ForgetkitError("usage", f"--share: {method.share} is not in (0, 1)", "the authors' is 0.5")
     console = Console(output)
-    request = begin("mask", checkpoint, lists.ids, lists, source=source, tell=console, dry_run=output.dry_run)
+    options = StepOptions(
+        ids=lists.ids,
+        form=ListForm(id_column=lists.id_column, strict=lists.strict),
+        source=source,
+        compute=compute,
+        output=LongRun(**vars(output)),
+    )
+    request = begin("mask", checkpoint, options, tell=console)
     if isinstance(request, Written):
         report(console, request)
         return

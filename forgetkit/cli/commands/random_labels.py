@@ -1,0 +1,27 @@
+"""``forgetkit random-labels``: train the ids towards random labels together with the retain set."""
+
+from forgetkit.cli.console import Console
+from forgetkit.cli.results import report
+from forgetkit.options import Checkpoint, MethodOptions
+from forgetkit.unlearning.relabel_options import RandomLabels
+
+
+def random_labels(checkpoint: Checkpoint, *, settings: RandomLabels, options: MethodOptions) -> None:
+    """Train the ids towards labels that are not theirs, and the retain set towards its own.
+
+    These are the methods of random labels besides Li & Ghosh's, which is relabel. SalUn (Fan et al. 2024) draws labels
+    of all classes anew in each epoch and uses a mask; Graves et al. 2021 draw wrong labels once. It stops when the ids
+    look like unseen samples; --stop published takes all epochs.
+
+    Examples:
+        forgetkit random-labels model.st --ids ids.txt
+        forgetkit mask model.st -i ids.txt -o mask.st
+        forgetkit random-labels model.st -i ids.txt --mask mask.st --targets any --stop published
+        forgetkit random-labels model.st -i ids.txt --redraw once --stop published
+        forgetkit random-labels model.st -i ids.txt --mix joint --ids-per-step 64 --batch-size 128
+    """
+    from forgetkit.methods.random_labels import random_labels as method
+    from forgetkit.unlearning.run_method import run_method
+
+    console = Console(options.output)
+    report(console, run_method("random-labels", method, checkpoint, settings, options, tell=console))

@@ -1,0 +1,137 @@
+"""Random labels: train the forget set towards labels that are not its own, together with the retain set.
+
+Source: Fan et al., "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency", ICLR 2024, and its code
+for CIFAR-10 and SVHN: in each epoch a pass over the forget set, then one over the retain set; one label of all classes,
+drawn anew in each epoch; SGD 0.013, momentum 0.9, weight decay 5e-4, 10 epochs, batches of 256; a mask of the most
+salient half of the weights. Graves et al., "Amnesiac Machine Learning", AAAI 2021, draw wrong labels once.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from math import ceil
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from forgetkit.methods.joint import joint
+from forgetkit.methods.neutralize import mislabel
+from forgetkit.methods.relabel import wrong_label_targets
+from forgetkit.training.batches import one_pass
+from forgetkit.training.classifier import Samples, predict
+from forgetkit.training.device import generator_for
+from forgetkit.training.loop import Update
+
+
+def random_labels(
+    model: nn.Module,
+    forget: Samples,
+    retain: Samples,
+    *,
+    classes: int,
+    mix: str = "forget-then-retain",
+    targets: str = "wrong",
+    redraw: str = "epoch",
+    labels_per_id: int = 1,
+    forget_weight: float = 0.1,
+    epochs: int = 10,
+    batch_size: int = 256,
+    ids_per_step: int = 256,
+    seed: int = 0,
+) -> Iterator[Update]:
+    """Train the forget set towards drawn labels, and the retain set towards its own.
+
+    Batch norm and dropout are in eval mode: forgotten samples must not change running statistics.
+
+    Args:
+        model: maps images to logits.
+        forget: images and labels of the forget set.
+        retain: images and labels of the retain set.
+        classes: number of classes.
+        mix: ``forget-then-retain``, a pass over one set, then over the other; ``joint``, both in each step.
+        targets: ``wrong`` labels, ``any`` labels, or the ``contrast``: the class that the original finds least similar.
+        redraw: draw labels ``once``, or anew in each ``epoch``.
+        labels_per_id: labels drawn for each sample.
+        forget_weight: weight of the forget set in a joint step.
+        epochs: passes over the retain set.
+        batch_size: retained samples in a step.
+        ids_per_step: forgotten samples in a step.
+        seed: seed of the labels and the order.
+
+    Source: Fan et al. 2024, without the mask.
+    """
+    drawn = _drawer(model, forget, classes, targets=targets, redraw=redraw, count=labels_per_id, seed=seed)
+    model.eval()
+    if mix == "joint":
+        weights = {"forget_weight": forget_weight, "ids_per_step": ids_per_step, "batch_size": batch_size}
+        steps = joint(model, forget, drawn, retain, **weights, by_epoch=True, seed=seed)  # type: ignore[arg-type]
+        yield from islice(steps, epochs * ceil(len(retain[1]) / batch_size))
+        return
+
+    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        return cross_entropy(model(batch[0]), batch[1])
+
+    for epoch in range(1, epochs + 1):
+        soft = drawn(epoch)
+        for rows in one_pass(len(forget[1]), ids_per_step, seed=seed, purpose="turn forget", number=epoch):
+            yield Update(loss, (forget[0][rows], soft[rows]), epoch)
+        for rows in one_pass(len(retain[1]), batch_size, seed=seed, purpose="turn retain", number=epoch):
+            yield Update(loss, (retain[0][rows], retain[1][rows]), epoch)
+
+
+def any_label_targets(labels: Tensor, classes: int, *, count: int, generator: Generator) -> Tensor:
+    """Draw ``count`` labels for each sample, of all classes alike, and return them as one soft target.
+
+    Args:
+        labels: true classes, int64 of shape ``(samples,)``; only their number and device count.
+        classes: number of classes.
+        count: labels for each sample, drawn without replacement, in ``[1, classes]``.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        float32 of shape ``(samples, classes)``: 1/count on each drawn label, 0 elsewhere.
+
+    Raises:
+        ValueError: for a ``count`` outside its range.
+
+    Source: the code of Fan et al., "SalUn", ICLR 2024, which draws one of all classes (the paper says: a wrong one).
+    """
+    if not 1 <= count <= classes:
+        raise ValueError(f"labels per id must be from 1 to {classes}, not {count}")
+    order = torch.rand(len(labels), classes, generator=generator).to(labels.device)
+    return torch.zeros_like(order).scatter(1, order.topk(count, dim=1).indices, 1 / count)
+
+
+def contrast_targets(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return for each sample its contrastive label: the class that the original finds least like its own, one to one.
+
+    Args:
+        outputs: the original's logits, of shape ``(samples, classes)``.
+        labels: true classes, int64 of shape ``(samples,)``.
+
+    Returns:
+        float32 of shape ``(samples, classes)``: 1 on the contrastive label, 0 elsewhere.
+
+    Source: Kim & Woo, "Efficient Two-stage Model Retraining for Machine Unlearning", CVPRW 2022, Algorithms 1 and 2.
+    """
+    lookup = torch.zeros(outputs.shape[1], dtype=torch.int64)
+    for true, wrong in mislabel(outputs, labels, kind="minimum").items():
+        lookup[true] = wrong
+    return torch.nn.functional.one_hot(lookup.to(labels.device)[labels], outputs.shape[1]).float()
+
+
+def _drawer(
+    model: nn.Module, forget: Samples, classes: int, *, targets: str, redraw: str, count: int, seed: int
+) -> Callable[[int], Tensor]:
+    """Return what gives the soft targets of an epoch; contrastive labels come from the model as it is now."""
+    images, labels = forget
+    if targets == "contrast":
+        contrast = contrast_targets(predict(model, images), labels)
+        return lambda _: contrast
+    draw = any_label_targets if targets == "any" else wrong_label_targets
+
+    def drawn(epoch: int) -> Tensor:
+        source = generator_for(seed, "random labels", 1 if redraw == "once" else epoch)
+        return draw(labels.cpu(), classes, count=count, generator=source).to(labels.device)
+
+    return drawn

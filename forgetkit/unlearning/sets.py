@@ -1,0 +1,117 @@
+"""The samples that an unlearning step may use: forget set, retain set, and the tune half of the unseen split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from forgetkit.data.dataset import Split
+from forgetkit.training.classifier import Samples, take
+from forgetkit.unlearning.inputs import Request
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples that are put on the device only when they are first needed.
+
+    Attributes:
+        labels: int64 of shape ``(samples,)``.
+        gather: given row numbers, returns images and labels on the device.
+    """
+
+    labels: Rows
+    gather: Callable[[Rows], Samples]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def rows(self) -> Rows:
+        """All row numbers."""
+        return np.arange(len(self.labels))
+
+    @cached_property
+    def samples(self) -> Samples:
+        """All images and labels, on the device."""
+        return self.gather(self.rows)
+
+    @classmethod
+    def of_split(cls, split: Split, rows: Rows, device: str) -> "Pool":
+        """Return some rows of a data set's split."""
+        return cls(split.labels[rows], lambda chosen: take(split, rows[chosen], device))
+
+    @classmethod
+    def of_tensors(cls, samples: Samples) -> "Pool":
+        """Return samples that are tensors on the device already."""
+        images, labels = samples
+
+        def gather(rows: Rows) -> Samples:
+            if len(rows) == len(labels) and bool((rows == np.arange(len(rows))).all()):
+                return samples  # no copy of the whole
+            chosen = torch.from_numpy(rows).to(labels.device)
+            return images[chosen], labels[chosen]
+
+        return cls(labels.cpu().numpy(), gather)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The samples that a step may use, and nothing else that it reads.
+
+    Attributes:
+        forget: the forget set, in the order of the request.
+        retain: the retain set.
+        tune: images and labels of the tune half: all that may choose a rate or a stopping point.
+        classes: number of classes.
+        measured: rows of ``forget`` on which membership is measured: all except canaries.
+        trained_accuracy: accuracy on the tune half after the last training, as recorded; 0 if unknown.
+    """
+
+    forget: Pool
+    retain: Pool
+    tune: Samples
+    classes: int
+    measured: Rows
+    trained_accuracy: float = 0.0
+
+    @cached_property
+    def kept_classes(self) -> torch.Tensor:
+        """For each class whether samples of it are retained, bool of shape ``(classes,)``, on the device."""
+        kept = np.bincount(self.retain.labels, minlength=self.classes) > 0
+        return torch.from_numpy(kept).to(self.tune[1].device)
+
+    @property
+    def measured_labels(self) -> Rows:
+        """Labels of the samples that membership is measured on."""
+        return self.forget.labels[self.measured]
+
+    @property
+    def measured_samples(self) -> Samples:
+        """Images and labels that membership is measured on."""
+        return self.forget.samples if len(self.measured) == len(self.forget) else self.forget.gather(self.measured)
+
+    @classmethod
+    def of_request(cls, request: Request, device: str) -> "Sets":
+        """Return the sets of a request on a checkpoint."""
+        split, test = request.dataset.train, request.dataset.test
+        sets = cls(
+            forget=Pool.of_split(split, request.forget_rows, device),
+            retain=Pool.of_split(split, request.retain_rows, device),
+            tune=take(test, request.dataset.tune_rows, device),
+            classes=len(request.dataset.classes),
+            measured=np.flatnonzero(np.isin(request.forget_rows, request.measured_rows)),
+        )
+        found = [step.metrics.get("tune_accuracy", 0.0) for step in request.record.steps if step.trains]
+        last = found[-1] if found and bool(sets.kept_classes.all()) else 0.0
+        return replace(sets, trained_accuracy=float(last) if isinstance(last, int | float) else 0.0)
+
+    @classmethod
+    def of_tensors(cls, forget: Samples, retain: Samples, unseen: Samples, classes: int) -> "Sets":
+        """Return sets of tensors that are on one device already; all unseen samples may choose."""
+        pools = Pool.of_tensors(forget), Pool.of_tensors(retain)
+        return cls(*pools, unseen, classes, np.arange(len(forget[1])))
