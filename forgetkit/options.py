@@ -6,9 +6,9 @@ option of Typer's. A command takes a group (:class:`Source`, :class:`Compute`, :
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from forgetkit.errors import ForgetkitError
 
@@ -270,7 +270,7 @@ class Output(Say):
 
 
 @dataclass(frozen=True)
-class LongRun(Output):
+class ResumableOutput(Output):
     """What is said and written of a run that goes on where an earlier one stood."""
 
     fresh: Fresh = False
@@ -286,7 +286,11 @@ class StepOptions:
     seed: Seed = 0
     source: Source = Source()
     compute: Compute = Compute()
-    output: LongRun = LongRun()
+    output: ResumableOutput = ResumableOutput()
+
+    def writing(self, out: str | Path | None) -> Self:
+        """Return the same with ``out`` as the output, if it is given."""
+        return self if out is None else replace(self, output=replace(self.output, out=str(out)))
 
 
 @dataclass(frozen=True, kw_only=True)

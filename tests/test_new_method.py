@@ -37,7 +37,7 @@ COMMAND = '''
 """``forgetkit blur``: train the ids towards no class at all."""
 
 from forgetkit.unlearning.method_options import Steps
-from forgetkit.options import Booked, Checkpoint, Compute, Lists, Log, LongRun, Mask, Seed, Source
+from forgetkit.options import Booked, Checkpoint, Compute, Lists, Log, ResumableOutput, Mask, Seed, Source
 
 
 def blur(
@@ -51,7 +51,7 @@ def blur(
     seed: Seed = 0,
     source: Source,
     compute: Compute,
-    output: LongRun,
+    output: ResumableOutput,
 ) -> None:
     """Train the ids towards no class at all.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit.cli.option_groups import step_names
+from forgetkit.cli.mount import step_names
 from forgetkit.cli.sweep.expand import Run as One
 from forgetkit.cli.sweep.expand import expand
 from forgetkit.cli.sweep.plan import read_plan

@@ -16,7 +16,8 @@ import typer.main
 from forgetkit import __version__
 from forgetkit.cli.console import is_terminal, print_error, say, write_result
 from forgetkit.cli.help import help_of, show_help
-from forgetkit.cli.option_groups import mount
+from forgetkit.cli.mount import built_in, mount
+from forgetkit.cli.outside_methods import load_named_plugins, registered_methods
 from forgetkit.cli.usage_errors import usage_error
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.interrupts import INTERRUPTED, TERMINATED, ignore, install, stopping
@@ -50,8 +51,8 @@ def forgetkit(
 
 
 @functools.cache
-def command_line(wanted: str | None = None) -> Any:  # noqa: ANN401 - Typer's own class
-    """Return the group of all commands, or, where ``wanted`` is the name of one, of that one only."""
+def command_line(wanted: str | None = None, _outside: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - Typer's own class
+    """Return the group of all commands, or, if ``wanted`` is the name of one, of that one only."""
     app = typer.Typer(
         name="forgetkit",
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,7 +68,10 @@ def run(arguments: list[str]) -> int:
     """Run one command and return the exit code; no exception leaves here."""
     as_json = "--json" in arguments
     try:
-        commands = command_line(next(iter(arguments), None))
+        wanted = next(iter(arguments), None)
+        if wanted not in built_in():  # a plugin may register it
+            load_named_plugins(arguments)
+        commands = command_line(wanted, tuple(registered_methods()))
         code = int(commands(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
         write_result("", end="")  # a help text may wait in the buffer
         return _interrupted() if code == INTERRUPTED else code

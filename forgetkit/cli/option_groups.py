@@ -1,78 +1,22 @@
-"""From a function to a subcommand: its groups of options laid out, its docstring as help."""
+"""Groups of options: a command takes a plain dataclass as one parameter; each of its fields becomes an option."""
 
 import functools
-import importlib
 import inspect
 import math
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from forgetkit import methods
-from forgetkit.cli import commands
 from forgetkit.cli.completion import offer_of
 from forgetkit.cli.console import Console
-from forgetkit.cli.help import help_of
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Argument, Compute, LongRun, Option, Plugins, Say, Source
+from forgetkit.options import Argument, Compute, Option, Plugins, ResumableOutput, Say, Source
 from forgetkit.registry import load_plugins
 
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
-"""Parameters that name what a command reads, the most telling first."""
-
-
-def mount(app: typer.Typer, wanted: str | None = None) -> None:
-    """Make every module of ``forgetkit.cli.commands`` a command: the function of its own name.
-
-    Where ``wanted`` is one of them, it alone: to lay out all of them takes longer than many a command.
-
-    A module with ``COMMANDS``, a tuple of functions, is a group of commands; its function of its own name, which takes
-    the context and is called before them, says in its docstring what they have in common.
-    """
-    found = [module.name for module in pkgutil.iter_modules(commands.__path__)]
-    steps = {step.replace("-", "_") for step in step_names()}
-    others = sorted(set(found) - set(commands.ORDER), key=lambda module: (module not in steps, module))
-    every = (*commands.ORDER, *others)
-    for module in [one for one in every if one.replace("_", "-") == wanted] or every:
-        loaded = importlib.import_module(f"{commands.__name__}.{module}")
-        function, name = getattr(loaded, module), module.replace("_", "-")
-        panel = "The work, in order" if module in commands.ORDER else "Other methods" if module in steps else "Helpers"
-        if hasattr(loaded, "COMMANDS"):
-            app.add_typer(group_of(function, loaded.COMMANDS), name=name, rich_help_panel=panel)
-        else:
-            app.command(name, help=help_of(function), rich_help_panel=panel)(expand(function))
-
-
-def step_names() -> list[str]:
-    """Return the commands that unlearn: those with a file of the same name in ``forgetkit.methods``, sorted."""
-    known = {module.name for module in pkgutil.iter_modules(methods.__path__)}
-    names = (module.name for module in pkgutil.iter_modules(commands.__path__))
-    return [name.replace("_", "-") for name in names if name in known]
-
-
-def needs_only_ids(step: str) -> bool:
-    """Say whether a step takes a checkpoint and ids, and has a default for everything else."""
-    name = step.replace("-", "_")
-    function = getattr(importlib.import_module(f"{commands.__name__}.{name}"), name)
-    needed = {one.name for one in inspect.signature(expand(function)).parameters.values() if one.default is one.empty}
-    return needed <= {"checkpoint", "ids"}
-
-
-def group_of(function: Callable[..., None], members: tuple[Callable[..., None], ...]) -> typer.Typer:
-    """Return a group of commands.
-
-    Args:
-        function: takes the context; its docstring is the group's help.
-        members: the commands, by their functions' names.
-    """
-    group = typer.Typer()
-    group.callback(invoke_without_command=True, help=help_of(function))(function)
-    for member in members:
-        group.command(member.__name__.replace("_", "-"), help=help_of(member))(expand(member))
-    return group
+"""Parameters that name what a command reads, the most specific first."""
 
 
 def expand(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,7 +38,7 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
         given = [part for group in packed.values() for part in _parts(group)]
         _say_first_words(command.__name__, subject, given)
         for part in given:
-            if isinstance(part, LongRun) and (part.out or "").endswith("/"):
+            if isinstance(part, ResumableOutput) and (part.out or "").endswith("/"):
                 raise ForgetkitError("usage", f"--out: {part.out} is a folder", f"name a file: {part.out}model.st")
             if isinstance(part, Source | Plugins):
                 load_plugins(part.plugin or [])

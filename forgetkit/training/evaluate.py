@@ -21,29 +21,43 @@ PART = 1 << 20
 
 
 def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: str) -> dict[str, float | None]:
-    """Measure a model on the forget set and the unseen split.
+    """Measure a model on the forget set and the unseen split of a data set; see :func:`measure_samples`."""
+    unseen = take(dataset.test, np.arange(len(dataset.test)), device)
+    return measure_samples(classifier, forget, unseen, torch.from_numpy(dataset.tune_rows))
+
+
+def measure_samples(
+    model: nn.Module, forget: Samples, unseen: Samples, tune: Tensor | None = None
+) -> dict[str, float | None]:
+    """Measure a model on the forget set and on unseen samples.
+
+    Args:
+        model: maps images to logits.
+        forget: images and labels of the forget set.
+        unseen: images and labels that the model was not trained on.
+        tune: rows of the tune half, int64; all if not given.
 
     Returns:
-        ``test_accuracy`` over the whole unseen split, ``tune_accuracy`` over its tune half; for a forget set that is
-        not empty also ``forget_accuracy``, ``forget_phi`` (mean φ), ``tune_auc`` (membership against the tune half;
-        None where classes do not meet) and ``tune_phi_sd`` (spread of φ over the tune half; None for fewer than two).
+        ``test_accuracy`` over all unseen samples, ``tune_accuracy`` over the tune half; for a forget set that is not
+        empty also ``forget_accuracy``, ``forget_phi`` (mean φ), ``tune_auc`` (membership-inference AUC against the
+        tune half; None if they have no class in common) and ``tune_phi_sd`` (standard deviation of φ over the tune
+        half; None for fewer than two samples).
 
     Raises:
-        ForgetkitError: ``diverged`` where an output is not finite.
+        ForgetkitError: ``diverged`` if an output is not finite.
     """
-    images, labels = take(dataset.test, np.arange(len(dataset.test)), device)
-    unseen, labels = _predicted(classifier, images), labels.cpu()
-    tune = torch.from_numpy(dataset.tune_rows)
+    logits, labels = _predicted(model, unseen[0]), unseen[1].cpu()
+    rows = torch.arange(len(labels)) if tune is None else tune
     found: dict[str, float | None] = {
-        "test_accuracy": accuracy(unseen, labels),
-        "tune_accuracy": accuracy(unseen[tune], labels[tune]),
+        "test_accuracy": accuracy(logits, labels),
+        "tune_accuracy": accuracy(logits[rows], labels[rows]),
     }
     if len(forget[1]) == 0:
         return found
-    logits, truth = _predicted(classifier, forget[0]), forget[1].cpu()
-    scores = [phi(logits, truth), truth, phi(unseen[tune], labels[tune]), labels[tune]]
-    found |= {"forget_accuracy": accuracy(logits, truth), "forget_phi": float(scores[0].mean())}
-    found["tune_phi_sd"] = float(scores[2].std()) if len(tune) > 1 else None
+    of_forget, truth = _predicted(model, forget[0]), forget[1].cpu()
+    scores = [phi(of_forget, truth), truth, phi(logits[rows], labels[rows]), labels[rows]]
+    found |= {"forget_accuracy": accuracy(of_forget, truth), "forget_phi": float(scores[0].mean())}
+    found["tune_phi_sd"] = float(scores[2].std()) if len(rows) > 1 else None
     try:
         found["tune_auc"] = auc(*(values.numpy() for values in scores))
     except ValueError:
@@ -51,11 +65,11 @@ def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: s
     return found
 
 
-def _predicted(classifier: Classifier, images: Tensor) -> Tensor:
-    logits = predict(classifier, images)
+def _predicted(model: nn.Module, images: Tensor) -> Tensor:
+    logits = predict(model, images)
     if not torch.isfinite(logits).all():
         message = "the model's outputs are not finite; nothing was written"
-        raise ForgetkitError("diverged", message, cure(classifier.precision))
+        raise ForgetkitError("diverged", message, cure(getattr(model, "precision", "float32")))
     return logits.cpu()
 
 

@@ -13,7 +13,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Paused, Resumed, Tell, Warned, silent
 from forgetkit.files.interrupts import install
 from forgetkit.files.publish import check_target
-from forgetkit.options import LongRun
+from forgetkit.options import ResumableOutput
 from forgetkit.processes import available_cores, prepare, settle
 from forgetkit.registry import load_plugins, loaded_plugins
 from forgetkit.training.cuda_streams import side_by_side
@@ -29,7 +29,7 @@ def finish(
     dataset: Dataset,
     inputs: tuple[Path, ...],
     tell: Tell,
-    output: LongRun,
+    output: ResumableOutput,
     *,
     workers: int,
 ) -> list[Written]:

@@ -4,12 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from forgetkit.events import Tell, silent
 from forgetkit.methods.dampen import dampen as dampen_weights
 from forgetkit.methods.importance import importance as importance_of
 from forgetkit.options import StepOptions
-from forgetkit.training.classifier import Classifier, take
+from forgetkit.training.classifier import take
 from forgetkit.training.device import set_up
 from forgetkit.training.importance import read_importance
 from forgetkit.training.outputs import Written
@@ -21,38 +22,40 @@ from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_st
 
 
 def dampen(
-    checkpoint: str,
+    model: str | Path,
+    ids: Ids | None = None,
     settings: Dampen | None = None,
     options: StepOptions | None = None,
     *,
     importance: str | None = None,
     importance_out: str | None = None,
-    ids: Ids | None = None,
+    out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | None:
     """Dampen the weights of a checkpoint that its ids depend on, and write the result beside it (Foster et al. 2024).
 
     Args:
-        checkpoint: path of the input.
+        model: path of the checkpoint.
+        ids: path of an ID list, or the ids themselves, if not in ``options``.
         settings: how to dampen.
         options: what is read, where to compute, what is written.
         importance: path of the importance of all weights for all samples, as an earlier call wrote it.
         importance_out: where to write that importance.
-        ids: path of an ID list, or the ids themselves; instead of ``options.ids``.
+        out: path of the output, if not in ``options``; by default beside the input.
         tell: told what is done.
 
     Returns:
         what was written, or was there already; None in a dry run.
     """
-    settings, options = settings or Dampen(), options or StepOptions()
+    settings, options = settings or Dampen(), (options or StepOptions()).writing(out)
     settings.check()
-    request = begin("dampen", checkpoint, options, ids=ids, tell=tell)
+    request = begin("dampen", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
     machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
     kept = read_importance(Path(importance), request.record) if importance is not None else None
 
-    def work(classifier: Classifier, sets: Sets, _: Bookmark) -> Outcome:
+    def work(classifier: nn.Module, sets: Sets, _: Bookmark) -> Outcome:
         if kept is None:  # of all samples: the retain set and the ids; what was forgotten before is not read
             rows = np.union1d(request.retain_rows, request.forget_rows)
             of_all = importance_of(classifier, take(request.dataset.train, rows, machine.device))

@@ -1,10 +1,11 @@
 """Distillation of a request: with one teacher, as published, or with a second one that never saw the ids."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import ceil
 from pathlib import Path
+from typing import overload
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,8 +30,8 @@ from forgetkit.unlearning.early_stopping import Stopped, stop_when_forgotten
 from forgetkit.unlearning.inputs import Ids, Request, begin, open_teacher
 from forgetkit.unlearning.membership_gauge import describe, recorded
 from forgetkit.unlearning.method_options import Distill
-from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step
+from forgetkit.unlearning.sets import Sets, listed, tensor_sets
+from forgetkit.unlearning.step import Beside, Inputs, Outcome, Work, carry_out, new_step, on_module
 from forgetkit.unlearning.tuning_groups import (
     TuningGroups,
     check_judges,
@@ -64,58 +65,113 @@ class TeacherFiles:
         return first, second
 
 
+@overload
 def distill(
-    checkpoint: str,
-    teacher: str,
+    model: str | Path,
+    teacher: str | Path,
+    ids: Ids | None = None,
     settings: Distill | None = None,
     options: MethodOptions | None = None,
     *,
+    forget_teacher: str | Path | None = None,
     training: Training | None = None,
-    forget_teacher: str | None = None,
-    ids: Ids | None = None,
+    out: str | Path | None = None,
     tell: Tell = silent,
-) -> Written | None:
-    """Retrain a checkpoint on its retain set with a teacher and write the result beside it (Kim & Woo 2022, stage 2).
+) -> Written | None: ...
+
+
+@overload
+def distill(
+    model: nn.Module,
+    teacher: nn.Module,
+    ids: Sets,
+    settings: Distill | None = None,
+    options: MethodOptions | None = None,
+    *,
+    forget_teacher: nn.Module | None = None,
+    training: Training | None = None,
+    tell: Tell = silent,
+) -> Outcome: ...
+
+
+def distill(
+    model: str | Path | nn.Module,
+    teacher: str | Path | nn.Module,
+    ids: Ids | Sets | None = None,
+    settings: Distill | None = None,
+    options: MethodOptions | None = None,
+    *,
+    forget_teacher: str | Path | nn.Module | None = None,
+    training: Training | None = None,
+    out: str | Path | None = None,
+    tell: Tell = silent,
+) -> Written | Outcome | None:
+    """Retrain on the retain set with a teacher (Kim & Woo 2022, stage 2).
 
     Args:
-        checkpoint: path of the input.
-        teacher: path of the original.
+        model: path of a checkpoint, beside which the result is written; or a module, which is changed in place.
+        teacher: the original, a path or a module likewise.
+        ids: for a checkpoint, path of an ID list or the ids themselves, to leave out besides those forgotten before;
+            for a module, the sets.
         settings: how to distil.
-        options: what is read, where to compute, what is written.
-        training: what differs from the recorded recipe with half its epochs.
-        forget_teacher: path of a model that never saw the ids; the ids are then distilled towards it.
-        ids: path of an ID list, or the ids themselves, to leave out besides those forgotten before.
+        options: what is read, where to compute, what is written; for a module only the seed counts.
+        forget_teacher: a model that never saw the ids; the ids are then distilled towards it.
+        training: what differs from the recorded recipe with half its epochs; for a module, from half the defaults.
+        out: path of the output, if not in ``options``; by default beside the input.
         tell: told what is done.
 
     Returns:
-        what was written, or was there already; None in a dry run.
+        for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
 
     Raises:
         ForgetkitError: for bad input; ``not-reached`` with a second teacher, if no state that was evaluated both
             forgets and keeps accuracy; then nothing is written.
     """
-    settings, options = settings or Distill(), options or MethodOptions()
+    settings, options = settings or Distill(), (options or MethodOptions()).writing(out)
     settings.check()
-    request = begin("distill", checkpoint, options, ids=ids, needs_ids=False, tell=tell)
+    if isinstance(model, nn.Module):
+        recipe = resolve_recipe(halved(Recipe()), training or Training())
+        teachers = (_module(teacher), None if forget_teacher is None else _module(forget_teacher))
+        return on_module(model, tensor_sets(ids), _work(settings, recipe, options, lambda: teachers, tell))
+    request = begin("distill", str(model), options, ids=listed(ids), needs_ids=False, tell=tell)
     if isinstance(request, Written):
         return request
-    files = open_teachers(request, teacher, forget_teacher)
+    files = open_teachers(request, str(teacher), None if forget_teacher is None else str(forget_teacher))
     if not len(request.forgotten):
         tell(Warned("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training"))
     recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training or Training())
     machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
     said = {**asdict(recipe), **settings.options(second_teacher=forget_teacher is not None)}
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
-    seed, logged = options.seed, options.log is not None
-
-    def work(classifier: Classifier, sets: Sets, bookmark: Bookmark) -> Outcome:
-        run = Distillation(settings, recipe, classifier, sets, seed, bookmark, tell)
-        first, second = files.load(machine)
-        return run.towards_both(first, second) if second else run.towards_original(first, logged=logged)
-
+    work = _work(settings, recipe, options, lambda: files.load(machine), tell)
     inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
     aim = request.with_all_forgotten
     return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, aim=aim, tell=tell)
+
+
+def _work(
+    settings: Distill,
+    recipe: Recipe,
+    options: MethodOptions,
+    teachers: Callable[[], tuple[nn.Module, nn.Module | None]],
+    tell: Tell,
+) -> Work:
+    """Return what distils one model from the teachers."""
+
+    def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        run = Distillation(settings, recipe, classifier, sets, options.seed, bookmark, tell)
+        first, second = teachers()
+        return (
+            run.towards_both(first, second) if second else run.towards_original(first, logged=options.log is not None)
+        )
+
+    return work
+
+
+def _module(model: str | Path | nn.Module) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise TypeError("the teacher of a module must be a torch.nn.Module too")
+    return model
 
 
 def open_teachers(request: Request, teacher: str, forget_teacher: str | None) -> TeacherFiles:
@@ -156,7 +212,7 @@ class Distillation:
 
     settings: Distill
     recipe: Recipe
-    model: Classifier
+    model: nn.Module
     sets: Sets
     seed: int
     bookmark: Bookmark

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from forgetkit.errors import NotReached
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
-from forgetkit.options import LongRun, Training
+from forgetkit.options import ResumableOutput, Training
 from forgetkit.statistics.divergence import AUTO_FROM
 from forgetkit.statistics.scores import phi
-from forgetkit.training.classifier import Classifier, on_machine, predict
+from forgetkit.training.classifier import on_machine, predict
 from forgetkit.training.device import Machine
 from forgetkit.training.job import Plan, make_plans
 from forgetkit.training.outputs import Written, output_path, up_to_date
@@ -28,7 +29,7 @@ from forgetkit.unlearning.stream_limits import Limits, check_divergence, check_m
 
 
 def check_limits(
-    classifier: Classifier,
+    classifier: nn.Module,
     sets: Sets,
     limits: Limits,
     references: list[tuple[Path, Record]],
@@ -81,7 +82,9 @@ class Retraining:
         """Whether its checkpoint exists already."""
         return up_to_date(self.plan.target, self.plan.record) is not None
 
-    def carry_out(self, tell: Tell, output: LongRun, attempts: list[dict[str, Any]] | None = None) -> Written | None:
+    def carry_out(
+        self, tell: Tell, output: ResumableOutput, attempts: list[dict[str, Any]] | None = None
+    ) -> Written | None:
         """Train and write; ``attempts`` are what was tried before it, for the metrics of its record."""
         plan = replace(self.plan, attempts=attempts)
         found = finish([plan], self.request.dataset, self.request.inputs, tell, output, workers=1)
@@ -94,7 +97,7 @@ def or_retrain(
     command: str,
     request: Request,
     machine: Machine,
-    output: LongRun,
+    output: ResumableOutput,
     attempt: Callable[[], Written | None],
     *,
     retrain: bool,

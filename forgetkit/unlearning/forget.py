@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Note, Tell, silent
 from forgetkit.options import StepOptions, Training
-from forgetkit.training.classifier import Classifier
 from forgetkit.training.cuda_graphs import one_by_one
 from forgetkit.training.device import Machine, seed_for, set_up
 from forgetkit.training.job import train_only
@@ -56,20 +56,22 @@ STUDENT = Training(optimizer="adam", rate=0.001, momentum=0.0, weight_decay=0.0,
 
 
 def forget(
-    checkpoint: str,
+    model: str | Path,
+    ids: Ids | None = None,
     settings: Forget | None = None,
     options: StepOptions | None = None,
     *,
-    ids: Ids | None = None,
+    out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | None:
     """Forget ids in a checkpoint by the cheapest strategy that works, or by retraining; write the result beside it.
 
     Args:
-        checkpoint: path of the input.
+        model: path of the checkpoint.
+        ids: path of an ID list, or the ids themselves, if not in ``options``.
         settings: how much to try.
         options: what is read, where to compute, what is written.
-        ids: path of an ID list, or the ids themselves; instead of ``options.ids``.
+        out: path of the output, if not in ``options``; by default beside the input.
         tell: told every attempt.
 
     Returns:
@@ -78,9 +80,9 @@ def forget(
     Raises:
         ForgetkitError: for bad input; ``not-reached`` if no strategy works and ``settings.otherwise`` is ``stop``.
     """
-    settings, options = settings or Forget(), options or StepOptions()
+    settings, options = settings or Forget(), (options or StepOptions()).writing(out)
     settings.check()
-    request = begin("forget", checkpoint, options, ids=ids, tell=tell)
+    request = begin("forget", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
     request.check_retained()
@@ -93,7 +95,7 @@ def forget(
     }
     said |= {"ways": [strategy.name for strategy in STRATEGIES], **machine.options()}
 
-    def work(classifier: Classifier, sets: Sets, _: Bookmark) -> Outcome:
+    def work(classifier: nn.Module, sets: Sets, _: Bookmark) -> Outcome:
         return Attempts(settings, request, machine, seed, tell).carry_out(classifier, sets)
 
     def attempt() -> Written | None:
@@ -154,7 +156,7 @@ class Attempts:
     seed: int
     tell: Tell
 
-    def carry_out(self, classifier: Classifier, sets: Sets, strategies: tuple[Strategy, ...] = STRATEGIES) -> Outcome:
+    def carry_out(self, classifier: nn.Module, sets: Sets, strategies: tuple[Strategy, ...] = STRATEGIES) -> Outcome:
         """Try ``strategies`` until one forgets the ids and keeps accuracy.
 
         Args:
@@ -192,9 +194,7 @@ class Attempts:
         budget = f"at {self.settings.share:.0%} of the cost of retraining"
         raise NotReached(f"{message} {budget}", hint, attempts=attempts)
 
-    def _try(
-        self, strategy: Strategy, classifier: Classifier, original: Classifier, sets: Sets, meter: Meter
-    ) -> Outcome:
+    def _try(self, strategy: Strategy, classifier: nn.Module, original: nn.Module, sets: Sets, meter: Meter) -> Outcome:
         """Try one strategy on the classifier, with the original as its teacher.
 
         Raises:

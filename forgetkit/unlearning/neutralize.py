@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from forgetkit.methods.neutralize import mislabel
 from forgetkit.methods.neutralize import neutralize as neutral_updates
 from forgetkit.options import MethodOptions
 from forgetkit.training.batches import shuffled
-from forgetkit.training.classifier import Classifier, Samples, accuracy, at_once, predict
+from forgetkit.training.classifier import Samples, accuracy, at_once, predict
 from forgetkit.training.device import generator_for, set_up
 from forgetkit.training.loop import Update, fit, started
 from forgetkit.training.optimizers import make_optimizer
@@ -25,8 +27,8 @@ from forgetkit.unlearning.early_stopping import stop_when_forgotten
 from forgetkit.unlearning.inputs import Ids, begin
 from forgetkit.unlearning.membership_gauge import describe, is_forgotten, keeps_accuracy, recorded
 from forgetkit.unlearning.method_options import Neutralize
-from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step
+from forgetkit.unlearning.sets import Sets, listed, tensor_sets
+from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, on_module
 from forgetkit.unlearning.tuning_groups import MANY, steps_between, tuning_groups
 
 GROUPS = 20
@@ -38,46 +40,77 @@ SMALLEST = 8
 """Samples that an evaluation predicts at a time, at least."""
 
 
+@overload
 def neutralize(
-    checkpoint: str,
+    model: str | Path,
+    ids: Ids | None = None,
     settings: Neutralize | None = None,
     options: MethodOptions | None = None,
     *,
-    ids: Ids | None = None,
+    out: str | Path | None = None,
     tell: Tell = silent,
-) -> Written | None:
-    """Neutralize ids in a checkpoint and write the result beside it (Kim & Woo 2022, stage 1).
+) -> Written | None: ...
+
+
+@overload
+def neutralize(
+    model: nn.Module,
+    ids: Sets,
+    settings: Neutralize | None = None,
+    options: MethodOptions | None = None,
+    *,
+    tell: Tell = silent,
+) -> Outcome: ...
+
+
+def neutralize(
+    model: str | Path | nn.Module,
+    ids: Ids | Sets | None = None,
+    settings: Neutralize | None = None,
+    options: MethodOptions | None = None,
+    *,
+    out: str | Path | None = None,
+    tell: Tell = silent,
+) -> Written | Outcome | None:
+    """Train ids towards contrastive labels (Kim & Woo 2022, stage 1).
 
     Args:
-        checkpoint: path of the input.
+        model: path of a checkpoint, beside which the result is written; or a module, which is changed in place.
+        ids: for a checkpoint, path of an ID list or the ids themselves, if not in ``options``; for a module, the sets.
         settings: how to neutralize.
-        options: what is read, where to compute, what is written.
-        ids: path of an ID list, or the ids themselves; instead of ``options.ids``.
+        options: what is read, where to compute, what is written; for a module only the seed counts.
+        out: path of the output, if not in ``options``; by default beside the input.
         tell: told what is done.
 
     Returns:
-        what was written, or was there already; None in a dry run.
+        for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
 
     Raises:
         ForgetkitError: for bad input; ``not-reached`` if the goal was not reached, then nothing is written.
     """
-    settings, options = settings or Neutralize(), options or MethodOptions()
+    settings, options = settings or Neutralize(), (options or MethodOptions()).writing(out)
     settings.check()
-    request = begin("neutralize", checkpoint, options, ids=ids, tell=tell)
+    seed, logged = options.seed, options.log is not None
+
+    def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        return Neutralization(settings, classifier, sets, seed, logged, bookmark, tell).carry_out()
+
+    if isinstance(model, nn.Module):
+        return on_module(model, tensor_sets(ids), work)
+    request = begin("neutralize", str(model), options, ids=listed(ids), tell=tell)
     if isinstance(request, Written):
         return request
     machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
-    names, logged = request.record.classes, options.log is not None
+    names = request.record.classes
 
-    def work(classifier: Classifier, sets: Sets, bookmark: Bookmark) -> Outcome:
-        run = Neutralization(settings, classifier, sets, options.seed, logged, bookmark, tell)
-        outcome = run.carry_out()
+    def named(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        outcome = work(classifier, sets, bookmark)
         contrast = {names[true]: names[wrong] for true, wrong in outcome.metrics["contrast"].items()}
         return Outcome({**outcome.metrics, "contrast": contrast})
 
     step = new_step("neutralize", {**settings.options(len(request.ids)), **machine.options()}, options.seed, request)
     inputs, beside = Inputs(mask=options.mask), Beside(log=options.log)
-    return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
+    return carry_out(request, step, machine, options, named, inputs=inputs, beside=beside, tell=tell)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import overload
 
+from torch import nn
 from torch.optim import Optimizer
 
 from forgetkit.errors import NotReached
@@ -10,10 +13,10 @@ from forgetkit.events import Tell, silent
 from forgetkit.files.id_list import draw
 from forgetkit.models.optimizer_state import find_optimizer
 from forgetkit.options import StepOptions
-from forgetkit.training.classifier import Classifier
 from forgetkit.training.device import Machine, set_up
 from forgetkit.training.loop import Update, walk
 from forgetkit.training.outputs import Written
+from forgetkit.training.recipe import Recipe, recorded_epochs
 from forgetkit.training.resume import Bookmark
 from forgetkit.unlearning.fallback import check_limits, or_retrain
 from forgetkit.unlearning.inputs import Ids, Request, begin
@@ -21,8 +24,8 @@ from forgetkit.unlearning.membership_gauge import recognisable
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
-from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, warn_if_unmoved
+from forgetkit.unlearning.sets import Sets, listed, tensor_sets
+from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, on_module, warn_if_unmoved
 from forgetkit.unlearning.stream_limits import Limits, open_references
 from forgetkit.unlearning.tuning_groups import (
     FEWEST,
@@ -32,38 +35,68 @@ from forgetkit.unlearning.tuning_groups import (
 )
 
 
+@overload
 def relabel(
-    checkpoint: str,
+    model: str | Path,
+    ids: Ids | None = None,
     settings: Relabel | None = None,
     options: StepOptions | None = None,
     *,
     limits: Limits | None = None,
     mask: str | None = None,
-    ids: Ids | None = None,
+    out: str | Path | None = None,
     tell: Tell = silent,
-) -> Written | None:
-    """Forget ids in a checkpoint by random relabeling, and write the result beside it (Li & Ghosh 2023).
+) -> Written | None: ...
+
+
+@overload
+def relabel(
+    model: nn.Module,
+    ids: Sets,
+    settings: Relabel | None = None,
+    options: StepOptions | None = None,
+    *,
+    tell: Tell = silent,
+) -> Outcome: ...
+
+
+def relabel(
+    model: str | Path | nn.Module,
+    ids: Ids | Sets | None = None,
+    settings: Relabel | None = None,
+    options: StepOptions | None = None,
+    *,
+    limits: Limits | None = None,
+    mask: str | None = None,
+    out: str | Path | None = None,
+    tell: Tell = silent,
+) -> Written | Outcome | None:
+    """Forget ids by random relabeling (Li & Ghosh 2023).
 
     Args:
-        checkpoint: path of the input.
+        model: path of a checkpoint, beside which the result is written; or a module, which is changed in place.
+        ids: for a checkpoint, path of an ID list or the ids themselves, if not in ``options``; for a module, the sets.
         settings: how to relabel.
-        options: what is read, where to compute, what is written.
-        limits: limits of a stream of requests.
+        options: what is read, where to compute, what is written; for a module only the seed counts.
+        limits: limits of a stream of requests on checkpoints.
         mask: path of a file that says which weights may change; all if not given.
-        ids: path of an ID list, or the ids themselves; instead of ``options.ids``.
+        out: path of the output, if not in ``options``; by default beside the input.
         tell: told every trial.
 
     Returns:
-        what was written, or was there already; None in a dry run.
+        for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
 
     Raises:
         ForgetkitError: for bad input; ``not-reached`` if no rate both forgets and keeps accuracy, or a limit is
             exceeded; then nothing is written.
     """
-    settings, options, limits = settings or Relabel(), options or StepOptions(), limits or Limits()
+    settings, options, limits = settings or Relabel(), (options or StepOptions()).writing(out), limits or Limits()
+    if isinstance(model, nn.Module):
+        return _relabel_module(model, tensor_sets(ids), settings, options.seed, tell)
+    checkpoint = str(model)
     settings.check()
     limits.check()
-    request = begin("relabel", checkpoint, options, ids=ids, tell=tell)
+    request = begin("relabel", checkpoint, options, ids=listed(ids), tell=tell)
     if isinstance(request, Written):
         return request
     if settings.mix == "joint" or limits.on_limit == "retrain":
@@ -79,6 +112,17 @@ def relabel(
 
     retrain = limits.on_limit == "retrain"
     return or_retrain("relabel", request, machine, options.output, attempt, retrain=retrain, tell=tell)
+
+
+def _relabel_module(model: nn.Module, sets: Sets, settings: Relabel, seed: int, tell: Tell) -> Outcome:
+    settings.check()
+    steps = RelabelSteps(settings, sets.classes, seed)
+    budget = joint_budget(Recipe().epochs, len(sets.retain), settings)
+
+    def work(classifier: nn.Module, given: Sets, bookmark: Bookmark) -> Outcome:
+        return relabel_sets(classifier, given, steps, budget, bookmark=bookmark, tell=tell)
+
+    return on_module(model, sets, work)
 
 
 def _relabel(
@@ -100,9 +144,9 @@ def _relabel(
         "searched": settings.searched + limits.searched,
     }
     steps = RelabelSteps(settings, classes, options.seed, kept[0] if kept else None)
-    budget = joint_budget(record, len(request.retain_rows), settings)
+    budget = joint_budget(recorded_epochs(record.recipe), len(request.retain_rows), settings)
 
-    def work(classifier: Classifier, sets: Sets, bookmark: Bookmark) -> Outcome:
+    def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         outcome = relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
         so_far = Sets.of_request(request.with_all_forgotten, machine.device)
         judged = check_limits(classifier, so_far, limits, references, machine)
@@ -120,7 +164,7 @@ def _relabel(
 
 
 def relabel_sets(
-    classifier: Classifier, sets: Sets, steps: RelabelSteps, budget: int, *, bookmark: Bookmark, tell: Tell
+    classifier: nn.Module, sets: Sets, steps: RelabelSteps, budget: int, *, bookmark: Bookmark, tell: Tell
 ) -> Outcome:
     """Relabel the forget set: at the rate given, or search for one.
 
@@ -144,7 +188,7 @@ def relabel_sets(
 
 
 def _at_fixed_rate(
-    classifier: Classifier, sets: Sets, steps: RelabelSteps, rate: float, bookmark: Bookmark, tell: Tell
+    classifier: nn.Module, sets: Sets, steps: RelabelSteps, rate: float, bookmark: Bookmark, tell: Tell
 ) -> Outcome:
     """Take the paper's steps, one for each id."""
     judged = not steps.settings.allow_unforgotten and len(sets.measured) >= FEWEST

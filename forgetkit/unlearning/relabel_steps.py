@@ -7,7 +7,6 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.files.record import Record
 from forgetkit.methods.joint import joint
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models.optimizer_state import load_optimizer
@@ -15,7 +14,6 @@ from forgetkit.training.classifier import Samples
 from forgetkit.training.device import generator_for
 from forgetkit.training.loop import Update
 from forgetkit.training.optimizers import make_optimizer
-from forgetkit.training.recipe import recorded_epochs
 from forgetkit.unlearning.relabel_options import Relabel
 
 SHARE_OF_RETRAINING = 0.2
@@ -95,11 +93,12 @@ class RelabelSteps:
         return min(self.settings.ids_per_step, ids) + self.settings.retained_per_step
 
 
-def joint_budget(record: Record, retained: int, how: Relabel) -> int:
+def joint_budget(epochs: int, retained: int, how: Relabel) -> int:
     """Return the number of joint steps that cost a fifth of a retraining.
 
-    Raises:
-        ForgetkitError: ``checkpoint-malformed`` if the record's number of epochs is not one.
+    Args:
+        epochs: of the training.
+        retained: samples of the retain set.
+        how: samples in a step.
     """
-    images = recorded_epochs(record.recipe) * retained
-    return max(1, int(SHARE_OF_RETRAINING * images / (how.ids_per_step + how.retained_per_step)))
+    return max(1, int(SHARE_OF_RETRAINING * epochs * retained / (how.ids_per_step + how.retained_per_step)))

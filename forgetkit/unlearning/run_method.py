@@ -77,7 +77,7 @@ def run_method(
     machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
     resolved = {**settings.options(), "norm_statistics": "frozen", **machine.options()}
 
-    def work(classifier: Classifier, sets: Sets, bookmark: Bookmark) -> Outcome:
+    def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         run = MethodRun(method, settings, request.record, machine, options.seed, onward)
         return run.carry_out(classifier, sets, bookmark, tell)
 
@@ -108,7 +108,7 @@ class MethodRun:
     seed: int
     onward: bool
 
-    def begin(self, model: Classifier, forget: Samples, retain: Samples) -> tuple[Optimizer, Iterator[Update]]:
+    def begin(self, model: nn.Module, forget: Samples, retain: Samples) -> tuple[Optimizer, Iterator[Update]]:
         """Return an optimizer, and the method's updates for the model as it is."""
         how, classes = self.settings, len(self.record.classes)
         optimizer = make_optimizer(
@@ -133,7 +133,7 @@ class MethodRun:
         network = build_model(name, options, shape=shape, classes=len(record.classes), seed=seed)
         return on_machine(network, record, self.machine)
 
-    def carry_out(self, classifier: Classifier, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
+    def carry_out(self, classifier: nn.Module, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
         """Take the method's steps; the classifier is changed in place.
 
         Raises:
@@ -149,7 +149,7 @@ class MethodRun:
             return rewound(classifier, sets.forget.samples, sets.tune, start, bookmark)
         return Outcome({"steps": walk(bookmark, "steps", classifier, start)[1]})
 
-    def _until_forgotten(self, classifier: Classifier, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
+    def _until_forgotten(self, classifier: nn.Module, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
         groups = tuning_groups(sets, seed=self.seed).first(GROUPS)
         before = groups.before(classifier)
         tell(Note(f"  {groups.describe()}"))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
 from forgetkit.training.classifier import Samples, take
-from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.inputs import Ids, Request
 
 Rows = NDArray[np.int64]
 
@@ -111,7 +111,29 @@ class Sets:
         return replace(sets, trained_accuracy=float(last) if isinstance(last, int | float) else 0.0)
 
     @classmethod
-    def of_tensors(cls, forget: Samples, retain: Samples, unseen: Samples, classes: int) -> "Sets":
-        """Return sets of tensors that are on one device already; all unseen samples may choose."""
+    def of_tensors(cls, forget: Samples, retain: Samples, unseen: Samples, classes: int | None = None) -> "Sets":
+        """Return the sets of tensors that are on the device of the model already.
+
+        Args:
+            forget: images and labels (int64) to forget.
+            retain: images and labels to keep.
+            unseen: images and labels that the model was not trained on; all of them may choose a setting.
+            classes: number of classes; one more than the largest label if not given.
+        """
+        largest = max(int(labels.max()) for _, labels in (forget, retain, unseen) if len(labels))
         pools = Pool.of_tensors(forget), Pool.of_tensors(retain)
-        return cls(*pools, unseen, classes, np.arange(len(forget[1])))
+        return cls(*pools, unseen, classes or largest + 1, np.arange(len(forget[1])))
+
+
+def listed(ids: Ids | Sets | None) -> Ids | None:
+    """Return the ids of a checkpoint; raises TypeError for sets, which go with a module."""
+    if isinstance(ids, Sets):
+        raise TypeError("a checkpoint takes an ID list or ids, not Sets: those go with a torch.nn.Module")
+    return ids
+
+
+def tensor_sets(ids: Ids | Sets | None) -> Sets:
+    """Return the sets of a module; raises TypeError for ids, which go with a checkpoint."""
+    if not isinstance(ids, Sets):
+        raise TypeError("a module takes Sets.of_tensors(forget, retain, unseen), not ids: those go with a checkpoint")
+    return ids

@@ -17,9 +17,9 @@ from forgetkit.files.record import Record, Step
 from forgetkit.models.checkpoint import load, load_tensors, save_checkpoint
 from forgetkit.models.optimizer_state import optimizer_path, save_optimizer
 from forgetkit.options import StepOptions
-from forgetkit.training.classifier import Classifier, Samples, on_machine
+from forgetkit.training.classifier import Samples, on_machine
 from forgetkit.training.device import Machine
-from forgetkit.training.evaluate import BATCH, about, measure, pass_seconds, weight_change
+from forgetkit.training.evaluate import BATCH, about, measure, measure_samples, pass_seconds, weight_change
 from forgetkit.training.importance import publish_importance
 from forgetkit.training.mask import masked, read_mask
 from forgetkit.training.outputs import (
@@ -53,8 +53,8 @@ class Outcome:
     importance: dict[str, Tensor] | None = None
 
 
-Work = Callable[[Classifier, Sets, Bookmark], Outcome]
-"""Changes the classifier in place; may use the sets, and keep its state with the bookmark."""
+Work = Callable[[nn.Module, Sets, Bookmark], Outcome]
+"""Changes the model in place; may use the sets, and keep its state with the bookmark."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,24 @@ def carry_out(
             request.booking.publish(step.command, written.digest)
     tell(Changed(metrics, 1 / len(request.record.classes)))
     return Written(step.command, target, written, time.monotonic() - begun, request.path)
+
+
+def on_module(model: nn.Module, sets: Sets, work: Work) -> Outcome:
+    """Run a method on a module of the caller's, in place; no file is read or written.
+
+    Args:
+        model: maps images, as they are in ``sets``, to logits.
+        sets: of tensors on the device of the model.
+        work: the method.
+
+    Returns:
+        what was made, with metrics before and after.
+    """
+    before = measure_samples(model, sets.measured_samples, sets.tune)
+    outcome = work(model, sets, Bookmark())
+    after = measure_samples(model, sets.measured_samples, sets.tune)
+    metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
+    return replace(outcome, metrics=metrics)
 
 
 def _check(request: Request, inputs: Inputs, target: Path, files: tuple[Path, ...], *, force: bool) -> None:

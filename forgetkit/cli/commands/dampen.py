@@ -32,5 +32,7 @@ def dampen(
     from forgetkit.unlearning.dampen import dampen as run
 
     console = Console(options.output)
-    written = run(checkpoint, settings, options, importance=importance, importance_out=importance_out, tell=console)
+    written = run(
+        checkpoint, None, settings, options, importance=importance, importance_out=importance_out, tell=console
+    )
     report(console, written)

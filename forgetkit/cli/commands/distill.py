@@ -52,6 +52,6 @@ def distill(
 
     console = Console(options.output)
     written = run(
-        checkpoint, teacher, settings, options, training=training, forget_teacher=forget_teacher, tell=console
+        checkpoint, teacher, None, settings, options, training=training, forget_teacher=forget_teacher, tell=console
     )
     report(console, written)

@@ -21,4 +21,4 @@ def forget(checkpoint: Checkpoint, *, settings: Forget, options: StepOptions) ->
     from forgetkit.unlearning.forget import forget as run
 
     console = Console(options.output)
-    report(console, run(checkpoint, settings, options, tell=console))
+    report(console, run(checkpoint, None, settings, options, tell=console))

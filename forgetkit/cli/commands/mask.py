@@ -7,7 +7,7 @@ from typing import Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Checkpoint, Compute, ListForm, Lists, LongRun, Option, Output, Source, StepOptions
+from forgetkit.options import Checkpoint, Compute, ListForm, Lists, Option, Output, ResumableOutput, Source, StepOptions
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def mask(
         form=ListForm(id_column=lists.id_column, strict=lists.strict),
         source=source,
         compute=compute,
-        output=LongRun(**vars(output)),
+        output=ResumableOutput(**vars(output)),
     )
     request = begin("mask", checkpoint, options, tell=console)
     if isinstance(request, Written):

@@ -20,7 +20,7 @@ def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, options: MethodO
     from forgetkit.unlearning.neutralize import neutralize as run
 
     console = Console(options.output)
-    written = run(checkpoint, settings, options, tell=console)
+    written = run(checkpoint, None, settings, options, tell=console)
     if written and written.state == "written" and written.record.steps[-1].metrics["steps"] == 0:
         console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")
     report(console, written)

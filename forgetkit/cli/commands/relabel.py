@@ -25,4 +25,4 @@ def relabel(
     from forgetkit.unlearning.relabel import relabel as run
 
     console = Console(options.output)
-    report(console, run(checkpoint, settings, options, limits=limits, mask=mask, tell=console))
+    report(console, run(checkpoint, None, settings, options, limits=limits, mask=mask, tell=console))

@@ -15,9 +15,9 @@ from forgetkit.options import (
     KeepOptimizer,
     ListForm,
     Log,
-    LongRun,
     Mask,
     Option,
+    ResumableOutput,
     Source,
     Training,
     choice,
@@ -136,7 +136,7 @@ def train(
     form: ListForm,
     source: Source,
     compute: Compute,
-    output: LongRun,
+    output: ResumableOutput,
 ) -> None:
     """Train a model: from nothing, by another one's recipe, or on from a checkpoint.
 

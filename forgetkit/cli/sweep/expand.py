@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgetkit.cli.option_groups import step_names
+from forgetkit.cli.mount import step_names
 from forgetkit.cli.sweep.plan import Plan, Template, Value, label, refusal
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json

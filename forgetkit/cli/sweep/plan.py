@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from forgetkit.cli.option_groups import needs_only_ids, step_names
+from forgetkit.cli.mount import needs_only_ids, step_names
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.registry import did_you_mean
 
