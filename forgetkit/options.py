@@ -143,7 +143,7 @@ class Source:
     unseen: Annotated[
         float | None,
         Option(
-            "Share to put aside where the data have no test split: 0.2, or what a checkpoint's record says.",
+            "Share of samples held out if the data has no test split; by default 0.2, or as recorded.",
             metavar="F",
             panel=INPUT,
         ),
@@ -196,7 +196,7 @@ class Compute:
     precision: Annotated[
         str,
         Option(
-            "auto, float32 or bfloat16; auto looks at what the hardware multiplies.",
+            "auto, float32 or bfloat16; auto depends on what the hardware supports.",
             metavar="NAME",
             envvar="FORGETKIT_PRECISION",
             panel=COMPUTE,
@@ -271,7 +271,7 @@ class Output(Say):
 
 @dataclass(frozen=True)
 class ResumableOutput(Output):
-    """What is said and written of a run that goes on where an earlier one stood."""
+    """What is printed and written of a run that can be resumed."""
 
     fresh: Fresh = False
 

@@ -36,7 +36,7 @@ def saliency(model: nn.Module, forget: Samples) -> Weights:
 
 
 def top(sizes: Weights, share: float) -> Weights:
-    """Say which entries are the largest ``share`` of all tensors together, bool by name; at a tie, the first ones.
+    """Mark the largest ``share`` of the entries of all tensors together, bool by name; the first ones at a tie.
 
     Source: Fan et al. 2024, equation 3, where the share is 0.5.
     """

@@ -52,7 +52,7 @@ def gradient(model: nn.Module, samples: Samples, weights: Kernels) -> dict[str, 
 
 
 def smallest(model: nn.Module, forget: Samples, retain: Samples, *, share: float = 0.3) -> dict[str, Tensor]:
-    """Say which convolution weights have the smallest |∇(CE_R − CE_F)|: a ``share`` of all of them together.
+    """Mark the ``share`` of all convolution weights with the smallest |∇(CE_R − CE_F)|.
 
     Returns:
         bool, by name, of each weight's shape.

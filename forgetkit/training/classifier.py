@@ -58,7 +58,7 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
     mode = model.training
     model.eval()
     logits: Tensor
-    if not len(images):  # many a model cannot take an empty batch
+    if not len(images):  # many models refuse an empty batch
         logits = model(images.new_zeros(1, *images.shape[1:]))[:0]
     batch_size = batch_size or at_once(images)
     for start in range(0, len(images), batch_size):

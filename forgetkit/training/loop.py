@@ -88,9 +88,9 @@ def walk(
         loop: name of the loop in that state.
         model: changed by the updates.
         begin: returns an optimizer, and the updates for the model as it is.
-        label: of the progress that is told.
+        label: of the progress events.
         total: number of updates, for the progress.
-        tell: told how far the updates have come.
+        tell: receives the progress.
 
     Returns:
         the optimizer, and the number of updates.
@@ -138,8 +138,8 @@ def fit_epochs(
         tune: images and labels of the tune half.
         seed: seed of dropout.
         watch: called with the measurements of every epoch.
-        label: of the progress that is told.
-        tell: told the progress, and the loss of every epoch.
+        label: of the progress events.
+        tell: receives the progress, and the loss of every epoch.
         bookmark: keeps and recalls the state of the run.
 
     Yields:

@@ -1,8 +1,8 @@
-"""Going on after a kill: where a long run stands, kept in a folder beside its output until that is there.
+"""Resuming an interrupted run: its state is kept in a folder beside the output until the output is complete.
 
-A run is made of parts, whose results are small, and of loops of steps. What randomness gives depends on seed, epoch and
-step alone, so the results of the parts that ended, and the weights, the optimizer and the position within a loop,
-are all it takes to go on to the same bytes.
+A run consists of parts, whose results are small, and of loops of steps. Randomness depends on seed, epoch and step
+alone. So the results of the parts that ended, and weights, optimizer and position within a loop, are all that is needed
+to end in the same bytes.
 """
 
 import json
@@ -31,33 +31,33 @@ from forgetkit.models.checkpoint import tensor_digest
 from forgetkit.models.tensor_file import publish_tensors
 
 EVERY = 30.0
-"""Seconds between two states, at the least."""
+"""Seconds between two states at least."""
 SHARE = 0.02
-"""Of the time of a run, what its states may take."""
+"""Largest share of the time of a run that is spent on its states."""
 SPEED = 50e6
-"""Bytes a second that writing is taken to reach, before the first state is written."""
+"""Bytes a second that writing is assumed to reach until the first state is written."""
 KEPT = {"out-of-space", "output-unwritable", "output-busy"}
-"""Errors after which a state is still worth going on from."""
+"""Errors after which a state is still worth resuming from."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a loop stood: what JSON can hold of it, and tensors by name."""
+    """The position within a loop: what JSON can hold of it, and tensors by name."""
 
     at: dict[str, Any]
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Bookmark:
-    """Where a run stands.
+    """Keeps and recalls the state of a run.
 
     Args:
         folder: where states are kept; None to keep nothing.
-        asked: digest of what the run was asked to do; states of anything else do not count.
-        tell: told where no state can be kept.
+        asked: digest of what the run was asked to do; states of other runs are ignored.
+        tell: receives a warning if no state can be kept.
 
     Attributes:
-        log: what is to be written of epochs or looks; it goes along with the states.
+        log: entries of the log of epochs or evaluations; it is part of the states.
     """
 
     def __init__(self, folder: Path | None = None, asked: str = "", tell: Tell = silent) -> None:
@@ -72,21 +72,21 @@ class Bookmark:
         self._cost = 0.0
 
     def replay(self) -> Any:  # noqa: ANN401 - any JSON value
-        """Return the result of the next part that an earlier run brought to its end; None where there is none."""
+        """Return the result of the next part that an interrupted run completed; None if there is none."""
         if self._replayed == len(self._parts):
             return None
         self._replayed += 1
         return self._parts[self._replayed - 1]
 
     def record(self, result: object) -> None:
-        """Keep the result, a JSON value and not None, of a part that has ended."""
+        """Keep the result, a JSON value other than None, of a part that has ended."""
         if self.folder is not None:
             self._parts.append(result)
             self._replayed = len(self._parts)
             self._keep_if_due("", lambda: Place({}))
 
     def once(self, part: Callable[[], Any]) -> Any:  # noqa: ANN401 - any JSON value
-        """Return the result of ``part``, a JSON value and not None: an earlier run's, or it is run now."""
+        """Return the result of ``part``, a JSON value other than None: an interrupted run's, or computed now."""
         found = self.replay()
         if found is None:
             found = part()
@@ -94,17 +94,17 @@ class Bookmark:
         return found
 
     def open(self, loop: str) -> Place | None:
-        """Return where an earlier run stood in the loop of that name, if it was there."""
+        """Return the position of an interrupted run in the loop of that name, if it was in that loop."""
         if self._place is None or self._place[0] != loop or self._replayed != len(self._parts):
             return None
         place, self._place = self._place[1], None
         return place
 
     def reached(self, loop: str, place: Callable[[], Place]) -> None:
-        """Keep the place where that is due; call it after each step.
+        """Keep the position if that is due; call it after each step.
 
         Raises:
-            KeyboardInterrupt, SystemExit: after the place is kept, where a signal asked to stop.
+            KeyboardInterrupt, SystemExit: if a signal asked to stop, after the position is kept.
         """
         stopping = self.folder is not None and asked_to_stop()
         self._keep_if_due(loop, place, now=stopping)
@@ -112,7 +112,7 @@ class Bookmark:
             stop()
 
     def keep(self, loop: str, place: Callable[[], Place]) -> None:
-        """Keep the place now: the run ends here."""
+        """Keep the position now: the run ends here."""
         self._keep_if_due(loop, place, now=True)
 
     def _keep_if_due(self, loop: str, place: Callable[[], Place], *, now: bool = False) -> None:
@@ -144,7 +144,7 @@ class Bookmark:
             self._keep_if_due("", lambda: Place({}), now=True)
 
     def recall(self) -> bool:
-        """Read the newest state that is whole and fits; say whether there is one."""
+        """Read the newest complete state of this run; return whether there is one."""
         states = [found for name in ("0.st", "1.st") if self.folder and (found := self._read(self.folder / name))]
         if not states:
             return False
@@ -167,15 +167,15 @@ class Bookmark:
 def making(
     target: Path, beside: tuple[Path, ...], *, asked: str, force: bool, fresh: bool = False, tell: Tell = silent
 ) -> Iterator[Bookmark]:
-    """Hold an output and what is written beside it while they are made; go on where an earlier run stood.
+    """Hold the locks of an output and of the files beside it while they are made; resume an interrupted run.
 
     Args:
         target: the output.
         beside: what is written beside it.
         asked: digest of what is asked.
         force: whether existing ones are replaced.
-        fresh: begin from the start.
-        tell: told where an earlier run is gone on with.
+        fresh: start over.
+        tell: receives an event if an interrupted run is resumed.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.files.publish.claimed`.
@@ -189,9 +189,9 @@ def making(
 
 @contextmanager
 def kept_beside(path: Path, asked: str, *, fresh: bool, tell: Tell = silent) -> Iterator[Bookmark]:
-    """Go on where an earlier run stood of a command that judges ``path`` and makes no file.
+    """Keep and recall the state of a command that judges ``path`` and makes no file.
 
-    Where no file can be made beside it, or another process does the same, nothing is kept.
+    Nothing is kept if no file can be made beside it, or if another process does the same.
     """
     place = path.with_name(f"{path.name}.audit")
     with ExitStack() as stack:
@@ -205,9 +205,9 @@ def kept_beside(path: Path, asked: str, *, fresh: bool, tell: Tell = silent) -> 
 
 @contextmanager
 def bookmarked(states: Path, asked: str, fresh: bool, tell: Tell = silent) -> Iterator[Bookmark]:
-    """Keep states in a folder of ``states`` while something is made, and remove all of them when it is there.
+    """Keep states in a folder within ``states`` while an output is made, and remove them all when it is complete.
 
-    A step and the retraining in its place make the same output; the states of one do not end those of the other.
+    A step and the retraining in its place make the same output; each keeps its own states.
     """
     mark = Bookmark(states / asked[:16], asked, tell)
     if fresh or not mark.recall():

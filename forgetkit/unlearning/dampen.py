@@ -42,7 +42,7 @@ def dampen(
         importance: path of the importance of all weights for all samples, as an earlier call wrote it.
         importance_out: where to write that importance.
         out: path of the output, if not in ``options``; by default beside the input.
-        tell: told what is done.
+        tell: receives the events of the run.
 
     Returns:
         what was written, or was there already; None in a dry run.

@@ -118,7 +118,7 @@ def distill(
         forget_teacher: a model that never saw the ids; the ids are then distilled towards it.
         training: what differs from the recorded recipe with half its epochs; for a module, from half the defaults.
         out: path of the output, if not in ``options``; by default beside the input.
-        tell: told what is done.
+        tell: receives the events of the run.
 
     Returns:
         for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
@@ -207,7 +207,7 @@ class Distillation:
         sets: forget set, retain set and tune half; everything forgotten so far belongs to the forget set.
         seed: seed of the order and of dropout.
         bookmark: keeps and recalls the state of the run; its log gets every epoch or evaluation.
-        tell: told them too.
+        tell: receives them too.
     """
 
     settings: Distill

@@ -65,7 +65,7 @@ def stop_when_forgotten(
         how: how often to measure, and when to stop.
         most: steps at most.
         bookmark: keeps and recalls the state of the run.
-        tell: told every evaluation.
+        tell: receives every evaluation.
     """
     if groups.direct:
         return _measured_on_the_way(

@@ -112,7 +112,7 @@ def or_retrain(
         output: where to write, which is the same for both.
         attempt: the step; raises NotReached.
         retrain: whether to retrain; if not, the error is raised.
-        tell: told what is done.
+        tell: receives the events of the run.
     """
     if not retrain:
         return attempt()

@@ -72,7 +72,7 @@ def forget(
         settings: how much to try.
         options: what is read, where to compute, what is written.
         out: path of the output, if not in ``options``; by default beside the input.
-        tell: told every attempt.
+        tell: receives every attempt.
 
     Returns:
         what was written, or was there already; None in a dry run.
@@ -147,7 +147,7 @@ class Attempts:
         request: what is to be forgotten.
         machine: where to compute.
         seed: seed of everything random.
-        tell: told every attempt.
+        tell: receives every attempt.
     """
 
     settings: Forget

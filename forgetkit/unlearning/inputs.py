@@ -115,7 +115,7 @@ def begin(
         options: ID lists, where the data is, and the request in a book.
         ids: path of an ID list, or the ids themselves, instead of the ID lists in ``options``.
         needs_ids: whether a step ends if no id is left to forget; otherwise it works on the retain set.
-        tell: told what is left out.
+        tell: receives warnings about ids that are skipped.
 
     Returns:
         the request; if no id is left to forget, the checkpoint as it is.

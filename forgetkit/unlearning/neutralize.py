@@ -80,7 +80,7 @@ def neutralize(
         settings: how to neutralize.
         options: what is read, where to compute, what is written; for a module only the seed counts.
         out: path of the output, if not in ``options``; by default beside the input.
-        tell: told what is done.
+        tell: receives the events of the run.
 
     Returns:
         for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
@@ -124,7 +124,7 @@ class Neutralization:
         seed: seed of the order.
         logged: whether each evaluation needs the accuracy on all ids, not only whether the goal is reached.
         bookmark: keeps and recalls the state of the run; its log gets every evaluation.
-        tell: told every evaluation.
+        tell: receives every evaluation.
     """
 
     settings: Neutralize

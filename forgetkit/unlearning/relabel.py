@@ -81,7 +81,7 @@ def relabel(
         limits: limits of a stream of requests on checkpoints.
         mask: path of a file that says which weights may change; all if not given.
         out: path of the output, if not in ``options``; by default beside the input.
-        tell: told every trial.
+        tell: receives every trial.
 
     Returns:
         for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
@@ -174,7 +174,7 @@ def relabel_sets(
         steps: begins the steps.
         budget: joint steps at most.
         bookmark: keeps and recalls the state of the run.
-        tell: told every trial.
+        tell: receives every trial.
 
     Raises:
         NotReached: if nothing that was tried both forgets and keeps accuracy; or if a fixed rate left at least 100 ids

@@ -44,7 +44,7 @@ class RelabelSearch:
         steps: begins the steps.
         budget: joint steps at most.
         bookmark: keeps and recalls the state of the run.
-        tell: told every trial.
+        tell: receives every trial.
         trials: what was tried so far; added to.
     """
 

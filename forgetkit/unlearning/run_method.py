@@ -64,7 +64,7 @@ def run_method(
         settings: the method's settings.
         options: what is read, where to compute, what is written.
         onward: whether the method goes too far at first and comes back: then all its steps are taken.
-        tell: told what is done.
+        tell: receives the events of the run.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.unlearning.inputs.begin` and :func:`forgetkit.unlearning.step.carry_out`.

@@ -130,7 +130,7 @@ def carry_out(
         inputs: further files that are read.
         beside: what is written beside the checkpoint.
         aim: what the method's sets are made of and forgetting is measured on, if not ``request``.
-        tell: told what is done.
+        tell: receives the events of the run.
 
     Returns:
         what was written, or was there already; None in a dry run.
@@ -254,7 +254,7 @@ def warn_if_unmoved(written: Written | None, cure: str, tell: Tell) -> None:
     Args:
         written: what the step wrote.
         cure: what may help.
-        tell: told the warning.
+        tell: receives the warning.
     """
     if written is None or written.state != "written":
         return

@@ -1,4 +1,4 @@
-"""When a stream of requests has gone too far: after so many ids, or at too great a divergence (docs/unlearning.md)."""
+"""Limits of a stream of requests: how many ids, and how far from models that never saw them (docs/unlearning.md)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from forgetkit.unlearning.inputs import Request
 
 JUDGED_FROM = 300
-"""Ids forgotten so far from which on membership can judge."""
+"""Number of ids forgotten so far from which on the membership AUC can judge."""
 MEMBERSHIP_BOUND = 0.10
-"""What the upper 95 % bound of |AUC - ½| may be."""
+"""Largest upper 95 % bound of |AUC − ½|."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,27 @@ class Limits:
 
     sequence_limit: Annotated[
         int | None,
-        Option("Ids that may be forgotten by steps in a row.", metavar="N", min=1),
+        Option("Ids that steps may forget before a retraining is due.", metavar="N", min=1),
     ] = None
     max_divergence: Annotated[
         str | None,
-        Option("Distance from the references that ids may show.", metavar="auto|FLOAT"),
+        Option("Largest divergence from the references on the ids; auto: from the references.", metavar="auto|FLOAT"),
     ] = None
     reference: Annotated[
         list[str] | None,
         Option(
-            "A model without the ids, for --max-divergence, or a folder of them. Repeat for more.",
+            "Model trained without the ids, or a folder of them, for --max-divergence. Repeat for more.",
             metavar="FILE-or-FOLDER",
             panel=INPUT,
         ),
     ] = None
     on_limit: Annotated[
         str,
-        Option("Past a limit, or where nothing else works: write nothing, or retrain.", metavar="stop|retrain"),
+        Option("If a limit is exceeded or the step fails: write nothing, or retrain.", metavar="stop|retrain"),
     ] = "stop"
 
     def check(self) -> None:
-        """Refuse a value that is not to be had; raises ForgetkitError ``usage``."""
+        """Refuse values out of range, or that need each other; raises ForgetkitError ``usage``."""
         choice("--on-limit", self.on_limit, ("stop", "retrain"))
         if self.bound is not None:
             positive("--max-divergence", self.bound)
@@ -57,7 +57,7 @@ class Limits:
 
     @property
     def bound(self) -> float | None:
-        """The bound, where it is given as a number."""
+        """The bound, if it is given as a number."""
         if self.max_divergence in {None, "auto"}:
             return None
         try:
@@ -67,7 +67,7 @@ class Limits:
             raise ForgetkitError("usage", message, "for example --max-divergence 0.3") from None
 
     def options(self, digests: list[str]) -> dict[str, Any]:
-        """Return what a step records of them, as far as it is known beforehand; nothing where there are none."""
+        """Return what a step records of them, as far as it is known before the step; empty without limits."""
         if self.sequence_limit is None and self.max_divergence is None:
             return {}
         limits: dict[str, Any] = {} if self.sequence_limit is None else {"sequence_limit": self.sequence_limit}
@@ -99,13 +99,13 @@ def check_divergence(
     Args:
         softmax: of the model on all ids forgotten so far, float64 of shape ``(n, classes)``.
         references: of each reference on the same samples.
-        bound: of the statistic T; None for what honest retraining shows, which takes 5 references.
+        bound: of the statistic T; None for the one that honest retraining shows, which needs 5 references.
 
     Returns:
         what the record holds of it.
 
     Raises:
-        NotReached: where the bound is exceeded.
+        NotReached: if the bound is exceeded.
     """
     from forgetkit.statistics.divergence import auto_bound, divergence, least_statistic, mean_of
 
@@ -122,10 +122,10 @@ def check_divergence(
 
 
 def check_membership(forget: tuple[Any, Any], unseen: tuple[Any, Any]) -> dict[str, Any]:
-    """Judge by membership, where there are too few references: φ and labels of all ids so far, and of the tune half.
+    """Judge by the membership AUC if there are too few references: φ and labels of all ids so far, and of the tune half.
 
     Raises:
-        NotReached: where the upper 95 % bound of |AUC - ½| is above 0.10, from 300 ids on.
+        NotReached: from 300 ids on, if the upper 95 % bound of |AUC − ½| is above 0.10.
     """
     from forgetkit.statistics.membership_auc import stratified_auc
 
