@@ -107,6 +107,7 @@ class Console:
         """Print what a step changed, each figure before → after."""
 
         def moved(name: str, form: str) -> str:
+            """Format a figure before and after."""
             return f"{metrics[f'{name}_before']:{form}} → {metrics[name]:{form}}"
 
         self.note(f"  accuracy, unseen samples   {moved('test_accuracy', '.2%')} (chance {chance:.0%})")

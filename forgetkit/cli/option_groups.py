@@ -32,6 +32,7 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 - whatever the options hold
+        """Pack the values into the groups and call the command."""
         subject = next((values[name] for name in READ if values.get(name)), None)
         _check_values(values)
         packed = {name: _packed(kind, values) for name, kind in groups.items()}

@@ -20,6 +20,7 @@ def command_of(name: str) -> Callable[..., None]:
     kind = settings_of(method)
 
     def run(checkpoint: str, *, settings: StepSettings, options: MethodOptions) -> None:
+        """Carry out the method."""
         from forgetkit.unlearning.run_method import run_method
 
         console = Console(options.output)

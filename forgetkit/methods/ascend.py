@@ -52,6 +52,7 @@ def ascend(
     model.eval()
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return α·CE(retained, y) − (1 − α)·CE(forgotten, y) of a batch of rows."""
         gone, rows = batch
         if not alpha:
             return -cross_entropy(model(forget[0][gone]), forget[1][gone])

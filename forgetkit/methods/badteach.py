@@ -60,6 +60,7 @@ def badteach(
     taught = torch.cat([bad, predict(model, images[len(bad) :])])
 
     def loss(rows: Tensor) -> Tensor:
+        """Return divergence from the teacher of each row."""
         return divergence(taught[rows], model(images[rows]), temperature=temperature)
 
     for epoch in range(1, epochs + 1):

@@ -76,10 +76,12 @@ def distill(
     known = predict(teacher, images) if cached and distill_epochs else None
 
     def plain(batch: Batch) -> Tensor:
+        """Return CE(student, y)."""
         rows, *changes = batch
         return cross_entropy(student(augmented(images[rows], *changes)), labels[rows])
 
     def taught(batch: Batch) -> Tensor:
+        """Return distillation loss with the teacher's logits."""
         rows, *changes = batch
         inputs = augmented(images[rows], *changes)
         logits = predict(teacher, inputs) if known is None else known[rows]

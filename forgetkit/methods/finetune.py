@@ -54,12 +54,14 @@ def finetune(
     model.eval()
 
     def plain(rows: Tensor) -> Tensor:
+        """Return CE(retained, y)."""
         return cross_entropy(model(retain[0][rows]), retain[1][rows])
 
     for epoch in range(epochs):
         penalty = penalty_at(epoch, epochs, l1=l1, free=free_epochs)
 
         def sparse(rows: Tensor, of: float = penalty) -> Tensor:
+            """Return CE(retained, y) + α_e·‖θ‖₁."""
             return plain(rows) + of * sum(weight.abs().sum() for weight in weights)
 
         for rows in shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch + 1):

@@ -51,6 +51,7 @@ def joint(
     model.eval()
 
     def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return CE(retained, y) + w·CE(forgotten, target)."""
         forget_rows, soft, rows = batch
         logits = model(torch.cat([retain[0][rows], images[forget_rows]]))
         of_retain, of_forget = logits[: len(rows)], logits[len(rows) :]

@@ -101,6 +101,7 @@ def neutralize(
     model.eval()
 
     def loss(rows: Tensor) -> Tensor:
+        """Return CE(forgotten, contrastive label)."""
         return cross_entropy(model(images[rows]), targets[rows])
 
     for epoch in range(1, epochs + 1):

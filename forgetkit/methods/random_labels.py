@@ -69,6 +69,7 @@ def random_labels(
         return
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return CE with the labels or soft targets of the batch."""
         return cross_entropy(model(batch[0]), batch[1])
 
     for epoch in range(1, epochs + 1):
@@ -131,6 +132,7 @@ def _drawer(
     draw = any_label_targets if targets == "any" else wrong_label_targets
 
     def drawn(epoch: int) -> Tensor:
+        """Draw the labels of an epoch."""
         source = generator_for(seed, "random labels", 1 if redraw == "once" else epoch)
         return draw(labels.cpu(), classes, count=count, generator=source).to(labels.device)
 

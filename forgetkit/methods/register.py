@@ -79,6 +79,7 @@ def register_method(name: str, *, paper: str = "") -> Callable[[F], F]:
         raise ForgetkitError("plugin-malformed", f"method '{name}' names no paper", f"write {FORM}")
 
     def enter(function: F) -> F:
+        """Register the function."""
         _KNOWN[name] = OutsideMethod(name, paper, function, _options(name, function))
         METHODS.register(name)(function)
         return function

@@ -72,6 +72,7 @@ def relabel(
     model.eval()
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return CE with the wrong labels, or with the true ones of replayed samples."""
         return cross_entropy(model(batch[0]), batch[1])
 
     for row in range(len(labels)):

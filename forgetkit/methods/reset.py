@@ -130,6 +130,7 @@ def reset(
     ]
 
     def loss(rows: Tensor) -> Tensor:
+        """Return CE(retained, y)."""
         return cross_entropy(model(retain[0][rows]), retain[1][rows])
 
     for step, (epoch, rows) in enumerate(batches):
@@ -143,6 +144,7 @@ def _damp(model: nn.Module, optimizer: Optimizer, chosen: dict[str, Tensor], oth
     scale = {id(weight): torch.where(chosen[name], 1.0, others) for name, weight in kernels(model).items()}
 
     def damp(_: Optimizer, __: object, ___: object) -> None:
+        """Scale the gradients before a step."""
         for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(scale.get(id(parameter), others))

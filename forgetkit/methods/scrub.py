@@ -59,9 +59,11 @@ def scrub(
     known = [predict(model, images) for images, _ in (forget, retain)]
 
     def away(rows: Tensor) -> Tensor:
+        """Return −T²·KL(p_θ₀ ‖ p_θ) on the forget set."""
         return -divergence(known[0][rows], model(forget[0][rows]), temperature=temperature)
 
     def back(rows: Tensor) -> Tensor:
+        """Return γ·CE + α·T²·KL(p_θ₀ ‖ p_θ) on the retain set."""
         logits = model(retain[0][rows])
         near = divergence(known[1][rows], logits, temperature=temperature)
         return ce_weight * cross_entropy(logits, retain[1][rows]) + kl_weight * near

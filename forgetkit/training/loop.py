@@ -103,6 +103,7 @@ def walk(
         unpack(left.tensors, model, optimizer)
 
     def place() -> Place:
+        """Return the position to keep."""
         return Place({"steps": taken}, pack(model, optimizer))
 
     for _ in progress(fit(optimizer, updates), label, total - taken, tell):
@@ -213,6 +214,7 @@ def whole(steps: Callable[P, Generator[None, None, T]]) -> Callable[P, T]:
 
     @wraps(steps)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        """Take all steps."""
         taken = steps(*args, **kwargs)
         try:
             while True:
@@ -257,6 +259,7 @@ def train_steps(
     """
 
     def loss(batch: Batch) -> Tensor:
+        """Return the cross-entropy of a batch."""
         rows, *changes = batch
         return cross_entropy(model(augmented(images[rows], *changes)), labels[rows])
 
@@ -292,6 +295,7 @@ def drawn_batches(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, part
     size = (images.shape[-2], images.shape[-1])
 
     def batch(rows: Tensor) -> Batch:
+        """Return rows and how they are augmented."""
         return rows, *drawn_changes(recipe.augment, len(rows), size, seed_for(seed, epoch, int(rows[0])))
 
     batches = shuffled(len(images), recipe.batch_size, seed=seed, epoch=epoch, part=part)

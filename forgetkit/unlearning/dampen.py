@@ -56,6 +56,7 @@ def dampen(
     kept = read_importance(Path(importance), request.record) if importance is not None else None
 
     def work(classifier: nn.Module, sets: Sets, _: Bookmark) -> Outcome:
+        """Dampen the classifier."""
         if kept is None:  # of all samples: the retain set and the ids; what was forgotten before is not read
             rows = np.union1d(request.retain_rows, request.forget_rows)
             of_all = importance_of(classifier, take(request.dataset.train, rows, machine.device))

@@ -77,7 +77,8 @@ def distill(
     training: Training | None = None,
     out: str | Path | None = None,
     tell: Tell = silent,
-) -> Written | None: ...
+) -> Written | None:
+    """Act on a checkpoint."""
 
 
 @overload
@@ -91,7 +92,8 @@ def distill(
     forget_teacher: nn.Module | None = None,
     training: Training | None = None,
     tell: Tell = silent,
-) -> Outcome: ...
+) -> Outcome:
+    """Act on a module."""
 
 
 def distill(
@@ -159,6 +161,7 @@ def _work(
     """Return what distils one model from the teachers."""
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        """Distil into the classifier."""
         run = Distillation(settings, recipe, classifier, sets, options.seed, bookmark, tell)
         first, second = teachers()
         return (
@@ -270,6 +273,7 @@ class Distillation:
         most = ceil(self.recipe.epochs * how.retain_fraction * len(self.sets.retain) / how.replay)
 
         def begin(samples: Samples) -> tuple[Optimizer, Iterator[Update]]:
+            """Begin joint steps."""
             return optimizer_of(self.model, self.recipe), self._updates(samples, known, second)
 
         if not stops:
@@ -293,6 +297,7 @@ class Distillation:
         """Take all steps; return how many there were."""
 
         def begin() -> tuple[Optimizer, Iterator[Update]]:
+            """Begin joint steps."""
             updates = islice(self._updates(forget, known, second), most)
             return optimizer_of(self.model, self.recipe), updates
 
@@ -304,6 +309,7 @@ class Distillation:
         soft = predict(second, forget[0]).softmax(1)
 
         def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
+            """Return the distillation loss on retained rows."""
             return distillation_loss(
                 logits, known[rows], labels[rows], alpha=how.alpha, beta=how.beta, temperature=how.temperature
             )

@@ -78,6 +78,7 @@ def stop_when_forgotten(
     last = best.step
 
     def begin_rehearsed() -> tuple[Optimizer, Iterator[Update]]:
+        """Begin the number of steps that was rehearsed."""
         optimizer, updates = begin(forget)
         return optimizer, islice(updates, last)
 
@@ -135,6 +136,7 @@ def rehearsed_steps(
     tracks: list[list[Evaluation]] = []
 
     def run(gauge: Gauge, samples: Samples) -> list[tuple[int, dict[str, Any]]]:
+        """Take the steps on one group and measure it."""
         optimizer, updates = begin(samples)
         source, readings, taken = fit(optimizer, started(updates)), list[tuple[int, dict[str, Any]]](), 0
         for place in _places(how.every, most):
@@ -148,6 +150,7 @@ def rehearsed_steps(
         return readings
 
     def track(samples: Samples) -> None:
+        """Rehearse on one group."""
         gauge = next(waiting)
         found = bookmark.once(lambda: run(gauge, samples))
         tracks.append([Evaluation(step, Reading(**reading)) for step, reading in found])

@@ -60,6 +60,7 @@ def check_limits(
     if references and (limits.bound is not None or len(references) >= AUTO_FROM):
 
         def softmax(path: Path, record: Record) -> NDArray[np.float64]:
+            """Return a reference's probabilities."""
             model = on_machine(load_model(path, record), record, machine)
             return predict(model, images).double().softmax(1).cpu().numpy()
 

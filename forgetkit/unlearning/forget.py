@@ -96,9 +96,11 @@ def forget(
     said |= {"ways": [strategy.name for strategy in STRATEGIES], **machine.options()}
 
     def work(classifier: nn.Module, sets: Sets, _: Bookmark) -> Outcome:
+        """Try the strategies."""
         return Attempts(settings, request, machine, seed, tell).carry_out(classifier, sets)
 
     def attempt() -> Written | None:
+        """Carry out the step."""
         return carry_out(request, new_step("forget", said, seed, request), machine, options, work, tell=tell)
 
     retrain = settings.otherwise == "retrain"

@@ -160,6 +160,7 @@ def pooled(readings: Sequence[tuple[Reading, int]]) -> Reading:
     total = sum(count for _, count in readings)
 
     def mean(name: str) -> float | None:
+        """Average a figure over the readings that have it."""
         values = [(getattr(reading, name), count) for reading, count in readings if getattr(reading, name) is not None]
         return sum(value * count for value, count in values) / sum(count for _, count in values) if values else None
 

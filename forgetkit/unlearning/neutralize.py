@@ -49,7 +49,8 @@ def neutralize(
     *,
     out: str | Path | None = None,
     tell: Tell = silent,
-) -> Written | None: ...
+) -> Written | None:
+    """Act on a checkpoint."""
 
 
 @overload
@@ -60,7 +61,8 @@ def neutralize(
     options: MethodOptions | None = None,
     *,
     tell: Tell = silent,
-) -> Outcome: ...
+) -> Outcome:
+    """Act on a module."""
 
 
 def neutralize(
@@ -93,6 +95,7 @@ def neutralize(
     seed, logged = options.seed, options.log is not None
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        """Neutralize the forget set."""
         return Neutralization(settings, classifier, sets, seed, logged, bookmark, tell).carry_out()
 
     if isinstance(model, nn.Module):
@@ -104,6 +107,7 @@ def neutralize(
     names = request.record.classes
 
     def named(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        """Neutralize, and name the classes in the metrics."""
         outcome = work(classifier, sets, bookmark)
         contrast = {names[true]: names[wrong] for true, wrong in outcome.metrics["contrast"].items()}
         return Outcome({**outcome.metrics, "contrast": contrast})
@@ -183,9 +187,11 @@ class Neutralization:
         every = math.ceil(count / how.evaluations_per_epoch)
 
         def place() -> Place:
+            """Return the position to keep."""
             return Place({"steps": taken, "right": right}, pack(self.model, optimizer))
 
         def evaluate() -> float:
+            """Return the accuracy on the forget set."""
             if self.logged:
                 return accuracy(predict(self.model, forget[0]), forget[1])
             return _accuracy_to(goal, self.model, forget, order, right)

@@ -46,7 +46,8 @@ def relabel(
     mask: str | None = None,
     out: str | Path | None = None,
     tell: Tell = silent,
-) -> Written | None: ...
+) -> Written | None:
+    """Act on a checkpoint."""
 
 
 @overload
@@ -57,7 +58,8 @@ def relabel(
     options: StepOptions | None = None,
     *,
     tell: Tell = silent,
-) -> Outcome: ...
+) -> Outcome:
+    """Act on a module."""
 
 
 def relabel(
@@ -107,6 +109,7 @@ def relabel(
     machine = set_up(options.compute.device, precision, options.compute.threads)
 
     def attempt() -> Written | None:
+        """Carry out the step."""
         limits.check_sequence(request)
         return _relabel(request, settings, options, limits, machine, mask, tell)
 
@@ -120,6 +123,7 @@ def _relabel_module(model: nn.Module, sets: Sets, settings: Relabel, seed: int, 
     budget = joint_budget(Recipe().epochs, len(sets.retain), settings)
 
     def work(classifier: nn.Module, given: Sets, bookmark: Bookmark) -> Outcome:
+        """Relabel the forget set."""
         return relabel_sets(classifier, given, steps, budget, bookmark=bookmark, tell=tell)
 
     return on_module(model, sets, work)
@@ -147,6 +151,7 @@ def _relabel(
     budget = joint_budget(recorded_epochs(record.recipe), len(request.retain_rows), settings)
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        """Relabel the forget set."""
         outcome = relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
         so_far = Sets.of_request(request.with_all_forgotten, machine.device)
         judged = check_limits(classifier, so_far, limits, references, machine)
@@ -199,6 +204,7 @@ def _at_fixed_rate(
     retain = sets.retain.samples if steps.settings.replay else sets.retain.gather(sets.retain.rows[:0])
 
     def begin() -> tuple[Optimizer, Iterator[Update]]:
+        """Begin the steps at the fixed rate."""
         return steps.begin("per-id", classifier, sets.forget.samples, retain, rate)
 
     total = steps.most("per-id", len(sets.forget), 0)

@@ -81,7 +81,10 @@ class RelabelSearch:
         tried = []
 
         def trial(rate: float) -> Reading:
+            """Measure the groups after steps at a rate."""
+
             def relabel(samples: Samples) -> None:
+                """Relabel one group."""
                 optimizer, updates = steps.begin("per-id", model, samples, groups.retain, rate)
                 for _ in fit(optimizer, started(updates)):
                     pass
@@ -97,6 +100,7 @@ class RelabelSearch:
         start, kept = state_of(model), groups.accuracy_to_keep(model)
 
         def begin() -> tuple[Optimizer, Iterator[Update]]:
+            """Begin the steps."""
             return steps.begin("per-id", model, self.forget, groups.retain, best.rate)
 
         optimizer, taken = walk(self.bookmark, "ids", model, begin)
@@ -116,6 +120,7 @@ class RelabelSearch:
         for rate in rates:
 
             def begin(samples: Samples, rate: float = rate) -> tuple[Optimizer, Iterator[Update]]:
+                """Begin the steps."""
                 return self.steps.begin("joint", model, samples, groups.retain, rate)
 
             found = stop_when_forgotten(

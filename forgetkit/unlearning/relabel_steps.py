@@ -70,6 +70,7 @@ class RelabelSteps:
         how, labels = self.settings, forget[1]
 
         def targets(turn: int) -> Tensor:
+            """Draw the wrong labels of a pass."""
             source, count = generator_for(self.seed, "relabel joint", turn), how.labels(self.classes)
             return wrong_label_targets(labels.cpu(), self.classes, count=count, generator=source).to(labels.device)
 

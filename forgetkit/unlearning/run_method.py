@@ -78,6 +78,7 @@ def run_method(
     resolved = {**settings.options(), "norm_statistics": "frozen", **machine.options()}
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
+        """Take the method's steps."""
         run = MethodRun(method, settings, request.record, machine, options.seed, onward)
         return run.carry_out(classifier, sets, bookmark, tell)
 
@@ -143,6 +144,7 @@ class MethodRun:
             return self._until_forgotten(classifier, sets, bookmark, tell)
 
         def start() -> tuple[Optimizer, Iterator[Update]]:
+            """Begin the method on the ids."""
             return self.begin(classifier, sets.forget.samples, sets.retain.samples)
 
         if self.settings.stop == "rewind":
@@ -233,6 +235,7 @@ def rewound(
     alike = alike if bool(alike.any()) else ~alike
 
     def place() -> Place:
+        """Return the position to keep."""
         whole = {f"best.{name}": tensor for name, tensor in best.items()}
         return Place({"steps": taken, "epoch": at, "nearest": nearest}, whole | pack(model, optimizer))
 

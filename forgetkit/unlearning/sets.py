@@ -51,6 +51,7 @@ class Pool:
         images, labels = samples
 
         def gather(rows: Rows) -> Samples:
+            """Return images and labels of some rows."""
             if len(rows) == len(labels) and bool((rows == np.arange(len(rows))).all()):
                 return samples  # no copy of the whole
             chosen = torch.from_numpy(rows).to(labels.device)

@@ -122,7 +122,7 @@ def check_divergence(
 
 
 def check_membership(forget: tuple[Any, Any], unseen: tuple[Any, Any]) -> dict[str, Any]:
-    """Judge by the membership AUC if there are too few references: φ and labels of all ids so far, and of the tune half.
+    """Judge by the membership AUC, for lack of references: φ and labels of all ids so far, and of the tune half.
 
     Raises:
         NotReached: from 300 ids on, if the upper 95 % bound of |AUC − ½| is above 0.10.
