@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from forgetkit.models.build import register_model
+from forgetkit.models import register_model
 
 
 @register_model("tiny")
