@@ -4,8 +4,8 @@ usage: python examples/compare/methods.py SWEEP/results.json --out DIR
 
 Writes DIR/methods.md and DIR/methods.svg. Accuracies and AUC are the audit's, on the check half; means over seeds.
 *distance*: distance to five references, as a share of the original's. *gap*: the mean difference from the references in
-accuracy on the ids, on the retain set and on unseen samples, and in AUC. *time*: CPU seconds of everything that a method
-needs, as a share of a retraining.
+accuracy on the ids, on the retain set and on unseen samples, and in AUC. *time*: CPU seconds of everything that a
+method needs, as a share of a retraining.
 """
 
 import sys

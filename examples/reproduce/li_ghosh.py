@@ -15,7 +15,7 @@ from tables import NOT_RUN, Row, interval, mean, missed, percent, read_rows, sel
 ORIGINAL = ("99.02", "99.00", "99.02")
 PAPER = {100: ("99.02", "99.00", "99.02"), 600: ("96.99", "97.67", "97.03")}
 NAIVE = {100: ("99.03", "99.00", "99.03"), 600: ("99.14", "99.00", "99.13")}
-"""Li & Ghosh 2023, Table 1, in per cent: test accuracy, accuracy on the unlearned samples, on both; by number of requests."""
+"""Li & Ghosh 2023, Table 1, in per cent: accuracy on test samples, on unlearned ones, on both; by number of requests."""
 UNSEEN = 10_000
 FARTHEST = 600
 """Requests after which the distance to two references is measured."""
@@ -145,7 +145,7 @@ def main() -> None:
     figure_1(rows, out / "li-ghosh-figure-1.svg")
     parts = [
         *(f"**Table 1, after {size} requests**\n\n{table_1(rows, size)}" for size in (100, 600)),
-        f"**Replay** (600 requests; N samples of the same class after each id)\n\n{repaired(rows, 'replayed', 'replay')}",
+        f"**Replay** (600 requests; N samples of its class after each id)\n\n{repaired(rows, 'replayed', 'replay')}",
         f"**k'** (600 requests; wrong labels for each id)\n\n{repaired(rows, 'fewer-labels', 'labels')}",
         f"**The sequence limit**\n\n{limit(rows)}",
     ]

@@ -2,9 +2,9 @@
 
 usage: python examples/reproduce/own_classes.py SWEEP/results.json RUN…
 
-RUN are names of runs that write a model and name the ids with --ids or --exclude, or start from such a run's model. Each
-class is weighted by its number of ids. Accuracies are means over all parameters except run, setting, optimizer and size.
-The script reads models and lists in SWEEP/runs.
+RUN are names of runs that write a model and name the ids with --ids or --exclude, or start from such a run's model.
+Each class is weighted by its number of ids. Accuracies are means over all parameters except run, setting, optimizer and
+size. The script reads models and lists in SWEEP/runs.
 """
 
 import argparse
