@@ -1,4 +1,4 @@
-"""A network of your own, in an own file: forgetkit train --plugin examples/own_model.py --model tiny ..."""
+"""A model of your own in one file: forgetkit train --plugin examples/own_model.py --model tiny ..."""
 
 from torch import nn
 

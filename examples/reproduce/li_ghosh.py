@@ -15,7 +15,7 @@ from tables import NOT_RUN, Row, interval, mean, missed, percent, read_rows, sel
 ORIGINAL = ("99.02", "99.00", "99.02")
 PAPER = {100: ("99.02", "99.00", "99.02"), 600: ("96.99", "97.67", "97.03")}
 NAIVE = {100: ("99.03", "99.00", "99.03"), 600: ("99.14", "99.00", "99.13")}
-"""Li & Ghosh 2023, Table 1, in per cent: accuracy on test samples, on unlearned ones, on both; by number of requests."""
+"""Li & Ghosh 2023, Table 1, in per cent: accuracy on test samples, unlearned ones, and both; by number of requests."""
 UNSEEN = 10_000
 FARTHEST = 600
 """Requests after which the distance to two references is measured."""
