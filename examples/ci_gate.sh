@@ -1,5 +1,5 @@
 #!/bin/sh
-# A gate: rules agreed on beforehand, reports for the CI system, and the audit's exit code as the job's.
+# A gate for CI: rules fixed in advance, reports for the CI system, and the audit's exit code as the job's exit code.
 set -eu
 cat >rules.toml <<RULES
 utility_margin = 0.03

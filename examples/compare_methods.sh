@@ -1,5 +1,5 @@
 #!/bin/sh
-# Three methods on the same request; keep the one with the best verdict, and of equals the nearest to retrained models.
+# Run three methods on one request. Keep the model with the best verdict; in a tie, the one closest to retrained models.
 set -eu
 forgetkit train --dataset digits -o model.st
 forgetkit forget-ids model.st --count 65 --seed 7 -o ids.txt

@@ -1,4 +1,4 @@
-"""Draw what audits say, in the tutorial's folder: python figures.py FOLDER. Called by figures.sh."""
+"""Draw the output of audits, in the tutorial's folder: python figures.py FOLDER. Called by figures.sh."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ svg { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --model: 
 
 
 def main(folder: Path) -> None:
-    """Write ``audit.svg``, a terminal's screen, and ``audit-references.svg``, a figure of the HTML report."""
+    """Write ``audit.svg``, a terminal screen, and ``audit-references.svg``, a figure of the HTML report."""
     screen = []
     for model in AUDITS:
         command = f"forgetkit audit {model} --original model.st --reference refs"
@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
 
 
 def draw(lines: list[str]) -> str:
-    """Return a terminal's screen as SVG; what is too long for it ends in an ellipsis. No font is fetched."""
+    """Return a terminal screen as SVG; longer lines end in an ellipsis. No font is fetched."""
     console = Console(record=True, width=COLUMNS, file=open("/dev/null", "w"))  # noqa: SIM115
     for line in lines:
         text = Text(line)
@@ -53,7 +53,7 @@ def draw(lines: list[str]) -> str:
 
 
 def plot(page: str) -> str:
-    """Return one figure of the report with the styles that it takes from the page."""
+    """Return one figure of the report with the styles that it inherits from the page."""
     figure = page[page.index(f"<h3>{PLOT}</h3>") :]
     drawing = figure[figure.index("<svg") : figure.index("</svg>") + 6]
     rules = re.findall(RULE, page, re.MULTILINE)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The pictures of README and tutorial, from real runs: sh examples/figures.sh [FOLDER]; some minutes, less where the
-# tutorial's files lie in FOLDER already. Needs MNIST where FORGETKIT_DATA leads, and forgetkit on the path.
+# Draw the figures of README and tutorial from real runs: sh examples/figures.sh [FOLDER]. Takes a few minutes, less if
+# FOLDER already contains the tutorial's files. Needs forgetkit on the path, and MNIST in the folder FORGETKIT_DATA.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 mkdir -p "${1:-tutorial}"

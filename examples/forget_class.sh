@@ -1,5 +1,5 @@
 #!/bin/sh
-# Forget a whole class, here the threes: the audit fails a model that still knows one, and keeps 3 (not shown) for the rest.
+# Forget a whole class, here the threes. The audit fails a model that still knows them; else it exits 3 (inconclusive).
 set -eu
 forgetkit train --dataset digits -o model.st
 forgetkit forget-ids model.st --class 3 -o ids.txt

@@ -1,8 +1,8 @@
-"""A network of your own, in an own file: forgetkit train --plugin examples/own_model.py --model tiny ..."""
+"""A model of your own in one file: forgetkit train --plugin examples/own_model.py --model tiny ..."""
 
 from torch import nn
 
-from forgetkit.models.build import register_model
+from forgetkit.models import register_model
 
 
 @register_model("tiny")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# From a clone to audited forgetting, on scikit-learn's digits: no download, a minute or two after the set-up.
-# Run it again and again, from any folder. The files stay in quickstart/ beside README.md.
+# From a clone to audited forgetting on scikit-learn's digits, without a download: a minute or two after installation.
+# Run it from any folder, as often as you like. The files stay in quickstart/ beside README.md.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/examples/setup.sh"
@@ -13,14 +13,14 @@ run() {
     printf '$ %s\n' "$*"
     "$@"
 }
-judge() { # audit's exit code is its verdict: 0 forgotten, 1 not, 3 inconclusive; anything else is a failure
+judge() { # audit's exit code is its verdict: 0 forgotten, 1 not forgotten, 3 inconclusive; any other code is an error
     printf '$ forgetkit audit %s\n' "$*"
     code=0
     forgetkit audit --quiet "$@" || code=$?
     case $code in
     0) echo "exit 0: forgotten" ;;
     1) echo "exit 1: a negative verdict; a CI job would stop here" ;;
-    3) echo "exit 3: inconclusive; the lines after 'because' say why" ;;
+    3) echo "exit 3: inconclusive; the lines that begin with 'because' say why" ;;
     *) exit $code ;;
     esac
 }
@@ -31,35 +31,35 @@ run forgetkit train --dataset digits --out model.st
 say "2. A deletion request: 65 samples, by id. The draw is the same every time."
 run forgetkit forget-ids model.st --count 65 --seed 7 --out ids.txt
 
-say "3. The costly way, to compare with: train again without them."
+say "3. The expensive way, as a reference: retrain without them."
 run forgetkit train --like model.st --exclude ids.txt --out reference.st
 
-say "4. Kim & Woo 2022, two stages: drive the samples to chance, then retrain on the rest with the original as teacher."
+say "4. Kim & Woo 2022, two stages: unlearn the samples down to chance, then distil from the original on the rest."
 run forgetkit neutralize model.st --ids ids.txt --stop chance
 run forgetkit distill model.neutralize.st --teacher model.st
 
-say "5. Li & Ghosh 2023: one step towards all wrong labels for each sample. The rate decides; by default it is searched for."
+say "5. Li & Ghosh 2023: one step per sample, towards all its wrong labels. By default the rate is searched for."
 run forgetkit relabel model.st --ids ids.txt --optimizer adadelta
-say "   A setting of the paper, for comparison."
+say "   For comparison, a setting of the paper."
 run forgetkit relabel model.st --ids ids.txt --optimizer adam --rate 0.001 --out model.adam.st
 
-say "6. Was it forgotten? First the original itself, on which nothing was done: the audit must not pass it."
+say "6. Was it forgotten? First the original itself, which has forgotten nothing: the audit must not pass it."
 judge model.st --ids ids.txt --original model.st
 
 say "   The relabeled model, with a report to open in a browser."
 judge model.relabel.st --original model.st --html report.html
 
-say "   The relabeled model: adam at 0.001, a setting of the paper. Forgetting was bought with accuracy."
+say "   The model relabeled with adam at 0.001, a setting of the paper. It forgot at the cost of accuracy."
 judge model.adam.st --original model.st
 
-say "   The two-stage model. Look at 'right on: forget': what stage 1 took away, stage 2 brought back."
+say "   The two-stage model. See its accuracy on the forget set: stage 2 restored what stage 1 removed."
 judge model.neutralize.distill.st --original model.st
 
-say "   The reference, which truly never saw the samples. 65 ids, a model that memorised little, 248 unseen samples"
-say "   to judge on: no honest test can tell it from the original. Inconclusive is all that digits can give a draw."
+say "   The reference, which never saw the samples. With 65 ids, a model that memorised little, and 248 unseen samples,"
+say "   no honest test can tell it from the original. Inconclusive is the best verdict for a random draw from digits."
 judge reference.st --original model.st
 
-say "   A whole class is another matter: a model that never saw a three is right on none. At a rate too low, and searched:"
+say "   A whole class is different: a model that never saw a three knows none. First at a rate too low, then searched:"
 run forgetkit forget-ids model.st --class 3 --out threes.txt
 run forgetkit relabel model.st --ids threes.txt --rate 0.001 --allow-unforgotten --out model.low.st
 judge model.low.st --original model.st
@@ -69,4 +69,4 @@ judge model.threes.st --original model.st
 say "7. What a checkpoint says about itself."
 run forgetkit inspect model.neutralize.distill.st
 echo
-echo "The files are in $root/quickstart; open report.html. Next: docs/quickstart.md explains each line."
+echo "The files are in $root/quickstart; open report.html. docs/quickstart.md explains each line."

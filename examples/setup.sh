@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh and tests/run.sh: an environment with forgetkit in it, made once, used again.
+# Sourced by quickstart.sh and tests/run.sh: creates a virtual environment with forgetkit on first use.
 # FORGETKIT_VENV names another folder for it, so that clones can share one.
 : "${FORGETKIT_VENV:=$root/.venv}"
 venv=$FORGETKIT_VENV
@@ -19,7 +19,7 @@ if [ "$(cat "$venv/forgetkit-set-up" 2>/dev/null)" != "$wanted" ]; then
     python=$(find_python)
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip
-    # One step for all: torch and torchvision must come from the same release.
+    # One installation for all: torch and torchvision must come from the same release.
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[dev]"
     printf '%s\n' "$wanted" >"$venv/forgetkit-set-up"
 fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A stream of requests: each is booked, answered on the last model, retrained where a limit is reached, and none is lost.
+# Answer a stream of requests: book each one, forget its ids from the last model, retrain when a limit is reached.
 set -eu
 forgetkit train --dataset digits -o model.st
 model=model.st

@@ -1,11 +1,11 @@
-"""Draw the comparison of methods from a sweep's results: a table for each set, and one picture.
+"""Compare the methods of a sweep's results: a table for each data set, and one figure.
 
 usage: python examples/compare/methods.py SWEEP/results.json --out DIR
 
-Writes DIR/methods.md and DIR/methods.svg. Accuracies and AUC are of the check half, as the audit gives them; means over
-seeds. *distance*: to five references, as a share of the original's. *gap*: the mean of the differences from the
-references in accuracy on the ids, on the retain set and on unseen samples, and in AUC. *time*: CPU seconds of all that
-a method takes, as a share of one retraining.
+Writes DIR/methods.md and DIR/methods.svg. Accuracies and AUC are the audit's, on the check half; means over seeds.
+*distance*: distance to five references, as a share of the original's. *gap*: the mean difference from the references in
+accuracy on the ids, on the retain set and on unseen samples, and in AUC. *time*: CPU seconds of everything that a
+method needs, as a share of a retraining.
 """
 
 import sys
@@ -35,15 +35,15 @@ KINDS = {
     "masked": ("relabel, joint, --mask", "stop unseen"),
     "second-teacher": ("training", "stop unseen"),
 }
-"""Runs whose models are compared: the parameter that names the method, or its name; and how it ends."""
+"""Runs whose models are compared: the method's name, or the parameter that holds it; and the stopping rule."""
 BEFORE = {"salun": ["weights"], "masked": ["weights"], "two-stage": ["stage-1"], "second-teacher": ["proxy"]}
-"""Other runs that a method takes, and whose time counts."""
+"""Other runs that a method needs, whose time counts as well."""
 FOUR = ("forget", "retain", "unseen")
 
 
 @dataclass(frozen=True)
 class Seed:
-    """What one method shows with one seed: accuracies by set, AUC and its half-interval, distance, time, verdict."""
+    """Results of one method with one seed: accuracies by set, AUC and its half-interval, distance, time, verdict."""
 
     accuracy: dict[str, float]
     auc: float
@@ -55,7 +55,7 @@ class Seed:
 
 @dataclass(frozen=True)
 class Line:
-    """A method on one set: its label, how it ends, what it shows with each seed, and how often it refused."""
+    """A method on one data set: its label, its stopping rule, its results by seed, and how often it refused."""
 
     label: str
     ending: str
@@ -64,7 +64,7 @@ class Line:
 
 
 def shown(audit: Row, seconds: float) -> Seed:
-    """Return what an audit shows, with the time that its model took."""
+    """Return the results of an audit, with the CPU time of its model."""
     metrics: dict[str, Any] = audit["metrics"]
     member, near = metrics["checks"]["membership"], metrics["checks"].get("closer", {})
     low, high = member["interval"]
@@ -80,7 +80,7 @@ def shown(audit: Row, seconds: float) -> Seed:
 
 
 def lines_of(rows: list[Row], dataset: str) -> tuple[list[Line], list[dict[int, Seed]]]:
-    """Return the methods on one set, and what each reference shows with each seed."""
+    """Return the methods on one data set, and the results of each reference by seed."""
     of_set = [row for row in rows if row["parameters"].get("dataset") == dataset]
     by_key = {(row["run"], key_of(row)): row for row in of_set}
     retraining = {
@@ -107,7 +107,7 @@ def lines_of(rows: list[Row], dataset: str) -> tuple[list[Line], list[dict[int, 
 
 
 def key_of(row: Row) -> tuple[tuple[str, object], ...]:
-    """Return the parameters of a row, to look others up by."""
+    """Return the parameters of a row, as a key to find others by."""
     return tuple(sorted(row["parameters"].items()))
 
 
@@ -117,7 +117,7 @@ def done(row: Row) -> bool:
 
 
 def ending_of(ending: str, row: Row) -> str:
-    """Return how a run ended: a step without a brake ends where its authors say."""
+    """Return the stopping rule of a run: a method without one of its own ends as published."""
     braked = "judged" in row["metrics"] or "right" in row["metrics"] or not done(row)
     return "as published" if ending == "stop unseen" and not braked else ending
 
@@ -130,7 +130,7 @@ def label_of(run: str, name: str, row: Row) -> str:
 
 
 def gap(line: Line, references: list[dict[int, Seed]], seeds: list[int]) -> float:
-    """Return the mean difference from the references' means, over four figures; see the module."""
+    """Return the mean difference from the references' means, over four figures; see the module docstring."""
     honest = [one[seed] for one in references for seed in seeds if seed in one]
     differences = [abs(mean_of(line.seeds, name) - mean_of(honest, name)) for name in FOUR]
     return fmean([*differences, abs(mean_of(line.seeds, "auc") - mean_of(honest, "auc"))])
@@ -165,7 +165,7 @@ def cells(line: Line, references: list[dict[int, Seed]], seeds: list[int]) -> li
 
 
 def draw(sets: dict[str, tuple[list[Line], list[dict[int, Seed]]]], path: Path) -> None:
-    """Draw membership AUC and accuracy of every method; the band is where five references lie."""
+    """Draw membership AUC and accuracy of every method; the grey band is the range of the references."""
     labels = list(dict.fromkeys((line.label, line.ending) for lines, _ in sets.values() for line in lines))
     mpl.rcParams["svg.hashsalt"] = "forgetkit"
     figure = Figure(figsize=(5.2 * len(sets) + 2.6, 0.28 * len(labels) + 1.4), layout="constrained")
@@ -186,7 +186,7 @@ def draw(sets: dict[str, tuple[list[Line], list[dict[int, Seed]]]], path: Path) 
                     markersize=5,
                 )
             axis.set_title(name if what == "auc" else "", loc="left", fontsize=10)
-            axis.set_xlabel("membership AUC (check half)" if what == "auc" else "right on unseen")
+            axis.set_xlabel("membership AUC (check half)" if what == "auc" else "accuracy on unseen")
             axis.grid(axis="x", color="0.92", zorder=-1)
     axes[0].set_yticks(range(len(labels)), [f"{label}  ({ending})" if ending else label for label, ending in labels])
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
@@ -194,12 +194,12 @@ def draw(sets: dict[str, tuple[list[Line], list[dict[int, Seed]]]], path: Path) 
 
 
 def main() -> None:
-    """Write the table and the picture."""
+    """Write the tables and the figure."""
     rows, out = read_rows(__doc__ or "")
     sets = {}
     for name in dict.fromkeys(row["parameters"]["dataset"] for row in rows if row["run"] == "original"):
         sets[str(name)] = lines_of(rows, str(name))
-    head = ["", "ends", "ids %", "retain %", "unseen %", "AUC (½)", "distance", "gap", "time", "audit"]
+    head = ["", "stopping rule", "ids %", "retain %", "unseen %", "AUC (½)", "distance", "gap", "time", "audit"]
     text = []
     for name, (lines, references) in sets.items():
         seeds = sorted(

@@ -1,7 +1,7 @@
 """Write a small table of real images: python make_table.py [FOLDER].
 
-The images are scikit-learn's digits, 1,797 scans of 8×8 pixels, as PNG files. Who wrote which digit is not published,
-so the column ``user`` is made up: by a hash, five users have a fifth of the images each. ``split`` is that of
+The images are scikit-learn's digits, 1,797 scans of 8×8 pixels, as PNG files. Their writers are not published, so the
+column ``user`` is invented: a hash gives each of five users about a fifth of the images. ``split`` is that of
 ``--dataset digits``: 500 images are for testing.
 """
 

@@ -1,12 +1,12 @@
 """Write the table of docs/tutorial.md: python make_scans.py [FOLDER].
 
-The images are MNIST's, found where FORGETKIT_DATA leads, in torchvision's layout. Of the 539 people who wrote its
-training digits, 25 are the customers here, `w2195` to `w2219`, with all of their digits; the last 4,000 test digits, by
-other people, are unseen. Who wrote what stands in MNIST/writers.csv (columns `id`, the row, and `writer`), or else, as
-NIST published it, in the labels of QMNIST, which torchvision fetches.
+The images are MNIST's, read from the folder FORGETKIT_DATA in torchvision's layout. Of the 539 people who wrote its
+training digits, 25 are the customers here, `w2195` to `w2219`, with all their digits; the last 4,000 test digits, by
+other people, are unseen. The writers come from MNIST/writers.csv (columns `id`, the row, and `writer`), or otherwise
+from the labels of QMNIST, as NIST published them, which torchvision downloads.
 
-``scans.csv`` is the data set, ``writers.csv`` says whose each scan is. One scan of w2206 is there a second time, under
-another id and nobody's name, as in real archives.
+``scans.csv`` is the data set, ``writers.csv`` names the writer of each scan. One scan of w2206 occurs a second time,
+under another id and without a writer, as in real archives.
 """
 
 import csv
@@ -40,7 +40,7 @@ def main(folder: Path, root: Path) -> None:
 
 
 def writers(root: Path) -> list[str]:
-    """Return who wrote each training digit, in MNIST's order."""
+    """Return the writer of each training digit, in MNIST's order."""
     table = root / "MNIST" / "writers.csv"
     if table.exists():
         with table.open(encoding="utf-8") as stream:

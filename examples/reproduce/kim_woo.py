@@ -1,4 +1,4 @@
-"""Draw Tables 2 to 5 and Figure 2 of Kim & Woo 2022 beside the paper's numbers, from a sweep's results.
+"""Write Tables 2 to 5 and Figure 2 of Kim & Woo 2022 from a sweep's results, beside the paper's numbers.
 
 usage: python examples/reproduce/kim_woo.py SWEEP/results.json --out DIR
 
@@ -38,7 +38,7 @@ TABLE_4 = {
     "fashion-mnist": ("1.27", "6.37", "0.56", "10.55", "9.44", "10.43"),
     "ham10000": ("5.43", "6.23", "2.46", "10.81", "11.33", "7.3"),
 }
-"""Accuracy on the forgotten under three views, minimum then maximum mislabel, in per cent."""
+"""Accuracy on the forget set under three views, minimum then maximum mislabel, in per cent."""
 TABLE_5 = {
     "cifar10": (37, 57, 33, 41, 35, 39, 34, 37, 31, 33),
     "cifar100": (5, 279, 5, 58, 6, 20, 6, 11, 8, 13),
@@ -47,11 +47,11 @@ TABLE_5 = {
     "fashion-mnist": (28, 12, 19, 12, 8, 9, 9, 12, 10, 14),
     "ham10000": (16, 3689, 4208, 3535, 15, 2325, 2084, 1819, 1559, 1421),
 }
-"""Epochs until none of the forgotten is right, at 1 to 10 % of the training data."""
+"""Epochs until the accuracy on the forget set is 0, at 1 to 10 % of the training data."""
 
 
 def table_2(rows: list[Row], data: str) -> list[str]:
-    """Return the line of Table 2 for one data set: the paper's three, ours."""
+    """Return the line of Table 2 for one data set: the paper's three values, then ours."""
     ours = [
         percent(values(select(rows, "original", dataset=data), "test_accuracy")),
         *(spread(values(select(rows, run, dataset=data), "test_accuracy")) for run in ("stage2", "scratch")),
@@ -66,7 +66,7 @@ def table_3(rows: list[Row], data: str) -> list[str]:
 
 
 def table_4(rows: list[Row], data: str) -> list[list[str]]:
-    """Return the lines of Table 4 for one data set: the paper's, ours after stage 1 and after stage 2."""
+    """Return the lines of Table 4 for one data set: the paper's, then ours after stage 1 and stage 2."""
     shares = {row["parameters"]["share"] for row in select(rows, "audit-maximum-stage1", dataset=data)}
     lines = [[f"{data}: paper", *TABLE_4.get(data, ("",) * 6)]]
     for stage, runs in (
@@ -89,7 +89,7 @@ def table_5(rows: list[Row], data: str) -> list[list[str]]:
 
 
 def unreported(rows: list[Row], data: str) -> list[list[str]]:
-    """Return what the paper did not report of one data set, the mean over shares and seeds."""
+    """Return what the paper did not report for one data set: means over shares and seeds."""
     lines = []
     for run, audit in (("stage1", "audit-stage1"), ("stage2", "audit-stage2"), ("scratch", "audit-scratch")):
         made, audits = select(rows, run, dataset=data), select(rows, audit, dataset=data)
@@ -117,7 +117,7 @@ def unreported(rows: list[Row], data: str) -> list[list[str]]:
 
 
 def membership(rows: list[Row], data: str) -> str:
-    """Return the membership AUC by share, the first seed's, each with its interval."""
+    """Return the membership AUC of the first seed by share, each with its interval."""
     runs = ("stage1", "stage2", "scratch")
     shares = sorted({row["parameters"]["share"] for row in select(rows, "stage2", dataset=data)})
     lines = [
@@ -128,7 +128,7 @@ def membership(rows: list[Row], data: str) -> str:
 
 
 def figure_2(rows: list[Row], sets: list[str], path: Path) -> None:
-    """Draw test accuracy over the share forgotten, after two stages and from scratch; a panel for each data set."""
+    """Draw test accuracy over the share forgotten, after two stages and from scratch, one panel per data set."""
     with mpl.rc_context({"svg.hashsalt": "forgetkit", "svg.fonttype": "none"}):
         picture = Figure(figsize=(4.8 * len(sets), 3.4), layout="constrained")
         for data, axes in zip(sets, picture.subplots(1, len(sets), squeeze=False)[0], strict=True):
@@ -162,8 +162,8 @@ def main() -> None:
     parts = {
         "Table 2, test accuracy in per cent: mean (variance)": table(two, [table_2(rows, name) for name in sets]),
         "Table 3, mean epoch of the best score": table(three, [table_3(rows, name) for name in sets]),
-        "Table 4, right on the forgotten in per cent": table(["", *sides], [x for n in sets for x in table_4(rows, n)]),
-        "Table 5, epochs until none is right": table(
+        "Table 4, accuracy on the forget set, %": table(["", *sides], [x for n in sets for x in table_4(rows, n)]),
+        "Table 5, epochs until accuracy is 0": table(
             ["", *(f"{number} %" for number in range(1, 11))], [x for name in sets for x in table_5(rows, name)]
         ),
         "What the paper did not report": table(more, [x for name in run for x in unreported(rows, name)]),

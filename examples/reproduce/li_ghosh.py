@@ -1,4 +1,4 @@
-"""Draw Table 1 and Figure 1 of Li & Ghosh 2023 beside the paper's numbers, from a sweep's results.
+"""Write Table 1 and Figure 1 of Li & Ghosh 2023 from a sweep's results, beside the paper's numbers.
 
 usage: python examples/reproduce/li_ghosh.py SWEEP/results.json --out DIR
 
@@ -15,14 +15,14 @@ from tables import NOT_RUN, Row, interval, mean, missed, percent, read_rows, sel
 ORIGINAL = ("99.02", "99.00", "99.02")
 PAPER = {100: ("99.02", "99.00", "99.02"), 600: ("96.99", "97.67", "97.03")}
 NAIVE = {100: ("99.03", "99.00", "99.03"), 600: ("99.14", "99.00", "99.13")}
-"""Li & Ghosh 2023, Table 1, in per cent: test accuracy, accuracy on the unlearned, on both; after so many requests."""
+"""Li & Ghosh 2023, Table 1, in per cent: accuracy on test samples, unlearned ones, and both; by number of requests."""
 UNSEEN = 10_000
 FARTHEST = 600
 """Requests after which the distance to two references is measured."""
 
 
 def both(unseen: list[float], unlearned: list[float], size: int) -> list[float]:
-    """Return the accuracy on unseen and unlearned samples together, of each pair."""
+    """Return the accuracy on unseen and unlearned samples together, for each pair."""
     pairs = zip(unseen, unlearned, strict=False)
     return [(UNSEEN * right + size * gone) / (UNSEEN + size) for right, gone in pairs]
 
@@ -31,9 +31,9 @@ def line(label: str, made: tuple[list[Row], list[Row], list[Row]], size: int) ->
     """Return a line of Table 1: the paper's three, then what it did not report.
 
     Args:
-        label: of the line.
-        made: the rows of the step, of its audits, and of its audits beside two references.
-        size: how many requests.
+        label: name of the line.
+        made: the rows of the method, of its audits, and of its audits with two references.
+        size: number of requests.
     """
     rows, audits, distances = made
     unseen, unlearned = values(rows, "test_accuracy"), values(rows, "forget_accuracy")
@@ -59,7 +59,7 @@ def table_1(rows: list[Row], size: int) -> str:
         "both",
         "membership AUC (½)",
         "distance (original 1)",
-        "weights moved",
+        "change of weights",
         "CPU",
         "audit",
     ]
@@ -124,17 +124,17 @@ def figure_1(rows: list[Row], path: Path) -> None:
             axes.set(title=name, xlabel="requests", ylim=(-0.02, 1.02))
             axes.legend(fontsize="x-small")
             axes.grid(alpha=0.3)
-        panels["adadelta"].set_ylabel("right: unseen (—), unlearned (···)")
+        panels["adadelta"].set_ylabel("accuracy: unseen (—), unlearned (···)")
         picture.savefig(path, metadata={"Date": None})
 
 
 def limit(rows: list[Row]) -> str:
-    """Return what the 601st to 700th request become at the sequence limit."""
+    """Return what happens to the 601st to 700th request at the sequence limit."""
     found, audits = select(rows, "limit"), select(rows, "audit-limit")
     unlearned = percent(values(audits, "accuracy", "forget"))
     return (
-        f"After 600 requests at SGD 0.0001 the next 100 reach the limit and are a retraining: test "
-        f"{percent(values(found, 'test_accuracy'))} %, right on the unlearned {unlearned} %, "
+        f"After 600 requests at SGD 0.0001 the next 100 reach the limit and cause a retraining: accuracy "
+        f"{percent(values(found, 'test_accuracy'))} % on unseen digits, {unlearned} % on the unlearned ones, "
         f"{mean([row['cpu_seconds'] for row in found], '{:.0f}')} CPU seconds."
     )
 
@@ -145,7 +145,7 @@ def main() -> None:
     figure_1(rows, out / "li-ghosh-figure-1.svg")
     parts = [
         *(f"**Table 1, after {size} requests**\n\n{table_1(rows, size)}" for size in (100, 600)),
-        f"**Replay** (600 requests; N samples of the same class after each)\n\n{repaired(rows, 'replayed', 'replay')}",
+        f"**Replay** (600 requests; N samples of its class after each id)\n\n{repaired(rows, 'replayed', 'replay')}",
         f"**k'** (600 requests; wrong labels for each id)\n\n{repaired(rows, 'fewer-labels', 'labels')}",
         f"**The sequence limit**\n\n{limit(rows)}",
     ]

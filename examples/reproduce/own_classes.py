@@ -1,10 +1,10 @@
-"""Print the accuracy of each model on unseen samples of the forgotten samples' own classes, beside that on all.
+"""Print the accuracy of each model on all unseen samples, and on those of the forgotten samples' own classes.
 
 usage: python examples/reproduce/own_classes.py SWEEP/results.json RUN…
 
-RUN are names of runs that write a model and name the ids with --ids or --exclude, or begin with such a run's model. A
-class counts as often as it stands among the ids. Means over everything but run, setting, optimizer and size. Reads the
-models and lists of SWEEP/runs.
+RUN are names of runs that write a model and name the ids with --ids or --exclude, or start from such a run's model.
+Each class is weighted by its number of ids. Accuracies are means over all parameters except run, setting, optimizer and
+size. The script reads models and lists in SWEEP/runs.
 """
 
 import argparse
@@ -30,19 +30,19 @@ SETTINGS = ("setting", "optimizer", "size")
 
 
 def after(words: list[str], *flags: str) -> Path:
-    """Return the path behind the first of ``flags`` in a command line."""
+    """Return the path after the first of ``flags`` in a command line."""
     return Path(words[next(place for place, word in enumerate(words) if word in flags) + 1])
 
 
 def ids_of(words: list[str], commands: dict[Path, list[str]]) -> list[str]:
-    """Return the ids that a command names, or the one that made the checkpoint it begins with."""
+    """Return the ids that a command names, or those named by the command that made its input."""
     if {"--ids", "--exclude"} & set(words):
         return after(words, "--ids", "--exclude").read_text().split()
     return ids_of(commands[Path(words[2])], commands)
 
 
 def accuracies(words: list[str], ids: list[str]) -> tuple[float, float]:
-    """Return a model's accuracy on the unseen split, and with each class weighted as among the ids."""
+    """Return a model's accuracy on the unseen split, plain and with each class weighted by its number of ids."""
     path = after(words, "--out")
     record, machine = read_record(path), set_up("cpu", "float32", 0)
     data = record.dataset
@@ -75,7 +75,7 @@ def main() -> None:
         [name, *(f"{100 * fmean(pair[column] for pair in pairs):.2f}" for column in (0, 1))]
         for name, pairs in found.items()
     ]
-    print(table(["", "all of unseen", "own classes"], lines))
+    print(table(["", "all unseen samples", "own classes"], lines))
 
 
 if __name__ == "__main__":

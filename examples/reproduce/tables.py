@@ -1,4 +1,4 @@
-"""Rows of a sweep's results, and what both papers' tables need of them."""
+"""Read the rows of a sweep's results, and format them for both papers' tables."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ NOT_RUN = "not run"
 
 
 def read_rows(description: str) -> tuple[list[Row], Path]:
-    """Return the rows of the ``results.json`` named on the command line, and the folder to draw into."""
+    """Return the rows of the ``results.json`` named on the command line, and the folder to write to."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("results", type=Path)
     parser.add_argument("--out", type=Path, default=Path())
@@ -23,7 +23,7 @@ def read_rows(description: str) -> tuple[list[Row], Path]:
 
 
 def select(rows: Iterable[Row], run: str, **wanted: object) -> list[Row]:
-    """Return the rows of a run that ended with a result and have the wanted parameters."""
+    """Return the rows of a run that have a result and the wanted parameters."""
     return [
         row
         for row in rows
@@ -34,7 +34,7 @@ def select(rows: Iterable[Row], run: str, **wanted: object) -> list[Row]:
 
 
 def missed(rows: Iterable[Row], run: str, **wanted: object) -> bool:
-    """Say whether a run with the wanted parameters ended without reaching its goal: no result, but not left out."""
+    """Say whether a run with the wanted parameters did not reach its goal: it was run, but has no result."""
     found = (row for row in rows if row["run"] == run and row["outcome"] == "not reached")
     return any(all(row["parameters"].get(name) == value for name, value in wanted.items()) for row in found)
 
@@ -52,7 +52,7 @@ def values(rows: Iterable[Row], *path: str) -> list[float]:
 
 
 def mean(numbers: Sequence[float], form: str = "{:.2f}", scale: float = 1.0) -> str:
-    """Return a mean as text, or that it was not run."""
+    """Return a mean as text, or "not run"."""
     return form.format(scale * fmean(numbers)) if numbers else NOT_RUN
 
 
@@ -73,7 +73,7 @@ def interval(audits: Sequence[Row]) -> str:
 
 
 def spread(numbers: Sequence[float]) -> str:
-    """Return mean and variance of shares, in per cent and its square."""
+    """Return mean and variance of shares, in per cent and per cent squared."""
     if len(numbers) < 2:
         return percent(numbers)
     return f"{100 * fmean(numbers):.2f} ({variance([100 * number for number in numbers]):.3f})"

@@ -75,7 +75,7 @@ def table(draws: list[dict[str, Any]]) -> list[str]:
     low, high = np.percentile([one["auc"] for one in references], [2.5, 97.5])
     means = {name: float(np.mean([one[name] for one in references])) for name in FOUR}
     lines = [
-        "| | right on the ids | on the retain set | on unseen | AUC on check (½) | gap | work | time |",
+        "| | accuracy on the ids | on the retain set | on unseen | AUC on check (½) | gap | cost | time |",
         "|---|---|---|---|---|---|---|---|",
     ]
     rows = {
@@ -91,7 +91,7 @@ def table(draws: list[dict[str, Any]]) -> list[str]:
             f"{area or mean_with([one['auc'] for one in shown])} | {gap:.3f} | {cost} |"
         )
     ways = Counter(found["way"] for found in draws)
-    lines += ["", "Ways taken: " + ", ".join(f"{way} {count}" for way, count in ways.items()) + "."]
+    lines += ["", "Strategies used: " + ", ".join(f"{way} {count}" for way, count in ways.items()) + "."]
     return lines + sorted({f"Retrained because: {found['why']}" for found in draws if found["why"]})
 
 

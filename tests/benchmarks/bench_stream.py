@@ -108,8 +108,10 @@ def main() -> None:
         run("train", "--dataset", name, "--only", "known.txt", "-o", "original.st")
         run("train", "--like", "original.st", "--exclude", "all.txt", "--replicas", "5", "-o", "refs/{n}.st")
         marks = range(given.every, given.requests + 1, given.every)
-        print(f"{name}: AUC of all ids so far (of the first {given.every * given.size}) · right on them · on unseen\n")
-        print("| | " + " | ".join(f"after {mark}" for mark in marks) + " | refused | s a request |")
+        print(
+            f"{name}: AUC of all ids so far (of the first {given.every * given.size}) · accuracy on them · on unseen\n"
+        )
+        print("| | " + " | ".join(f"after {mark}" for mark in marks) + " | refused | s per request |")
         print("|---" * (len(marks) + 3) + "|")
         for label, paths in (("original", ["original.st"]), ("references", sorted(Path("refs").glob("*.st")))):
             cells = []

@@ -19,7 +19,7 @@ CHOOSE = "forget-ids --dataset arrays:small.npz --count 20 -q -f -o out.st"
 
 
 def r9(folder: Path, numbers: Sequence[int]) -> Tally:
-    """No space, no permission, an I/O error at each call; a full disk: exit 2, the old file intact, nothing left."""
+    """No space, no permission or an I/O error at each call, a full disk: exit 2, old file intact, nothing left over."""
     tally = Tally()
     for at in numbers:
         if at == 0:
@@ -75,7 +75,7 @@ def _small_limit(folder: Path, tally: Tally) -> None:
 
 
 def r10(folder: Path, numbers: Sequence[int]) -> Tally:
-    """One fsync fails: never success; no rename, but where it is the folder's, which comes last."""
+    """One fsync fails: never success, and no rename, unless it is that of the folder, which comes last."""
     tally, renamed = Tally(), []
     new, _ = undisturbed(folder, TRAIN)
     for at in numbers:
@@ -103,7 +103,7 @@ def r10(folder: Path, numbers: Sequence[int]) -> Tally:
 
 
 def r11(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Eight writers on one output at once: exactly one publishes, the file is valid."""
+    """Eight simultaneous writers of one output: exactly one publishes, and the file is valid."""
     tally = Tally()
     commands = ["forget-ids --dataset arrays:small.npz --count 20 -q -o out.st --seed {}"]
     commands.append("train --dataset arrays:small.npz --epochs 1 --batch-size 32 -q -o out.st --seed {}")
@@ -141,7 +141,7 @@ def _race(folder: Path, command: str) -> list[tuple[int, str]]:
 
 
 def r13(folder: Path, numbers: Sequence[int]) -> Tally:
-    """The mode follows the umask 022, 027 and 077; an existing file's mode is kept."""
+    """The file mode follows the umask 022, 027 and 077; an existing file keeps its mode."""
     tally = Tally()
     for number in numbers:
         draw = source("R13", number)

@@ -128,12 +128,12 @@ def checkpoint_case(folder: Path, number: int) -> Case:
 
 
 def r6(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Malformed checkpoints: refused, or loaded with the very tensors of the whole one; NaN only where it is judged."""
+    """Malformed checkpoints: refused, or loaded with exactly the original tensors; NaN accepted only for auditing."""
     return tried(folder, (checkpoint_case(folder, number) for number in numbers))
 
 
 def r6_command(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Malformed checkpoints through the real command: as R6; below 1 GB and 2 s more than with the whole one."""
+    """Malformed checkpoints, real command: as R6, with at most 1 GB and 2 s more than for the intact one."""
     tally, usual = Tally(), dict[str, Cost]()
     for number in numbers:
         clear(folder)
@@ -157,7 +157,7 @@ def r6_command(folder: Path, numbers: Sequence[int]) -> Tally:
 
 
 def r7(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Malformed ID lists; the message names the file, and the line where the harm was done to one."""
+    """Malformed ID lists: the message names the file, and the line if a line was damaged."""
 
     def case(number: int) -> Case:
         harm = malformed(source("R7", number))
@@ -178,7 +178,7 @@ def _only(name: str, content: bytes) -> None:
 
 
 def r8(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Malformed tables, folders, policies, pixel bombs, links out; nothing outside their folder is opened."""
+    """Malformed tables, folders and policies, pixel bombs, links outside: no file outside their folder is opened."""
     secret = folder / "secret.png"
     opened = folder.with_name(f"{folder.name}.opened")
     opened.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ PUBLICATIONS = {
 
 
 def r1(folder: Path, numbers: Sequence[int]) -> Tally:
-    """SIGKILL at random moments, half of them near the end: the output is absent, the old file or the new one."""
+    """SIGKILL at random moments, half of them near the end: the output is absent, the old file, or the new one."""
     tally = Tally()
     for number in numbers:
         draw, command = source("R1", number), list(COMMANDS.values())[number % 4]
@@ -34,7 +34,7 @@ def r1(folder: Path, numbers: Sequence[int]) -> Tally:
 
 
 def r2(folder: Path, numbers: Sequence[int]) -> Tally:
-    """SIGKILL at every call of five publications; the same command then ends with the same bytes."""
+    """SIGKILL at every call of five publications: the same command then writes the same bytes."""
     tally = Tally()
     for at in numbers:
         for name, command in PUBLICATIONS.items():
@@ -57,7 +57,7 @@ def r2(folder: Path, numbers: Sequence[int]) -> Tally:
 
 
 def r5(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Killed up to three times, then left alone: the same bytes as undisturbed."""
+    """Killed up to three times, then run to the end: the same bytes as an undisturbed run."""
     tally = Tally()
     for number in numbers:
         draw, command = source("R5", number), list(COMMANDS.values())[number % 4]

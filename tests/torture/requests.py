@@ -17,7 +17,7 @@ SAMPLES = 1200
 
 
 def requests(folder: Path, numbers: Sequence[int]) -> Tally:
-    """One book of requests, accepted and worked on under random SIGKILLs: accepted = published, none twice, the end."""
+    """Requests accepted and answered under random SIGKILLs: every accepted one is published, none twice."""
     tally = Tally(trials=len(numbers))
     clear(folder)
     calm, stormy = folder / "calm", folder / "stormy"

@@ -34,7 +34,7 @@ print(json.dumps(found))
 
 
 def r12(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Separate processes, ``PYTHONHASHSEED`` varied, six commands in each: one SHA-256 for each command."""
+    """Six commands in separate processes with different PYTHONHASHSEED: one SHA-256 for each command."""
     tally, expected = Tally(), dict[str, str]()
     for name, words in WAYS.items():
         clear(folder)
@@ -57,7 +57,7 @@ def _digest(ended: Ended, folder: Path) -> str:
 
 
 def threads(folder: Path, numbers: Sequence[int]) -> Tally:
-    """What another number of threads changes is stated; the record names the number."""
+    """Effect of another number of threads, which the record names."""
     tally = Tally()
     kinds = {
         "digits": "train --dataset digits --epochs 2 --force -o out.st",

@@ -26,7 +26,7 @@ EXEMPT = {"convert.py": {"torch.load"}, "registry.py": {"exec"}}
 
 
 def r17(folder: Path, numbers: Sequence[int]) -> Tally:
-    """No pickle is written or read; torch.load stands in convert alone."""
+    """No pickle is written or read; only convert calls torch.load."""
     tally = Tally()
     for path in sorted((ROOT / "forgetkit").rglob("*.py")):
         found = {name for node in ast.walk(ast.parse(path.read_text())) for name in _suspicious(node)}
@@ -63,7 +63,7 @@ def _is_pickle(content: bytes) -> bool:
 
 
 def r18(folder: Path, numbers: Sequence[int]) -> Tally:
-    """A hostile checkpoint imports nothing that it names, and opens no socket."""
+    """A hostile checkpoint causes no import that it names, and opens no socket."""
     tally, whole, seen = Tally(), (folder / "model.st").read_bytes(), folder / "seen"
     clear(folder)
 
@@ -121,7 +121,7 @@ def _named(whole: bytes, draw: random.Random, name: str) -> bytes:
 
 
 def r19(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Ids stand in no message, log, record or report by default."""
+    """By default no message, log, record or report contains ids."""
     tally = Tally()
     commands = [
         f"{COMMANDS['train']} --exclude ids.txt --log log.jsonl",
@@ -144,7 +144,7 @@ def r19(folder: Path, numbers: Sequence[int]) -> Tally:
 
 
 def r20(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Checkpoints of each record version stay readable."""
+    """Checkpoints of every record version remain readable."""
     tally = Tally()
     for path in sorted((ROOT / "tests" / "frozen").glob("*.st")):
         record = read_record(path)

@@ -67,7 +67,7 @@ def _signalled(words: str, folder: Path, sent: signal.Signals, after: float) -> 
 
 
 def states(folder: Path, numbers: Sequence[int]) -> Tally:
-    """States cost at most 2 %: pairs of runs, one with states from second 1 on, not 30 as a user's; one without."""
+    """States cost at most 2 %: pairs of runs, one without states, one with states from second 1 (usually 30)."""
     tally, ratios = Tally(), []
     for number in numbers:
         order = [True, False] if number % 2 else [False, True]
