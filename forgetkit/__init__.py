@@ -1,7 +1,6 @@
 """Machine unlearning of image classifiers: forget named samples, then audit that they are forgotten.
 
 The functions and settings below are imported when they are first used, so that ``import forgetkit`` costs nothing.
-Functions take the path of a checkpoint, or a ``torch.nn.Module`` with the tensors in :class:`Sets`.
 """
 
 from importlib import import_module
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from forgetkit.unlearning.neutralize import neutralize as neutralize
     from forgetkit.unlearning.relabel import relabel as relabel
     from forgetkit.unlearning.relabel_options import Relabel as Relabel
-    from forgetkit.unlearning.sets import Sets as Sets
 
 _HOMES = {
     "data.sources": ("register_dataset",),
@@ -43,7 +41,6 @@ _HOMES = {
     "unlearning.neutralize": ("neutralize",),
     "unlearning.relabel": ("relabel",),
     "unlearning.relabel_options": ("Relabel",),
-    "unlearning.sets": ("Sets",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_MODULES]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from forgetkit.methods.targets import any_label_targets, contrast_targets
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -15,7 +16,6 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
 from forgetkit.methods.relabel import wrong_label_targets
-from forgetkit.methods.targets import any_label_targets, contrast_targets
 from forgetkit.training.device import generator_for
 from forgetkit.unlearning.relabel_steps import Relabeling
 from tests.conftest import Run

@@ -30,7 +30,7 @@ from forgetkit.unlearning.early_stopping import Stopped, stop_when_forgotten
 from forgetkit.unlearning.inputs import Ids, Request, begin, open_teacher
 from forgetkit.unlearning.membership_gauge import describe, recorded
 from forgetkit.unlearning.method_options import Distill
-from forgetkit.unlearning.sets import Sets, listed, tensor_sets
+from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import Beside, Inputs, Outcome, Work, carry_out, new_step, on_module
 from forgetkit.unlearning.tuning_groups import (
     TuningGroups,
@@ -85,12 +85,15 @@ def distill(
 def distill(
     model: nn.Module,
     teacher: nn.Module,
-    ids: Sets,
+    ids: None = None,
     settings: Distill | None = None,
     options: MethodOptions | None = None,
     *,
     forget_teacher: nn.Module | None = None,
     training: Training | None = None,
+    forget: Samples,
+    retain: Samples,
+    unseen: Samples,
     tell: Tell = silent,
 ) -> Outcome:
     """Act on a module."""
@@ -99,12 +102,15 @@ def distill(
 def distill(
     model: str | Path | nn.Module,
     teacher: str | Path | nn.Module,
-    ids: Ids | Sets | None = None,
+    ids: Ids | None = None,
     settings: Distill | None = None,
     options: MethodOptions | None = None,
     *,
     forget_teacher: str | Path | nn.Module | None = None,
     training: Training | None = None,
+    forget: Samples | None = None,
+    retain: Samples | None = None,
+    unseen: Samples | None = None,
     out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | Outcome | None:
@@ -113,12 +119,14 @@ def distill(
     Args:
         model: path of a checkpoint, beside which the result is written; or a module, which is changed in place.
         teacher: the original, a path or a module likewise.
-        ids: for a checkpoint, path of an ID list or the ids themselves, to leave out besides those forgotten before;
-            for a module, the sets.
+        ids: for a checkpoint, path of an ID list or the ids themselves, to leave out besides those forgotten before.
         settings: how to distil.
         options: what is read, where to compute, what is written; for a module only the seed counts.
         forget_teacher: a model that never saw the ids; the ids are then distilled towards it.
         training: what differs from the recorded recipe with half its epochs; for a module, from half the defaults.
+        forget: for a module, images and labels to forget.
+        retain: for a module, images and labels to keep.
+        unseen: for a module, images and labels that it was not trained on: they choose a setting.
         out: path of the output, if not in ``options``; by default beside the input.
         tell: receives the events of the run.
 
@@ -134,8 +142,11 @@ def distill(
     if isinstance(model, nn.Module):
         recipe = resolve_recipe(halved(Recipe()), training or Training())
         teachers = (_module(teacher), None if forget_teacher is None else _module(forget_teacher))
-        return on_module(model, tensor_sets(ids), _work(settings, recipe, options, lambda: teachers, tell))
-    request = begin("distill", str(model), options, ids=listed(ids), needs_ids=False, tell=tell)
+        return on_module(
+            model, tensor_sets(forget, retain, unseen, ids), _work(settings, recipe, options, lambda: teachers, tell)
+        )
+    no_samples(forget, retain, unseen)
+    request = begin("distill", str(model), options, ids=ids, needs_ids=False, tell=tell)
     if isinstance(request, Written):
         return request
     files = open_teachers(request, str(teacher), None if forget_teacher is None else str(forget_teacher))

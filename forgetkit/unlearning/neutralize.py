@@ -27,7 +27,7 @@ from forgetkit.unlearning.early_stopping import stop_when_forgotten
 from forgetkit.unlearning.inputs import Ids, begin
 from forgetkit.unlearning.membership_gauge import describe, is_forgotten, keeps_accuracy, recorded
 from forgetkit.unlearning.method_options import Neutralize
-from forgetkit.unlearning.sets import Sets, listed, tensor_sets
+from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, on_module
 from forgetkit.unlearning.tuning_groups import MANY, steps_between, tuning_groups
 
@@ -56,10 +56,13 @@ def neutralize(
 @overload
 def neutralize(
     model: nn.Module,
-    ids: Sets,
+    ids: None = None,
     settings: Neutralize | None = None,
     options: MethodOptions | None = None,
     *,
+    forget: Samples,
+    retain: Samples,
+    unseen: Samples,
     tell: Tell = silent,
 ) -> Outcome:
     """Act on a module."""
@@ -67,10 +70,13 @@ def neutralize(
 
 def neutralize(
     model: str | Path | nn.Module,
-    ids: Ids | Sets | None = None,
+    ids: Ids | None = None,
     settings: Neutralize | None = None,
     options: MethodOptions | None = None,
     *,
+    forget: Samples | None = None,
+    retain: Samples | None = None,
+    unseen: Samples | None = None,
     out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | Outcome | None:
@@ -78,9 +84,12 @@ def neutralize(
 
     Args:
         model: path of a checkpoint, beside which the result is written; or a module, which is changed in place.
-        ids: for a checkpoint, path of an ID list or the ids themselves, if not in ``options``; for a module, the sets.
+        ids: for a checkpoint, path of an ID list or the ids themselves, if not in ``options``.
         settings: how to neutralize.
         options: what is read, where to compute, what is written; for a module only the seed counts.
+        forget: for a module, images and labels to forget.
+        retain: for a module, images and labels to keep.
+        unseen: for a module, images and labels that it was not trained on: they choose a setting.
         out: path of the output, if not in ``options``; by default beside the input.
         tell: receives the events of the run.
 
@@ -99,8 +108,9 @@ def neutralize(
         return Neutralization(settings, classifier, sets, seed, logged, bookmark, tell).carry_out()
 
     if isinstance(model, nn.Module):
-        return on_module(model, tensor_sets(ids), work)
-    request = begin("neutralize", str(model), options, ids=listed(ids), tell=tell)
+        return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
+    no_samples(forget, retain, unseen)
+    request = begin("neutralize", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
     machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)

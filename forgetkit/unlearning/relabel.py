@@ -13,6 +13,7 @@ from forgetkit.events import Tell, silent
 from forgetkit.files.id_list import draw
 from forgetkit.models.optimizer_state import find_optimizer
 from forgetkit.options import StepOptions
+from forgetkit.training.classifier import Samples
 from forgetkit.training.device import Machine, set_up
 from forgetkit.training.loop import Update, walk
 from forgetkit.training.outputs import Written
@@ -24,7 +25,7 @@ from forgetkit.unlearning.membership_gauge import recognisable
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
-from forgetkit.unlearning.sets import Sets, listed, tensor_sets
+from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, on_module, warn_if_unmoved
 from forgetkit.unlearning.stream_limits import Limits, open_references
 from forgetkit.unlearning.tuning_groups import (
@@ -53,10 +54,13 @@ def relabel(
 @overload
 def relabel(
     model: nn.Module,
-    ids: Sets,
+    ids: None = None,
     settings: Relabel | None = None,
     options: StepOptions | None = None,
     *,
+    forget: Samples,
+    retain: Samples,
+    unseen: Samples,
     tell: Tell = silent,
 ) -> Outcome:
     """Act on a module."""
@@ -64,12 +68,15 @@ def relabel(
 
 def relabel(
     model: str | Path | nn.Module,
-    ids: Ids | Sets | None = None,
+    ids: Ids | None = None,
     settings: Relabel | None = None,
     options: StepOptions | None = None,
     *,
     limits: Limits | None = None,
     mask: str | None = None,
+    forget: Samples | None = None,
+    retain: Samples | None = None,
+    unseen: Samples | None = None,
     out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | Outcome | None:
@@ -77,11 +84,14 @@ def relabel(
 
     Args:
         model: path of a checkpoint, beside which the result is written; or a module, which is changed in place.
-        ids: for a checkpoint, path of an ID list or the ids themselves, if not in ``options``; for a module, the sets.
+        ids: for a checkpoint, path of an ID list or the ids themselves, if not in ``options``.
         settings: how to relabel.
         options: what is read, where to compute, what is written; for a module only the seed counts.
         limits: limits of a stream of requests on checkpoints.
         mask: path of a file that says which weights may change; all if not given.
+        forget: for a module, images and labels to forget.
+        retain: for a module, images and labels to keep.
+        unseen: for a module, images and labels that it was not trained on: they choose a setting.
         out: path of the output, if not in ``options``; by default beside the input.
         tell: receives every trial.
 
@@ -94,11 +104,12 @@ def relabel(
     """
     settings, options, limits = settings or Relabel(), (options or StepOptions()).writing(out), limits or Limits()
     if isinstance(model, nn.Module):
-        return _relabel_module(model, tensor_sets(ids), settings, options.seed, tell)
+        return _relabel_module(model, tensor_sets(forget, retain, unseen, ids), settings, options.seed, tell)
+    no_samples(forget, retain, unseen)
     checkpoint = str(model)
     settings.check()
     limits.check()
-    request = begin("relabel", checkpoint, options, ids=listed(ids), tell=tell)
+    request = begin("relabel", checkpoint, options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
     if settings.mix == "joint" or limits.on_limit == "retrain":

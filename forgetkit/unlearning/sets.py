@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
+from forgetkit.errors import ForgetkitError
 from forgetkit.training.classifier import Samples, take
 from forgetkit.unlearning.inputs import Ids, Request
 
@@ -126,15 +127,22 @@ class Sets:
         return cls(*pools, unseen, classes or largest + 1, np.arange(len(forget[1])))
 
 
-def listed(ids: Ids | Sets | None) -> Ids | None:
-    """Return the ids of a checkpoint; raises TypeError for sets, which go with a module."""
-    if isinstance(ids, Sets):
-        raise TypeError("a checkpoint takes an ID list or ids, not Sets: those go with a torch.nn.Module")
-    return ids
+def tensor_sets(forget: Samples | None, retain: Samples | None, unseen: Samples | None, ids: Ids | None) -> Sets:
+    """Return the sets of a module.
+
+    Raises:
+        ForgetkitError: ``usage`` for ids, which go with a checkpoint, or if a set is missing.
+    """
+    if ids is not None:
+        raise ForgetkitError("usage", "a module is given samples, not ids", "give forget=, retain= and unseen=")
+    if forget is None or retain is None or unseen is None:
+        hint = "give forget=, retain= and unseen=, each a pair of images and labels"
+        raise ForgetkitError("usage", "a module needs the forget set, the retain set and unseen samples", hint)
+    return Sets.of_tensors(forget, retain, unseen)
 
 
-def tensor_sets(ids: Ids | Sets | None) -> Sets:
-    """Return the sets of a module; raises TypeError for ids, which go with a checkpoint."""
-    if not isinstance(ids, Sets):
-        raise TypeError("a module takes Sets.of_tensors(forget, retain, unseen), not ids: those go with a checkpoint")
-    return ids
+def no_samples(*samples: Samples | None) -> None:
+    """Refuse samples beside a checkpoint, which has its own; raises ForgetkitError ``usage``."""
+    if any(one is not None for one in samples):
+        message = "forget=, retain= and unseen= are for a module; a checkpoint has its data set"
+        raise ForgetkitError("usage", message, "name the ids")
