@@ -38,12 +38,12 @@ def numbers(images: Tensor) -> list[int]:
     return (images[:, 0, 0, 0] * 1000).round().int().tolist()
 
 
-def note(model: nn.Module, *, training: bool = False) -> list[list[int]]:
-    """Return a list that will have the numbers of the samples of each batch; with ``training``, in train mode only."""
+def note(model: nn.Module, only: Callable[[], bool] = lambda: True) -> list[list[int]]:
+    """Return a list that will have the numbers of the samples of each batch of the model, or of some batches."""
     batches: list[list[int]] = []
 
-    def add(of: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if of.training or not training:
+    def add(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if only():
             batches.append(numbers(inputs[0]))
 
     model.register_forward_pre_hook(add)
