@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,14 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
 
+from forgetkit.events import silent
 from forgetkit.methods import distill as method
-from forgetkit.methods.distill import distill, distillation_loss
+from forgetkit.methods.distill import distillation_loss
 from forgetkit.training.batches import shuffled
-from forgetkit.training.loop import History
 from forgetkit.training.recipe import Recipe
+from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning.distill import Distillation
+from forgetkit.unlearning.method_options import Distill
+from tests import tiny
 from tests.conftest import Run
+from tests.tiny import note, same, sets, sgd
 
 STUDENT = torch.tensor([[0.0, math.log(2), math.log(5)], [math.log(4), 0.0, 0.0]], dtype=torch.float64)
 TEACHER = torch.tensor([[math.log(2), math.log(2), 0.0], [0.0, math.log(3), 0.0]], dtype=torch.float64)
@@ -75,31 +80,12 @@ def test_descending_the_divergence_brings_the_student_to_the_teacher() -> None:
     assert torch.allclose(student.softmax(1), TEACHER.softmax(1), atol=1e-3)
 
 
-class Watched(nn.Module):
-    """A network of some 500 parameters with batch norm that notes the rows it is trained on."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 4))
-        self.double()
-        self.rows: list[list[int]] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits; the first pixel of an image is its row, and is not looked at otherwise."""
-        if self.training:
-            self.rows.append(images[:, 0, 0, 0].int().tolist())
-        images = images.clone()
-        images[:, :, 0, 0] = 0
-        logits: Tensor = self.layers(images)
-        return logits
+SETS = sets(retain=64)
 
 
-def samples(count: int = 64) -> tuple[Tensor, Tensor]:
-    """Return images, numbered by their first pixel, and labels."""
-    images = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(3)).double()
-    images[:, 0, 0, 0] = torch.arange(count)
-    return images, torch.arange(count) % 4
+def network(seed: int) -> nn.Sequential:
+    """Return a network without dropout."""
+    return tiny.network(dropout=0.0, seed=seed)
 
 
 def retrain(
@@ -110,89 +96,75 @@ def retrain(
     distill_epochs: int = 10,
     retain_fraction: float = 0.5,
     beta: float = 0.9,
-) -> History:
-    """Distill for 3 epochs with plain SGD."""
-    return distill(
-        student,
-        teacher,
-        *samples(),
-        recipe=Recipe(epochs=3, optimizer="sgd", rate=0.05, batch_size=8, augment=augment),
-        optimizer=SGD(student.parameters(), lr=0.05),
-        tune=samples(16),
-        distill_epochs=distill_epochs,
-        retain_fraction=retain_fraction,
-        beta=beta,
-    )
-
-
-def tensors(model: nn.Module) -> list[Tensor]:
-    """Return copies of all tensors of a model."""
-    return [tensor.clone() for tensor in model.state_dict().values()]
-
-
-def same(ones: list[Tensor], others: list[Tensor], *, within: float = 0.0) -> bool:
-    """Say whether all tensors are the same."""
-    return all(torch.allclose(a.double(), b.double(), atol=within, rtol=0) for a, b in zip(ones, others, strict=True))
+) -> list[dict[str, Any]]:
+    """Distill for 3 epochs with plain SGD; return what was measured of each."""
+    settings = Distill(distill_epochs=distill_epochs, retain_fraction=retain_fraction, beta=beta)
+    recipe = Recipe(epochs=3, optimizer="sgd", rate=0.05, batch_size=8, augment=augment)
+    run = Distillation(settings, recipe, student, SETS, 0, Bookmark(), silent)  # type: ignore[arg-type]
+    run.towards_original(teacher, logged=True)
+    return run.bookmark.log
 
 
 @pytest.mark.parametrize("augment", ["none", "flip"])
 def test_the_teacher_is_bit_identical_after(augment: str) -> None:
-    student, teacher = Watched(0), Watched(1)
-    before = tensors(teacher)
+    student, teacher = network(0), network(1)
+    before, batches = copy.deepcopy(teacher), note(teacher, lambda: teacher.training)
     retrain(student, teacher, augment=augment)
-    assert same(tensors(teacher), before)
-    assert teacher.rows == []
+    assert same(teacher, before)
+    assert batches == []
 
 
 def test_a_teacher_that_shares_weights_is_refused() -> None:
-    student = Watched(0)
+    student = network(0)
     with pytest.raises(ValueError, match="share weights"):
         retrain(student, copy.copy(student))
 
 
 def test_a_teacher_that_shares_running_statistics_is_refused() -> None:
-    student, teacher = Watched(0), Watched(1)
-    teacher.layers[1].running_mean = student.layers[1].running_mean
+    student, teacher = network(0), network(1)
+    teacher[1].running_mean = student[1].running_mean
     with pytest.raises(ValueError, match="share weights"):
         retrain(student, teacher)
 
 
 def test_a_deep_copy_is_a_teacher() -> None:
-    student = Watched(0)
-    assert len(retrain(student, copy.deepcopy(student)).epochs) == 3
+    student = network(0)
+    assert len(retrain(student, copy.deepcopy(student))) == 3
 
 
-def epochs_of(model: Watched, batches: int) -> list[list[int]]:
-    """Return the rows of each epoch."""
-    return [
-        [row for batch in model.rows[at : at + batches] for row in batch] for at in range(0, len(model.rows), batches)
-    ]
+def epochs_of(batches: list[list[int]], count: int) -> list[list[int]]:
+    """Return the rows of each epoch of ``count`` batches."""
+    return [[row for batch in batches[at : at + count] for row in batch] for at in range(0, len(batches), count)]
 
 
 def test_each_epoch_draws_half_of_the_retain_set_anew() -> None:
-    retrain(student := Watched(0), Watched(1))
-    drawn = epochs_of(student, 4)
+    student = network(0)
+    batches = note(student, lambda: student.training)
+    retrain(student, network(1))
+    drawn = epochs_of(batches, 4)
     assert [len(set(rows)) for rows in drawn] == [32, 32, 32]
     assert set(drawn[0]) != set(drawn[1]) != set(drawn[2])
 
 
 def test_a_fraction_of_one_draws_every_sample_once() -> None:
-    retrain(student := Watched(0), Watched(1), retain_fraction=1.0)
-    assert [sorted(rows) for rows in epochs_of(student, 8)] == [list(range(64))] * 3
+    student = network(0)
+    batches = note(student, lambda: student.training)
+    retrain(student, network(1), retain_fraction=1.0)
+    assert [sorted(rows) for rows in epochs_of(batches, 8)] == [list(range(64))] * 3
 
 
 def test_running_statistics_move_whatever_mode_the_student_comes_in() -> None:
-    student = Watched(0).eval()
-    before = student.layers[1].running_mean.clone()
-    retrain(student, Watched(1))
-    assert not torch.equal(student.layers[1].running_mean, before)
-    assert int(student.layers[1].num_batches_tracked) == 12
+    student = network(0).eval()
+    before = student[1].running_mean.clone()
+    retrain(student, network(1))
+    assert not torch.equal(student[1].running_mean, before)
+    assert int(student[1].num_batches_tracked) == 12
 
 
 def test_the_result_is_that_of_a_literal_loop() -> None:
-    student, teacher, other = Watched(0), Watched(1).eval(), Watched(0)
+    student, teacher, other = network(0), network(1).eval(), network(0)
     retrain(student, teacher, distill_epochs=2)
-    (images, labels), optimizer = samples(), SGD(other.parameters(), lr=0.05)
+    (images, labels), optimizer = SETS.retain.samples, sgd(other, 0.05)
     other.train()
     for epoch in (1, 2, 3):
         for rows in shuffled(64, 8, seed=0, epoch=epoch, part=0.5):
@@ -204,27 +176,27 @@ def test_the_result_is_that_of_a_literal_loop() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    assert same(tensors(student), tensors(other), within=1e-9)
+    assert same(student, other, within=1e-9)
 
 
 def test_the_teacher_counts_in_the_first_epochs_only() -> None:
     ends = []
     for teacher, distill_epochs in ((1, 0), (2, 0), (1, 1), (2, 1)):
-        retrain(student := Watched(0), Watched(teacher), distill_epochs=distill_epochs)
-        ends.append(tensors(student))
+        retrain(student := network(0), network(teacher), distill_epochs=distill_epochs)
+        ends.append(student)
     assert same(ends[0], ends[1])
     assert not same(ends[2], ends[3], within=1e-6)
 
 
 def test_the_teachers_logits_are_the_same_known_before_or_asked_in_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    retrain(once := Watched(0), Watched(1))
+    retrain(once := network(0), network(1))
     monkeypatch.setattr(method, "LARGEST_CACHE", 0)
-    retrain(each := Watched(0), Watched(1))
-    assert same(tensors(once), tensors(each), within=1e-9)
+    retrain(each := network(0), network(1))
+    assert same(once, each, within=1e-9)
 
 
 def test_the_teacher_sees_the_augmented_images() -> None:
-    student, teacher = Watched(0), Watched(1)
+    student, teacher = network(0), network(1)
     seen: list[Tensor] = []
     teacher.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     student.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)

@@ -14,7 +14,7 @@ from forgetkit.training import cuda_graphs as graphs
 from forgetkit.training.classifier import Classifier, predict
 from forgetkit.training.cuda_graphs import WARM_UP, graphs_of
 from forgetkit.training.device import set_up
-from forgetkit.training.loop import fit, train
+from forgetkit.training.loop import Update, fit, train
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
 from forgetkit.unlearning.forget import Meter
@@ -113,7 +113,7 @@ def test_momentum_goes_on_after_a_state_without_any_was_loaded(monkeypatch: pyte
         optimizer = make_optimizer(model, "sgd", rate=0.01, momentum=0.9)
         empty = optimizer.state_dict()
         for _ in range(2):
-            list(fit(optimizer, torch.arange(COUNT).split(32), loss))
+            list(fit(optimizer, [Update(loss, rows) for rows in torch.arange(COUNT).split(32)]))
             optimizer.load_state_dict(empty)
         found.append(model)
     assert same(*found)
@@ -123,7 +123,7 @@ def test_steps_are_recorded() -> None:
     launched = 0
     model, (images, labels) = classifier().eval(), samples()
     optimizer = make_optimizer(model, "adadelta", rate=0.1)
-    for _ in relabel(model, images[:40], labels[:40], optimizer=optimizer, classes=4):
+    for _ in fit(optimizer, relabel(model, (images[:40], labels[:40]), classes=4)):
         found = graphs_of(optimizer)
         assert found is not None
         launched += bool(found._recorded)
@@ -137,9 +137,8 @@ def test_recorded_relabeling_gives_the_same_bytes(optimizer: str, monkeypatch: p
         monkeypatch.setattr(graphs, "WARM_UP", warm_up)
         model, (images, labels) = classifier(), samples()
         made = make_optimizer(model, optimizer, rate=0.01)
-        given = {"replay": 5, "retain": (images[100:], labels[100:])}
-        for _ in relabel(model, images[:100], labels[:100], optimizer=made, classes=4, **given):  # type: ignore[arg-type]
-            pass
+        forget, retain = (images[:100], labels[:100]), (images[100:], labels[100:])
+        list(fit(made, relabel(model, forget, retain, classes=4, replay=5)))
         found.append(model)
     assert same(*found)
 
@@ -166,7 +165,7 @@ def test_what_is_recorded_after_a_model_that_waits() -> None:
     images, labels = samples()
     model = classifier()
     optimizer = make_optimizer(model, "adam", rate=0.01)
-    list(fit(optimizer, [images] * (WARM_UP + 3), lambda batch: cross_entropy(model(batch), labels)))
+    list(fit(optimizer, [Update(lambda batch: cross_entropy(model(batch), labels), images)] * (WARM_UP + 3)))
     assert predict(model, images).isfinite().all()
     found = graphs_of(optimizer)
     assert found is not None
@@ -191,6 +190,8 @@ def test_the_main_job_twice_gives_the_same_bytes(on_gpu: Run, tmp_path: Path) ->
         "finetune {0}/model.st --ids {0}/ids.txt --epochs 2 -o {0}/tuned.st",
         "scrub {0}/model.st --ids {0}/ids.txt --epochs 2 -o {0}/scrubbed.st",
         "badteach {0}/model.st --ids {0}/ids.txt -o {0}/taught.st",
+        "reset {0}/model.st --ids {0}/ids.txt --epochs 1 -o {0}/reset.st",
+        "random-labels {0}/model.st --ids {0}/ids.txt --epochs 2 --stop published -o {0}/random.st",
     )
     for folder in ("first", "second"):
         for line in lines:

@@ -14,6 +14,7 @@ from forgetkit.training import cuda_graphs as graphs
 from forgetkit.training.cuda_graphs import MOST, WARM_UP, Graphs, Step, graphs_of, record, take_step
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.unlearning.forget import Meter
+from tests import tiny
 
 Batch = tuple[Tensor, Tensor]
 
@@ -42,16 +43,12 @@ class Recorder:
 
 
 def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+    return tiny.network(norm=False, dropout=0.0).float()
 
 
 def batches(count: int, size: int = 6, seed: int = 0) -> list[Batch]:
-    source = torch.Generator().manual_seed(seed)
-    return [
-        (torch.randn(size, 1, 4, 4, generator=source), torch.randint(3, (size,), generator=source))
-        for _ in range(count)
-    ]
+    images, labels = tiny.samples(count * size, seed)
+    return list(zip(images.float().split(size), labels.split(size), strict=True))
 
 
 def loss_of(model: nn.Module) -> Callable[[Batch], Tensor]:
@@ -184,7 +181,7 @@ def test_a_step_that_waits_for_the_gpu_is_not_recorded() -> None:
 def test_a_batch_of_anything_but_tensors_is_not_recorded() -> None:
     model, seen = network(), Recorder()
     optimizer = make_optimizer(model, "sgd", rate=0.1)
-    steps, images = Graphs(optimizer, seen, unseen), torch.ones(2, 1, 4, 4)
+    steps, images = Graphs(optimizer, seen, unseen), torch.ones(2, 1, 6, 6)
     for number in range(WARM_UP + 5):
         steps.take_step(optimizer, lambda scale: scale[0] * model(images).square().mean(), (number, images))
     assert seen.launches == []

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
-from torch.optim import SGD
 
 from forgetkit.methods.joint import joint
 from forgetkit.training.classifier import predict
 from forgetkit.training.device import generator_for
-from tests.watched import CLASSES, Watched, samples
+from forgetkit.training.loop import fit
+from tests.tiny import CLASSES, network, note, same, samples, sgd, weights
 
 FORGET, RETAIN = samples(10, 100), samples(24, 0)
 
@@ -25,19 +25,10 @@ def soft(number: int) -> Tensor:
     return torch.randn(10, CLASSES, generator=torch.Generator().manual_seed(number)).double().softmax(1)
 
 
-def started(model: nn.Module, *, weight: float = 0.5, rate: float = 0.1, seed: int = 0) -> Iterator[Tensor]:
+def begin(model: nn.Module, *, weight: float = 0.5, seed: int = 0) -> Iterator[Tensor]:
     """Begin joint steps of 4 forgotten and 8 retained samples with SGD."""
-    optimizer = SGD(model.parameters(), lr=rate)
-    return joint(
-        model,
-        FORGET[0],
-        soft,
-        RETAIN,
-        optimizer=optimizer,
-        forget_weight=weight,
-        forget_batch=4,
-        retain_batch=8,
-        seed=seed,
+    return fit(
+        sgd(model), joint(model, FORGET, soft, RETAIN, forget_weight=weight, ids_per_step=4, batch_size=8, seed=seed)
     )
 
 
@@ -49,10 +40,10 @@ def orders(count: int, size: int, purpose: str, seed: int = 0) -> Iterator[tuple
 
 
 def test_steps_are_those_of_a_literal_loop() -> None:
-    model = Watched()
+    model = network()
     other = copy.deepcopy(model).eval()
-    losses = list(islice(started(model), 7))
-    optimizer = SGD(other.parameters(), lr=0.1)
+    losses = list(islice(begin(model), 7))
+    optimizer = sgd(other)
     for (number, gone), (_, rows), found in zip(
         orders(10, 4, "joint forget"), orders(24, 8, "joint retain"), losses, strict=False
     ):
@@ -63,8 +54,8 @@ def test_steps_are_those_of_a_literal_loop() -> None:
         loss.backward()
         optimizer.step()
         assert float(found) == pytest.approx(float(loss.detach()), abs=1e-9)
-    pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
-    assert all(torch.allclose(a, b, atol=1e-9, rtol=0) for a, b in pairs)
+    assert len(losses) == 7
+    assert same(model, other, within=1e-9)
 
 
 @given(st.integers(0, 99))
@@ -79,7 +70,7 @@ def test_against_a_soft_target_cross_entropy_has_the_gradient_of_the_divergence(
 
 
 def test_the_forget_set_comes_to_its_targets_and_the_retain_set_to_its_labels() -> None:
-    model, target = Watched(), soft(1)
+    model, target = network(), soft(1)
 
     def state() -> tuple[float, float]:
         outputs = predict(model, FORGET[0])
@@ -87,9 +78,8 @@ def test_the_forget_set_comes_to_its_targets_and_the_retain_set_to_its_labels() 
         return float(away), float(cross_entropy(predict(model, RETAIN[0]), RETAIN[1]))
 
     before = state()
-    optimizer = SGD(model.parameters(), lr=0.1)
-    steps = joint(model, FORGET[0], lambda _: target, RETAIN, optimizer=optimizer, forget_weight=1.0, forget_batch=5)
-    list(islice(steps, 150))
+    updates = joint(model, FORGET, lambda _: target, RETAIN, forget_weight=1.0, ids_per_step=5)
+    list(islice(fit(sgd(model), updates), 150))
     after = state()
     assert after[0] < before[0] / 4
     assert after[1] < before[1] / 2
@@ -98,18 +88,18 @@ def test_the_forget_set_comes_to_its_targets_and_the_retain_set_to_its_labels() 
 def test_without_weight_the_forget_set_does_not_count() -> None:
     ends = []
     for images in (FORGET[0], FORGET[0] * -3):
-        model = Watched()
-        steps = joint(model, images, soft, RETAIN, optimizer=SGD(model.parameters(), lr=0.1), forget_weight=0.0)
-        list(islice(steps, 5))
-        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+        model = network()
+        updates = joint(model, (images, FORGET[1]), soft, RETAIN, forget_weight=0.0)
+        list(islice(fit(sgd(model), updates), 5))
+        ends.append(weights(model))
     assert torch.equal(ends[0], ends[1])
 
 
 def test_every_pass_takes_each_sample_once_and_nothing_else_is_read() -> None:
-    model = Watched()
-    list(islice(started(model), 6))
-    gone = [[n for n in batch if n >= 100] for batch in model.batches]
-    kept = [[n for n in batch if n < 100] for batch in model.batches]
+    batches = note(model := network())
+    list(islice(begin(model), 6))
+    gone = [[n for n in batch if n >= 100] for batch in batches]
+    kept = [[n for n in batch if n < 100] for batch in batches]
     assert [len(batch) for batch in gone] == [4, 4, 2, 4, 4, 2]
     for turn in (gone[:3], gone[3:]):
         assert sorted(n for batch in turn for n in batch) == list(range(100, 110))
@@ -120,30 +110,29 @@ def test_every_pass_takes_each_sample_once_and_nothing_else_is_read() -> None:
 
 
 def test_targets_are_asked_for_once_a_pass() -> None:
-    model, asked = Watched(), []
+    model, asked = network(), []
 
     def targets(number: int) -> Tensor:
         asked.append(number)
         return soft(number)
 
-    steps = joint(model, FORGET[0], targets, RETAIN, optimizer=SGD(model.parameters(), lr=0.1), forget_batch=4)
-    list(islice(steps, 7))
+    list(islice(fit(sgd(model), joint(model, FORGET, targets, RETAIN, ids_per_step=4)), 7))
     assert asked == [1, 2, 3]
 
 
 def test_running_statistics_are_bit_identical_and_dropout_is_off() -> None:
-    first, second = Watched().train(), Watched().train()
+    first, second = network().train(), network().train()
     before = {name: buffer.clone() for name, buffer in first.named_buffers()}
-    list(islice(started(first), 5))
+    list(islice(begin(first), 5))
     torch.manual_seed(99)
-    list(islice(started(second), 5))
+    list(islice(begin(second), 5))
     assert before
     assert all(torch.equal(buffer, before[name]) for name, buffer in first.named_buffers())
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_the_loss_of_the_retain_set_may_be_another() -> None:
-    model, given_rows = Watched(), []
+    batches, given_rows = note(model := network()), []
 
     def loss(logits: Tensor, rows: Tensor) -> Tensor:
         given_rows.append(rows.tolist())
@@ -151,26 +140,23 @@ def test_the_loss_of_the_retain_set_may_be_another() -> None:
         return logits.square().sum()
 
     start = predict(model, RETAIN[0]).square().sum()
-    optimizer = SGD(model.parameters(), lr=0.01)
-    steps = joint(
-        model, FORGET[0], soft, RETAIN, optimizer=optimizer, forget_weight=0.0, retain_batch=8, retain_loss=loss
-    )
-    list(islice(steps, 6))
-    assert given_rows == [batch[:8] for batch in model.batches[1:]]
+    updates = joint(model, FORGET, soft, RETAIN, forget_weight=0.0, batch_size=8, retain_loss=loss)
+    list(islice(fit(sgd(model, 0.01), updates), 6))
+    assert given_rows == [batch[:8] for batch in batches[1:]]
     assert predict(model, RETAIN[0]).square().sum() < start
 
 
 def test_the_order_depends_on_the_seed_alone() -> None:
-    batches = []
+    found = []
     for seed in (1, 1, 2):
-        list(islice(started(model := Watched(), seed=seed), 4))
-        batches.append(model.batches)
-    assert batches[0] == batches[1] != batches[2]
+        found.append(note(model := network()))
+        list(islice(begin(model, seed=seed), 4))
+    assert found[0] == found[1] != found[2]
 
 
 def test_a_step_is_taken_only_when_it_is_asked_for() -> None:
-    model = Watched()
-    steps = started(model)
-    assert model.batches == []
+    batches = note(model := network())
+    steps = begin(model)
+    assert batches == []
     next(steps)
-    assert len(model.batches) == 1
+    assert len(batches) == 1

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
 
-from forgetkit.methods.neutralize import Look, _right, average_outputs, contrastive_labels, mislabel, neutralize
+from forgetkit.errors import NotReached
+from forgetkit.events import silent
+from forgetkit.methods.neutralize import average_outputs, contrastive_labels, mislabel, neutralize
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import accuracy, predict
+from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning.method_options import Neutralize
+from forgetkit.unlearning.neutralize import Neutralization, _accuracy_to
+from forgetkit.unlearning.step import Outcome
+from tests import tiny
 from tests.conftest import Run
+from tests.tiny import Halted, Halting, carry_out, recall, same, sets, sgd
 
 INF = math.inf
 
@@ -132,106 +140,133 @@ def test_ten_classes_are_matched_for_any_number_of_them(present: int) -> None:
         assert len(found) == present
 
 
-def network(*, norm: bool = False, dropout: bool = False) -> nn.Module:
-    """Return a network of some 1,000 parameters for 1×6×6 images, trained a little on the samples."""
-    torch.manual_seed(7)
-    parts = [nn.Conv2d(1, 6, 3), *([nn.BatchNorm2d(6)] if norm else []), *([nn.Dropout(0.5)] if dropout else [])]
-    model = nn.Sequential(*parts, nn.ReLU(), nn.Flatten(), nn.Linear(96, 4)).double()
-    images, labels = samples()
-    optimizer = SGD(model.parameters(), lr=0.5)
-    for _ in range(30):
+SETS = sets(64)
+FORGET = SETS.forget.samples
+CONTRAST = {0: 1, 1: 2, 2: 3, 3: 0}
+
+
+def network(*, norm: bool = False, dropout: float = 0.0) -> nn.Module:
+    """Return a network, trained a little on the forget set."""
+    model = tiny.network(norm=norm, dropout=dropout)
+    optimizer = sgd(model, 0.3)
+    for _ in range(60):
         optimizer.zero_grad()
-        cross_entropy(model(images), labels).backward()
+        cross_entropy(model(FORGET[0]), FORGET[1]).backward()
         optimizer.step()
     return model
 
 
-def samples() -> tuple[Tensor, Tensor]:
-    """Return 64 images of 4 classes."""
-    return torch.randn(64, 1, 6, 6, generator=torch.Generator().manual_seed(1)).double(), torch.arange(64) % 4
-
-
-CONTRAST = {0: 1, 1: 2, 2: 3, 3: 0}
-
-
-def looks(
-    model: nn.Module, *, epochs: int = 2, batch_size: int = 8, per_epoch: int = 20, rate: float = 0.1
-) -> list[Look]:
-    """Neutralize the samples; return every look."""
-    images, labels = samples()
-    optimizer = SGD(model.parameters(), lr=rate)
-    return list(
-        neutralize(
-            model,
-            images,
-            labels,
-            contrast=CONTRAST,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            epochs=range(1, epochs + 1),
-            looks_per_epoch=per_epoch,
-        )
-    )
+def train(model: nn.Module, *, epochs: int = 2, rate: float = 0.1) -> None:
+    """Train the forget set towards its contrastive labels."""
+    carry_out(model, neutralize(model, FORGET, contrast=CONTRAST, batch_size=8, epochs=epochs), rate)
 
 
 @pytest.mark.parametrize("norm", [False, True])
 def test_neutralize_is_algorithm_3_taken_literally(norm: bool) -> None:
-    model, (images, labels) = network(norm=norm), samples()
+    model, (images, labels) = network(norm=norm), FORGET
     other = copy.deepcopy(model).eval()
-    looks(model)
-    optimizer, wrong = SGD(other.parameters(), lr=0.1), torch.tensor([CONTRAST[int(label)] for label in labels])
+    train(model)
+    optimizer, wrong = sgd(other), torch.tensor([CONTRAST[int(label)] for label in labels])
     for epoch in (1, 2):
         for rows in shuffled(64, 8, seed=0, epoch=epoch):
             optimizer.zero_grad()
             cross_entropy(other(images[rows]), wrong[rows]).backward()
             optimizer.step()
-    ends = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
-    assert all(torch.allclose(a, b, atol=1e-9, rtol=0) for a, b in ends)
+    assert same(model, other, within=1e-9)
 
 
 def test_accuracy_on_the_forget_set_falls_and_its_contrastive_labels_are_learned() -> None:
-    model, (images, labels) = network(), samples()
-    found = looks(model, epochs=20, rate=0.3)
-    assert found[0].accuracy > 0.9
-    assert found[-1].accuracy < 0.1
+    model, (images, labels) = network(), FORGET
+    assert accuracy(predict(model, images), labels) > 0.9
+    train(model, epochs=20, rate=0.3)
+    assert accuracy(predict(model, images), labels) < 0.1
     assert accuracy(predict(model, images), (labels + 1) % 4) > 0.9
 
 
-def test_the_first_look_is_before_the_first_step() -> None:
-    model, (images, labels) = network(), samples()
-    right = accuracy(predict(model, images), labels)
-    assert looks(model)[0] == Look(0, 0.0, right)
+def test_running_statistics_are_bit_identical_after() -> None:
+    model = network(norm=True)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    train(model)
+    assert before
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+
+
+def test_dropout_is_off() -> None:
+    first = network(dropout=0.5)
+    second = copy.deepcopy(first)
+    train(first)
+    torch.manual_seed(99)
+    train(second)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+class ThreeTimes(Neutralize):
+    """Settings that evaluate an epoch three times."""
+
+    evaluations_per_epoch = 3
+
+
+SETTINGS = {"often": Neutralize, "epoch": Neutralize, "three times": ThreeTimes}
+SLOW = 1e-9
+"""A rate that changes nothing."""
+
+
+def run(
+    model: nn.Module,
+    bookmark: Bookmark,
+    *,
+    stop: str = "zero",
+    rate: float = 0.3,
+    check: str = "often",
+    epochs: int = 99,
+    batch_size: int = 8,
+    logged: bool = True,
+) -> Outcome:
+    """Neutralize the forget set with SGD until at most a share of it is classified correctly."""
+    training: dict[str, Any] = {"optimizer": "sgd", "rate": rate, "max_epochs": epochs, "batch_size": batch_size}
+    settings = SETTINGS[check](stop=stop, check_at="epoch" if check == "epoch" else "often", **training)
+    return Neutralization(settings, model, SETS, 0, logged, bookmark, silent).carry_out()
+
+
+def test_the_first_evaluation_is_before_the_first_step() -> None:
+    model, bookmark = network(), Bookmark()
+    right = accuracy(predict(model, FORGET[0]), FORGET[1])
+    run(model, bookmark)
+    assert bookmark.log[0] == {"step": 0, "epoch": 0.0, "accuracy": right}
 
 
 @pytest.mark.parametrize(
-    "batch_size, per_epoch, steps",
-    [(8, 20, [1, 2, 3, 4, 5, 6, 7, 8]), (8, 1, [8]), (8, 3, [3, 6, 8]), (1, 20, [*range(4, 64, 4), 64])],
+    "batch_size, check, steps",
+    [
+        (8, "often", [1, 2, 3, 4, 5, 6, 7, 8]),
+        (8, "epoch", [8]),
+        (8, "three times", [3, 6, 8]),
+        (1, "often", [*range(4, 64, 4), 64]),
+    ],
 )
-def test_looks_come_after_every_so_many_batches(batch_size: int, per_epoch: int, steps: list[int]) -> None:
-    found = looks(network(), epochs=2, batch_size=batch_size, per_epoch=per_epoch)
+def test_evaluations_come_after_every_so_many_batches(batch_size: int, check: str, steps: list[int]) -> None:
+    bookmark = Bookmark()
+    with pytest.raises(NotReached, match="after 2 epochs"):
+        run(network(), bookmark, rate=SLOW, check=check, epochs=2, batch_size=batch_size)
     batches = steps[-1]
-    assert [look.step for look in found] == [0, *steps, *(batches + step for step in steps)]
-    assert [look.epoch for look in found] == pytest.approx([look.step / batches for look in found])
+    assert [one["step"] for one in bookmark.log] == [0, *steps, *(batches + step for step in steps)]
+    assert [one["epoch"] for one in bookmark.log] == pytest.approx([one["step"] / batches for one in bookmark.log])
 
 
-def test_a_caller_that_stops_has_the_weights_of_that_look() -> None:
-    model, (images, labels) = network(), samples()
-    steps = neutralize(
-        model,
-        images,
-        labels,
-        contrast=CONTRAST,
-        optimizer=SGD(model.parameters(), lr=0.1),
-        batch_size=8,
-        epochs=range(1, 99),
-    )
-    stopped = next(look for look in steps if look.accuracy <= 0.25)
-    assert 0 < stopped.epoch < 98
-    assert accuracy(predict(model, images), labels) == stopped.accuracy
+def test_a_run_that_reaches_its_goal_has_the_weights_of_that_evaluation() -> None:
+    model, bookmark = network(), Bookmark()
+    outcome = run(model, bookmark, stop="chance", rate=0.1)
+    last = bookmark.log[-1]
+    assert 0 < last["epoch"] < 98
+    assert [one["accuracy"] <= 0.25 for one in bookmark.log] == [False] * (len(bookmark.log) - 1) + [True]
+    assert accuracy(predict(model, FORGET[0]), FORGET[1]) == last["accuracy"]
+    assert (outcome.metrics["steps"], outcome.metrics["epochs"]) == (last["step"], last["epoch"])
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=600), st.sampled_from([0.0, 0.1, 0.25, 0.5]), st.floats(0, 1))
-def test_a_look_that_may_end_early_decides_as_one_at_all_samples(right: list[bool], goal: float, last: float) -> None:
+def test_an_evaluation_that_may_end_early_decides_as_one_of_all_samples(
+    right: list[bool], goal: float, last: float
+) -> None:
     labels = torch.zeros(len(right), dtype=torch.int64)
     logits = torch.stack([torch.tensor(right), ~torch.tensor(right)], 1).float()
     seen: list[int] = []
@@ -242,53 +277,41 @@ def test_a_look_that_may_end_early_decides_as_one_at_all_samples(right: list[boo
             return rows
 
     order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
-    whole, found = accuracy(logits, labels), _right(Known(), logits, labels, goal, order, last)
+    whole, found = accuracy(logits, labels), _accuracy_to(goal, Known(), (logits, labels), order, last)
     assert (found <= goal) == (whole <= goal)
     assert found > goal or (found == whole and sum(seen) == len(right))
     assert min(whole, last) < 1 or sum(seen) <= max(8, math.ceil(1.1 * (goal * len(right) + 1))) + 256
 
 
-@pytest.mark.parametrize("goal", [0.0, 0.25])
-def test_neutralize_stops_at_the_same_step_with_looks_that_end_early(goal: float) -> None:
-    images, labels = samples()
+@pytest.mark.parametrize("stop", ["zero", "chance"])
+def test_a_run_stops_at_the_same_step_with_evaluations_that_end_early(stop: str) -> None:
     ends = []
-    for early in (None, goal):
-        steps = neutralize(
-            (model := network()),
-            images,
-            labels,
-            contrast=CONTRAST,
-            optimizer=SGD(model.parameters(), lr=0.3),
-            batch_size=8,
-            epochs=range(1, 99),
-            goal=early,
-        )
-        ends.append((next(look for look in steps if look.accuracy <= goal), model.state_dict()))
-    (one, weights), (other, same) = ends
-    assert one == other
-    assert one.step > 1
-    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    for logged in (True, False):
+        model, bookmark = network(), Bookmark()
+        ends.append((run(model, bookmark, stop=stop, logged=logged), bookmark.log[-1], model))
+    (one, first, weights), (other, second, others) = ends
+    assert (one, first) == (other, second)
+    assert one.metrics["steps"] > 1
+    assert same(weights, others)
 
 
-def test_running_statistics_are_bit_identical_after() -> None:
-    model = network(norm=True)
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    looks(model)
-    assert before
-    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
-
-
-def test_dropout_is_off() -> None:
-    first = network(dropout=True)
-    second = copy.deepcopy(first)
-    looks(first)
-    torch.manual_seed(99)
-    looks(second)
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+@pytest.mark.parametrize("stop", ["zero", "chance"])
+@pytest.mark.parametrize("logged", [True, False])
+def test_a_run_that_was_halted_ends_in_the_same_bytes(stop: str, logged: bool, tmp_path: Path) -> None:
+    model, halted, resumed, bookmark = network(), network(), network(), Bookmark()
+    outcome = run(model, bookmark, stop=stop, logged=logged)
+    assert outcome.metrics["steps"] > 3
+    with pytest.raises(Halted):
+        run(halted, Halting(tmp_path, after=2), stop=stop, logged=logged)
+    again = recall(tmp_path)
+    assert run(resumed, again, stop=stop, logged=logged) == outcome
+    assert again.log == bookmark.log
+    assert same(model, resumed)
+    assert not same(model, halted, within=1e-6)
 
 
 @pytest.mark.parametrize("stop, goal", [("chance", 0.1), ("zero", 0.0)])
-def test_the_command_stops_at_the_first_look_at_its_goal(
+def test_the_command_stops_at_the_first_evaluation_at_its_goal(
     forgetkit: Run, model: object, ids: object, stop: str, goal: float
 ) -> None:
     ran = forgetkit(

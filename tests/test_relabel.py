@@ -12,43 +12,35 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adadelta, Adam, Optimizer
 
 from forgetkit.methods.relabel import relabel, wrong_label_targets
-from forgetkit.training.classifier import predict
+from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.device import generator_for
+from forgetkit.training.loop import fit
 from forgetkit.training.optimizers import make_optimizer
+from tests import tiny
 from tests.conftest import Run
+from tests.tiny import carry_out, note, weights
 
 CLASSES = 5
 KINDS = ("plain", "norm", "dropout")
 
 
-def network(kind: str = "plain", classes: int = CLASSES) -> nn.Module:
-    """Return a float64 network of some 1,000 parameters for 1×6×6 images, in train mode."""
-    torch.manual_seed(7)
-    middle: list[nn.Module] = {"plain": [], "norm": [nn.BatchNorm2d(6)], "dropout": [nn.Dropout(0.5)]}[kind]
-    model = nn.Sequential(nn.Conv2d(1, 6, 3), *middle, nn.ReLU(), nn.Flatten(), nn.Linear(96, classes)).double()
+def network(kind: str = "plain") -> nn.Module:
+    """Return a network with running statistics of its own, or with dropout, in train mode."""
+    model = tiny.network(norm=kind == "norm", dropout=0.5 * (kind == "dropout"), classes=CLASSES)
     if kind == "norm":
-        predict(model.train(), samples(8)[0])
-        model(samples(32)[0])  # running statistics of its own
+        model(samples(32)[0])
     return model
 
 
-def samples(count: int, classes: int = CLASSES) -> tuple[Tensor, Tensor]:
-    """Return float64 images and labels."""
-    source = torch.Generator().manual_seed(count)
-    return torch.randn(count, 1, 6, 6, generator=source).double(), torch.arange(count) % classes
+def samples(count: int, first: int = 0) -> Samples:
+    return tiny.samples(count, first, CLASSES)
 
 
-def run(model: nn.Module, count: int = 6, **options: object) -> list[Tensor]:
+def run(
+    model: nn.Module, count: int = 6, retain: Samples | None = None, *, rate: float = 0.1, **options: int
+) -> list[Tensor]:
     """Relabel ``count`` samples with SGD; return the loss of each step."""
-    images, labels = samples(count)
-    return list(
-        relabel(model, images, labels, optimizer=SGD(model.parameters(), lr=0.1), classes=CLASSES, **options)  # type: ignore[arg-type]
-    )
-
-
-def weights(model: nn.Module) -> Tensor:
-    """Return all parameters as one vector."""
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    return carry_out(model, relabel(model, samples(count), retain, classes=CLASSES, **options), rate)
 
 
 def drawn_labels(labels: Tensor, count: int, seed: int = 0) -> list[Tensor]:
@@ -87,15 +79,8 @@ def test_several_ids_leave_the_weights_of_the_literal_algorithm(
 ) -> None:
     model, (images, labels) = network(kind), samples(6)
     other = copy.deepcopy(model)
-    steps = relabel(
-        model,
-        images,
-        labels,
-        optimizer=make_optimizer(model, name, rate=0.01),
-        classes=CLASSES,
-        labels_per_id=count,
-    )
-    assert len(list(steps)) == 6
+    updates = relabel(model, (images, labels), classes=CLASSES, labels_per_id=count)
+    assert len(list(fit(make_optimizer(model, name, rate=0.01), updates))) == 6
     literally(other, images, drawn_labels(labels, count), literal(other.parameters(), lr=0.01))  # type: ignore[call-arg]
     assert (weights(model) - weights(other)).abs().max() < 1e-6
     assert (weights(model) - weights(network(kind))).abs().max() > 1e-5
@@ -150,7 +135,7 @@ def test_dropout_is_off() -> None:
 def test_the_loss_on_the_true_labels_rises(kind: str) -> None:
     model, (images, labels) = network(kind), samples(6)
     before = cross_entropy(predict(model, images), labels)
-    run(model)
+    run(model, rate=0.2)
     assert cross_entropy(predict(model, images), labels) > before + 0.05
 
 
@@ -163,36 +148,12 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
     assert not torch.equal(ends[0], ends[2])
 
 
-class Seen(nn.Module):
-    """A linear model that notes the images it is given; the first pixel is the sample's number."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(1, CLASSES)
-        self.batches: list[list[int]] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits of sample numbers."""
-        self.batches.append([int(image) for image in images])
-        logits: Tensor = self.fc(images[:, None] / 1000)
-        return logits
-
-
 def replayed(seed: int = 0, replay: int = 3) -> tuple[list[list[int]], Tensor]:
     """Relabel samples 100 … 104 with replay from samples 0 … 39; return the batches and the retained labels."""
-    model, labels = Seen(), torch.arange(40) % CLASSES
-    steps = relabel(
-        model,
-        torch.arange(100.0, 105.0),
-        torch.arange(5) % CLASSES,
-        optimizer=SGD(model.parameters(), lr=0.01),
-        classes=CLASSES,
-        replay=replay,
-        retain=(torch.arange(40.0), labels),
-        seed=seed,
-    )
-    assert len(list(steps)) == len(model.batches)
-    return model.batches, labels
+    retain, batches = samples(40), note(model := network())
+    updates = relabel(model, samples(5, 100), retain, classes=CLASSES, replay=replay, seed=seed)
+    assert len(carry_out(model, updates)) == len(batches)
+    return batches, retain[1]
 
 
 def test_replay_draws_distinct_samples_of_the_same_class_from_the_retain_set() -> None:

@@ -1,57 +1,73 @@
 """The field's methods: the direction of each, and its update beside a few lines written anew."""
 
-import copy
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, softmax
 
+from forgetkit.cli.commands.ascend import Ascend
+from forgetkit.cli.commands.badteach import Badteach
+from forgetkit.cli.commands.finetune import Finetune
+from forgetkit.cli.commands.reset import Reset
+from forgetkit.cli.commands.scrub import Scrub
+from forgetkit.errors import ForgetkitError
+from forgetkit.events import silent
 from forgetkit.methods.ascend import ascend
 from forgetkit.methods.badteach import badteach
 from forgetkit.methods.dampen import dampen
 from forgetkit.methods.finetune import finetune, penalty_at
 from forgetkit.methods.importance import importance, saliency, top
-from forgetkit.methods.reset import begin_reset, kernels, rate_at, reinitialise, smallest, transpose, tuned
+from forgetkit.methods.reset import kernels, rate_at, reinitialise, reset, smallest, transpose
 from forgetkit.methods.scrub import SHIFT, scrub
 from forgetkit.training.batches import passes, shuffled
+from forgetkit.training.classifier import Classifier, Samples
+from forgetkit.training.device import Machine
+from forgetkit.training.loop import Update, fit
 from forgetkit.training.mask import masked
 from forgetkit.training.optimizers import make_optimizer
-from forgetkit.unlearning.backtracking import brake
+from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning.backtracking import Braking, brake
+from forgetkit.unlearning.membership_gauge import gauge_of
+from forgetkit.unlearning.run_method import MethodRun
 from tests.conftest import Run
+from tests.tiny import (
+    CLASSES,
+    Halted,
+    Halting,
+    carry_out,
+    classifier,
+    network,
+    note,
+    recall,
+    record,
+    same,
+    samples,
+    sets,
+    sgd,
+)
 
-Samples = tuple[Tensor, Tensor]
+FORGET, RETAIN = samples(12, 100), samples(40)
 
 
-def small() -> nn.Module:
-    """Return a network of about 1,000 parameters, with batch norm."""
-    torch.manual_seed(0)
-    layers = nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten()
-    return nn.Sequential(*layers, nn.Linear(8 * 16, 4)).eval()
+def small(seed: int = 7) -> nn.Sequential:
+    """Return a network in eval mode, without dropout."""
+    return network(dropout=0.0, seed=seed).eval()
 
 
-def samples(count: int, seed: int) -> Samples:
-    source = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 1, 8, 8, generator=source), torch.randint(0, 4, (count,), generator=source)
-
-
-FORGET, RETAIN = samples(12, 1), samples(40, 2)
+def one_step(model: nn.Module, updates: Iterator[Update], rate: float = 0.1) -> None:
+    """Take the first step of a method with plain gradient descent."""
+    next(fit(sgd(model, rate), updates))
 
 
 def loss_of(model: nn.Module, on: Samples) -> float:
     with torch.no_grad():
         return float(cross_entropy(model(on[0]), on[1]))
-
-
-def same(one: nn.Module, other: nn.Module, *, within: float = 0.0) -> bool:
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
-    return all(torch.allclose(a, b, rtol=0, atol=within) for a, b in pairs)
-
-
-def sgd(model: nn.Module, rate: float = 0.1) -> torch.optim.Optimizer:
-    return make_optimizer(model, "sgd", rate=rate)
 
 
 def stepped(model: nn.Module, value: Tensor, rate: float = 0.1) -> None:
@@ -70,13 +86,13 @@ def kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
 def test_ascent_raises_the_loss_on_what_is_forgotten() -> None:
     model = small()
     before = loss_of(model, FORGET)
-    list(ascend(model, FORGET, RETAIN, optimizer=sgd(model), alpha=0.5, epochs=3, batch_size=20, forget_batch=6))
+    carry_out(model, ascend(model, FORGET, RETAIN, alpha=0.5, epochs=3, batch_size=20, ids_per_step=6))
     assert loss_of(model, FORGET) > before
 
 
 def test_ascent_is_the_equation() -> None:
     model, by_hand = small(), small()
-    next(ascend(model, FORGET, RETAIN, optimizer=sgd(model), alpha=0.9, batch_size=20, forget_batch=6, seed=3))
+    one_step(model, ascend(model, FORGET, RETAIN, alpha=0.9, batch_size=20, ids_per_step=6, seed=3))
     gone = next(passes(12, 6, seed=3, purpose="ascend forget"))[1]
     rows = next(passes(40, 20, seed=3, purpose="ascend retain"))[1]
     kept = cross_entropy(by_hand(RETAIN[0][rows]), RETAIN[1][rows])
@@ -87,7 +103,7 @@ def test_ascent_is_the_equation() -> None:
 def test_plain_ascent_reads_nothing_that_is_retained() -> None:
     ends = [small(), small()]
     for model, retain in zip(ends, (RETAIN, (RETAIN[0] * 9, RETAIN[1])), strict=True):
-        list(ascend(model, FORGET, retain, optimizer=sgd(model), alpha=0.0, epochs=1, forget_batch=6))
+        carry_out(model, ascend(model, FORGET, retain, alpha=0.0, epochs=1, ids_per_step=6))
     assert same(*ends)
     assert not same(ends[0], small())
 
@@ -95,13 +111,13 @@ def test_plain_ascent_reads_nothing_that_is_retained() -> None:
 def test_fine_tuning_lowers_the_loss_on_what_is_retained() -> None:
     model = small()
     before = loss_of(model, RETAIN)
-    list(finetune(model, RETAIN, optimizer=sgd(model), epochs=3, batch_size=20))
+    carry_out(model, finetune(model, FORGET, RETAIN, epochs=3, batch_size=20))
     assert loss_of(model, RETAIN) < before
 
 
 def test_fine_tuning_is_the_equation_with_its_penalty() -> None:
     model, by_hand = small(), small()
-    next(finetune(model, RETAIN, optimizer=sgd(model), batch_size=20, l1=0.01, seed=5))
+    one_step(model, finetune(model, FORGET, RETAIN, batch_size=20, l1=0.01, seed=5))
     rows = shuffled(40, 20, seed=5, epoch=1)[0]
     penalty = sum((weight.abs().sum() for weight in by_hand.parameters()), torch.zeros(()))
     stepped(by_hand, cross_entropy(by_hand(RETAIN[0][rows]), RETAIN[1][rows]) + 0.01 * penalty)
@@ -115,7 +131,7 @@ def test_penalty_falls_to_nothing() -> None:
 def test_scrub_moves_away_on_what_is_forgotten_and_its_teacher_stays() -> None:
     model, original = small(), small()
     teacher = original(FORGET[0]).detach()
-    run = scrub(model, FORGET, RETAIN, optimizer=sgd(model), epochs=1, forget_batch=6, batch_size=20)
+    run = fit(sgd(model), scrub(model, FORGET, RETAIN, epochs=1, ids_per_step=6, batch_size=20))
     next(run)  # the first step has no gradient: student and teacher are the same
     assert same(model, original, within=1e-6)
     model.load_state_dict({name: value + 0.01 for name, value in original.state_dict().items()})
@@ -126,10 +142,10 @@ def test_scrub_moves_away_on_what_is_forgotten_and_its_teacher_stays() -> None:
 
 def test_scrub_is_its_equations() -> None:
     model, by_hand = small(), small()
-    steps = scrub(
-        model, FORGET, RETAIN, optimizer=sgd(model), forget_batch=12, batch_size=20, kl_weight=0.7, away_epochs=2
-    )
-    assert list(islice(steps, 6)) == [1, 1, 1, 2, 2, 2]
+    updates = scrub(model, FORGET, RETAIN, ids_per_step=12, batch_size=20, kl_weight=0.7, away_epochs=2)
+    first = list(islice(updates, 6))
+    assert [update.epoch for update in first] == [1, 1, 1, 2, 2, 2]
+    carry_out(model, iter(first))
     teachers = by_hand(FORGET[0]).detach(), by_hand(RETAIN[0]).detach()
     for epoch in (1, 2):
         gone = shuffled(12, 12, seed=0, epoch=epoch + SHIFT)[0]
@@ -141,16 +157,20 @@ def test_scrub_is_its_equations() -> None:
 
 
 def test_bad_teaching_takes_what_is_forgotten_to_the_bad_teacher() -> None:
-    model, bad = small(), torch.zeros(12, 4)
+    model, bad = small(), torch.zeros(12, 4).double()
     before = float(kl(bad, model(FORGET[0]), 1.0).detach())
-    list(badteach(model, FORGET[0], bad, RETAIN[0], optimizer=sgd(model), epochs=5, batch_size=8))
+    given: dict[str, Any] = {"classes": CLASSES, "untrained": small, "target": "uniform"}
+    carry_out(model, badteach(model, FORGET, RETAIN, epochs=5, batch_size=8, **given))
     assert float(kl(bad, model(FORGET[0]), 1.0).detach()) < before
 
 
-def test_bad_teaching_is_its_equation() -> None:
-    model, by_hand, bad = small(), small(), torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
-    list(badteach(model, FORGET[0], bad, RETAIN[0], optimizer=sgd(model), retain_fraction=1.0, batch_size=60))
+@pytest.mark.parametrize("target", ["uniform", "random-net"])
+def test_bad_teaching_is_its_equation(target: str) -> None:
+    model, by_hand, other = small(), small(), small(seed=8)
+    given: dict[str, Any] = {"classes": CLASSES, "untrained": lambda: other, "target": target}
+    carry_out(model, badteach(model, FORGET, RETAIN, retain_fraction=1.0, batch_size=60, **given))
     images = torch.cat([FORGET[0], RETAIN[0]])
+    bad = torch.zeros(12, 4).double() if target == "uniform" else other(FORGET[0]).detach()
     good = by_hand(RETAIN[0]).detach()
     stepped(by_hand, (12 * kl(bad, by_hand(images[:12]), 1.0) + 40 * kl(good, by_hand(images[12:]), 1.0)) / 52)
     assert same(model, by_hand, within=1e-5)
@@ -158,7 +178,7 @@ def test_bad_teaching_is_its_equation() -> None:
 
 def test_transposing_twice_changes_nothing_and_once_does() -> None:
     model = small()
-    begin_reset(model, FORGET, RETAIN, kind="ct", share=0.3, seed=0)
+    next(reset(model, FORGET, RETAIN, optimizer=sgd(model), kind="ct"))  # the update is not carried out
     assert torch.equal(model[0].weight, small()[0].weight.transpose(2, 3))
     transpose(model)
     assert same(model, small())
@@ -179,19 +199,25 @@ def test_the_weights_drawn_anew_are_those_of_least_difference_in_gradient() -> N
 
 
 def test_weights_that_were_not_drawn_anew_move_by_a_tenth() -> None:
-    model, by_hand = small(), small()
-    chosen = {name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in kernels(model).items()}
-    next(tuned(model, RETAIN, optimizer=sgd(model), rate=0.5, kind="msg", chosen=chosen, epochs=1, batch_size=20))
+    model, by_hand, start = small(), small(), small()
+    chosen = smallest(by_hand, FORGET, RETAIN, share=0.3)
+    for one in (by_hand, start):
+        reinitialise(one, chosen, seed=0)
+    optimizer = sgd(model)
+    updates = reset(model, FORGET, RETAIN, optimizer=optimizer, kind="msg", rate=0.5, epochs=1, batch_size=20)
+    next(fit(optimizer, updates))
     rows = shuffled(40, 20, seed=0, epoch=1)[0]
     stepped(by_hand, cross_entropy(by_hand(RETAIN[0][rows]), RETAIN[1][rows]), 0.5 * rate_at("msg", 0, 2) * 0.1)
+    with torch.no_grad():
+        for (name, weight), before in zip(kernels(by_hand).items(), kernels(start).values(), strict=True):
+            weight[chosen[name]] += 9 * (weight - before)[chosen[name]]
     assert same(model, by_hand, within=1e-6)
 
 
 def test_model_without_convolutions_is_refused_for_a_reset() -> None:
-    from forgetkit.errors import ForgetkitError
-
+    model = nn.Linear(3, 2)
     with pytest.raises(ForgetkitError, match="nothing to reset"):
-        begin_reset(nn.Linear(3, 2), FORGET, RETAIN, kind="ct", share=0.3, seed=0)
+        next(reset(model, FORGET, RETAIN, optimizer=sgd(model), kind="ct"))
 
 
 def test_importance_squares_each_sample_by_itself() -> None:
@@ -213,7 +239,9 @@ def test_dampening_shrinks_what_matters_more_for_the_forget_set_and_nothing_else
 
 def test_dampening_raises_the_loss_on_what_is_forgotten() -> None:
     model = small()
-    list(finetune(model, (torch.cat([FORGET[0], RETAIN[0]]), torch.cat([FORGET[1], RETAIN[1]])), optimizer=sgd(model)))
+    known = torch.cat([FORGET[0], RETAIN[0]]), torch.cat([FORGET[1], RETAIN[1]])
+    carry_out(model, finetune(model, FORGET, known, epochs=60, batch_size=20))
+    assert loss_of(model, FORGET) < loss_of(small(), FORGET) / 2
     before, of_all = loss_of(model, FORGET), importance(model, RETAIN)
     dampen(model, importance(model, FORGET), of_all, alpha=2)
     assert loss_of(model, FORGET) > before
@@ -238,7 +266,7 @@ def test_masked_weights_and_their_momentum_stay_under_weight_decay(name: str) ->
     momentum = 0.9 if name == "sgd" else 0.0
     optimizer = make_optimizer(model, name, rate=0.1, momentum=momentum, weight_decay=0.1)
     with masked(model, mask):
-        list(ascend(model, FORGET, RETAIN, optimizer=optimizer, epochs=2, batch_size=20))
+        list(fit(optimizer, ascend(model, FORGET, RETAIN, epochs=2, batch_size=20)))
     for key, weight in model.named_parameters():
         assert torch.equal(weight[~mask[key]], start[key][~mask[key]])
         kept = [value for value in optimizer.state[weight].values() if torch.is_tensor(value) and value.dim()]
@@ -258,35 +286,46 @@ def test_running_statistics_stay_under_a_mask_in_train_mode_too() -> None:
     assert not torch.equal(model[0].weight, start["0.weight"])
 
 
-@pytest.mark.parametrize("method", ["ascend", "finetune", "scrub", "badteach", "tuned"])
-def test_running_statistics_stay_and_steps_go_on_where_they_stood(method: str) -> None:
-    def begin(model: nn.Module, done: int) -> object:
-        given = {"optimizer": sgd(model, 0.01), "epochs": 2, "batch_size": 20, "done": done}
-        if method == "badteach":
-            return badteach(model, FORGET[0], torch.zeros(12, 4), RETAIN[0], **given)  # type: ignore[arg-type]
-        if method in {"finetune", "tuned"}:
-            return {"finetune": finetune, "tuned": tuned}[method](model, RETAIN, **given)  # type: ignore[operator]
-        return {"ascend": ascend, "scrub": scrub}[method](model, FORGET, RETAIN, **given)  # type: ignore[operator]
+METHODS: dict[str, tuple[Any, Any]] = {
+    "ascend": (ascend, Ascend()),
+    "finetune": (finetune, Finetune(l1=0.001)),
+    "scrub": (scrub, Scrub()),
+    "badteach": (badteach, Badteach(target="uniform")),
+    "reset ct": (reset, Reset()),
+    "reset msg": (reset, Reset(kind="msg", momentum=0.9)),
+}
 
-    whole, halted, resumed = small(), small(), small()
-    list(begin(whole, 0))  # type: ignore[call-overload]
-    list(islice(begin(halted, 0), 2))  # type: ignore[call-overload]
-    run = begin(resumed, 2)
-    resumed.load_state_dict(copy.deepcopy(halted.state_dict()))
-    list(run)  # type: ignore[call-overload]
-    assert same(whole, resumed)
-    assert not same(whole, small())
-    assert torch.equal(whole[1].running_mean, small()[1].running_mean)
+
+@pytest.mark.parametrize("name", METHODS)
+def test_running_statistics_stay_and_the_runner_goes_on_where_it_stood(name: str, tmp_path: Path) -> None:
+    method, settings = METHODS[name]
+    settings = replace(settings, stop="published", rate=0.01, epochs=2, batch_size=20)
+    run = MethodRun(method, settings, record(), Machine("cpu", "float32", 1), 0, False)
+    batches: list[list[list[int]]] = []
+
+    def trained(bookmark: Bookmark) -> Classifier:
+        batches.append(note(model := classifier(), torch.is_grad_enabled))
+        run.carry_out(model, sets(), bookmark, silent)
+        return model
+
+    whole = trained(Bookmark())
+    with pytest.raises(Halted):
+        trained(Halting(tmp_path, after=2))
+    assert same(whole, trained(recall(tmp_path)))
+    assert not same(whole, classifier(), within=1e-6)
+    assert torch.equal(whole.model[1].running_mean, network()[1].running_mean)
+    first = len(batches[1]) - 2  # of the gradients that choose weights, computed again
+    assert first == 2 * (name == "reset msg")
+    assert batches[1] == batches[0][: first + 2]
+    assert batches[2] == batches[0][:first] + batches[0][first + 2 :]
 
 
 def test_brake_that_goes_onward_takes_all_steps() -> None:
-    from forgetkit.unlearning.membership_gauge import gauge_of
-
     model = small()
-    gauge = gauge_of(FORGET, samples(60, 3), torch.ones(4, dtype=torch.bool))
-    steps = scrub(model, FORGET, RETAIN, optimizer=sgd(model), epochs=3, batch_size=20, forget_batch=12)
-    before = gauge.look(model)
-    visits = list(brake(model, sgd(model), steps, gauge, before=before, margin=1.0, every=1, onward=True))
+    gauge = gauge_of(FORGET, samples(60, 200), torch.ones(4, dtype=torch.bool))
+    steps = fit(sgd(model), scrub(model, FORGET, RETAIN, epochs=3, batch_size=20, ids_per_step=12))
+    how = Braking(gauge.read(model), margin=1.0, every=1, onward=True)
+    visits = list(brake(model, sgd(model), steps, gauge, how))
     assert [visit.step for visit in visits] == list(range(1, 10))
 
 

@@ -3,8 +3,9 @@
 import copy
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,29 +19,32 @@ from torch.optim import SGD
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import Training
 from forgetkit.training.batches import augmented, drawn_changes, shuffled
-from forgetkit.training.classifier import Classifier, accuracy, predict
-from forgetkit.training.loop import History, fit, train
+from forgetkit.training.classifier import Classifier, Samples, accuracy, predict
+from forgetkit.training.history import History
+from forgetkit.training.loop import Update, fit, started, train, walk
 from forgetkit.training.optimizers import make_optimizer, optimizer_of
 from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
+from forgetkit.training.resume import Bookmark
+from tests import tiny
+from tests.tiny import Halted, Halting, note, recall, same, sgd, weights
 
 
-def network(*, dropout: float = 0.0) -> nn.Module:
-    """Return a float64 network of some 800 parameters for 1×6×6 images, in train mode."""
-    torch.manual_seed(7)
-    return nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.ReLU(), nn.Dropout(dropout), nn.Linear(20, 4)).double()
+def network(*, dropout: float = 0.0) -> nn.Sequential:
+    """Return a network in train mode."""
+    return tiny.network(norm=False, dropout=dropout)
 
 
-def samples(count: int = 64, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Return float64 images that a network can learn, and labels."""
-    images = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(seed)).double()
-    return images, images[:, 0, :2, :2].flatten(1).argmax(1)
+def samples(count: int = 64, first: int = 0) -> Samples:
+    """Return images that a network can learn, and labels."""
+    images, _ = tiny.samples(count, first)
+    return images, images[:, 0, 1:3, 1:3].flatten(1).argmax(1)
 
 
 def run(
     model: nn.Module,
     *,
     seed: int = 0,
-    data: tuple[Tensor, Tensor] | None = None,
+    data: Samples | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
     **changes: Any,  # noqa: ANN401 - Recipe's own fields
 ) -> History:
@@ -48,19 +52,14 @@ def run(
     recipe = Recipe(**{"epochs": 3, "optimizer": "sgd", "rate": 0.1, "batch_size": 16, **changes})
     optimizer = optimizer_of(model, recipe)
     return train(
-        model, *(data or samples()), recipe=recipe, optimizer=optimizer, tune=samples(32, 2), seed=seed, watch=watch
+        model, *(data or samples()), recipe=recipe, optimizer=optimizer, tune=samples(32, 200), seed=seed, watch=watch
     )
-
-
-def weights(model: nn.Module) -> Tensor:
-    """Return all parameters as one vector."""
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def test_fit_is_gradient_descent_by_hand() -> None:
     x = torch.tensor([1.0], requires_grad=True)
     # loss b·x², slope 2·b·x: 1 → 1 − 0.1·2·1 = 0.8 → 0.8 − 0.1·4·0.8 = 0.48
-    losses = list(fit(SGD([x], lr=0.1), [1.0, 2.0], lambda b: (b * x * x).sum()))
+    losses = list(fit(SGD([x], lr=0.1), [Update(lambda b: (b * x * x).sum(), b) for b in (1.0, 2.0)]))
     assert x.item() == pytest.approx(0.48)
     assert [loss.item() for loss in losses] == pytest.approx([1.0, 1.28])
     assert not any(loss.requires_grad for loss in losses)
@@ -68,17 +67,62 @@ def test_fit_is_gradient_descent_by_hand() -> None:
 
 def test_fit_stops_when_its_caller_stops_to_ask() -> None:
     x = torch.tensor([1.0], requires_grad=True)
-    steps = fit(SGD([x], lr=0.1), [1.0] * 9, lambda b: (b * x * x).sum())
+    steps = fit(SGD([x], lr=0.1), [Update(lambda b: (b * x * x).sum(), 1.0)] * 9)
     next(steps)
     next(steps)
     assert x.item() == pytest.approx(0.64)
+
+
+def method(model: nn.Module, computed: list[Tensor]) -> Iterator[Update]:
+    """Yield six updates towards the outputs of the model as it is before the first."""
+    images = samples()[0]
+    computed.append(known := predict(model, images).roll(1, 0))
+
+    def loss(rows: Tensor) -> Tensor:
+        return (model(images[rows]) - known[rows]).square().mean()
+
+    for start in range(6):
+        yield Update(loss, torch.arange(start, 64, 6))
+
+
+@pytest.mark.parametrize("done", range(7))
+def test_updates_that_were_carried_out_are_skipped(done: int) -> None:
+    batches, computed = note(model := network(), torch.is_grad_enabled), list[Tensor]()
+    updates = started(method(model, computed), done)
+    assert torch.equal(computed[0], predict(network(), samples()[0]).roll(1, 0))  # before any step
+    assert batches == []
+    assert len(list(fit(sgd(model), updates))) == 6 - done
+    assert [batch[0] for batch in batches] == list(range(done, 6))
+
+
+def test_a_method_without_updates_is_started_and_over() -> None:
+    assert list(started(iter(()))) == list(started(iter(()), 3)) == []
+
+
+@pytest.mark.parametrize("after", [1, 3, 6])
+def test_a_walk_that_was_halted_ends_in_the_same_bytes(after: int, tmp_path: Path) -> None:
+    computed: list[Tensor] = []
+
+    def run(bookmark: Bookmark) -> nn.Module:
+        model = network()
+        begin = lambda: (make_optimizer(model, "adam", rate=0.1), method(model, computed))  # noqa: E731
+        optimizer, taken = walk(bookmark, "steps", model, begin)
+        assert (taken, float(optimizer.state_dict()["state"][0]["step"])) == (6, 6)
+        return model
+
+    whole = run(Bookmark())
+    with pytest.raises(Halted):
+        run(Halting(tmp_path, after))
+    assert same(run(recall(tmp_path)), whole)
+    assert torch.equal(computed[0], computed[2])
+    assert not same(whole, network(), within=1e-3)
 
 
 def test_train_is_a_literal_loop_of_sgd() -> None:
     model, (images, labels) = network(), samples()
     other = copy.deepcopy(model)
     history = run(model)
-    optimizer = SGD(other.parameters(), lr=0.1)
+    optimizer = sgd(other)
     for epoch in (1, 2, 3):
         losses = []
         for rows in shuffled(64, 16, seed=0, epoch=epoch):
@@ -137,14 +181,14 @@ def test_the_best_epochs_weights_are_kept() -> None:
     rights = [entry["tune_accuracy"] for entry in history.epochs]
     best = rights.index(max(rights)) + 1
     assert history.best_epoch == best < 8
-    assert accuracy(predict(model, samples(32, 2)[0]), samples(32, 2)[1]) == max(rights)
+    assert accuracy(predict(model, samples(32, 200)[0]), samples(32, 200)[1]) == max(rights)
     run(stopped := network(), **{**changes, "epochs": best})
     assert torch.equal(weights(model), weights(stopped))
 
 
 def test_the_last_epochs_weights_are_kept_by_default() -> None:
     history = run(model := network(), epochs=8, rate=1.5, batch_size=4, watch=[].append)
-    assert accuracy(predict(model, samples(32, 2)[0]), samples(32, 2)[1]) == history.epochs[-1]["tune_accuracy"]
+    assert accuracy(predict(model, samples(32, 200)[0]), samples(32, 200)[1]) == history.epochs[-1]["tune_accuracy"]
 
 
 def test_no_epoch_is_looked_at_unless_somebody_watches() -> None:
@@ -275,7 +319,7 @@ def test_a_loss_that_is_not_finite_is_diverged() -> None:
 
 def test_a_gradient_that_is_not_finite_ends_a_training_at_once_and_is_named() -> None:
     images, labels = samples()
-    with pytest.raises(ForgetkitError, match=r"the gradient of '1\.weight' is not finite in step 1, in float32"):
+    with pytest.raises(ForgetkitError, match=r"the gradient of '0\.weight' is not finite in step 1, in float32"):
         run(network(), data=(images * math.inf, labels))
 
 
@@ -329,13 +373,13 @@ def test_each_optimizer_is_torchs_own(name: str, kind: type, defaults: dict[str,
     group = found.param_groups[0]
     assert type(found).__base__ is kind
     assert {key: group[key] for key in defaults} == defaults
-    assert (group["lr"], group["weight_decay"], len(group["params"])) == (0.03, 0.2, 4)
+    assert (group["lr"], group["weight_decay"], len(group["params"])) == (0.03, 0.2, 6)
 
 
 def test_a_frozen_parameter_is_not_optimized() -> None:
     model = network()
-    model[1].weight.requires_grad_(False)
-    assert len(make_optimizer(model, "sgd", rate=0.1).param_groups[0]["params"]) == 3
+    model[0].weight.requires_grad_(False)
+    assert len(make_optimizer(model, "sgd", rate=0.1).param_groups[0]["params"]) == 5
 
 
 def test_an_unknown_optimizer_names_the_nearest() -> None:
@@ -350,7 +394,7 @@ def test_a_loaded_state_goes_on_as_if_never_saved_whatever_its_layout(name: str)
     torch.manual_seed(0)
     model = nn.Conv2d(8, 16, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, name, rate=0.01, momentum=0.9)
-    list(fit(optimizer, [images] * 3, lambda batch: model(batch).square().mean()))
+    list(fit(optimizer, [Update(lambda batch: model(batch).square().mean(), images)] * 3))
     other = copy.deepcopy(model)
     again = make_optimizer(other, name, rate=0.01, momentum=0.9)
     kept = {
@@ -359,7 +403,7 @@ def test_a_loaded_state_goes_on_as_if_never_saved_whatever_its_layout(name: str)
     }
     again.load_state_dict({"state": kept, "param_groups": again.state_dict()["param_groups"]})
     for moving, network_ in ((optimizer, model), (again, other)):
-        list(fit(moving, [images] * 3, lambda batch, m=network_: m(batch).square().mean()))  # type: ignore[misc]
+        list(fit(moving, [Update(lambda batch, m=network_: m(batch).square().mean(), images)] * 3))  # type: ignore[misc]
     assert torch.equal(weights(other), weights(model))
 
 

@@ -54,12 +54,8 @@ class StepSettings:
         positive("utility_margin", self.utility_margin)
         check_optimizer(self.optimizer, self.rate, self.momentum)
 
-    def options(self) -> dict[str, Any]:
-        """Return what the record holds of it."""
-        return asdict(self)
-
-    def keywords(self, classes: int) -> dict[str, Any]:
-        """Return the settings as a method takes them, for a model with a number of classes."""
+    def options(self, classes: int) -> dict[str, Any]:
+        """Return the settings as a method takes them and a record holds them, for a number of classes."""
         return asdict(self)
 
 

@@ -151,7 +151,7 @@ class RandomLabels(EpochSettings):
             hint = "no step has both ids and retained samples: add --mix joint"
             raise ForgetkitError("usage", "not with --mix forget-then-retain", hint, option="forget_weight")
 
-    def keywords(self, classes: int) -> dict[str, Any]:
+    def options(self, classes: int) -> dict[str, Any]:
         """Return the settings as the method takes them; raises ForgetkitError ``usage``."""
         most = classes if self.targets == "any" else classes - 1
         return {**asdict(self), "labels_per_id": labels_of(self.labels_per_id, most, classes)}

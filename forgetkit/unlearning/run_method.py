@@ -75,7 +75,7 @@ def run_method(
         return request
     request.check_retained()
     machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
-    resolved = {**settings.options(), "norm_statistics": "frozen", **machine.options()}
+    resolved = {**settings.options(len(request.record.classes)), "norm_statistics": "frozen", **machine.options()}
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Take the method's steps."""
@@ -116,7 +116,7 @@ class MethodRun:
             model, how.optimizer, rate=how.rate, momentum=how.momentum, weight_decay=how.weight_decay
         )
         offered = {
-            **how.keywords(classes),
+            **how.options(classes),
             "optimizer": optimizer,
             "seed": self.seed,
             "classes": classes,

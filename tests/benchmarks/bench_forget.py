@@ -29,7 +29,8 @@ from forgetkit.options import Training
 from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import measure
-from forgetkit.unlearning.forget import WAYS, Forgetting
+from forgetkit.unlearning.forget import Attempts
+from forgetkit.unlearning.method_options import Forget
 
 Shown = dict[str, float]
 FOUR = ("ids", "retain", "unseen", "auc")
@@ -47,16 +48,18 @@ def run_draw(name: str, folder: str, number: int, references: int) -> dict[str, 
     """Return what the references show, the original and the model that ``forget`` leaves, and what that cost."""
     one = Draw(name, Path(folder), number, references)
     made = [one.train(f"reference{seed}", seed=seed, training=Training()) for seed in range(11, references + 11)]
-    model, how = one.model(one.path), Forgetting(0.5, 0.02, 0)
-    forget, begun, why = take(one.dataset.train, one.request.forget_rows, "cpu"), time.process_time(), ""
+    model, run = one.model(one.path), Attempts(Forget(), one.request, one.machine, 0, QUIET)
+    sets, begun, why = one.sets, time.process_time(), ""
+    forget = sets.forget.samples
     measure(model, forget, one.dataset, "cpu")
     try:
-        how.forget(model, one.tune, one.request, one.machine, WAYS, QUIET)
+        attempts = run.carry_out(model, sets).metrics["attempts"]
         measure(model, forget, one.dataset, "cpu")
-        seconds, way = time.process_time() - begun, how.attempts[-1]["way"]
+        seconds, way = time.process_time() - begun, attempts[-1]["way"]
     except NotReached as reached:
         path, _ = one.train("retrained", seed=99, training=Training())
         model, seconds, way, why = one.model(path), time.process_time() - begun, "retraining", str(reached)
+        attempts = reached.attempts or []
     retraining = float(np.mean([cost for _, cost in made]))
     return {
         "references": [figures(one, one.model(path)) for path, _ in made],
@@ -64,7 +67,7 @@ def run_draw(name: str, folder: str, number: int, references: int) -> dict[str, 
         "forget": figures(one, model),
         "way": way,
         "why": why,
-        "work": sum(attempt["cost"] for attempt in how.attempts) + (way == "retraining"),
+        "work": sum(attempt["cost"] for attempt in attempts) + (way == "retraining"),
         "time": seconds / retraining,
     }
 

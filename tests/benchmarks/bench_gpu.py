@@ -23,7 +23,7 @@ from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.cuda_streams import side_by_side
 from forgetkit.training.device import set_up
 from forgetkit.training.history import History
-from forgetkit.training.loop import train_steps, whole
+from forgetkit.training.loop import fit, train_steps, whole
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
 
@@ -76,7 +76,7 @@ def relabelled(device: str, count: int) -> str:
 
     def work() -> None:
         optimizer = make_optimizer(model, "adadelta", rate=RATE)
-        for _ in relabel(model, *samples, optimizer=optimizer, classes=10):
+        for _ in fit(optimizer, relabel(model, samples, classes=10)):
             pass
 
     bare = waited(lambda: plain_steps(model.eval(), (samples[0], targets), order, "adadelta"), device)

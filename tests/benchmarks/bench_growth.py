@@ -21,12 +21,16 @@ import torch
 from paired import machine, seconds
 
 from forgetkit.cli import app as cli
+from forgetkit.errors import NotReached
+from forgetkit.events import silent
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import check_known, draw, read_ids
-from forgetkit.methods.neutralize import neutralize
 from forgetkit.models.build import build_model
 from forgetkit.training.classifier import Classifier
-from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.resume import Bookmark
+from forgetkit.unlearning.method_options import Neutralize
+from forgetkit.unlearning.neutralize import Neutralization
+from forgetkit.unlearning.sets import Sets
 
 UNSEEN = 1_000
 SALT = "00" * 32
@@ -75,19 +79,16 @@ def data_of_relabel(count: int) -> Callable[[], object]:
 
 
 def ids_to_neutralize(count: int) -> Callable[[], object]:
-    """One epoch of `neutralize` with its 20 looks, by ids."""
+    """One epoch of `neutralize` with its 20 evaluations of all ids, by ids."""
     model = build_model("convnet", {}, shape=(1, 8, 8), classes=10, seed=0)
     classifier = Classifier(model, mean=[128.0], std=[74.0])
-    images = torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8)
-    labels = torch.randint(10, (count,))
-    contrast = {label: (label + 1) % 10 for label in range(10)}
+    samples = torch.randint(256, (count, 1, 8, 8), dtype=torch.uint8), torch.arange(count) % 10
+    sets = Sets.of_tensors(samples, samples, samples, 10)
+    settings = Neutralize(stop="zero", rate=1e-6, batch_size=30, max_epochs=1)
 
     def work() -> None:
-        optimizer = make_optimizer(classifier, "adam", rate=1e-6)
-        for _ in neutralize(
-            classifier, images, labels, contrast=contrast, optimizer=optimizer, batch_size=30, epochs=range(1, 2)
-        ):
-            pass
+        with contextlib.suppress(NotReached):  # at that rate
+            Neutralization(settings, classifier, sets, 0, True, Bookmark(), silent).carry_out()
 
     return work
 

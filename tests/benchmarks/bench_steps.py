@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,20 +22,23 @@ from torchvision.models import resnet18
 
 from forgetkit.cli.console import Console
 from forgetkit.data.open import open_dataset
-from forgetkit.events import progress
-from forgetkit.methods.distill import distill
-from forgetkit.methods.neutralize import Look, neutralize
+from forgetkit.events import silent
+from forgetkit.methods.neutralize import mislabel
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models.build import build_model
 from forgetkit.options import Say
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Classifier, predict, take
 from forgetkit.training.device import set_up
-from forgetkit.training.loop import train
+from forgetkit.training.loop import fit, train, walk
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
-from forgetkit.training.resume import Bookmark, walk
+from forgetkit.training.resume import Bookmark
 from forgetkit.training.training_set import input_of
+from forgetkit.unlearning.distill import Distillation
+from forgetkit.unlearning.method_options import Distill, Neutralize
+from forgetkit.unlearning.neutralize import Neutralization
+from forgetkit.unlearning.sets import Sets
 
 RATE = 1e-5
 Samples = tuple[Tensor, Tensor]
@@ -88,7 +92,7 @@ def literal(model: nn.Module, samples: Samples, classes: int) -> None:
 def ours(model: nn.Module, samples: Samples, classes: int) -> None:
     """Relabel with one pass for each id."""
     optimizer = make_optimizer(model, "sgd", rate=RATE)
-    for _ in relabel(model, *samples, optimizer=optimizer, classes=classes):
+    for _ in fit(optimizer, relabel(model, samples, classes=classes)):
         pass
 
 
@@ -115,9 +119,9 @@ def against_the_loop(runs: int) -> str:
     model, samples, console = classifier("float32"), drawn_bytes(600), Console(Say())
 
     def command() -> None:
-        optimizer = make_optimizer(model, "sgd", rate=RATE)
-        steps = relabel(model, *samples, optimizer=optimizer, classes=10)
-        walk(Bookmark(), "ids", model, lambda _: (optimizer, progress(steps, "relabel", len(samples[1]), console)))
+        optimizer, updates = make_optimizer(model, "sgd", rate=RATE), relabel(model, samples, classes=10)
+        count = len(samples[1])
+        walk(Bookmark(), "ids", model, lambda: (optimizer, updates), label="relabel", total=count, tell=console)
 
     def bare() -> None:
         optimizer = make_optimizer(model, "sgd", rate=RATE)
@@ -139,24 +143,28 @@ def distilled(precision: str, runs: int) -> str:
     recipe, tune = Recipe(epochs=1), drawn_bytes(10)
     begin = {name: tensor.clone() for name, tensor in student.state_dict().items()}
 
-    def way(work: Callable[..., object], *given: object, **more: object) -> Callable[[], object]:
-        def once() -> object:
-            student.load_state_dict(begin)
-            optimizer = make_optimizer(student, "adam", rate=1e-3)
-            return work(student, *given, *samples, recipe=recipe, optimizer=optimizer, tune=tune, seed=0, **more)
+    sets = Sets.of_tensors(tune, samples, tune, 10)
 
-        return once
+    def ours() -> None:
+        student.load_state_dict(begin)
+        how = Distill(retain_fraction=1.0)
+        Distillation(how, recipe, student, sets, 0, Bookmark(), silent).towards_original(teacher)
+
+    def plain() -> None:
+        student.load_state_dict(begin)
+        optimizer = make_optimizer(student, "adam", rate=1e-3)
+        train(student, *samples, recipe=recipe, optimizer=optimizer, tune=tune, seed=0)
 
     once = sorted(seconds(lambda: predict(teacher, samples[0])) for _ in range(runs))[runs // 2]
-    found = compare(way(distill, teacher, retain_fraction=1.0), way(train), runs=runs, less=once)
+    found = compare(ours, plain, runs=runs, less=once)
     what = f"`distill`, per image, against plain training, less one pass of {once:.2g} s ({found.says()})"
     return judge("P5", what, found.ratio, most=1.08)
 
 
 def neutralized(precision: str, runs: int) -> str:
-    """Return the rows of `neutralize` of 600 digits, with a look after every 20th of an epoch, against the bare loop.
+    """Return the rows of `neutralize` of 600 digits, evaluated after every 20th of an epoch, against the bare loop.
 
-    The bare loop makes the same calls: those of the looks, too, and then without them.
+    The bare loop makes the same calls: those of the evaluations, too, and then without them.
     """
     digits = open_dataset("digits", Path("."))
     images, labels = take(digits.train, np.arange(len(digits.train)), "cpu")
@@ -165,44 +173,41 @@ def neutralized(precision: str, runs: int) -> str:
     model = Classifier(network, mean=pixels["mean"], std=pixels["std"], precision=precision)
     optimizer = make_optimizer(model, "adam", rate=1e-3)
     train(model, images, labels, recipe=Recipe(), optimizer=optimizer, tune=(images, labels), seed=0)
-    samples, batch, goal = (images[:600], labels[:600]), 30, 0.1
-    contrast = {label: (label + 1) % 10 for label in range(10)}
-    targets = (samples[1] + 1) % 10
+    samples, batch = (images[:600], labels[:600]), 30
+    sets = Sets.of_tensors(samples, (images, labels), (images, labels), 10)
+    contrast = mislabel(predict(model, samples[0]), samples[1], kind="minimum")
+    targets = torch.tensor([contrast[label] for label in samples[1].tolist()])
     known = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    looks: list[Look] = []
+    evaluations: list[dict[str, Any]] = []
 
     def command() -> None:
         model.load_state_dict(known)
-        optimizer = make_optimizer(model, "adam", rate=1e-3)
-        given = {"contrast": contrast, "batch_size": batch, "epochs": range(1, 100), "goal": goal}
-        looks.clear()
-        for look in neutralize(model, *samples, optimizer=optimizer, **given):
-            looks.append(look)
-            if look.accuracy <= goal:
-                break
+        settings, bookmark = Neutralize(stop="chance", batch_size=batch, max_epochs=99), Bookmark()
+        Neutralization(settings, model, sets, 0, False, bookmark, silent).carry_out()
+        evaluations[:] = bookmark.log
 
     def bare(looked: list[list[int]]) -> None:
-        """Take as many steps as there are looks but the first, each followed by predictions of so many images."""
+        """Take as many steps as were taken, each followed by predictions of so many images."""
         model.load_state_dict(known)
         optimizer = make_optimizer(model, "adam", rate=1e-3)
         model.eval()
         batches = chain.from_iterable(shuffled(len(targets), batch, seed=0, epoch=epoch) for epoch in count(1))
-        look(looked[0])
+        evaluate(looked[0])
         for rows, counts in zip(batches, looked[1:], strict=False):
             loss = cross_entropy(model(samples[0][rows]), targets[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            look(counts)
+            evaluate(counts)
 
-    def look(counts: list[int]) -> None:
+    def evaluate(counts: list[int]) -> None:
         for images_at_once in counts:
             predict(model, samples[0][:images_at_once])
 
     looked: list[list[int]] = [[]]
 
     def note(_: nn.Module, inputs: tuple[Tensor]) -> None:
-        """Note how many images are taken at a time, by look: a step comes between two."""
+        """Note how many images are taken at a time, by evaluation: a step comes between two."""
         if torch.is_grad_enabled():
             looked.append([])
         else:
@@ -215,9 +220,10 @@ def neutralized(precision: str, runs: int) -> str:
     whole = seconds(lambda: bare(always)) / seconds(lambda: bare(never))
     same = compare(command, lambda: bare(looked), runs=runs)
     found = compare(command, lambda: bare(never), runs=runs)
-    steps = f"{looks[-1].step} steps from {looks[0].accuracy:.0%} to {looks[-1].accuracy:.0%} right"
-    what = f"`neutralize`, {steps}, a look after each, against the same calls ({same.says()})"
-    rest = f"… against the calls of its steps alone ({found.says()}; looks at all ids: {whole:.3g} ×)"
+    first, last = evaluations[0]["accuracy"], evaluations[-1]["accuracy"]
+    steps = f"{evaluations[-1]['step']} steps, accuracy {first:.0%} → {last:.0%}"
+    what = f"`neutralize`, {steps}, an evaluation after each, against the same calls ({same.says()})"
+    rest = f"… against the calls of its steps alone ({found.says()}; evaluations of all ids: {whole:.3g} ×)"
     return judge("P6", what, same.ratio, most=1.2) + "\n" + judge("P6", rest, found.ratio, most=1.2)
 
 

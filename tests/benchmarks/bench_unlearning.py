@@ -43,14 +43,17 @@ from forgetkit.statistics.strata import auc
 from forgetkit.training.classifier import Classifier, accuracy, on_machine, predict, take
 from forgetkit.training.device import Machine, set_up
 from forgetkit.training.job import carry_out, make_plans
-from forgetkit.training.recipe import Recipe, halved, recipe_of
+from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.training_set import Base, TrainingSet
-from forgetkit.unlearning.distill import Distilling, Teachers, distilled
+from forgetkit.unlearning.distill import Distillation, TeacherFiles
 from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.neutralize import Neutralizing, neutralized
-from forgetkit.unlearning.relabel import unlearn
-from forgetkit.unlearning.relabel_steps import Relabeling, most_joint_steps
+from forgetkit.unlearning.method_options import Distill, Neutralize
+from forgetkit.unlearning.neutralize import Neutralization
+from forgetkit.unlearning.relabel import relabel_sets
+from forgetkit.unlearning.relabel_options import Relabel
+from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
+from forgetkit.unlearning.sets import Sets
 
 QUIET = silent
 PROXY = Training(epochs=3, batch_size=32, rate=0.002, schedule="cosine")
@@ -136,7 +139,12 @@ class Draw:
         pool = [id_ for id_, kept in zip(self.dataset.train.ids, known, strict=True) if kept]
         self.ids = draw(pool, len(pool) // 20, 100 + number)
         self.request = Request(self.path, self.record, self.dataset, self.ids, ())
-        self.number, self.tune = number, take(self.dataset.test, self.dataset.tune_rows, "cpu")
+        self.number = number
+
+    @property
+    def sets(self) -> Sets:
+        """The samples that a method may use, read anew."""
+        return Sets.of_request(self.request, self.machine.device)
 
     def model(self, path: Path) -> Classifier:
         """Return the model at ``path``."""
@@ -174,47 +182,24 @@ class Draw:
             return self.show(self.model(self.path), seconds, reached=False)
         return self.show(model, time.process_time() - begun + extra)
 
-    def relabel(self, model: Classifier, optimizer: str, mix: str, rate: float | None = None) -> None:
+    def relabel(self, model: Classifier, optimizer: str, mix: str, rate: str = "auto") -> None:
         """Relabel as the command does."""
-        how = Relabeling(
-            optimizer=optimizer,
-            momentum=0.0,
-            classes=10,
-            labels_per_id=9,
-            replay=0,
-            ids_per_step=64,
-            forget_weight=0.1,
-            margin=0.02,
-            most_steps=most_joint_steps(self.record, len(self.request.retain_rows), 64, 0),
-            seed=0,
-        )
-        unlearn(
-            model, self.tune, self.request, self.machine, how, aim=(mix, rate, True), tell=QUIET, bookmark=Bookmark()
-        )
+        sets, how = self.sets, Relabel(optimizer=optimizer, mix=mix, rate=rate, allow_unforgotten=True)
+        budget = joint_budget(recorded_epochs(self.record.recipe), len(sets.retain), how)
+        relabel_sets(model, sets, RelabelSteps(how, sets.classes, 0), budget, bookmark=Bookmark(), tell=QUIET)
 
     def neutralize(self, model: Classifier, stop: str) -> None:
         """Neutralize as the command does."""
-        how = Neutralizing(
-            labels="minimum",
-            average="logits",
-            stop=stop,
-            looks_per_epoch=20,
-            max_epochs=500,
-            optimizer="adam",
-            rate=0.001,
-            momentum=0.0,
-            margin=1.0,
-            batch_size=min(128, max(8, len(self.ids) // 20)),
-            seed=0,
-        )
-        neutralized(model, self.tune, self.request, self.machine, how, tell=QUIET, bookmark=Bookmark())
+        how = Neutralize(stop=stop, utility_margin=1.0)
+        Neutralization(how, model, self.sets, 0, False, Bookmark(), QUIET).carry_out()
 
     def distil(self, model: Classifier, proxy: Path | None) -> None:
         """Distil as the command does, with the original and, if given, a proxy as teachers."""
         recipe: Recipe = halved(recipe_of(self.record.recipe))
-        how = Distilling(recipe=recipe, seed=0)
-        teachers = Teachers((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
-        distilled(model, self.tune, self.request, self.machine, teachers, how, tell=QUIET, bookmark=Bookmark())
+        files = TeacherFiles((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
+        run = Distillation(Distill(), recipe, model, self.sets, 0, Bookmark(), QUIET)
+        first, second = files.load(self.machine)
+        run.towards_both(first, second) if second else run.towards_original(first)
 
 
 def run_draw(name: str, folder: str, number: int, references: int, kind: str) -> dict[str, Any]:
@@ -268,7 +253,7 @@ def with_methods(one: Draw, *, quick: bool) -> dict[str, Shown]:
 
     found = {
         "original": one.show(one.model(one.path)),
-        "relabel, AdaDelta 0.001 (published)": one.step(lambda m: one.relabel(m, "adadelta", "per-id", 0.001)),
+        "relabel, AdaDelta 0.001 (published)": one.step(lambda m: one.relabel(m, "adadelta", "per-id", "0.001")),
         "relabel --rate auto (default)": one.step(lambda m: one.relabel(m, "adadelta", "auto")),
         "relabel --optimizer adam --mix joint": one.step(lambda m: one.relabel(m, "adam", "joint")),
         "neutralize --stop chance, distill (published)": one.step(published),
