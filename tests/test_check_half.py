@@ -14,15 +14,16 @@ from tests.conftest import Run
 from tests.noise import TWINS
 
 MACHINE = ("--threads", "1", "--precision", "float32", "-f")
-TURN = "--mix forget-then-retain --optimizer sgd --momentum 0.9 --ids-per-step 16 --replay 16 --utility-margin 0.2"
+RANDOM = "--ids-per-step 16 --batch-size 16 --utility-margin 0.2"
 ASCEND = "--alpha 0.8 --batch-size 16 --ids-per-step 16 --epochs 20 --momentum 0.9 --utility-margin 0.2"
 JOINT = "--optimizer sgd --momentum 0.9 --mix joint --ids-per-step 8 --replay 8 --forget-weight 1 --utility-margin 0.2"
 STEPS = {
     "relabel": "relabel m.st -i ids.txt -o out.st",
     "relabel-bisect": "relabel m.st -i ids.txt --optimizer sgd --momentum 0.9 --utility-margin 0.2 -o out.st",
     "relabel-joint": f"relabel m.st -i ids.txt {JOINT} -o out.st",
-    "relabel-in-turn": f"relabel m.st -i ids.txt {TURN} -o out.st",
-    "relabel-in-turn-contrast": f"relabel m.st -i ids.txt {TURN} --rate 0.01 --targets contrast -o out.st",
+    "random-labels": f"random-labels m.st -i ids.txt {RANDOM} -o out.st",
+    "random-labels-contrast": f"random-labels m.st -i ids.txt {RANDOM} --targets contrast -o out.st",
+    "random-labels-joint": f"random-labels m.st -i ids.txt {RANDOM} --mix joint --forget-weight 1 -o out.st",
     "relabel-joint-rehearsed": f"relabel m.st -i few.txt {JOINT} -o out.st",
     "relabel-rehearsed": "relabel m.st -i few.txt --replay 1 --optimizer sgd --momentum 0.97 "
     "--utility-margin 0.2 -o out.st",
@@ -73,7 +74,7 @@ def end(forgetkit: Run, folder: Path, command: str) -> Record:
 
 
 def chosen(record: Record) -> dict[str, Any]:
-    """Return what a step chose, and by which looks."""
+    """Return what a step chose, and by which evaluations."""
     step = record.steps[-1]
     names = ("trials", "looks", "steps", "judged", "right", "epoch", "error_gap")
     return {**step.options, **{name: step.metrics.get(name) for name in names}}

@@ -80,7 +80,9 @@ def test_beyond_the_budget_it_retrains_to_the_bytes_of_train(forgetkit: Run, her
     assert "next: forgetkit audit m.forget.st --original m.st\n" in ran.err
     forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "-o", "plain.st")
     assert read_record(Path("plain.st")).digest == ran.json["digest"]
-    assert [entry["refused"] for entry in attempts("m.forget.st")] == ["beyond the rest of the budget"] * len(STRATEGIES)
+    assert [entry["refused"] for entry in attempts("m.forget.st")] == ["beyond the rest of the budget"] * len(
+        STRATEGIES
+    )
     assert forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json").json["up_to_date"]
 
 
