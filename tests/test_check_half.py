@@ -1,5 +1,6 @@
 """Nothing is ever chosen on the check half, or on references: spoil them, and every step ends bit for bit the same."""
 
+from math import ceil
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -99,6 +100,13 @@ def test_no_step_looks_at_the_check_half(forgetkit: Run, folders: dict[str, Path
     assert one.digest == other.digest != read_record(folders[TWINS[0]] / "m.st").digest
     assert chosen(one) == {**chosen(other), **{k: v for k, v in chosen(one).items() if k.endswith("teacher")}}
     assert any(chosen(one)[name] is not None for name in ("trials", "looks", "error_gap"))
+
+
+def test_passes_in_turn_overshoot_and_take_all_epochs(forgetkit: Run, folders: dict[str, Path]) -> None:
+    record = end(forgetkit, folders[TWINS[0]], f"{STEPS['random-labels']} --rate 0.03")
+    looks, retained = record.steps[-1].metrics["looks"], open_dataset(TWINS[0], Path()).train.labels.size - 120
+    assert min(look["gap"] for look in looks[:-1]) < 0
+    assert looks[-1]["step"] == 10 * (ceil(120 / 16) + ceil(retained / 16))
 
 
 def test_forget_refuses_by_the_tune_half_alone(forgetkit: Run, folders: dict[str, Path]) -> None:
