@@ -12,7 +12,7 @@ def random_labels(checkpoint: Checkpoint, *, settings: RandomLabels, options: Me
     These are the methods of random labels besides Li & Ghosh's, which is relabel. SalUn (Fan et al. 2024) draws labels
     of all classes anew in each epoch and uses a mask; Graves et al. 2021 draw wrong labels once. Joint steps stop when
     the ids look like unseen samples. Passes in turn overshoot and come back: they take all epochs, and the best
-    evaluation is kept; --stop published keeps the last.
+    evaluation is kept. --stop published ends after the last epoch.
 
     Examples:
         forgetkit random-labels model.st --ids ids.txt
