@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from forgetkit.auditing.checks import relearn as relearning
 from forgetkit.auditing.checks.relearn import CAP, REPEATS, matched, relearn, relearn_check, sign_flip, steps_to_learn
 from forgetkit.training.classifier import Classifier, Samples
-from forgetkit.training.loop import fit
+from forgetkit.training.loop import Update, fit
 from forgetkit.training.optimizers import make_optimizer
 
 NOTHING = (torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
@@ -163,10 +163,8 @@ def memorised(samples: Samples) -> Classifier:
     torch.manual_seed(0)
     layers = nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 4)
     model = Classifier(nn.Sequential(*layers), mean=[127.5], std=[73.9])
-    steps = fit(
-        make_optimizer(model, "adam", rate=0.003), range(25), lambda _: cross_entropy(model(samples[0]), samples[1])
-    )
-    list(steps)
+    step = Update(lambda batch: cross_entropy(model(batch[0]), batch[1]), samples)
+    list(fit(make_optimizer(model, "adam", rate=0.003), [step] * 25))
     return model
 
 

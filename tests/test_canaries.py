@@ -23,7 +23,7 @@ from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
-from forgetkit.options import ListForm, Source
+from forgetkit.options import StepOptions
 from forgetkit.statistics.canary_guesses import epsilon, guesses
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict
@@ -417,7 +417,7 @@ def test_a_withheld_canary_stays_withheld(forgetkit: Run, can: Path, tmp_path: P
 
 def asked(checkpoint: str, lists: list[str], folder: Path) -> Request:
     paths = [str(folder / name) for name in lists]
-    found = begin("relabel", checkpoint, paths, ListForm(), source=Source(), tell=silent)
+    found = begin("relabel", checkpoint, StepOptions(ids=paths), tell=silent)
     assert isinstance(found, Request)
     return found
 

@@ -1,5 +1,6 @@
 """Nothing is ever chosen on the check half, or on references: spoil them, and every step ends bit for bit the same."""
 
+from math import ceil
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -14,15 +15,16 @@ from tests.conftest import Run
 from tests.noise import TWINS
 
 MACHINE = ("--threads", "1", "--precision", "float32", "-f")
-TURN = "--mix forget-then-retain --optimizer sgd --momentum 0.9 --ids-per-step 16 --replay 16 --utility-margin 0.2"
+RANDOM = "--ids-per-step 16 --batch-size 16 --utility-margin 0.2"
 ASCEND = "--alpha 0.8 --batch-size 16 --ids-per-step 16 --epochs 20 --momentum 0.9 --utility-margin 0.2"
 JOINT = "--optimizer sgd --momentum 0.9 --mix joint --ids-per-step 8 --replay 8 --forget-weight 1 --utility-margin 0.2"
 STEPS = {
     "relabel": "relabel m.st -i ids.txt -o out.st",
     "relabel-bisect": "relabel m.st -i ids.txt --optimizer sgd --momentum 0.9 --utility-margin 0.2 -o out.st",
     "relabel-joint": f"relabel m.st -i ids.txt {JOINT} -o out.st",
-    "relabel-in-turn": f"relabel m.st -i ids.txt {TURN} -o out.st",
-    "relabel-in-turn-contrast": f"relabel m.st -i ids.txt {TURN} --rate 0.01 --targets contrast -o out.st",
+    "random-labels": f"random-labels m.st -i ids.txt {RANDOM} -o out.st",
+    "random-labels-contrast": f"random-labels m.st -i ids.txt {RANDOM} --targets contrast -o out.st",
+    "random-labels-joint": f"random-labels m.st -i ids.txt {RANDOM} --mix joint --forget-weight 1 -o out.st",
     "relabel-joint-rehearsed": f"relabel m.st -i few.txt {JOINT} -o out.st",
     "relabel-rehearsed": "relabel m.st -i few.txt --replay 1 --optimizer sgd --momentum 0.97 "
     "--utility-margin 0.2 -o out.st",
@@ -73,7 +75,7 @@ def end(forgetkit: Run, folder: Path, command: str) -> Record:
 
 
 def chosen(record: Record) -> dict[str, Any]:
-    """Return what a step chose, and by which looks."""
+    """Return what a step chose, and by which evaluations."""
     step = record.steps[-1]
     names = ("trials", "looks", "steps", "judged", "right", "epoch", "error_gap")
     return {**step.options, **{name: step.metrics.get(name) for name in names}}
@@ -98,6 +100,13 @@ def test_no_step_looks_at_the_check_half(forgetkit: Run, folders: dict[str, Path
     assert one.digest == other.digest != read_record(folders[TWINS[0]] / "m.st").digest
     assert chosen(one) == {**chosen(other), **{k: v for k, v in chosen(one).items() if k.endswith("teacher")}}
     assert any(chosen(one)[name] is not None for name in ("trials", "looks", "error_gap"))
+
+
+def test_passes_in_turn_overshoot_and_take_all_epochs(forgetkit: Run, folders: dict[str, Path]) -> None:
+    record = end(forgetkit, folders[TWINS[0]], f"{STEPS['random-labels']} --rate 0.03")
+    looks, retained = record.steps[-1].metrics["looks"], open_dataset(TWINS[0], Path()).train.labels.size - 120
+    assert min(look["gap"] for look in looks[:-1]) < 0
+    assert looks[-1]["step"] == 10 * (ceil(120 / 16) + ceil(retained / 16))
 
 
 def test_forget_refuses_by_the_tune_half_alone(forgetkit: Run, folders: dict[str, Path]) -> None:

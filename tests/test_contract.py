@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from forgetkit.cli import app as cli
 from forgetkit.files.canonical_json import compact_json
-from forgetkit.unlearning import inputs as request
+from forgetkit.unlearning import relabel
 from tests.conftest import Run
 
 KEYS = {"ok", "command", "outputs", "digest", "up_to_date", "metrics", "record", "warnings"}
@@ -213,7 +213,7 @@ def test_bug_is_one_line_and_the_place_of_the_details(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("the details")
 
-    monkeypatch.setattr(request, "begin", broken)
+    monkeypatch.setattr(relabel, "begin", broken)
     before = set(tmp_path.iterdir())
     with monkeypatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path))
@@ -230,7 +230,7 @@ def test_bug_is_exit_70_where_no_details_can_be_written(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(request, "begin", broken)
+    monkeypatch.setattr(relabel, "begin", broken)
     with monkeypatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
         ran = forgetkit("relabel", "model.st", "--ids", "ids.txt", "--rate", "0.1")

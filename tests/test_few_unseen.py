@@ -67,7 +67,7 @@ def test_without_a_tune_half_no_setting_is_chosen(forgetkit: Run, halves: tuple[
     assert ran.code in {0, 1}, ran.err
     if halves[0] == 0:
         assert (ran.code, ran.json["code"]) == (1, "not-reached")
-        assert "no sample of the tune half" in ran.json["message"]
+        assert "the tune half has no sample of the ids' classes" in ran.json["message"]
         assert not Path("out.st").exists()
 
 

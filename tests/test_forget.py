@@ -1,4 +1,4 @@
-"""``forget``: the cheapest way that works, each judged on the tune half; else a retraining, and the record says why."""
+"""``forget``: the cheapest strategy that works, judged on the tune half; else a retraining, and the record says why."""
 
 from pathlib import Path
 from shutil import copytree
@@ -8,19 +8,20 @@ import torch
 from torch import nn
 
 from forgetkit.cli import app as cli
-from forgetkit.cli.commands.forget import Method
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import silent
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.models.checkpoint import load_model
-from forgetkit.training.classifier import on_machine, take
+from forgetkit.training.classifier import on_machine
 from forgetkit.training.device import set_up
 from forgetkit.training.recipe import Recipe
 from forgetkit.unlearning import forget as forgetting
-from forgetkit.unlearning.forget import WAYS, Forgetting, Meter
+from forgetkit.unlearning.forget import STRATEGIES, Attempts, Meter
 from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.method_options import Forget
+from forgetkit.unlearning.sets import Sets
 from tests.conftest import Run
 
 IMPOSSIBLE = -1.0
@@ -49,7 +50,7 @@ def attempts(path: str) -> list[dict[str, object]]:
     return found
 
 
-def test_it_forgets_within_its_budget_and_the_record_names_the_way(forgetkit: Run, here: Path) -> None:
+def test_it_forgets_within_its_budget_and_the_record_names_the_strategy(forgetkit: Run, here: Path) -> None:
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
     assert (ran.code, ran.json["outputs"]) == (0, ["m.forget.st"]), ran.err
     step = read_record(Path("m.forget.st")).steps[-1]
@@ -60,7 +61,7 @@ def test_it_forgets_within_its_budget_and_the_record_names_the_way(forgetkit: Ru
     assert int(read_record(Path("m.forget.st")).forgotten.contains(Path("ids.txt").read_text().split()).sum()) == 65
 
 
-def test_where_nothing_was_memorised_it_says_that_no_look_can_tell(forgetkit: Run, here: Path) -> None:
+def test_where_nothing_was_memorised_it_warns_that_no_evaluation_can_tell(forgetkit: Run, here: Path) -> None:
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
     assert [entry["code"] for entry in ran.json["warnings"]] == ["nothing-memorised"]
     looks = read_record(Path("m.forget.st")).steps[-1].metrics["looks"]
@@ -79,7 +80,9 @@ def test_beyond_the_budget_it_retrains_to_the_bytes_of_train(forgetkit: Run, her
     assert "next: forgetkit audit m.forget.st --original m.st\n" in ran.err
     forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "-o", "plain.st")
     assert read_record(Path("plain.st")).digest == ran.json["digest"]
-    assert [entry["refused"] for entry in attempts("m.forget.st")] == ["beyond what is left of the budget"] * len(WAYS)
+    assert [entry["refused"] for entry in attempts("m.forget.st")] == ["beyond the rest of the budget"] * len(
+        STRATEGIES
+    )
     assert forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json").json["up_to_date"]
 
 
@@ -90,19 +93,21 @@ def test_a_budget_of_nothing_and_no_retraining_writes_nothing(forgetkit: Run, he
     assert sorted(here.iterdir()) == before
 
 
-def test_a_refused_way_leaves_nothing_behind(here: Path) -> None:
+def test_a_strategy_that_fails_leaves_nothing_behind(here: Path) -> None:
     record, dataset = read_record(here / "m.st"), open_dataset("digits", here)
     request = Request(here / "m.st", record, dataset, draw(list(dataset.train.ids), 65, 0), ())
-    tune, machine = take(dataset.test, dataset.tune_rows, "cpu"), set_up("cpu", "float32", 1)
-    model, how = on_machine(load_model(here / "m.st", record), record, machine), Forgetting(1.0, IMPOSSIBLE, 0)
+    machine = set_up("cpu", "float32", 1)
+    model = on_machine(load_model(here / "m.st", record), record, machine)
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(NotReached, match="none of 2 ways"):
-        how.forget(model, tune, request, machine, WAYS, silent)
-    assert "keeps accuracy" in how.attempts[0]["refused"]
+    attempts = Attempts(Forget(budget="1", utility_margin=IMPOSSIBLE), request, machine, 0, silent)
+    with pytest.raises(NotReached, match="none of 2 strategies") as raised:
+        attempts.carry_out(model, Sets.of_request(request, "cpu"))
+    assert raised.value.attempts is not None
+    assert "keeps accuracy" in raised.value.attempts[0]["refused"]
     assert all(torch.equal(start[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_where_a_second_teacher_diverges_the_next_way_is_tried(
+def test_where_a_second_teacher_diverges_the_next_strategy_is_tried(
     forgetkit: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverge(*_: object, **__: object) -> None:
@@ -128,15 +133,15 @@ def test_an_image_costs_one_to_predict_and_three_to_train_on() -> None:
 
 @pytest.mark.parametrize(("text", "share"), [("50%", 0.5), ("0.25", 0.25), ("0", 0.0), ("100 %", 1.0)])
 def test_a_budget_is_a_share(text: str, share: float) -> None:
-    assert Method(budget=text).share == share
+    assert Forget(budget=text).share == share
 
 
 @pytest.mark.parametrize("text", ["", "half", "-1%", "101%", "nan", "2"])
 def test_anything_else_is_one_line(text: str) -> None:
-    with pytest.raises(ForgetkitError, match="no share of a retraining"):
-        _ = Method(budget=text).share
+    with pytest.raises(ForgetkitError, match="not a share of a retraining"):
+        _ = Forget(budget=text).share
 
 
-def test_every_way_trains_for_a_part_of_the_recipe_only() -> None:
-    assert all(0 < (way.teacher.epochs or 0) < Recipe().epochs / 2 for way in WAYS)
-    assert len({way.name for way in WAYS}) == len(WAYS)
+def test_every_strategy_trains_for_a_part_of_the_recipe_only() -> None:
+    assert all(0 < (strategy.teacher.epochs or 0) < Recipe().epochs / 2 for strategy in STRATEGIES)
+    assert len({strategy.name for strategy in STRATEGIES}) == len(STRATEGIES)

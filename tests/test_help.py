@@ -39,17 +39,17 @@ OWN_MEANING = {
     "-o": "as --out",
     "--reference": "relabel: for --max-divergence only",
     "--replay": "relabel: 0, after each id; distill: in a step with both teachers",
-    "--ids-per-step": "relabel: not for steps per id; distill: in a step with both teachers",
+    "--ids-per-step": "relabel: in joint steps alone; distill: in a step with both teachers",
+    "--mix": "relabel: steps per id or joint ones; random-labels: passes in turn or joint steps",
     "--forget-weight": "its default is each method's own",
-    "--stop": "neutralize: where the paper does; distill: after all epochs; scrub: rewind",
+    "--stop": "neutralize: at the paper's accuracies; distill: after all epochs; scrub: rewind",
     "--alpha": "ascend, distill: of the cross-entropy; dampen: of importances",
     "--share": "mask: weights that may move; reset: weights drawn anew",
-    "--epochs": "train, distill: None is the recipe's; relabel: for the kinds of steps that have any",
     "--retain-fraction": "distill: anew in each epoch; badteach: once",
 }
 AT_HAND = (
     *("model.st", "ids.txt", "new.txt", "proxy.st", "model.relabel.st", "model.neutralize.st"),
-    *("weights.safetensors", "old.pt", "plan.toml", "requests.db"),
+    *("mask.st", "weights.safetensors", "old.pt", "plan.toml", "requests.db"),
 )
 
 
@@ -160,6 +160,7 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     given = [str(folder / "model.st"), "--ids", str(folder / "ids.txt"), "-q"]
     assert cli.run(["relabel", *given, "--rate", "0.1"]) == 0
     assert cli.run(["neutralize", *given, "--stop", "chance"]) == 0
+    assert cli.run(["mask", *given, "-o", str(folder / "mask.st")]) == 0
     book = ["--ids", str(folder / "ids.txt"), "--book", str(folder / "requests.db"), "-q"]
     assert cli.run(["requests", "add", "case-1", *book]) == 0
     like = ["train", "--like", str(folder / "model.st"), "--exclude", str(folder / "ids.txt"), "-q"]

@@ -33,10 +33,10 @@ COMMANDS = {
     "relabel fixed": "relabel model.st -i many.txt --rate 0.1 --replay 2 -o out.st",
     "relabel auto": "relabel model.st -i ids.txt --utility-margin 0.9 -o out.st",
     "relabel joint": "relabel model.st -i many.txt --mix joint --utility-margin 0.9 -o out.st",
-    "relabel in turn": "relabel model.st -i many.txt --mix forget-then-retain --targets contrast --utility-margin 0.9"
-    " --epochs 3 -o out.st",
-    "relabel published": "relabel model.st -i many.txt --mix joint --labels-per-id 1 --redraw epoch --rate 0.1"
-    " --stop published --epochs 2 -o out.st",
+    "random labels unseen": "random-labels model.st -i many.txt --targets contrast --utility-margin 0.9 --epochs 3"
+    " -o out.st",
+    "random labels published": "random-labels model.st -i many.txt --mix joint --rate 0.1 --stop published --epochs 2"
+    " -o out.st",
 }
 
 

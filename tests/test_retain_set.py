@@ -76,12 +76,12 @@ LATER = {
     "relabel-auto": "relabel {base}.st --ids {ids}.txt --utility-margin 1 -o out.st",
     "relabel-joint": "relabel {base}.st --ids {ids}.txt --mix joint --ids-per-step 4 --replay 4 "
     "--forget-weight 4 --utility-margin 1 -o out.st",
-    "relabel-in-turn": "relabel {base}.st --ids {ids}.txt --mix forget-then-retain --targets any --labels-per-id 1 "
-    "--rate 0.1 --stop published --epochs 1 -o out.st",
-    "relabel-in-turn-unseen": "relabel {base}.st --ids {ids}.txt --mix forget-then-retain --targets contrast "
-    "--ids-per-step 4 --utility-margin 1 --optimizer sgd --momentum 0.9 --rate 0.1 -o out.st",
-    "relabel-beside": "relabel {base}.st --ids {ids}.txt --mix joint --targets contrast --rate 0.1 --stop published "
-    "--epochs 1 -o out.st",
+    "random-labels": "random-labels {base}.st --ids {ids}.txt --targets any --rate 0.1 --stop published --epochs 1 "
+    "-o out.st",
+    "random-labels-unseen": "random-labels {base}.st --ids {ids}.txt --targets contrast --ids-per-step 4 "
+    "--utility-margin 1 --rate 0.1 -o out.st",
+    "random-labels-joint": "random-labels {base}.st --ids {ids}.txt --mix joint --targets contrast --rate 0.1 "
+    "--stop published --epochs 1 -o out.st",
     "neutralize": "neutralize {base}.st --ids {ids}.txt --stop chance -o out.st",
     "neutralize-unseen": "neutralize {base}.st --ids {ids}.txt --utility-margin 1 -o out.st",
     "finetune": "finetune {base}.st --ids {ids}.txt --stop published --epochs 1 -o out.st",

@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 
-from forgetkit.training.loop import fit
-from forgetkit.unlearning.backtracking import brake
-from forgetkit.unlearning.membership_gauge import Look
-from forgetkit.unlearning.rate_search import Trial, Visit, best_of, find_rate
+from forgetkit.training.loop import Update, fit
+from forgetkit.unlearning.backtracking import Braking, brake
+from forgetkit.unlearning.membership_gauge import Reading
+from forgetkit.unlearning.rate_search import Evaluation, Trial, best_of, find_rate
 
 RATES = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
-BEFORE = Look(0.9, 0.01, 0.95)
+BEFORE = Reading(0.9, 0.01, 0.95)
 
 
-def look(gap: float, accuracy: float = 0.95) -> Look:
-    """Return a look with that gap."""
-    return Look(0.5 + gap, 0.01, accuracy)
+def reading(gap: float, accuracy: float = 0.95) -> Reading:
+    """Return a reading with that gap."""
+    return Reading(0.5 + gap, 0.01, accuracy)
 
 
 def tried(gap: Callable[[float], float], accuracy: Callable[[float], float] = lambda _: 0.95) -> list[Trial]:
     """Search; return all trials."""
-    return list(find_rate(lambda rate: look(gap(rate), accuracy(rate)), RATES, before=BEFORE, margin=0.02))
+    return list(find_rate(lambda rate: reading(gap(rate), accuracy(rate)), RATES, before=BEFORE, margin=0.02))
 
 
 def falling(zero: float) -> Callable[[float], float]:
@@ -41,7 +41,7 @@ def falling(zero: float) -> Callable[[float], float]:
 def test_a_falling_gap_is_closed_within_ten_trials(logarithm: float) -> None:
     trials = tried(falling(math.exp(logarithm)))
     assert len(trials) <= 10
-    assert abs(trials[-1].look.gap) <= 0.02
+    assert abs(trials[-1].reading.gap) <= 0.02
     assert best_of(trials, BEFORE, 0.02) == trials[-1]
 
 
@@ -89,7 +89,7 @@ def test_a_rate_that_overshot_and_lost_the_model_still_ends_a_bracket() -> None:
     trials = tried(falling(4e-3), lambda rate: 0.95 if rate < 9e-3 else 0.1)
     best = best_of(trials, BEFORE, 0.02)
     assert best is not None
-    assert abs(best.look.gap) <= 0.02
+    assert abs(best.reading.gap) <= 0.02
 
 
 def test_a_model_that_is_there_already_takes_one_trial() -> None:
@@ -101,7 +101,7 @@ def test_whatever_trials_show_there_are_ten_at_most_each_at_a_rate_of_its_own(
     gaps: list[float], accuracies: list[float]
 ) -> None:
     shown = iter(zip(gaps, accuracies, strict=True))
-    trials = list(find_rate(lambda _: look(*next(shown)), RATES, before=BEFORE, margin=0.02))
+    trials = list(find_rate(lambda _: reading(*next(shown)), RATES, before=BEFORE, margin=0.02))
     assert 1 <= len(trials) <= 10
     assert len({trial.rate for trial in trials}) == len(trials)
     assert all(RATES[0] <= trial.rate <= RATES[-1] for trial in trials)
@@ -109,23 +109,23 @@ def test_whatever_trials_show_there_are_ten_at_most_each_at_a_rate_of_its_own(
 
 @given(st.lists(st.tuples(st.floats(-0.5, 0.5), st.floats(0, 1)), max_size=10))
 def test_the_best_is_the_nearest_of_those_that_keep_and_forget(shown: list[tuple[float, float]]) -> None:
-    trials = [Trial(1.0, look(*one)) for one in shown]
-    good = [abs(gap) for gap, accuracy in shown if accuracy >= 0.95 - 0.02 and abs(look(gap).gap) <= 0.4 / 2]
+    trials = [Trial(1.0, reading(*one)) for one in shown]
+    good = [abs(gap) for gap, accuracy in shown if accuracy >= 0.95 - 0.02 and abs(reading(gap).gap) <= 0.4 / 2]
     best = best_of(trials, BEFORE, 0.02)
     assert (best is None) == (not good)
-    assert best is None or abs(best.look.gap) == pytest.approx(min(good))
+    assert best is None or abs(best.reading.gap) == pytest.approx(min(good))
 
 
 @dataclass
 class Meter:
-    """Looks at a model of one weight: the gap is the weight; accuracy is lost below ``floor``."""
+    """Measures a model of one weight: the gap is the weight; accuracy is lost below ``floor``."""
 
     floor: float = -9.0
 
-    def look(self, model: nn.Module) -> Look:
+    def read(self, model: nn.Module) -> Reading:
         """Return what the weight shows."""
         weight = float(next(model.parameters()).detach())
-        return look(weight, 0.95 if weight > self.floor else 0.1)
+        return reading(weight, 0.95 if weight > self.floor else 0.1)
 
 
 class One(nn.Module):
@@ -138,65 +138,64 @@ class One(nn.Module):
 
 def descent(model: One, optimizer: Optimizer, steps: int, *, sign: float = 1.0) -> Iterator[object]:
     """Take steps down the weight itself: with SGD, each subtracts the rate."""
-    yield from fit(optimizer, range(steps), lambda _: sign * model.weight)
+    yield from fit(optimizer, [Update(lambda _: sign * model.weight, None)] * steps)
 
 
 def braked(
     weight: float, rate: float, *, every: int = 1, most: int = 99, floor: float = -9.0, sign: float = 1.0
-) -> tuple[One, Optimizer, list[Visit]]:
-    """Brake plain SGD; return the model, the optimizer and what was visited."""
+) -> tuple[One, Optimizer, list[Evaluation]]:
+    """Brake plain SGD; return the model, the optimizer and the evaluations."""
     model = One(weight)
     optimizer = SGD(model.parameters(), lr=rate)
     steps = descent(model, optimizer, most, sign=sign)
-    meter = Meter(floor)
-    visits = list(brake(model, optimizer, steps, meter, before=BEFORE, margin=0.02, every=every))  # type: ignore[arg-type]
-    return model, optimizer, visits
+    seen = list(brake(model, optimizer, steps, Meter(floor), Braking(BEFORE, 0.02, every)))  # type: ignore[arg-type]
+    return model, optimizer, seen
 
 
-def test_steps_are_looked_at_every_so_many_until_the_gap_is_gone() -> None:
-    model, _, visits = braked(0.4, 0.015625, every=4)
-    assert [visit.step for visit in visits] == [4, 8, 12, 16, 20, 24, 28]
-    assert visits[-1].look.gap <= 0 < visits[-2].look.gap
+def test_steps_are_measured_at_intervals_until_the_gap_is_gone() -> None:
+    model, _, seen = braked(0.4, 0.015625, every=4)
+    assert [one.step for one in seen] == [4, 8, 12, 16, 20, 24, 28]
+    assert seen[-1].reading.gap <= 0 < seen[-2].reading.gap
     assert float(model.weight.detach()) == pytest.approx(0.4 - 0.015625 * 24)
 
 
-def test_a_look_that_jumps_across_is_undone_and_goes_on_at_half_the_rate() -> None:
-    model, optimizer, visits = braked(0.4, 0.5)
-    assert visits[0].look.gap == pytest.approx(0.15)
-    assert [visit.step for visit in visits] == [1, 2, 3]
+def test_a_reading_that_jumps_across_is_undone_and_the_run_continues_at_half_the_rate() -> None:
+    model, optimizer, seen = braked(0.4, 0.5)
+    assert seen[0].reading.gap == pytest.approx(0.15)
+    assert [one.step for one in seen] == [1, 2, 3]
     assert abs(float(model.weight.detach())) <= 0.05
     assert optimizer.param_groups[0]["lr"] < 0.5
 
 
 def test_the_brake_works_from_the_other_side_too() -> None:
-    model, _, visits = braked(-0.4, 0.03, sign=-1.0)
-    assert visits[-1].look.gap >= 0 > visits[-2].look.gap
-    assert abs(float(model.weight.detach())) == pytest.approx(min(abs(visit.look.gap) for visit in visits))
+    model, _, seen = braked(-0.4, 0.03, sign=-1.0)
+    assert seen[-1].reading.gap >= 0 > seen[-2].reading.gap
+    assert abs(float(model.weight.detach())) == pytest.approx(min(abs(one.reading.gap) for one in seen))
 
 
 def test_steps_that_lead_away_from_below_are_given_up() -> None:
-    model, _, visits = braked(-0.02, 0.01)
-    assert len(visits) == 6
+    model, _, seen = braked(-0.02, 0.01)
+    assert len(seen) == 6
     assert float(model.weight.detach()) == pytest.approx(-0.03)
 
 
 def test_it_ends_with_the_steps() -> None:
-    model, _, visits = braked(0.4, 0.01, every=4, most=10)
-    assert [visit.step for visit in visits] == [4, 8, 10]
+    model, _, seen = braked(0.4, 0.01, every=4, most=10)
+    assert [one.step for one in seen] == [4, 8, 10]
     assert float(model.weight.detach()) == pytest.approx(0.3)
 
 
 def test_a_state_that_keeps_accuracy_beats_a_nearer_one_that_does_not() -> None:
-    model, _, visits = braked(0.4, 0.03, floor=0.2)
+    model, _, seen = braked(0.4, 0.03, floor=0.2)
     assert float(model.weight.detach()) == pytest.approx(0.22)
-    assert min(visit.look.gap for visit in visits) < 0.2
+    assert min(one.reading.gap for one in seen) < 0.2
 
 
 @given(st.floats(-0.5, 0.5), st.floats(1e-3, 2.0), st.integers(1, 5), st.floats(-0.6, 0.4))
-def test_the_end_is_never_worse_than_any_look(weight: float, rate: float, every: int, floor: float) -> None:
-    model, _, visits = braked(weight, rate, every=every, floor=floor)
-    ranks = [(visit.look.accuracy < 0.93, abs(visit.look.gap)) for visit in visits]
-    end = Meter(floor).look(model)
+def test_the_end_is_never_worse_than_any_reading(weight: float, rate: float, every: int, floor: float) -> None:
+    model, _, seen = braked(weight, rate, every=every, floor=floor)
+    ranks = [(one.reading.accuracy < 0.93, abs(one.reading.gap)) for one in seen]
+    end = Meter(floor).read(model)
     if ranks:
         assert (end.accuracy < 0.93, abs(end.gap)) == min(ranks)
     else:
@@ -206,29 +205,29 @@ def test_the_end_is_never_worse_than_any_look(weight: float, rate: float, every:
 def test_the_best_state_is_put_back_bit_for_bit_with_its_optimizer() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    optimizer, seen = Adam(model.parameters(), lr=0.01), []
+    optimizer, states = Adam(model.parameters(), lr=0.01), []
     inputs = torch.randn(8, 3)
 
     class Dips:
-        """Looks that come nearest at the third."""
+        """Readings that come nearest at the third."""
 
         gaps = iter([0.4, 0.3, 0.2, 0.1, 0.15, 0.2])
 
-        def look(self, _: nn.Module) -> Look:
-            seen.append((copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())))
-            return look(next(self.gaps))
+        def read(self, _: nn.Module) -> Reading:
+            states.append((copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())))
+            return reading(next(self.gaps))
 
-    steps = fit(optimizer, range(10), lambda _: model(inputs).square().sum())
-    visits = list(brake(model, optimizer, steps, Dips(), before=BEFORE, margin=0.02, every=2))  # type: ignore[arg-type]
-    assert [visit.look.gap for visit in visits] == pytest.approx([0.3, 0.2, 0.1, 0.15, 0.2])
-    weights, state = seen[3]
+    steps = fit(optimizer, [Update(lambda batch: model(batch).square().sum(), inputs)] * 10)
+    seen = [one.reading.gap for one in brake(model, optimizer, steps, Dips(), Braking(BEFORE, 0.02, 2))]  # type: ignore[arg-type]
+    assert seen == pytest.approx([0.3, 0.2, 0.1, 0.15, 0.2])
+    weights, state = states[3]
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
-    assert not torch.equal(model[0].weight, seen[5][0]["0.weight"])
+    assert not torch.equal(model[0].weight, states[5][0]["0.weight"])
     now = optimizer.state_dict()["state"]
     assert all(torch.equal(now[row][key], state["state"][row][key]) for row in now for key in now[row])
     assert float(now[0]["step"]) == 6
 
 
-def test_without_steps_nothing_is_visited_and_nothing_changed() -> None:
-    model, _, visits = braked(0.4, 0.01, most=0)
-    assert (visits, float(model.weight.detach())) == ([], 0.4)
+def test_without_steps_nothing_is_measured_and_nothing_changed() -> None:
+    model, _, seen = braked(0.4, 0.01, most=0)
+    assert (seen, float(model.weight.detach())) == ([], 0.4)

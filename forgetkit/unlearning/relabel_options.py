@@ -128,7 +128,7 @@ class RandomLabels(EpochSettings):
     targets: Annotated[
         str,
         Option(
-            "Labels to train towards: wrong ones, any, or the class least similar to the original.",
+            "Labels to train towards: wrong ones, any, or the class that the original finds least similar.",
             metavar="wrong|any|contrast",
         ),
     ] = "wrong"

@@ -157,7 +157,8 @@ class MethodRun:
         tell(Note(f"  {groups.describe()}"))
         tell(Note(f"  before: {describe(before)}"))
         batch, epochs = getattr(self.settings, "batch_size", BATCH), getattr(self.settings, "epochs", None)
-        steps = len(sets.forget) + ceil(len(groups.retain[1]) / batch)
+        ids = getattr(self.settings, "ids_per_step", 1)
+        steps = ceil(len(sets.forget) / ids) + ceil(len(groups.retain[1]) / batch)
         begin_on: Begin = lambda samples: self.begin(classifier, samples, groups.retain)  # noqa: E731
         found = stop_when_forgotten(
             classifier,

@@ -10,8 +10,9 @@ def random_labels(checkpoint: Checkpoint, *, settings: RandomLabels, options: Me
     """Train the ids towards labels that are not theirs, and the retain set towards its own.
 
     These are the methods of random labels besides Li & Ghosh's, which is relabel. SalUn (Fan et al. 2024) draws labels
-    of all classes anew in each epoch and uses a mask; Graves et al. 2021 draw wrong labels once. It stops when the ids
-    look like unseen samples; --stop published takes all epochs.
+    of all classes anew in each epoch and uses a mask; Graves et al. 2021 draw wrong labels once. Joint steps stop when
+    the ids look like unseen samples. Passes in turn overshoot and come back: they take all epochs, and the best
+    evaluation is kept. --stop published ends after the last epoch.
 
     Examples:
         forgetkit random-labels model.st --ids ids.txt
@@ -23,5 +24,5 @@ def random_labels(checkpoint: Checkpoint, *, settings: RandomLabels, options: Me
     from forgetkit.methods.random_labels import random_labels as method
     from forgetkit.unlearning.run_method import run_method
 
-    console = Console(options.output)
-    report(console, run_method("random-labels", method, checkpoint, settings, options, tell=console))
+    console, onward = Console(options.output), settings.mix == "forget-then-retain"
+    report(console, run_method("random-labels", method, checkpoint, settings, options, onward=onward, tell=console))
