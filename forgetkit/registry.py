@@ -1,21 +1,36 @@
 """Registries of models, data sets, methods and checks, and the plugins that add to them. No checkpoint names one."""
 
 import contextlib
+import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, shorten
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+DECORATORS = ("@register_model", "@register_dataset", "@register_method", "@register_check")
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a function of a plugin may raise where it cannot do its work."""
 SHOWN = 20
-"""Known names that a hint lists at most."""
+"""Most names that a hint lists."""
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -41,27 +56,57 @@ class Registry(Generic[F]):
     Args:
         kind: the word for an entry in messages (``model``, ``dataset``); an unknown name
             has the cause ``<kind>-unknown``.
+        check: refuses a function that could not be called; given the name and the function.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, check: Callable[[str, F], None] | None = None) -> None:
         self.kind = kind
+        self._check = check
         self._entries: dict[str, F] = {}
 
-    def register(self, name: str) -> Callable[[F], F]:
-        """Return a decorator that enters a function under ``name``.
+    @overload
+    def register(self, function: F, /) -> F: ...
 
-        The decorator raises ForgetkitError ``plugin-malformed`` where another function has that name.
+    @overload
+    def register(self, name: str = ..., /) -> Callable[[F], F]: ...
+
+    def register(self, *given: object) -> object:
+        """Register the function below: ``@register``, ``@register()`` or ``@register("name")``.
+
+        Without a name, it is registered under its own.
+
+        Raises:
+            ForgetkitError: ``plugin-malformed`` for any other argument, for what is not a function, for a function
+                that the registry's check refuses, and where another function has that name.
         """
+        if len(given) == 1 and callable(given[0]):
+            return self._enter(getattr(given[0], "__name__", ""), given[0])
+        name = given[0] if given else ""
+        if len(given) > 1 or not isinstance(name, str) or (given and not name):
+            raise self._refuse(*given, why="is neither a name nor a function")
+        return lambda function: self._enter(name or getattr(function, "__name__", ""), function)
 
-        def enter(function: F) -> F:
-            known = self._entries.get(name, function)
-            if _identity(known) != _identity(function):
-                message = f"two {self.kind}s are named '{name}': {_place(known)} and {_place(function)}"
-                raise ForgetkitError("plugin-malformed", message, "give one of them another name")
-            self._entries[name] = function
-            return function
+    def _enter(self, name: str, function: Any) -> F:  # noqa: ANN401 - whatever stands below the decorator
+        if not callable(function):
+            raise self._refuse(function, why="is not a function")
+        if name in {"", "<lambda>"}:
+            raise self._refuse(function, why="has no name")
+        if self._check:
+            self._check(name, function)
+        known = self._entries.get(name, function)
+        if _identity(known) != _identity(function):
+            message = f"two {self.kind}s are named '{name}': {_place(known)} and {_place(function)}"
+            raise ForgetkitError("plugin-malformed", message, "give one of them another name")
+        self._entries[name] = function
+        _REGISTERED.append((self.kind, name))
+        _FILES.pop((self.kind, name), None)
+        return cast("F", function)
 
-        return enter
+    def _refuse(self, *given: object, why: str) -> ForgetkitError:
+        decorator = f"@register_{self.kind}"
+        hint = f'write {decorator} or {decorator}("name") above a function'
+        words = shorten(", ".join(map(repr, given)))
+        return ForgetkitError("plugin-malformed", f"{decorator}: {words} {why}", hint)
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._entries, **self._installed()})
@@ -76,12 +121,48 @@ class Registry(Generic[F]):
         if name not in installed:
             message = f"there is no {self.kind} named '{name}'"
             raise ForgetkitError(f"{self.kind}-unknown", message, did_you_mean(name, [*self._entries, *installed]))
-        return self.register(name)(cast("F", load_entry(installed[name])))
+        return self._enter(name, load_entry(installed[name]))
+
+    def plugin_of(self, name: str) -> str | None:
+        """Return the base name of the plugin file that registered ``name``; None where no plugin file did."""
+        return _FILES.get((self.kind, name))
 
     def _installed(self) -> "dict[str, EntryPoint]":
         from importlib.metadata import entry_points
 
         return {entry.name: entry for entry in entry_points(group=f"forgetkit.{self.kind}s")}
+
+
+def parameters_of(
+    word: str, name: str, function: Callable[..., object], *, typed: bool
+) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function that plugins register, by name.
+
+    Args:
+        word: what the function is, for messages: ``factory``, ``reader``.
+        name: under which it is registered.
+        function: to be called with those parameters that it names.
+        typed: whether annotations that are text are evaluated.
+
+    Raises:
+        ForgetkitError: ``plugin-malformed`` where the signature cannot be read, or has ``*args`` or ``**kwargs``: what
+            a function does with those is not known before it runs.
+    """
+    try:
+        parameters = inspect.signature(function, eval_str=typed).parameters
+    except (NameError, TypeError, ValueError, SyntaxError, AttributeError) as problem:
+        hint = "write plain annotations"
+        raise malformed_plugin(word, name, f"its signature cannot be read: {problem}", hint) from problem
+    for parameter in parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            hint = "name each parameter: what is not named is not passed, and could not be checked"
+            raise malformed_plugin(word, name, f"'{parameter}' is not an option with a name", hint)
+    return parameters
+
+
+def malformed_plugin(word: str, name: str, why: str, hint: str) -> ForgetkitError:
+    """Return the error for a function (a ``word``) that is registered as ``name`` and cannot be used."""
+    return ForgetkitError("plugin-malformed", f"the {word} of '{name}' cannot be used: {why}", hint)
 
 
 def _identity(function: Callable[..., object]) -> tuple[str, str]:
@@ -96,18 +177,29 @@ def _place(function: Callable[..., object]) -> str:
 
 
 _LOADED: dict[Path, ModuleType] = {}
+_REGISTERED: list[tuple[str, str]] = []
+"""Kind and name of each registration so far: a plugin file that adds none is a mistake."""
+_FILES: dict[tuple[str, str], str] = {}
+"""Base name of the plugin file that registered a kind and name."""
 
 
 def load_plugins(files: Iterable[Path]) -> None:
     """Run each of ``files``, once in a process; what it prints goes to stderr.
 
     Raises:
-        ForgetkitError: ``plugin-missing``; ``plugin-malformed`` with the line that failed.
+        ForgetkitError: ``plugin-missing``; ``plugin-malformed`` with the line that failed, or for a file that
+            registers nothing.
     """
     for file in files:
         path = Path(file).resolve()
         if path not in _LOADED:
-            _LOADED[path] = _run(path, str(file))
+            before = len(_REGISTERED)
+            module = _run(path, str(file))
+            if len(_REGISTERED) == before:
+                hint = f"write one of these above a function in it: {', '.join(DECORATORS)}"
+                raise ForgetkitError("plugin-malformed", f"{path}: the plugin registers nothing", hint)
+            _LOADED[path] = module
+            _FILES.update(dict.fromkeys(_REGISTERED[before:], path.name))
 
 
 def loaded_plugins() -> list[Path]:
@@ -155,11 +247,16 @@ def _run(path: Path, name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _foreign(where: str, hint: str) -> Iterator[None]:
-    """Run code that is not ours: whatever it raises becomes one line; what it prints is no result."""
+    """Run code that is not ours: whatever it raises becomes one line; what it prints goes to stderr."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
-    except (ForgetkitError, MemoryError):
+    except ForgetkitError as problem:
+        if where in problem.message:
+            raise
+        message = f"{problem.message} ({where}{_line_of(problem, where)})"
+        raise ForgetkitError(problem.code, message, problem.hint) from problem
+    except MemoryError:
         raise
     except (Exception, SystemExit) as problem:  # its code may raise anything
         line = _line_of(problem, where)

@@ -5,15 +5,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from forgetkit import registry as plugins
-from forgetkit.data.sources import DATASETS
+from forgetkit.auditing.subject import same_recipe
+from forgetkit.data.open import open_dataset
+from forgetkit.data.sources import DATASETS, digits, register_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
-from forgetkit.models.build import MODELS, find_factory
+from forgetkit.models.build import MODELS, build_model, find_factory, register_model, resolve_options
 from forgetkit.models.checkpoint import load_model
 from forgetkit.registry import load_plugins
 from tests.conftest import Run
@@ -67,7 +71,7 @@ def test_an_own_model_is_trained_with_plugin(forgetkit: Run, tmp_path: Path) -> 
     written(tmp_path, TINY)
     ran = forgetkit(*TRAIN, "--model", "flat", "--model-option", "deep=true", "--plugin", "mine.py")
     assert (ran.code, ran.out) == (0, "m.st\n")
-    assert read_record(tmp_path / "m.st").model == {"name": "flat", "options": {"deep": True}}
+    assert read_record(tmp_path / "m.st").model == {"name": "flat", "options": {"deep": True}, "plugin": "mine.py"}
 
 
 def test_plugins_of_the_environment_are_loaded(forgetkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +117,7 @@ def test_what_a_plugin_prints_is_no_result(forgetkit: Run, tmp_path: Path) -> No
 
 def test_a_plugin_finds_what_stands_beside_it(tmp_path: Path) -> None:
     written(tmp_path, "WIDTH = 3\n", "beside_the_plugin.py")
-    load_plugins([written(tmp_path, "from beside_the_plugin import WIDTH\nassert WIDTH == 3\n")])
+    load_plugins([written(tmp_path, "from beside_the_plugin import WIDTH\nassert WIDTH == 3\n" + TINY)])
 
 
 def test_a_plugin_leaves_no_file_beside_it(tmp_path: Path) -> None:
@@ -122,7 +126,7 @@ def test_a_plugin_leaves_no_file_beside_it(tmp_path: Path) -> None:
 
 
 def test_the_same_plugin_twice_is_loaded_once(tmp_path: Path) -> None:
-    path = written(tmp_path, "import os\nos.environ['LOADED'] = os.environ.get('LOADED', '') + 'x'\n")
+    path = written(tmp_path, f"import os\nos.environ['LOADED'] = os.environ.get('LOADED', '') + 'x'\n{TINY}")
     try:
         load_plugins([path, tmp_path / "." / "mine.py"])
         load_plugins([path])
@@ -225,14 +229,124 @@ def test_an_option_without_a_default_must_be_given(forgetkit: Run, tmp_path: Pat
     assert ran.code == 0
 
 
-def test_a_checkpoint_without_its_plugin_says_how_to_register_it(forgetkit: Run, tmp_path: Path) -> None:
+def test_a_checkpoint_names_the_plugin_file_that_is_missing(forgetkit: Run, tmp_path: Path) -> None:
     written(tmp_path, TINY)
     assert forgetkit(*TRAIN, "--model", "flat", "--plugin", "mine.py").code == 0
     del MODELS._entries["flat"]
     with pytest.raises(ForgetkitError) as caught:
         load_model(tmp_path / "m.st", read_record(tmp_path / "m.st"))
     assert caught.value.code == "model-unknown"
-    assert "--plugin FILE.py with @register_model" in str(caught.value.hint)
+    assert caught.value.message == (
+        "there is no model named 'flat': the plugin file mine.py, which registers it, is not loaded"
+    )
+    assert caught.value.hint == "name it: --plugin mine.py, or FORGETKIT_PLUGINS"
+
+
+def test_a_training_like_a_checkpoint_names_the_missing_plugin_too(forgetkit: Run, tmp_path: Path) -> None:
+    written(tmp_path, TINY)
+    assert forgetkit(*TRAIN, "--model", "flat", "--plugin", "mine.py").code == 0
+    del MODELS._entries["flat"]
+    ran = forgetkit("train", "--like", "m.st", "-o", "again.st", "--json")
+    assert (ran.code, ran.json["code"], "mine.py" in ran.json["message"]) == (2, "model-unknown", True)
+
+
+def test_a_renamed_plugin_is_still_the_same_recipe(forgetkit: Run, tmp_path: Path) -> None:
+    written(tmp_path, TINY)
+    assert forgetkit(*TRAIN, "--model", "flat", "--plugin", "mine.py").code == 0
+    record = read_record(tmp_path / "m.st")
+    assert same_recipe(record, replace(record, model={**record.model, "plugin": "ours.py"}))
+
+
+def test_the_record_of_a_built_in_model_names_no_plugin(forgetkit: Run, tmp_path: Path) -> None:
+    written(tmp_path, TINY)
+    assert forgetkit(*TRAIN, "--plugin", "mine.py").code == 0
+    assert read_record(tmp_path / "m.st").model == {"name": "convnet", "options": {}}
+
+
+def test_a_plugin_that_registers_nothing_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "def tiny(*, classes):\n    pass\n")
+    problem = refusal(path)
+    assert (problem.code, problem.message) == ("plugin-malformed", f"{path}: the plugin registers nothing")
+    assert "@register_model, @register_dataset, @register_method, @register_check" in str(problem.hint)
+
+
+def test_a_plugin_that_registers_in_any_registry_is_loaded(tmp_path: Path) -> None:
+    path = written(tmp_path, "from forgetkit.registry import Registry\nRegistry('check').register(print)\n")
+    load_plugins([path])
+
+
+def test_what_a_decorator_refuses_is_refused_at_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "from forgetkit.models import register_model\n\nregister_model(3)\n")
+    assert refusal(path).message == f"@register_model: 3 is neither a name nor a function ({path}:3)"
+
+
+@pytest.mark.parametrize(
+    "signature", ["*, classes", "*, classes, in_channels", "*, classes, image_size, width: int = 4", "classes"]
+)
+def test_a_factory_is_passed_what_its_signature_names(signature: str) -> None:
+    names: dict[str, object] = {}
+    exec(f"def seen({signature}):\n    given.update(locals())\n    return nn.LazyLinear(classes)", {
+        "given": names, "nn": nn
+    }, names)  # fmt: skip
+    register_model("seen")(names.pop("seen"))  # type: ignore[call-overload]
+    build_model("seen", resolve_options("seen", {}), shape=(3, 5, 7), classes=4, seed=0)
+    expected = {"classes": 4, "in_channels": 3, "image_size": (5, 7), "width": 4}
+    assert names == {key: expected[key] for key in names}
+    assert all(key in signature for key in names)
+    assert len(names) == signature.count(",") + (not signature.startswith("*"))
+
+
+def test_a_class_is_a_factory_too() -> None:
+    class Net(nn.Linear):
+        def __init__(self, *, classes: int) -> None:
+            super().__init__(7, classes)
+
+    assert register_model(Net) is Net
+    assert build_model("Net", {}, shape=(1, 7, 7), classes=3, seed=0).state_dict()["bias"].shape == (3,)
+
+
+@pytest.mark.parametrize(
+    "signature", ["root", "root, /", "*, root", "path, *, download", "*, download, root", "root, *, fold=0"]
+)
+def test_a_reader_is_passed_what_its_signature_names(signature: str) -> None:
+    names: dict[str, object] = {}
+    exec(f"def ours({signature}):\n    given.update(locals())\n    return source", {
+        "given": names, "source": digits(Path(), download=False)
+    }, names)  # fmt: skip
+    register_dataset(names.pop("ours"))  # type: ignore[call-overload]
+    assert len(open_dataset("ours", Path("there")).train) == 1297
+    assert {names.get("root", names.get("path"))} == {Path("there")}
+    assert names.get("download", False) is False
+
+
+@pytest.mark.parametrize(
+    ("signature", "words"),
+    [
+        ("root, fold", "it has a parameter 'fold', for which there is no value"),
+        ("root, **more", "'**more' is not an option with a name"),
+        ("*parts", "'*parts' is not an option with a name"),
+    ],
+)
+def test_a_reader_that_could_not_be_called_is_refused(tmp_path: Path, signature: str, words: str) -> None:
+    text = f"from forgetkit.data.sources import register_dataset\n@register_dataset\ndef odd({signature}): ...\n"
+    path = written(tmp_path, text)
+    assert refusal(path).message == f"the reader of 'odd' cannot be used: {words} ({path}:2)"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return None", "it returned NoneType, not a Source"),
+        ("return {}['x']", "KeyError: 'x' ({}:4)"),
+    ],
+)
+def test_a_reader_that_fails_is_one_line(forgetkit: Run, tmp_path: Path, body: str, words: str) -> None:
+    text = f"from forgetkit.data.sources import register_dataset\n@register_dataset\ndef odd(root):\n    {body}\n"
+    path = written(tmp_path, text)
+    ran = forgetkit("forget-ids", "--dataset", "odd", "--count", "1", "--plugin", "mine.py")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        2, f"error: the reader of 'odd' cannot be used: {words.replace('{}:', f'{path}:')}"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

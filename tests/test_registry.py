@@ -1,5 +1,8 @@
 """The dictionary that explains itself."""
 
+import functools
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +24,38 @@ def test_a_registered_function_is_found_by_its_name() -> None:
 
 def test_registering_returns_the_function_itself() -> None:
     assert Registry("colour").register("red")(len) is len
+
+
+@pytest.mark.parametrize("given", [(), ("len",), None])
+def test_each_form_of_the_decorator_registers(given: tuple[str, ...] | None) -> None:
+    found: Registry[Callable[..., object]] = Registry("colour")
+    assert (found.register(len) if given is None else found.register(*given)(len)) is len
+    assert (list(found), found["len"]) == (["len"], len)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((3,), "3 is neither a name nor a function"),
+        (("",), "'' is neither a name nor a function"),
+        ((None,), "None is neither a name nor a function"),
+        (("a", "b"), "'a', 'b' is neither a name nor a function"),
+        ((lambda: 3,), " has no name"),
+        ((functools.partial(print),), " has no name"),
+    ],
+)
+def test_anything_else_is_refused_where_it_stands(given: tuple[object, ...], words: str) -> None:
+    found: Registry[Callable[..., object]] = Registry("colour")
+    with pytest.raises(ForgetkitError, match=f"^@register_colour: .*{words}$") as caught:
+        found.register(*given)  # type: ignore[call-overload]
+    assert caught.value.code == "plugin-malformed"
+    assert caught.value.hint == 'write @register_colour or @register_colour("name") above a function'
+    assert list(found) == []
+
+
+def test_what_stands_below_the_decorator_must_be_a_function() -> None:
+    with pytest.raises(ForgetkitError, match=r"^@register_colour: 3 is not a function$"):
+        Registry("colour").register("red")(3)  # type: ignore[type-var]
 
 
 def test_names_stand_in_the_order_of_registration() -> None:

@@ -152,10 +152,11 @@ def descends(record: Record, original: Record) -> bool:
 def same_recipe(record: Record, original: Record) -> bool:
     """Say whether a model was last trained by the original's recipe, on its data: from nothing, or its new head."""
     trainings = [step for step in record.steps if step.command == "train"]
-    same = (record.model, _training(record)) == (original.model, _training(original)) and same_data(record, original)
+    same = _training(record) == _training(original) and same_data(record, original)
     return bool(trainings) and trainings[-1].parent == original.new_head and same
 
 
 def _training(record: Record) -> dict[str, object]:
-    """Return a recipe without the machine: threads and precision do not make another recipe."""
-    return {key: value for key, value in record.recipe.items() if key not in {"threads", "precision", "device"}}
+    """Return model and recipe without the machine: threads and precision do not make another recipe."""
+    recipe = {key: value for key, value in record.recipe.items() if key not in {"threads", "precision", "device"}}
+    return {"model": record.model["name"], "model_options": record.model["options"], "recipe": recipe}

@@ -17,11 +17,12 @@ from forgetkit.data.listing import Listing, Source, Stored, malformed
 from forgetkit.data.pack import Origin, packed
 from forgetkit.data.readers.images import check_files
 from forgetkit.data.row_digests import known_rows, rows_of
-from forgetkit.data.sources import DATASETS, Reader
+from forgetkit.data.sources import DATASETS, Reader, call_reader
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Tell, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import know
+from forgetkit.registry import FAILURES, malformed_plugin, place_of
 
 
 def default_root() -> Path:
@@ -185,7 +186,7 @@ def _place(name: str, root: Path) -> tuple[Reader, str, Path, str]:
 def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -> Source:
     """Return what a reader makes of the files; its own exceptions become the errors that a user sees."""
     try:
-        return reader(root / file, download=download)
+        source = call_reader(reader, root / file, download=download)
     except FileNotFoundError as problem:
         where = f"name its folder: --dataset {name.removesuffix(file)}FOLDER/{file}, or say where it is"
         fetch = f"fetch it with --dataset {name} --download, or say where it is"
@@ -193,6 +194,16 @@ def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -
         raise ForgetkitError("dataset-missing", f"{name} is not in {root}", hint) from problem
     except (OSError, ValueError, EOFError, zlib.error) as problem:
         raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
+    except FAILURES as problem:
+        if (place := place_of(problem)) is None:  # not a plugin's
+            raise
+        raise malformed_plugin(
+            "reader", name, f"{type(problem).__name__}: {problem} ({place})", "correct it"
+        ) from problem
+    if not isinstance(source, Source):
+        found = type(source).__name__
+        raise malformed_plugin("reader", name, f"it returned {found}, not a Source", "return Source(classes, train)")
+    return source
 
 
 def _loaded(source: Source, tell: Tell, note: Origin, place: Path) -> Dataset:

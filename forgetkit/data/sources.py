@@ -1,9 +1,10 @@
 """DATASETS: what ``--dataset`` knows. A new one is one decorated function."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,26 +16,51 @@ from forgetkit.data.readers.folder import read_folder
 from forgetkit.data.readers.ham10000 import read_ham10000
 from forgetkit.data.readers.table import read_table
 from forgetkit.errors import ForgetkitError
-from forgetkit.registry import Registry
+from forgetkit.registry import Registry, malformed_plugin, parameters_of
+
+Reader = Callable[..., Source]
+"""Reads a data set below a folder, its first parameter; raises FileNotFoundError where it is not there.
+
+A reader whose name ends in a colon reads a path of the user's, ``arrays:FILE.npz``: its first parameter is that path.
+One that names ``download`` is told whether it may fetch what is missing.
+"""
 
 
-class Reader(Protocol):
-    """Reads a data set below ``root``; raises FileNotFoundError where it is not there.
+def check_reader(name: str, reader: Reader) -> None:
+    """Refuse a reader that could not be called.
 
-    One whose name ends in a colon reads a path of the user's, ``arrays:FILE.npz``; its ``root`` is that very path.
+    Raises:
+        ForgetkitError: ``plugin-malformed``; names the parameter.
     """
+    parameters = parameters_of("reader", name, reader, typed=False)
+    passed = {"download", _path_parameter(parameters)}
+    for key, parameter in parameters.items():
+        if key not in passed and parameter.default is parameter.empty:
+            hint = "def reader(root: Path, *, download: bool) -> Source; give any other parameter a default"
+            raise malformed_plugin("reader", name, f"it has a parameter '{key}', for which there is no value", hint)
 
-    def __call__(self, root: Path, /, *, download: bool) -> Source:
-        """Return the data set."""
-        ...
+
+def call_reader(reader: Reader, path: Path, *, download: bool) -> Source:
+    """Return what ``reader`` reads at ``path``; it is passed what its signature names."""
+    parameters = inspect.signature(reader).parameters
+    given = {"download": download} if "download" in parameters else {}
+    key = _path_parameter(parameters)
+    if key and parameters[key].kind is inspect.Parameter.POSITIONAL_ONLY:
+        return reader(path, **given)
+    return reader(**given, **({key: path} if key else {}))
 
 
-DATASETS: Registry[Reader] = Registry("dataset")
+def _path_parameter(parameters: Mapping[str, inspect.Parameter]) -> str | None:
+    """Return the parameter that is passed the path: the first one, or ``root`` where all are keyword-only."""
+    positional = (
+        key for key, one in parameters.items() if key != "download" and one.kind is not inspect.Parameter.KEYWORD_ONLY
+    )
+    return next(positional, "root" if "root" in parameters else None)
 
 
-def register_dataset(name: str) -> Callable[[Reader], Reader]:
-    """Return a decorator that makes a reader known to ``--dataset`` as ``name``."""
-    return DATASETS.register(name)
+DATASETS: Registry[Reader] = Registry("dataset", check_reader)
+register_dataset = DATASETS.register
+"""Make the reader below known to ``--dataset``: ``@register_dataset``, ``()`` or ``("name")``; see :data:`Reader`."""
 
 
 @register_dataset("digits")

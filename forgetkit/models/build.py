@@ -1,46 +1,26 @@
 """MODELS: the functions that build classifiers. A new model is one decorated function."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from forgetkit.errors import ForgetkitError
-from forgetkit.models.factory import Factory, check_factory, resolve
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.record import Record
+from forgetkit.models.factory import Factory, call_factory, check_factory, resolve
 from forgetkit.models.zoo import Stem, names_in, timm_factory, torchvision_factory
-from forgetkit.registry import Registry, place_of
+from forgetkit.registry import FAILURES, Registry, place_of
 
-MODELS: Registry[Factory] = Registry("model")
-_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a model that does not fit may raise: it need not be forgetkit's own."""
+MODELS: Registry[Factory] = Registry("model", check_factory)
+register_model = MODELS.register
+"""Make the factory below known to ``--model``: ``@register_model``, ``@register_model()``, ``@register_model("name")``.
 
-
-def register_model(name: str) -> Callable[[Factory], Factory]:
-    """Return a decorator that makes a factory known to ``--model`` as ``name``.
-
-    The factory is called with the keywords ``in_channels``, ``image_size`` (height, width) and ``classes``, and with
-    its own options, each typed (bool, int, float, str, Literal, or one of them or None). It returns a module from
-    normalised float images to logits. The decorator raises ForgetkitError ``plugin-malformed``.
-    """
-
-    def enter(factory: Factory) -> Factory:
-        check_factory(name, factory)
-        return MODELS.register(name)(factory)
-
-    return enter
+A factory is called with keywords: ``classes`` (int), ``in_channels`` (int) and ``image_size`` (height, width), the last
+two only where its signature names them; and its own options, each typed (bool, int, float, str, Literal, or one of them
+or None). It returns a module that maps normalised float images ``(batch, channels, height, width)`` to logits ``(batch,
+classes)``. The decorator raises ForgetkitError ``plugin-malformed`` for any other argument or factory.
+"""
 
 
 class ConvNet(nn.Module):
@@ -94,20 +74,46 @@ def build_model(
         ForgetkitError: ``model-unknown``, ``missing-extra``, or ``model-mismatch`` where it cannot take such images.
     """
     factory = find_factory(name)
-    channels, *image_size = shape
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
         try:
-            model = factory(in_channels=channels, image_size=tuple(image_size), classes=classes, **options)
+            model = call_factory(factory, options, shape=shape, classes=classes)
             _check_module(model)
             model = model.float()
             if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
                 _answer(model, shape, training=False)  # lazy layers learn their size, and draw their weights
                 model.train()
             _check_tensors(model)
-        except _FAILURES as problem:
+        except FAILURES as problem:
             raise _mismatch(name, shape, problem) from problem
     return model
+
+
+def build_recorded(record: Record, *, seed: int) -> nn.Module:
+    """Build the model of a record with weights drawn from ``seed``.
+
+    Raises:
+        ForgetkitError: as :func:`build_model`; ``model-unknown`` names the plugin file that registered it.
+    """
+    name, plugin = record.model["name"], record.model.get("plugin")
+    shape, classes = tuple(record.input["shape"]), len(record.classes)
+    try:
+        return build_model(name, record.model["options"], shape=shape, classes=classes, seed=seed)
+    except ForgetkitError as problem:
+        if problem.code != "model-unknown" or not isinstance(plugin, str):
+            raise
+        message = f"{problem.message}: the plugin file {shorten(plugin)}, which registers it, is not loaded"
+        hint = f"name it: --plugin {shorten(plugin)}, or FORGETKIT_PLUGINS"
+        raise ForgetkitError(problem.code, message, hint) from problem
+
+
+def model_entry(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a record says of the model ``name`` with the options ``given``; raises as :func:`resolve_options`.
+
+    One that a plugin file registered is recorded with the base name of that file.
+    """
+    options, plugin = resolve_options(name, given), MODELS.plugin_of(name)
+    return {"name": name, "options": options, **({"plugin": plugin} if plugin else {})}
 
 
 def check_fit(model: nn.Module, name: str, *, shape: tuple[int, int, int], classes: int) -> None:
@@ -124,7 +130,7 @@ def check_fit(model: nn.Module, name: str, *, shape: tuple[int, int, int], class
         try:
             with torch.random.fork_rng(devices=[]):
                 logits = _answer(model, shape, training=training)
-        except _FAILURES as problem:
+        except FAILURES as problem:
             raise _mismatch(name, shape, problem) from problem
         if not isinstance(logits, Tensor) or logits.shape != (1 + training, classes):
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

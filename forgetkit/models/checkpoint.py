@@ -19,7 +19,7 @@ from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import dumps, read_header, read_record
 from forgetkit.files.publish import publish
 from forgetkit.files.record import Record
-from forgetkit.models.build import build_model
+from forgetkit.models.build import build_recorded
 from forgetkit.models.finite import cure, not_finite
 
 _DTYPES = {
@@ -141,25 +141,20 @@ def load(path: Path, record: Record, *, finite: bool = True) -> tuple[nn.Module,
     tensors = load_tensors(path, record)
     if finite and (broken := not_finite(tensors)):
         raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity")
-    model = _build(record)
+    model = build_recorded(record, seed=0)
     state = model.state_dict()  # keeps the versions that some modules look for
     state.update(tensors)
     model.load_state_dict(state, strict=True)
     return model, tensors
 
 
-def _build(record: Record) -> nn.Module:
-    name, options, classes = record.model["name"], record.model["options"], len(record.classes)
-    return build_model(name, options, shape=tuple(record.input["shape"]), classes=classes, seed=0)
-
-
 def _check_layout(path: Path, record: Record) -> None:
     """Refuse tensors that are not those of the record's model, before memory is taken for either."""
     try:
         with torch.device("meta"):
-            expected = _build(record).state_dict()
+            expected = build_recorded(record, seed=0).state_dict()
     except ForgetkitError:  # unknown, or one of the few models that cannot be built without memory
-        expected = _build(record).state_dict()
+        expected = build_recorded(record, seed=0).state_dict()
     header = {name: entry for name, entry in read_header(path).items() if name != "__metadata__"}
     wrong = sorted(expected.keys() ^ header.keys()) or [
         name

@@ -1,4 +1,4 @@
-"""What a model's factory may look like: three keywords that it is given, and typed options of its own."""
+"""Model factories: what is passed to them, and their own typed options."""
 
 import inspect
 import json
@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from torch import nn
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.registry import did_you_mean
+from forgetkit.registry import did_you_mean, malformed_plugin, parameters_of
 
 Factory = Callable[..., nn.Module]
 GIVEN = ("in_channels", "image_size", "classes")
@@ -21,28 +21,33 @@ def check_factory(name: str, factory: Factory) -> None:
     """Refuse a factory that could not be called, or whose options could not be checked.
 
     Raises:
-        ForgetkitError: ``plugin-malformed``, with the option that is wrong.
+        ForgetkitError: ``plugin-malformed``; names the parameter.
     """
-    try:
-        parameters = inspect.signature(factory, eval_str=True).parameters
-    except (NameError, TypeError, ValueError, SyntaxError, AttributeError) as problem:
-        raise _malformed(name, f"its signature cannot be read: {problem}", "write plain annotations") from problem
+    parameters = parameters_of("factory", name, factory, typed=True)
     for key, parameter in parameters.items():
-        if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            hint = "give each option a name, a type and a default"
-            raise _malformed(name, f"'{parameter}' is not an option with a name", hint)
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise _malformed(name, f"'{key}' cannot be passed by name", "remove the '/' from its signature")
         if key not in GIVEN:
             _check_own(name, parameter)
-    if absent := [key for key in GIVEN if key not in parameters]:
+    if "classes" not in parameters:
         hint = "def factory(*, in_channels: int, image_size: tuple[int, int], classes: int, ...)"
-        raise _malformed(name, f"it does not take '{absent[0]}'", hint)
+        raise _malformed(name, "it does not take 'classes'", hint)
+
+
+def call_factory(
+    factory: Factory, options: Mapping[str, Any], *, shape: tuple[int, int, int], classes: int
+) -> nn.Module:
+    """Return the factory's model for images of ``shape`` (channels, height, width); pass only what it names."""
+    given = dict(zip(GIVEN, (shape[0], shape[1:], classes), strict=True))
+    named = inspect.signature(factory).parameters
+    return factory(**{key: value for key, value in given.items() if key in named}, **options)
 
 
 def resolve(name: str, factory: Factory, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the factory's own options: those ``given``, checked, and the defaults of the others.
 
     Raises:
-        ForgetkitError: ``usage`` for an option it does not have, one of the wrong type, or one that is missing.
+        ForgetkitError: ``usage`` for an option that it does not have, that is of the wrong type, or that is missing.
     """
     parameters = inspect.signature(factory, eval_str=True).parameters
     own = {key: parameter for key, parameter in parameters.items() if key not in GIVEN}
@@ -84,42 +89,44 @@ def parse_options(texts: list[str]) -> dict[str, Any]:
 
 def _check_own(name: str, parameter: inspect.Parameter) -> None:
     kind = parameter.annotation
-    if not _is_scalar(kind):
+    if not all(_is_scalar(part) for part in _parts(kind)):
         found = "has no type" if kind is parameter.empty else f"is of {_words(kind)}"
-        hint = "an option is bool, int, float, str, Literal, or one of them or None"
+        hint = "the type of an option is bool, int, float, str, Literal, or one of them or None"
         raise _malformed(name, f"its option '{parameter.name}' {found}", hint)
     if parameter.default is not parameter.empty and not _is_of(parameter.default, kind):
         message = f"the default of '{parameter.name}', {parameter.default!r}, does not fit"
         raise _malformed(name, message, f"it takes {_words(kind)}")
 
 
+def _parts(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any annotation
+    """Return the alternatives of a union; of any other annotation, itself."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
 def _is_scalar(kind: Any) -> bool:  # noqa: ANN401 - any annotation
-    if get_origin(kind) in (Union, UnionType):
-        return all(part is NoneType or _is_scalar(part) for part in get_args(kind))
     if get_origin(kind) is Literal:
         return all(isinstance(value, (*_SCALARS, NoneType)) for value in get_args(kind))
-    return kind in _SCALARS
+    return kind in (*_SCALARS, NoneType)
 
 
 def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    """Say whether ``value`` is of a type; no number stands for a bool, nor NaN and infinity for a float."""
     if get_origin(kind) is Literal:
         return any(value == known and type(value) is type(known) for known in get_args(kind))
-    if get_origin(kind) in (Union, UnionType):
-        return any(_is_of(value, part) for part in get_args(kind))
+    if (parts := _parts(kind)) != (kind,):
+        return any(_is_of(value, part) for part in parts)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    return isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
 
 
 def _words(kind: Any) -> str:  # noqa: ANN401 - any annotation
     if get_origin(kind) is Literal:
         return " or ".join(str(value) for value in get_args(kind))
-    if get_origin(kind) in (Union, UnionType):
-        return " or ".join("null" if part is NoneType else _words(part) for part in get_args(kind))
-    return getattr(kind, "__name__", str(kind)) if kind in _SCALARS else str(kind)
+    if (parts := _parts(kind)) != (kind,):
+        return " or ".join(_words(part) for part in parts)
+    return "null" if kind is NoneType else getattr(kind, "__name__", str(kind)) if kind in _SCALARS else str(kind)
 
 
-def _malformed(name: str, message: str, hint: str) -> ForgetkitError:
-    return ForgetkitError("plugin-malformed", f"the factory of '{name}' cannot be used: {message}", hint)
+def _malformed(name: str, why: str, hint: str) -> ForgetkitError:
+    return malformed_plugin("factory", name, why, hint)

@@ -15,7 +15,7 @@ from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
-from forgetkit.models.build import build_model, check_fit, resolve_options
+from forgetkit.models.build import build_model, check_fit, model_entry, resolve_options
 from forgetkit.models.checkpoint import save_checkpoint
 from forgetkit.models.finite import not_finite
 from forgetkit.models.foreign import WHITE, Config, read_weights
@@ -109,7 +109,7 @@ def plan_adoption(
         **recipe,
     }
     step = Step("adopt", step_options, seed, None, None, {})
-    record = _record(dataset, {"name": name, "options": options}, entry, recipe, step)
+    record = _record(dataset, model_entry(name, options), entry, recipe, step)
     if head:
         record = replace(record, trained=KeySet.of([], dataset.fingerprint))
     taken = f"{name}: {len(matched) - len(head)} tensors of {path}"

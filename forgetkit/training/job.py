@@ -19,7 +19,7 @@ from forgetkit.files.id_list import digest_of
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import publish_lines
 from forgetkit.files.record import Record, Step
-from forgetkit.models.build import build_model, check_fit
+from forgetkit.models.build import build_recorded, check_fit
 from forgetkit.models.checkpoint import load_model, save_checkpoint
 from forgetkit.models.optimizer_state import find_optimizer, load_optimizer, optimizer_path, save_optimizer
 from forgetkit.options import Training
@@ -277,8 +277,6 @@ def start_model(plan: Plan) -> nn.Module:
     record = plan.record
     if plan.start is not None:
         return load_model(plan.start, replace(record, digest=plan.step.parent or ""))
-    shape, classes = tuple(record.input["shape"]), len(record.classes)
-    name, options = record.model["name"], record.model["options"]
-    model = build_model(name, options, shape=shape, classes=classes, seed=seed_for(plan.step.seed, "weights"))
-    check_fit(model, name, shape=shape, classes=classes)
+    model = build_recorded(record, seed=seed_for(plan.step.seed, "weights"))
+    check_fit(model, record.model["name"], shape=tuple(record.input["shape"]), classes=len(record.classes))
     return model

@@ -17,7 +17,7 @@ from forgetkit.events import Tell, Warned
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.record import Record
-from forgetkit.models.build import resolve_options
+from forgetkit.models.build import model_entry
 from forgetkit.options import ListForm, Source
 from forgetkit.training.outputs import software
 
@@ -68,11 +68,10 @@ class TrainingSet:
         """
         going_on = base is not None and not base.like
         recipe = base.record.recipe if base and going_on and not base.record.untrained else recipe
-        name, options = (base.record.model["name"], base.record.model["options"]) if base else model
         size = len(self.dataset.train)
         return Record(
             digest="",
-            model={"name": name, "options": options if base else resolve_options(name, options)},
+            model=base.record.model if base else model_entry(*model),
             input=base.record.input if base and going_on else input_of(self.dataset, self.rows),
             classes=list(self.dataset.classes),
             dataset={
