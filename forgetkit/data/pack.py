@@ -7,11 +7,13 @@ files, and its own, are as they were; else while it has the checksum that it had
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,15 @@ from numpy.typing import NDArray
 from forgetkit.data.cache import cache_folder, load_array, states
 from forgetkit.data.listing import Listing, Stored
 from forgetkit.data.readers.arrays import read_stored
-from forgetkit.data.readers.images import Shape, read_images
-from forgetkit.data.resumable_npy import Unfinished, checksum
+from forgetkit.data.readers.images import Shape, read_images, shape_of
 from forgetkit.errors import ForgetkitError
-from forgetkit.events import Tell, progress
+from forgetkit.events import Note, Tell, progress
 from forgetkit.files.canonical_json import compact_json
-from forgetkit.files.publish import publish_text
+from forgetkit.files.publish import claimed, publish, publish_text
 from forgetkit.files.record import check_shape
 
 Images = NDArray[np.uint8]
-PACK, NOTE, PART, JOURNAL = ".npy", ".json", ".part", ".journal"
+PACK, NOTE = ".npy", ".json"
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,18 @@ def state_of(path: Path) -> str:
     return compact_json(states([path])[0][1:])
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return all files in the folder of packs, sorted; none where it cannot be read."""
+    with suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def stem_of(file: Path) -> str:
+    """Return the stem of the pack that a file belongs to: the pack, its note, its lock, or an unfinished pack."""
+    return file.name.lstrip(".").partition(".")[0]
+
+
 def _write_note(path: Path, note: Origin) -> None:
     """Write what a pack, as it is now, is, or will be; without it the pack would be made again."""
     with suppress(OSError, ForgetkitError):
@@ -129,44 +142,66 @@ def _made(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> Im
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
     """
-    shape = _shape_of(samples)
+    shape = samples.shape if isinstance(samples, Stored) else shape_of(samples)
     note = replace(note, shape=[len(samples), *shape])
+    waiting = Note(f"another process is writing {path.name}: waiting for it")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with Unfinished(path.with_suffix(PART), path.with_suffix(JOURNAL), note.shape, tell) as part:
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with claimed((path,), force=True, wait=lambda: tell(waiting)):
             if (images := sound(path, note.key)) is not None:  # made by another process while this one waited
-                part.drop()
                 return images
             _write_note(path, note)
-            for image in progress(_decoded(samples, part.rows), _says(note, part), len(samples) - part.rows, tell):
-                part.add(image)
-            _write_note(path, replace(note, sha256=part.finish(path)))
-    except OSError:
+            _write_note(path, replace(note, sha256=_write(path, samples, note, tell)))
+    except ForgetkitError as problem:
+        with suppress(OSError):
+            path.with_suffix(NOTE).unlink()
+        if problem.code not in {"out-of-space", "output-unwritable"}:
+            raise
         return _in_memory(samples, shape)
-    for old in path.parent.glob(f"{path.name.partition('-')[0]}-*"):
-        if old.stem != path.stem:
+    for old in files_in(path.parent):
+        if stem_of(old) != path.stem and stem_of(old).partition("-")[0] == path.stem.partition("-")[0]:
             with suppress(OSError):
                 old.unlink()
     mapped = sound(path, note.key)
     return _in_memory(samples, shape) if mapped is None else mapped
 
 
-def _says(note: Origin, part: Unfinished) -> str:
-    """Return what is being done."""
-    before = f", {part.rows:,} of {note.shape[0]:,} done before" if part.rows else ""
-    return f"reading the images of {note.name}{before}"
+def _write(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> str:
+    """Write a pack, whole or not at all; return its SHA-256.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.files.publish.publish`, and ``dataset-malformed``.
+    """
+    digest = hashlib.sha256()
+    label = f"reading the images of {note.name}"
+
+    def write(temporary: Path) -> None:
+        header = io.BytesIO()
+        form = {"descr": "|u1", "fortran_order": False, "shape": tuple(note.shape)}
+        np.lib.format.write_array_header_1_0(header, form)
+        rows = (image.tobytes() for image in progress(_decoded(samples), label, len(samples), tell))
+        with temporary.open("wb") as stream:  # not a memory map: there, a full disk kills the process
+            for content in chain([header.getvalue()], rows):
+                stream.write(content)
+                digest.update(content)
+
+    publish(path, write)
+    return digest.hexdigest()
 
 
-def _shape_of(samples: Listing | Stored) -> Shape:
-    return samples.shape if isinstance(samples, Stored) else read_images(samples)[0]
-
-
-def _decoded(samples: Listing | Stored, first: int) -> Iterator[Images]:
-    return read_stored(samples, first) if isinstance(samples, Stored) else read_images(samples, first)[1]
+def _decoded(samples: Listing | Stored) -> Iterator[Images]:
+    return read_stored(samples) if isinstance(samples, Stored) else read_images(samples)
 
 
 def _in_memory(samples: Listing | Stored, shape: Shape) -> Images:
     images = np.empty((len(samples), *shape), np.uint8)
-    for row, image in enumerate(_decoded(samples, 0)):
+    for row, image in enumerate(_decoded(samples)):
         images[row] = image
     return images
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file; raises OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

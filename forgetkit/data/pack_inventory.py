@@ -8,8 +8,7 @@ from typing import Any
 
 from forgetkit.data.cache import recall
 from forgetkit.data.open import find_source
-from forgetkit.data.pack import PACK, Origin, packs_folder, read_note
-from forgetkit.data.resumable_npy import checksum
+from forgetkit.data.pack import PACK, Origin, checksum, files_in, packs_folder, read_note, stem_of
 from forgetkit.errors import ForgetkitError
 
 UNCHANGED, CHANGED, GONE, UNKNOWN = "unchanged", "changed", "gone", "unknown"
@@ -51,9 +50,8 @@ class Kept:
 def kept_packs() -> list[Kept]:
     """Return every pack, finished or not, by the name of its data set."""
     by_stem: dict[str, list[Path]] = {}
-    with suppress(OSError):
-        for file in sorted(packs_folder().iterdir()):
-            by_stem.setdefault(file.name.lstrip(".").partition(".")[0], []).append(file)
+    for file in files_in(packs_folder()):
+        by_stem.setdefault(stem_of(file), []).append(file)
     found = []
     for stem, files in by_stem.items():
         path = packs_folder() / f"{stem}{PACK}"

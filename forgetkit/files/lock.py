@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,12 +20,13 @@ _HELD: set[Path] = set()
 
 
 @contextmanager
-def holding(path: Path, asked: str = "") -> Iterator[bool]:
+def holding(path: Path, asked: str = "", wait: Callable[[], None] | None = None) -> Iterator[bool]:
     """Hold the lock of an output; yield whether it was taken here: False where this process holds it already.
 
     Args:
         path: the output; its folder is there.
         asked: what is being done, in one word; kept in the lock file until it is done.
+        wait: called before waiting for another process that holds it; without it, that is an error.
 
     Raises:
         ForgetkitError: ``output-busy`` where another process holds it.
@@ -36,7 +37,7 @@ def holding(path: Path, asked: str = "") -> Iterator[bool]:
         yield False
         return
     with deferring():  # a signal in between would leave the file
-        handle = _taken(lock, path)
+        handle = _taken(lock, path, wait)
         _HELD.add(lock)
     try:
         call(os.ftruncate, handle, 0)
@@ -76,14 +77,17 @@ def state_folder(path: Path) -> Path:
     return path.with_name(f".{path.name}.state")
 
 
-def _taken(lock: Path, path: Path) -> int:
+def _taken(lock: Path, path: Path, wait: Callable[[], None] | None) -> int:
     """Return a handle of the locked file; one that its holder removed meanwhile does not count."""
     while True:
         handle = call(os.open, lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             call(fcntl.flock, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _busy(handle, path) from None
+            if wait is None:
+                raise _busy(handle, path) from None
+            wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as problem:
             if problem.errno not in NO_LOCKS:
                 if not os.fstat(handle).st_size:  # nobody holds it

@@ -53,33 +53,36 @@ def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
 
 
 @contextmanager
-def claimed(paths: Iterable[Path], *, force: bool, asked: str = "") -> Iterator[None]:
+def claimed(
+    paths: Iterable[Path], *, force: bool, asked: str = "", wait: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Hold outputs while they are made: no other process writes them meanwhile.
 
     Args:
         paths: the outputs; their folders are made, and removed again where nothing came of it.
         force: whether one that is there by now may be replaced.
         asked: what is being done, for :func:`was_left`.
+        wait: called before waiting for another process that holds one; without it, that is an error.
 
     Raises:
         ForgetkitError: ``output-busy`` where another process holds one, ``output-exists`` where it was faster.
     """
     with ExitStack() as stack:
         for path in paths:
-            stack.enter_context(_held(path, asked))
+            stack.enter_context(_held(path, asked, wait))
             if path.exists() and not force:
                 raise _exists(path)
         yield
 
 
 @contextmanager
-def _held(path: Path, asked: str = "") -> Iterator[None]:
+def _held(path: Path, asked: str = "", wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of an output whose folder is made, and cleared of what a killed process left."""
     with ExitStack() as stack:
         try:
             for folder in _make_folders(path.parent):
                 stack.callback(_remove_empty, folder)
-            if stack.enter_context(holding(path, asked)):
+            if stack.enter_context(holding(path, asked, wait)):
                 for old in path.parent.glob(f".{_escaped(path.name)}.*.tmp"):
                     old.unlink(missing_ok=True)
         except OSError as problem:

@@ -74,8 +74,7 @@ def pack(*, source: Source, say: Say) -> None:
 
 def _intact(path: "Path", key: str) -> bool:
     """Say whether a pack is there, and has its checksum."""
-    from forgetkit.data.pack import read_note, sound
-    from forgetkit.data.resumable_npy import checksum
+    from forgetkit.data.pack import checksum, read_note, sound
 
     note = read_note(path)
     return note is not None and sound(path, key) is not None and checksum(path) == note.sha256

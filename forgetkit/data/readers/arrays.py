@@ -73,21 +73,16 @@ class _Defect(Exception):
     """What is wrong with an array, and what to do."""
 
 
-def read_stored(stored: Stored, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+def read_stored(stored: Stored) -> Iterator[NDArray[np.uint8]]:
     """Yield the images of rows of an array, uint8 of shape ``(channels, height, width)``.
 
     The file is read from its beginning to its end for each rising run of rows: once for each split.
 
-    Args:
-        stored: which rows of which file.
-        start: the first of them to yield.
-
     Raises:
         ForgetkitError: ``dataset-malformed`` where the file cannot be read.
     """
-    rows = stored.rows[start:]
     try:
-        for run in np.split(rows, np.flatnonzero(np.diff(rows) < 0) + 1):
+        for run in np.split(stored.rows, np.flatnonzero(np.diff(stored.rows) < 0) + 1):
             with ZipFile(stored.path) as archive, archive.open("images.npy") as member:
                 shape = _header(member)[0]
                 size, at = int(np.prod(shape[1:])), 0

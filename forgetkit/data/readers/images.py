@@ -65,27 +65,29 @@ def check_files(listing: Listing) -> None:
             raise malformed(place, f"'{name}' is no regular file", "name an image file")
 
 
-def read_images(listing: Listing, start: int = 0) -> tuple[Shape, Iterator[NDArray[np.uint8]]]:
-    """Return the shape of the images, and the images themselves in row order, decoded side by side.
-
-    Args:
-        listing: image files, checked by :func:`check_files`.
-        start: the row to begin with.
+def shape_of(listing: Listing) -> Shape:
+    """Return the shape that all images must have: that of the first one.
 
     Raises:
-        ForgetkitError: ``dataset-malformed`` for the first image that is not like the others or cannot be read;
-            for the first file at once, for later ones while iterating.
+        ForgetkitError: ``dataset-malformed`` where it cannot be read.
     """
     with _quiet():
-        first = _read(listing.files[0], listing.places[0], listing.root, None)
-    return _shape(first), _decoded(listing, _shape(first), start)
+        channels, height, width = _read(listing.files[0], listing.places[0], listing.root, None).shape
+    return channels, height, width
 
 
-def _decoded(listing: Listing, shape: Shape, start: int) -> Iterator[NDArray[np.uint8]]:
+def read_images(listing: Listing) -> Iterator[NDArray[np.uint8]]:
+    """Yield the images of files that :func:`check_files` accepted, in row order, decoded in parallel.
+
+    Raises:
+        ForgetkitError: ``dataset-malformed`` for the first image that cannot be read or is not like the first one.
+    """
+    known = (shape_of(listing), _relative(listing.files[0], listing.root))
+
     def read(pair: tuple[Path, str]) -> NDArray[np.uint8]:
-        return _read(*pair, listing.root, (shape, _relative(listing.files[0], listing.root)))
+        return _read(*pair, listing.root, known)
 
-    pairs = islice(zip(listing.files, listing.places, strict=True), start, None)
+    pairs = zip(listing.files, listing.places, strict=True)
     with _quiet(), ThreadPoolExecutor(available_cores()) as pool:
         while chunk := list(islice(pairs, AT_ONCE)):
             yield from pool.map(read, chunk)
@@ -174,11 +176,6 @@ def _empty(file: Path) -> bool:
         return file.stat().st_size == 0
     except OSError:
         return False
-
-
-def _shape(image: NDArray[np.uint8]) -> Shape:
-    channels, height, width = image.shape
-    return channels, height, width
 
 
 def _within(path: str, base: str) -> bool:
