@@ -183,7 +183,7 @@ _FILES: dict[tuple[str, str], str] = {}
 """Base name of the plugin file that registered a kind and name."""
 
 
-def load_plugins(files: Iterable[Path]) -> None:
+def load_plugins(files: Iterable[str | Path]) -> None:
     """Run each of ``files``, once in a process; what it prints goes to stderr.
 
     Raises:

@@ -173,7 +173,7 @@ def test_random_weights_are_called_utility_lost(forgetkit: Run, model: Path, ids
 
 def test_weights_that_are_not_finite_are_a_verdict_not_bad_input(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
     from forgetkit.files.header import dumps
-    from forgetkit.models.checkpoint import tensor_digest, write_tensors
+    from forgetkit.models.tensor_file import tensor_digest, write_tensors
 
     record = read_record(noisy / "r1.st")
     tensors = load_model(noisy / "r1.st", record).state_dict()

@@ -25,9 +25,10 @@ from forgetkit.files.header import dumps, read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
 from forgetkit.models.build import MODELS, build_model, register_model
-from forgetkit.models.checkpoint import load_model, load_tensors, same_tensors, save_checkpoint, tensor_digest
+from forgetkit.models.checkpoint import load, load_model, load_tensors, save, save_checkpoint
 from forgetkit.models.finite import not_finite
 from forgetkit.models.optimizer_state import find_optimizer, load_optimizer, optimizer_path, save_optimizer
+from forgetkit.models.tensor_file import same_tensors, tensor_digest
 
 SALT = "5a" * 32
 
@@ -244,6 +245,75 @@ def test_an_unregistered_model_is_an_error_that_says_how_to_register_it(saved: P
         load_model(saved, record)
     assert caught.value.code == "model-unknown"
     assert "@register_model" in (caught.value.hint or "")
+
+
+def test_a_loaded_model_is_in_eval_mode_and_knows_its_record(saved: Path) -> None:
+    model = load(str(saved))
+    assert not model.training
+    assert model.forgetkit_record == read_record(saved)
+    assert tensor_digest(model.state_dict()) == read_record(saved).digest
+
+
+def test_loading_checks_the_digest(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[-1] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(ForgetkitError, match=r"their digest differs"):
+        load(saved)
+
+
+def test_loading_takes_a_plugin(tmp_path: Path) -> None:
+    plugin = tmp_path / "own.py"
+    text = "from torch import nn\nfrom forgetkit.models import register_model\n@register_model\n"
+    plugin.write_text(f"{text}def of_a_plugin(*, classes):\n    return nn.Linear(3, classes)\n")
+    save_checkpoint(tmp_path / "a.st", nn.Linear(3, 2), record_of("of_a_plugin"))
+    try:
+        assert isinstance(load(tmp_path / "a.st", plugin=plugin), nn.Linear)
+        assert isinstance(load(tmp_path / "a.st", plugin=[plugin]), nn.Linear)
+    finally:
+        del MODELS._entries["of_a_plugin"]
+
+
+def test_a_model_that_was_not_changed_is_saved_as_it_was(saved: Path, tmp_path: Path) -> None:
+    assert save(tmp_path / "b.st", load(saved), like=saved) == read_record(saved)
+    assert (tmp_path / "b.st").read_bytes() == saved.read_bytes()
+
+
+def test_a_changed_model_is_saved_with_a_step_that_says_so(saved: Path, tmp_path: Path) -> None:
+    model = load(saved)
+    with torch.no_grad():
+        model.get_parameter("fc.bias").add_(1)
+    before = read_record(saved)
+    written = save(tmp_path / "b.st", model, like=before, ids=["8", "7"])
+    assert written == read_record(tmp_path / "b.st")
+    assert written.digest == tensor_digest(model.state_dict()) != before.digest
+    assert written.forgotten.contains(["7", "8", "9"]).tolist() == [True, True, False]
+    (*earlier, last) = written.steps
+    assert (earlier, last.command, last.parent) == (before.steps, "save", before.digest)
+    assert last.ids == {"count": 2, "digest": hashlib.sha256(b"8\n7\n").hexdigest()}
+    assert same_tensors(load(tmp_path / "b.st").state_dict(), model.state_dict())
+
+
+@pytest.mark.parametrize("other", [nn.Linear(2, 2), nn.Conv2d(1, 32, 3).half()])
+def test_another_model_is_not_saved_under_a_record(saved: Path, tmp_path: Path, other: nn.Module) -> None:
+    with pytest.raises(ForgetkitError, match=r"does not fit the model convnet") as caught:
+        save(tmp_path / "b.st", other, like=saved)
+    assert caught.value.code == "checkpoint-mismatch"
+    assert not (tmp_path / "b.st").exists()
+
+
+def test_weights_of_another_type_are_not_saved(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(ForgetkitError, match=r"does not fit the model convnet \(6 tensors differ\)"):
+        save(tmp_path / "b.st", load(saved).half(), like=saved)
+
+
+def test_saving_replaces_a_file_only_by_force_and_never_its_input(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.st").touch()
+    with pytest.raises(ForgetkitError, match="exists already"):
+        save(tmp_path / "b.st", load(saved), like=saved)
+    with pytest.raises(ForgetkitError, match="would replace the input"):
+        save(saved, load(saved), like=saved, force=True)
+    assert save(tmp_path / "b.st", load(saved), like=saved, force=True) == read_record(tmp_path / "b.st")
 
 
 def test_a_record_of_a_giant_image_takes_no_memory(saved: Path) -> None:

@@ -10,7 +10,7 @@ from forgetkit.cli import app as cli
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.methods import importance
-from forgetkit.models.checkpoint import tensor_digest
+from forgetkit.models.tensor_file import tensor_digest
 from forgetkit.training.mask import METADATA, read_mask
 from tests.conftest import Run
 

@@ -303,7 +303,7 @@ def test_a_full_disk_under_the_library_is_out_of_space(
     def full(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(tensors, "save_file", full)
     refusal(lambda: save(tmp_path / "a.st", model), "out-of-space")
     assert [path.name for path in tmp_path.iterdir()] == ["model.st"]
 
@@ -320,8 +320,10 @@ def test_the_umask_is_left_as_it_was(tmp_path: Path) -> None:
 def test_a_file_of_tensors_is_read_back_before_it_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write = tensors.write_tensors
+
     def write_others(path: Path, given: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-        checkpoint.write_tensors(path, {name: tensor + 1 for name, tensor in given.items()}, metadata)
+        write(path, {name: tensor + 1 for name, tensor in given.items()}, metadata)
 
     monkeypatch.setattr(tensors, "write_tensors", write_others)
     with pytest.raises(ForgetkitError) as caught:

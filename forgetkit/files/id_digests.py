@@ -38,6 +38,9 @@ class KeySet:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeySet) and self.salt == other.salt and np.array_equal(self.keys, other.keys)
+
     def __or__(self, other: "KeySet") -> "KeySet":
         return replace(self, keys=_distinct(np.concatenate([self.keys, other.keys])))
 

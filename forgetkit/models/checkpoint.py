@@ -1,50 +1,86 @@
 """Checkpoints: a model's tensors under its own names, and the record. Format: docs/formats.md."""
 
-import errno
-import hashlib
-import json
-import re
-import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import dumps, read_header, read_record
-from forgetkit.files.publish import publish
-from forgetkit.files.record import Record
+from forgetkit.files.id_digests import forgotten_with
+from forgetkit.files.id_list import digest_of
+from forgetkit.files.publish import check_target, claimed
+from forgetkit.files.record import Record, Step
 from forgetkit.models.build import build_recorded
 from forgetkit.models.finite import cure, not_finite
+from forgetkit.models.tensor_file import DTYPES, publish_tensors, tensor_digest
+from forgetkit.registry import load_plugins
 
-_DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
+_Layout = Mapping[str, tuple[object, object]]
+"""Type, as safetensors names it, and shape of each tensor."""
 
 
-def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 (hex) over names, dtypes, shapes and data, in UTF-8 byte order of the names."""
-    state = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        state.update(compact_json([name, _DTYPES[tensor.dtype], list(tensor.shape)]).encode() + b"\n")
-        if tensor.numel():  # an empty one cannot be viewed as bytes
-            state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return state.hexdigest()
+def load(path: str | Path, *, plugin: str | Path | Iterable[str | Path] = ()) -> nn.Module:
+    """Load the model of a checkpoint, on the CPU and in eval mode.
+
+    Args:
+        path: the checkpoint.
+        plugin: Python file or files that register its model, if it is not built in.
+
+    Returns:
+        the model; it maps normalised images, float32 of shape ``(batch, channels, height, width)``, to logits
+        ``(batch, classes)``. Its record is its attribute ``forgetkit_record``: mean and standard deviation of the
+        images, in pixels from 0 to 255, are in ``forgetkit_record.input``.
+
+    Raises:
+        ForgetkitError: ``checkpoint-missing``; ``checkpoint-malformed``, also where the weights are not those that the
+            record has the digest of; ``model-unknown``; ``checkpoint-mismatch``; ``plugin-missing`` or
+            ``plugin-malformed``.
+    """
+    load_plugins([plugin] if isinstance(plugin, str | Path) else plugin)
+    record = read_record(Path(path))
+    model = load_model(Path(path), record).eval()
+    model.forgetkit_record = record  # type: ignore[assignment] # torch expects tensors and modules only
+    return model
+
+
+def save(
+    path: str | Path, model: nn.Module, *, like: str | Path | Record, ids: Iterable[str] = (), force: bool = False
+) -> Record:
+    """Write a model that was changed outside forgetkit as a checkpoint, with the record of the one that it was.
+
+    The record says of the change only that there was one: a step ``save``, whose parent is ``like``. Weights that are
+    those of ``like`` are written with its record as it is.
+
+    Args:
+        path: where to write.
+        model: of the architecture, classes and input that ``like`` has.
+        like: the checkpoint that the model was loaded from, or its record.
+        ids: ids that the change made it forget; no later step trains on them.
+        force: replace an existing file.
+
+    Returns:
+        the record as it was written.
+
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch`` for another model; ``output-exists`` or ``output-unwritable``; as
+            :func:`save_checkpoint`. Nothing was written.
+    """
+    record = like if isinstance(like, Record) else read_record(Path(like))
+    check_target(Path(path), force=force, inputs=() if isinstance(like, Record) else (Path(like),))
+    tensors = model.state_dict()
+    _check_layout(str(path), _layout_of(tensors), record)
+    forgotten = list(dict.fromkeys(ids))
+    if forgotten or tensor_digest(tensors) != record.digest:
+        entry = {"count": len(forgotten), "digest": digest_of(forgotten)} if forgotten else None
+        step = Step("save", {}, 0, record.digest, entry, {})
+        record = replace(record, forgotten=forgotten_with(record.forgotten, forgotten), steps=[*record.steps, step])
+    with claimed((Path(path),), force=force):
+        return save_checkpoint(Path(path), model, record)
 
 
 def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
@@ -58,35 +94,8 @@ def save_checkpoint(path: Path, model: nn.Module, record: Record) -> Record:
         hint = cure(record.steps[-1].options.get("precision"), "lower --rate, or use another --optimizer")
         raise ForgetkitError("diverged", f"the weights are no longer finite ({broken}); nothing was written", hint)
     record = replace(record, digest=tensor_digest(tensors))
-    metadata = {"format": "pt", "forgetkit": dumps(record)}
-
-    def verify(written: Path) -> None:
-        try:
-            whole = dumps(read_record(written)) == metadata["forgetkit"] and same_tensors(load_file(written), tensors)
-        except (ForgetkitError, SafetensorError) as problem:
-            raise OSError(errno.EIO, "what was written cannot be read back") from problem
-        if not whole:
-            raise OSError(errno.EIO, "what was written is not what can be read back")
-
-    publish(path, lambda temporary: write_tensors(temporary, tensors, metadata), verify=verify)
+    publish_tensors(path, tensors, {"format": "pt", "forgetkit": dumps(record)})
     return record
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whose header is in order: the library's own order of metadata is random."""
-    try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as problem:
-        number = re.search(r"os error (\d+)", str(problem))
-        raise OSError(int(number[1]) if number else errno.EIO, str(problem)) from problem
-    with path.open("r+b") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-        ordered = compact_json(header).encode()
-        if len(ordered) > length:
-            raise OSError(errno.EIO, "the header does not fit its place")
-        stream.seek(8)
-        stream.write(ordered.ljust(length))
 
 
 def load_tensors(path: Path, record: Record) -> dict[str, Tensor]:
@@ -99,45 +108,38 @@ def load_tensors(path: Path, record: Record) -> dict[str, Tensor]:
         tensors = load_file(path)
         found = tensor_digest(tensors)
     except (SafetensorError, KeyError, RuntimeError, OSError) as problem:
-        raise ForgetkitError(
-            "checkpoint-malformed", f"{path}: {problem}", "the file is damaged: use a copy"
-        ) from problem
+        hint = "the file is damaged: use a copy"
+        raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", hint) from problem
     if found != record.digest:
         message = f"{path}: the tensors are not those of the record (their digest differs)"
         raise ForgetkitError("checkpoint-malformed", message, "the file was changed by another tool, or is damaged")
     return tensors
 
 
-def same_tensors(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
-    """Say whether names, dtypes, shapes and every bit of contiguous tensors are the same."""
-    if some.keys() != others.keys():
-        return False
-    pairs = [(some[name], others[name]) for name in some]
-    return all(one.dtype == other.dtype and one.shape == other.shape for one, other in pairs) and all(
-        torch.equal(_bits(one), _bits(other)) for one, other in pairs
-    )
-
-
 def load_model(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
-    """Build the registered model of ``record`` and load the weights of the checkpoint into it; see :func:`load`."""
-    return load(path, record, finite=finite)[0]
+    """Build the model of ``record`` and load the weights of the checkpoint into it; see :func:`load_with_weights`."""
+    return load_with_weights(path, record, finite=finite)[0]
 
 
-def load(path: Path, record: Record, *, finite: bool = True) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Build the registered model of ``record`` and load the weights of the checkpoint into it.
+def load_with_weights(path: Path, record: Record, *, finite: bool = True) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Build the model of ``record`` and load the weights of the checkpoint into it.
 
     Args:
         path: the checkpoint.
         record: its record.
-        finite: refuse NaN and infinity; an audit looks at them itself.
+        finite: refuse NaN and infinity; an audit checks for them itself.
 
     Returns:
-        the model, and the weights as they lie in the file, mapped: they take no memory of their own.
+        the model, and the weights as the file has them, mapped: they take no further memory.
 
     Raises:
         ForgetkitError: ``model-unknown``, ``checkpoint-mismatch`` or ``checkpoint-malformed``.
     """
-    _check_layout(path, record)
+    header = read_header(path)
+    header.pop("__metadata__", None)
+    entries = {name: entry if isinstance(entry, dict) else {} for name, entry in header.items()}
+    layout = {name: (entry.get("dtype"), entry.get("shape")) for name, entry in entries.items()}
+    _check_layout(str(path), layout, record)
     tensors = load_tensors(path, record)
     if finite and (broken := not_finite(tensors)):
         raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity")
@@ -148,24 +150,20 @@ def load(path: Path, record: Record, *, finite: bool = True) -> tuple[nn.Module,
     return model, tensors
 
 
-def _check_layout(path: Path, record: Record) -> None:
+def _layout_of(tensors: Mapping[str, Tensor]) -> _Layout:
+    return {name: (DTYPES.get(one.dtype, str(one.dtype)), list(one.shape)) for name, one in tensors.items()}
+
+
+def _check_layout(name: str, found: _Layout, record: Record) -> None:
     """Refuse tensors that are not those of the record's model, before memory is taken for either."""
     try:
         with torch.device("meta"):
-            expected = build_recorded(record, seed=0).state_dict()
+            expected = _layout_of(build_recorded(record, seed=0).state_dict())
     except ForgetkitError:  # unknown, or one of the few models that cannot be built without memory
-        expected = build_recorded(record, seed=0).state_dict()
-    header = {name: entry for name, entry in read_header(path).items() if name != "__metadata__"}
-    wrong = sorted(expected.keys() ^ header.keys()) or [
-        name
-        for name, entry in header.items()
-        if not isinstance(entry, dict)
-        or entry.get("shape") != list(expected[name].shape)
-        or entry.get("dtype") != _DTYPES[expected[name].dtype]
-    ]
-    if wrong:
+        expected = _layout_of(build_recorded(record, seed=0).state_dict())
+    if wrong := sorted(expected.keys() ^ found.keys()) or [key for key in found if found[key] != expected[key]]:
         more = f" ({len(wrong)} tensors differ)" if len(wrong) > 1 else ""
-        message = f"{path}: '{shorten(wrong[0])}' does not fit the model {record.model['name']}{more}"
+        message = f"{name}: '{shorten(wrong[0])}' does not fit the model {record.model['name']}{more}"
         raise ForgetkitError("checkpoint-mismatch", message, "was the model's code changed since?")
 
 
@@ -180,10 +178,3 @@ def _own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         seen.add(place)
         own[name] = found
     return own
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    flat = tensor.reshape(-1)
-    if not len(flat):
-        return flat.new_empty(0, dtype=torch.uint8)
-    return flat.view(torch.uint8 if flat.nbytes % 8 else torch.int64)

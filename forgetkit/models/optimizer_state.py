@@ -13,7 +13,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.publish import publish
-from forgetkit.models.checkpoint import write_tensors
+from forgetkit.models.tensor_file import write_tensors
 
 _STATE = {
     "Adam": {"step", "exp_avg", "exp_avg_sq"},

@@ -1,21 +1,55 @@
-"""Files of tensors that are no checkpoints: written and compared."""
+"""Safetensors files: written whole and the same way each time, read back, compared; and the digest of tensors."""
 
 import errno
+import hashlib
+import json
+import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.publish import publish
-from forgetkit.models.checkpoint import same_tensors, write_tensors
+
+DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""What safetensors calls the types that a checkpoint may hold."""
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 (hex) over names, dtypes, shapes and data, in UTF-8 byte order of the names.
+
+    Raises:
+        KeyError: for a tensor of a type that a checkpoint cannot hold.
+    """
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        state.update(compact_json([name, DTYPES[tensor.dtype], list(tensor.shape)]).encode() + b"\n")
+        if tensor.numel():  # an empty one cannot be viewed as bytes
+            state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()
 
 
 def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all.
+    """Write a safetensors file whole or not at all; it is read back before it takes its place.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.files.publish.publish`.
@@ -28,6 +62,26 @@ def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[st
     publish(path, lambda temporary: write_tensors(temporary, dict(tensors), metadata), verify=verify)
 
 
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file with its header in order: the library writes metadata in random order.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as problem:
+        number = re.search(r"os error (\d+)", str(problem))
+        raise OSError(int(number[1]) if number else errno.EIO, str(problem)) from problem
+    with path.open("r+b") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        ordered = compact_json(json.loads(stream.read(length))).encode()
+        if len(ordered) > length:
+            raise OSError(errno.EIO, "the header does not fit its place")
+        stream.seek(8)
+        stream.write(ordered.ljust(length))
+
+
 def holds(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bool:
     """Say whether the file at ``path`` holds these tensors and this metadata."""
     try:
@@ -35,3 +89,19 @@ def holds(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -
         return known and same_tensors(load_file(path), tensors)
     except (ForgetkitError, SafetensorError, KeyError, OSError):
         return False
+
+
+def same_tensors(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    """Say whether names, dtypes, shapes and every bit of contiguous tensors are the same; NaN equals NaN."""
+    return some.keys() == others.keys() and all(_same(some[name], others[name]) for name in some)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(_bits(one), _bits(other))
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    flat = tensor.reshape(-1)
+    if not len(flat):
+        return flat.new_empty(0, dtype=torch.uint8)
+    return flat.view(torch.uint8 if flat.nbytes % 8 else torch.int64)

@@ -11,8 +11,8 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.record import Record
-from forgetkit.models.checkpoint import tensor_digest
-from forgetkit.models.tensor_file import publish_tensors
+
+from forgetkit.models.tensor_file import publish_tensors, tensor_digest
 from forgetkit.training.outputs import software
 
 METADATA = "forgetkit-importance"

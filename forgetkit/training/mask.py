@@ -16,8 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
-from forgetkit.models.checkpoint import tensor_digest
-from forgetkit.models.tensor_file import publish_tensors
+from forgetkit.models.tensor_file import publish_tensors, tensor_digest
 
 METADATA = "forgetkit-mask"
 

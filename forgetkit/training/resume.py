@@ -27,8 +27,7 @@ from forgetkit.files.header import read_header
 from forgetkit.files.interrupts import asked_to_stop, deferring, stop
 from forgetkit.files.lock import state_folder
 from forgetkit.files.publish import claimed
-from forgetkit.models.checkpoint import tensor_digest
-from forgetkit.models.tensor_file import publish_tensors
+from forgetkit.models.tensor_file import publish_tensors, tensor_digest
 
 EVERY = 30.0
 """Seconds between two states at least."""

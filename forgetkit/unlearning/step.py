@@ -14,7 +14,7 @@ from forgetkit.files.header import read_record
 from forgetkit.files.lock import was_left
 from forgetkit.files.publish import check_target, publish_lines
 from forgetkit.files.record import Record, Step
-from forgetkit.models.checkpoint import load, load_tensors, save_checkpoint
+from forgetkit.models.checkpoint import load_tensors, load_with_weights, save_checkpoint
 from forgetkit.models.optimizer_state import optimizer_path, save_optimizer
 from forgetkit.options import StepOptions
 from forgetkit.training.classifier import Samples, on_machine
@@ -156,7 +156,7 @@ def carry_out(
     force = output.force or was_left(target, asked)
     _check(request, inputs, target, files, force=force)
     _tell_start(request, step.command, machine, target, tell)
-    model, start = load(request.path, request.record)
+    model, start = load_with_weights(request.path, request.record)
     if output.dry_run:
         _rehearse(model, free, inputs.models)
         tell(Note(f"dry run: nothing was written; {_estimate(model, request, machine)}"))

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from forgetkit.files.header import read_record
-from forgetkit.models.checkpoint import save_checkpoint, tensor_digest
+from forgetkit.models.checkpoint import save_checkpoint
+from forgetkit.models.tensor_file import tensor_digest
 
 REPLICAS = 19
 DEEP = """

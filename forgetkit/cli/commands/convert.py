@@ -28,8 +28,7 @@ def convert(file: Pickle, *, output: Output) -> None:
         forgetkit convert old.pt -o weights.safetensors --force
     """
     from forgetkit.files.publish import check_target, claimed
-    from forgetkit.models.checkpoint import tensor_digest
-    from forgetkit.models.tensor_file import holds, publish_tensors
+    from forgetkit.models.tensor_file import holds, publish_tensors, tensor_digest
 
     if not output.out:
         raise ForgetkitError("usage", "convert needs --out", "for example: -o weights.safetensors")
