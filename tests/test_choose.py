@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forgetkit.data.attributes import conditions_of, parse_where, read_attributes, with_attributes
 from forgetkit.data.dataset import Dataset, Split
-from forgetkit.data.select import conditions_of, drawn, in_classes, read_attributes, with_attributes
+from forgetkit.data.select import drawn, in_classes
 from forgetkit.errors import ForgetkitError
 
 
@@ -21,7 +22,7 @@ def dataset_of(labels: list[int], **attributes: list[str]) -> Dataset:
 def refusal(conditions: list[str], code: str, *, table: str | None = None) -> ForgetkitError:
     dataset = dataset_of([0, 1], colour=["red", "blue"], size=["1", "2"])
     with pytest.raises(ForgetkitError) as caught:
-        conditions_of(dataset, conditions, table=table)
+        conditions_of(dataset, parse_where(conditions, ()), table=table)
     assert caught.value.code == code
     return caught.value
 
@@ -58,7 +59,7 @@ def test_an_unknown_class_is_told_the_nearest() -> None:
 )
 def test_conditions_mean_any_value_of_a_column_and_all_columns(conditions: list[str], expected: list[int]) -> None:
     columns = {"colour": ["red", "red", "blue", "green"], "size": ["1", "2", "2", "1"], "note": ["", "", "a=b", "a"]}
-    found = conditions_of(dataset_of([0, 0, 0, 0], **columns), conditions)
+    found = conditions_of(dataset_of([0, 0, 0, 0], **columns), parse_where(conditions, ()))
     assert np.flatnonzero(with_attributes(4, found)).tolist() == expected
 
 
@@ -80,7 +81,7 @@ def test_an_unknown_value_is_told_the_nearest() -> None:
 
 def test_a_column_is_asked_for_where_there_is_none() -> None:
     with pytest.raises(ForgetkitError) as caught:
-        conditions_of(dataset_of([0]), ["writer=1"])
+        conditions_of(dataset_of([0]), {"writer": "1"})
     assert caught.value.hint == "give a table of them: --attributes FILE.csv"
 
 
@@ -93,7 +94,7 @@ def test_a_table_is_keyed_by_id_and_other_ids_are_passed_over(tmp_path: Path, te
 def test_a_table_wins_over_the_columns_of_the_data_set(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,colour\ns1,red\n")
     dataset = dataset_of([0, 0], colour=["red", "blue"])
-    found = conditions_of(dataset, ["colour=red"], table=str(tmp_path / "a.csv"))
+    found = conditions_of(dataset, {"colour": "red"}, table=str(tmp_path / "a.csv"))
     assert with_attributes(2, found).tolist() == [False, True]
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from forgetkit.files.id_list import digest_of, draw
+from forgetkit.data.select import forget_ids
+from forgetkit.errors import ForgetkitError
+from forgetkit.events import Event, Note
+from forgetkit.files.id_list import digest_of, draw, read_ids
+from forgetkit.options import Source
 from tests.conftest import Ran, Run
 
 DIGITS = ("--dataset", "digits")
@@ -320,6 +324,47 @@ def test_a_checkpoint_leads_to_its_data_set(forgetkit: Run, model: Path) -> None
         forgetkit("forget-ids", *where, "--class", "3", "-q").out for where in (["model.st"], ["--dataset", "digits"])
     )
     assert one == other
+
+
+def test_a_notebook_chooses_as_the_command_does(forgetkit: Run, choose: Choose, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,writer\n1,w1\n2,w2\n3,w1\n")
+    assert forget_ids("digits", classes=3) == choose("--class", 3).lines
+    assert (
+        forget_ids("digits", classes=["3", 8], count=5, seed=4)
+        == choose("--class", 3, "--class", 8, "--count", 5, "--seed", 4).lines
+    )
+    assert forget_ids("digits", where={"writer": "w1"}, attributes=tmp_path / "c.csv") == ["1", "3"]
+    assert forget_ids("digits", where={"writer": ["w1", "w2"]}, attributes=tmp_path / "c.csv") == ["1", "2", "3"]
+    assert forget_ids("digits", ids="a.txt", intersect=Path("b.txt"), minus=["6", "8"]) == ["5", "7", "9"]
+    assert forget_ids("digits", ids=[read_ids("a.txt"), "700"]) == sorted([*map(str, range(10)), "700"])
+
+
+def test_a_notebook_chooses_from_a_checkpoint(model: Path) -> None:
+    told: list[Event] = []
+    found = forget_ids(model, fraction=0.01, tell=told.append)
+    assert (len(found), found) == (13, forget_ids(str(model), count=13))
+    assert told == [Note("forget-ids: 13 ids of digits")]
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, "usage"),
+        ({"ids": []}, "ids-empty"),
+        ({"ids": ["x"]}, "ids-unknown"),
+        ({"ids": ["1\n2"]}, "ids-malformed"),
+        ({"ids": ["1"], "intersect": []}, "ids-empty"),
+        ({"ids": ["1"], "minus": ["1"]}, "ids-empty"),
+        ({"classes": "x"}, "usage"),
+        ({"classes": 3, "where": {"writer": "w1"}}, "usage"),
+        ({"count": 1, "with_duplicates": "x"}, "usage"),
+        ({"count": 1, "data": Source(dataset_changed=True)}, "usage"),
+    ],
+)
+def test_a_notebook_is_refused_what_the_command_is(given: dict[str, Any], code: str) -> None:
+    with pytest.raises(ForgetkitError) as caught:
+        forget_ids("digits", **given)
+    assert caught.value.code == code
 
 
 @pytest.fixture

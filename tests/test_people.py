@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from forgetkit.data.attributes import conditions_of, parse_where, with_attributes
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.duplicates import average_hashes, duplicates_of, near_duplicates_of
-from forgetkit.data.select import conditions_of, with_attributes
 from forgetkit.errors import ForgetkitError
 from tests.conftest import Run
 from tests.pictures import pets, picture
@@ -30,28 +30,30 @@ def rows(mask: np.ndarray) -> list[int]:
 def test_a_file_of_persons_means_any_of_them_and_joins_where(tmp_path: Path) -> None:
     (tmp_path / "who.txt").write_text("# to be forgotten\nbob\ncyd\n")
     file = f"user={tmp_path}/who.txt"
-    assert rows(with_attributes(6, conditions_of(album(), [], [file]))) == [1, 3, 4]
-    assert rows(with_attributes(6, conditions_of(album(), ["user=ann"], [file]))) == [0, 1, 2, 3, 4, 5]
+    assert rows(with_attributes(6, conditions_of(album(), parse_where([], [file])))) == [1, 3, 4]
+    assert rows(with_attributes(6, conditions_of(album(), parse_where(["user=ann"], [file])))) == [0, 1, 2, 3, 4, 5]
 
 
 def test_an_unknown_person_in_a_file_is_named_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "who.txt").write_text("bob\nbbo\n")
     with pytest.raises(ForgetkitError) as caught:
-        conditions_of(album(), [], [f"user={tmp_path}/who.txt"])
+        conditions_of(album(), parse_where([], [f"user={tmp_path}/who.txt"]))
     assert caught.value.message == f"{tmp_path}/who.txt:2: no training sample has user=bbo"
     assert (caught.value.code, caught.value.hint) == ("ids-empty", "did you mean 'bob'?")
 
 
 @pytest.mark.parametrize(("text", "words"), [("user", "is not COLUMN=FILE"), ("usr=x", "there is no column 'usr'")])
-def test_a_file_needs_its_column(text: str, words: str) -> None:
+def test_a_file_needs_its_column(text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x").write_text("bob\n")
     with pytest.raises(ForgetkitError, match=f"^--where-file: .*{words}") as caught:
-        conditions_of(album(), [], [text])
+        conditions_of(album(), parse_where([], [text]))
     assert caught.value.code == "usage"
 
 
 def test_persons_that_were_typed_are_counted_by_name_those_in_files_in_all(tmp_path: Path) -> None:
     (tmp_path / "who.txt").write_text("bob\ncyd\n")
-    (found,) = conditions_of(album(), ["user=ann"], [f"user={tmp_path}/who.txt"])
+    (found,) = conditions_of(album(), parse_where(["user=ann"], [f"user={tmp_path}/who.txt"]))
     assert [*found.says(np.ones(6, dtype=bool))] == [
         "user=ann: 3 ids",
         "user: 2 more values from files, 1 to 2 ids each, 3 in all",

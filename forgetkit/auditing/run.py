@@ -22,7 +22,7 @@ from forgetkit.auditing.report.table import Audited, document
 from forgetkit.auditing.self_check import self_check
 from forgetkit.auditing.subject import Opened, Subject
 from forgetkit.auditing.verdict import decided, overall
-from forgetkit.data.gather import images_at
+from forgetkit.data.dataset import images_at
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_list import digest_of
 from forgetkit.models.checkpoint import load_model

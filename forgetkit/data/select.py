@@ -1,21 +1,211 @@
 """Choosing ids: by class, by attribute, by list, then by a draw. Without torch."""
 
-import csv
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import floor
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetkit.data.attributes import conditions_of, with_attributes
+from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset, Split
+from forgetkit.data.duplicates import with_copies
+from forgetkit.data.of_checkpoint import dataset_of, leave_out, read_lists
+from forgetkit.data.open import data_root, open_dataset
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.id_list import draw, read_ids
+from forgetkit.events import Note, Tell, silent
+from forgetkit.files.header import open_checkpoint
+from forgetkit.files.id_list import IdList, draw, ids_of, read_ids
+from forgetkit.files.record import Record
+from forgetkit.options import ListForm, Source, choice
 from forgetkit.registry import did_you_mean
 
+COPIES = ("add", "warn", "ignore")
 Mask = NDArray[np.bool_]
+Ids = str | Path | Iterable[str | IdList]
+"""An ID list: a file of one (``-`` is stdin), ids, or lists that :func:`forgetkit.files.id_list.read_ids` returned."""
+Where = Mapping[str, str | Iterable[str | IdList]]
+"""Attribute columns, and the values that are wanted of each, or lists of values: ``{"writer": ["w1", "w2"]}``."""
+
+
+def forget_ids(
+    source: str | Path,
+    *,
+    classes: str | int | Iterable[str | int] = (),
+    where: Where = MappingProxyType({}),
+    attributes: str | Path | None = None,
+    ids: Ids | None = None,
+    intersect: Ids | None = None,
+    minus: Ids | None = None,
+    count: int | None = None,
+    fraction: float | None = None,
+    canaries: bool = False,
+    with_duplicates: str = "warn",
+    near_duplicates: bool = False,
+    seed: int = 0,
+    data: Source = Source(),  # noqa: B008 - it is frozen
+    tell: Tell = silent,
+) -> list[str]:
+    """Choose training samples to forget; return their ids, sorted.
+
+    Different choosers mean all of them; then ``intersect``, ``minus``, and last the draw of ``count`` or ``fraction``,
+    which is stable: a smaller draw with the same seed is part of a larger one.
+
+    Args:
+        source: a checkpoint (a path, or text that ends in .st), to choose from its retain set; or a data set's name.
+        classes: names or indices; any of them.
+        where: attribute columns and values; any value of a column, all columns.
+        attributes: CSV file with a column ``id`` and further columns for ``where``.
+        ids: any of these.
+        intersect: keep only these.
+        minus: remove these.
+        count: how many to draw.
+        fraction: share to draw, in (0, 1].
+        canaries: add the canaries that the training included; ``seed`` is that of their training.
+        with_duplicates: ``add``, ``warn`` of or ``ignore`` exact copies of chosen images among the other samples.
+        near_duplicates: count images with nearly the same average hash as copies.
+        seed: of the draw.
+        data: where the data are, if the record does not lead there.
+        tell: told notes and warnings.
+
+    Raises:
+        ForgetkitError: ``usage``, ``ids-empty``, and what reading the checkpoint, the data or a list raises.
+    """
+    table = None if attributes is None else str(attributes)
+    lists = (_lists("ids", ids), _lists("intersect", intersect), _lists("minus", minus))
+    chooser = _Chooser(_names(classes), where, table, lists, count, fraction, seed)
+    chooser.check(canaries=canaries)
+    _check_copies(with_duplicates, near=near_duplicates)
+    record, dataset = _opened(source, data, tell)
+    retained = record.retains(dataset.train.ids) if record else np.ones(len(dataset.train), dtype=bool)
+    added = _canaries(record, dataset, seed, source) & retained if canaries else np.zeros_like(retained)
+    chosen = chooser.rows(record, dataset, retained, tell, added=added)
+    if with_duplicates != "ignore":
+        chosen = with_copies(chosen, retained, dataset, add=with_duplicates == "add", near=near_duplicates, tell=tell)
+    found = sorted(dataset.train.ids_at(np.flatnonzero(chosen)))
+    words = f"{len(found)} ids of {dataset.name}" + (f", {added.sum()} of them canaries" if added.any() else "")
+    tell(Note(f"forget-ids: {words if found else 'nothing left to do'}"))
+    return found
+
+
+@dataclass(frozen=True)
+class _Chooser:
+    """What chooses; the fields are those of :func:`forget_ids`, and ``lists`` those to choose, keep and remove."""
+
+    classes: list[str]
+    where: Where
+    attributes: str | None
+    lists: tuple[list[IdList], list[IdList], list[IdList]]
+    count: int | None
+    fraction: float | None
+    seed: int
+
+    @property
+    def chooses(self) -> bool:
+        drawn = self.count is not None or self.fraction is not None
+        return bool(self.classes or self.where or self.lists[0] or drawn)
+
+    def check(self, *, canaries: bool) -> None:
+        """Refuse choosers that choose nothing or do not go together; raises ForgetkitError ``usage``."""
+        if not self.chooses and not canaries:
+            hint = "give --class, --where, --ids, --count, --fraction or --canaries"
+            raise ForgetkitError("usage", "nothing chooses the ids", hint)
+        if not self.chooses and any(self.lists[1:]):
+            message = "--intersect and --minus narrow down what other options choose; --canaries comes after them"
+            raise ForgetkitError("usage", message, "give --class, --where, --ids, --count or --fraction, too")
+        if self.count is not None and self.fraction is not None:
+            raise ForgetkitError("usage", "--count and --fraction are both given", "give one of them")
+        if self.attributes is not None and not self.where:
+            raise ForgetkitError("usage", "--attributes is given, but no --where", "for example: --where writer=w2154")
+
+    def rows(self, record: Record | None, dataset: Dataset, retained: Mask, tell: Tell, *, added: Mask) -> Mask:
+        """Return which training samples are chosen: of the ``retained`` ones, and all that are ``added``.
+
+        Raises:
+            ForgetkitError: ``ids-empty`` where none is left; not where all that is listed is forgotten already.
+        """
+        train, (ids, intersect, minus) = dataset.train, self.lists
+        listed = partial(_listed, record=record, dataset=dataset, tell=tell)
+        chosen = listed(ids) if ids else np.full(len(train), self.chooses)
+        asked = train.ids_at(np.flatnonzero(chosen))
+        done = bool(record and ids and not leave_out(asked, record, tell))
+        if self.classes:
+            chosen &= in_classes(dataset, self.classes)
+        if self.where:
+            conditions = conditions_of(dataset, self.where, self.attributes)
+            for text in (text for condition in conditions for text in condition.says(chosen)):
+                tell(Note(f"forget-ids: {text}"))
+            chosen &= with_attributes(len(train), conditions)
+        if intersect:
+            chosen &= listed(intersect)
+        if minus:
+            chosen &= ~listed(minus)
+        gone = int((chosen & ~retained).sum())
+        if gone and not ids:
+            text = f"{gone} of {int(chosen.sum())} matching samples are forgotten already or were never trained on"
+            tell(Note(f"forget-ids: {text}"))
+        chosen &= retained & ~added
+        if not chosen.any() and not added.any() and not done:
+            hint = "they are forgotten already or were never trained on" if gone else "give fewer conditions"
+            raise ForgetkitError("ids-empty", "no training sample is left to choose", hint)
+        return drawn_of(chosen, train, count=self.count, fraction=self.fraction, seed=self.seed) | added
+
+
+def _names(classes: str | int | Iterable[str | int]) -> list[str]:
+    return [str(one) for one in ([classes] if isinstance(classes, str | int) else classes)]
+
+
+def _lists(name: str, given: Ids | None) -> list[IdList]:
+    """Return the lists that are given, read; ids that are given as they are become one list of this name."""
+    if given is None:
+        return []
+    if isinstance(given, str | Path):
+        return [read_ids(str(given))]
+    items = list(given)
+    lists, ids = [one for one in items if isinstance(one, IdList)], [one for one in items if isinstance(one, str)]
+    return [*lists, ids_of(name, ids)] if ids or not lists else lists
+
+
+def _listed(lists: list[IdList], record: Record | None, dataset: Dataset, tell: Tell) -> Mask:
+    """Return which training samples the lists name."""
+    mask: Mask = np.zeros(len(dataset.train), dtype=bool)
+    ids = read_lists(lists, ListForm(), dataset, tell, forgotten=record.forgotten if record else None)
+    mask[[dataset.train.row_of[id_] for id_ in ids]] = True
+    return mask
+
+
+def _check_copies(what: str, *, near: bool) -> None:
+    choice("--with-duplicates", what, COPIES)
+    if near and what == "ignore":
+        message = "--near-duplicates does not go with --with-duplicates ignore"
+        raise ForgetkitError("usage", message, "choose warn or add")
+
+
+def _opened(source: str | Path, data: Source, tell: Tell) -> tuple[Record | None, Dataset]:
+    """Return the record of a checkpoint, None for a data set, and the data to choose from."""
+    if isinstance(source, Path) or source.endswith(".st"):
+        path, record = open_checkpoint(str(source))
+        return record, dataset_of(path, record, data, tell)
+    if data.dataset_changed:
+        hint = "name the one that knew the data"
+        raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
+    root = data_root(data.data_root)
+    return None, open_dataset(source, root, download=data.download, unseen=data.unseen, tell=tell)
+
+
+def _canaries(record: Record | None, dataset: Dataset, seed: int, source: str | Path) -> Mask:
+    """Return which training samples are included canaries; their seed must open what the record commits to."""
+    found = open_canaries(record, dataset, seed) if record else None
+    if found is None:
+        hint = "a model gets them in its training: forgetkit train --canaries M"
+        raise ForgetkitError("usage", f"--canaries: {source} has none", hint)
+    mask: Mask = np.zeros(len(dataset.train), dtype=bool)
+    mask[found.included_rows] = True
+    return mask
 
 
 def in_classes(dataset: Dataset, names: list[str]) -> Mask:
@@ -31,125 +221,6 @@ def in_classes(dataset: Dataset, names: list[str]) -> Mask:
             message = f"{dataset.name} has no class '{shorten(name)}'"
             raise ForgetkitError("usage", message, did_you_mean(name, dataset.classes))
     return np.isin(dataset.train.labels, [index[name] for name in names])
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One column and the values that are wanted of it.
-
-    Attributes:
-        column: its name.
-        held: its value for each training row; None where there is none.
-        values: the values wanted, in the order in which they were given.
-        listed: how many of them came from a file: those are counted, not named.
-    """
-
-    column: str
-    held: Sequence[str | None]
-    values: list[str]
-    listed: int = 0
-
-    def says(self, offered: Mask) -> Iterator[str]:
-        """Yield in words how many of the ``offered`` samples each value has; values from a file only in all."""
-        held = Counter(value for value, here in zip(self.held, offered.tolist(), strict=True) if here)
-        named = self.values[: len(self.values) - self.listed]
-        yield from (f"{self.column}={shorten(value)}: {held[value]} ids" for value in named)
-        if counts := sorted(held[value] for value in self.values[len(named) :]):
-            each = f"{counts[0]} to {counts[-1]} ids each" if len(counts) > 1 else "in the file"
-            yield f"{self.column}: {len(counts)} more values from files, {each}, {sum(counts)} in all"
-
-
-def conditions_of(
-    dataset: Dataset, conditions: Sequence[str], files: Sequence[str] = (), table: str | None = None
-) -> list[Condition]:
-    """Return what ``--where`` and ``--where-file`` ask for, a condition a column.
-
-    Args:
-        dataset: whose attribute columns count.
-        conditions: each ``COLUMN=VALUE``.
-        files: each ``COLUMN=FILE``; the file has a value a line, as an ID list has ids.
-        table: path of a CSV file with a column ``id`` and further columns, which count too.
-
-    Raises:
-        ForgetkitError: ``usage`` for a column that there is not, ``ids-empty`` for a value that no sample has, and
-            what :func:`forgetkit.files.id_list.read_ids` raises.
-    """
-    columns: dict[str, Sequence[str | None]] = dict(dataset.attributes)
-    if table is not None:
-        columns |= read_attributes(table, dataset.train.row_of)
-    known = {column: set(held) - {None} for column, held in columns.items()}
-    wanted: dict[str, dict[str, bool]] = {}
-    for text in conditions:
-        column, value = _divided(text, "--where", "VALUE", "writer=w2154", columns)
-        _check_value("--where", column, value, known[column])
-        wanted.setdefault(column, {})[value] = False
-    for text in files:
-        column, file = _divided(text, "--where-file", "FILE", "writer=writers.txt", columns)
-        for value, line in read_ids(file).lines.items():
-            _check_value(f"{file}:{line}", column, value, known[column])
-            wanted.setdefault(column, {}).setdefault(value, True)
-    return [Condition(column, columns[column], list(values), sum(values.values())) for column, values in wanted.items()]
-
-
-def with_attributes(rows: int, conditions: Sequence[Condition]) -> Mask:
-    """Return which of ``rows`` training samples meet the conditions: any value of a column, all columns."""
-    mask: Mask = np.ones(rows, dtype=bool)
-    for condition in conditions:
-        values = set(condition.values)
-        mask &= np.array([held in values for held in condition.held])
-    return mask
-
-
-def _divided(text: str, option: str, what: str, example: str, columns: Mapping[str, object]) -> tuple[str, str]:
-    """Return both sides of ``COLUMN=VALUE``."""
-    column, equals, value = text.partition("=")
-    if not equals:
-        raise ForgetkitError("usage", f"{option}: '{text}' is not COLUMN={what}", f"for example: {option} {example}")
-    if column not in columns:
-        hint = did_you_mean(column, columns) if columns else "give a table of them: --attributes FILE.csv"
-        raise ForgetkitError("usage", f"{option}: there is no column '{column}'", hint)
-    return column, value
-
-
-def _check_value(place: str, column: str, value: str, known: Collection[str | None]) -> None:
-    """Refuse a value that no training sample has."""
-    if value not in known:
-        message = f"{place}: no training sample has {column}={shorten(value)}"
-        near = did_you_mean(value, [held for held in known if held is not None]) if len(known) <= 10_000 else None
-        raise ForgetkitError("ids-empty", message, _brief(near) if near else None)
-
-
-def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str | None]]:
-    """Return the columns of a CSV file keyed by ``id``, a value a training row; None where the file has none.
-
-    Raises:
-        ForgetkitError: ``attributes-malformed``; names file and line. Ids that are not training samples
-            (a test split's, say) are passed over.
-    """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if "id" not in (reader.fieldnames or []):
-                raise ForgetkitError("attributes-malformed", f"{path}:1: there is no column 'id'")
-            names = [name for name in reader.fieldnames or [] if name != "id"]
-            if len(set(reader.fieldnames or [])) < len(names) + 1:
-                raise ForgetkitError("attributes-malformed", f"{path}:1: a column stands twice")
-            seen = set()
-            columns: dict[str, list[str | None]] = {name: [None] * len(row_of) for name in names}
-            for entry in reader:
-                row = row_of.get((entry["id"] or "").strip())
-                if row is None:
-                    continue
-                if row in seen:
-                    raise ForgetkitError("attributes-malformed", f"{path}:{reader.line_num}: an id stands twice")
-                seen.add(row)
-                for name in names:
-                    columns[name][row] = entry[name]
-    except OSError as problem:
-        raise ForgetkitError("attributes-missing", f"{path}: {problem.strerror or problem}") from problem
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise ForgetkitError("attributes-malformed", f"{path}: not a UTF-8 CSV file ({problem})") from problem
-    return columns
 
 
 def drawn(ids: list[str], *, count: int | None, fraction: float | None, seed: int) -> list[str]:
@@ -177,8 +248,3 @@ def drawn_of(chosen: Mask, train: Split, *, count: int | None, fraction: float |
     mask: Mask = np.zeros(len(chosen), dtype=bool)
     mask[rows[[id_ in left for id_ in ids]]] = True
     return mask
-
-
-def _brief(hint: str) -> str | None:
-    """Return a hint that does not list every value of a column."""
-    return None if hint.startswith("known:") else hint

@@ -25,7 +25,7 @@ def read_header(path: Path) -> dict[str, Any]:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
     if path == Path():
-        message = "no file given: the command before wrote none"
+        message = "no checkpoint given: the command before wrote none"
         raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
     try:
         state = path.stat()
@@ -99,9 +99,6 @@ def open_checkpoint(text: str) -> tuple[Path, Record]:
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
-    if not text:
-        message = "no checkpoint given: the command before wrote none"
-        raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
     return Path(text), read_record(Path(text))
 
 

@@ -79,6 +79,11 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
     return _collect(name, entries, strict=strict)
 
 
+def ids_of(name: str, ids: Iterable[str]) -> IdList:
+    """Return ids as the list ``name``; raises ForgetkitError ``ids-malformed`` or ``ids-empty``."""
+    return _collect(name, enumerate(ids, 1), strict=False)
+
+
 def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen: Container[str] = frozenset()) -> None:
     """Refuse a list with ids that the training split does not have.
 

@@ -5,8 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from forgetkit.data.dataset import Split
-from forgetkit.data.gather import images_at
+from forgetkit.data.dataset import Split, images_at
 from forgetkit.files.record import Record
 from forgetkit.training.device import Machine
 

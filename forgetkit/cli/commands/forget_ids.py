@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, Argument, ListForm, Option, Output, Seed, Source, choice
+from forgetkit.options import INPUT, METHOD, Argument, ListForm, Option, Output, Seed, Source
 
 if TYPE_CHECKING:
-    from forgetkit.data.dataset import Dataset
-    from forgetkit.data.select import Mask
-    from forgetkit.files.record import Record
+    from forgetkit.files.id_list import IdList
 
 
-COPIES = ("add", "warn", "ignore")
 Several = list[str] | None
 
 
@@ -59,34 +56,11 @@ class Choice:
     ] = None
     check_only: Annotated[bool, _option("--check", help="Check the lists, print nothing.")] = False
 
-    def check(self) -> None:
-        """Refuse options that choose nothing or do not go together; raises ForgetkitError ``usage``."""
-        if not self.chooses and not self.canaries:
-            hint = "give --class, --where, --ids, --count, --fraction or --canaries"
-            raise ForgetkitError("usage", "nothing chooses the ids", hint)
-        if not self.chooses and (self.intersect or self.minus):
-            message = "--intersect and --minus narrow down what other options choose; --canaries comes after them"
-            raise ForgetkitError("usage", message, "give --class, --where, --ids, --count or --fraction, too")
-        if self.count is not None and self.fraction is not None:
-            raise ForgetkitError("usage", "--count and --fraction are both given", "give one of them")
-        choice("--with-duplicates", self.with_duplicates, COPIES)
-        if self.near_duplicates and self.with_duplicates == "ignore":
-            raise ForgetkitError(
-                "usage", "--near-duplicates does not go with --with-duplicates ignore", "say warn or add"
-            )
-        if self.attributes is not None and not self.where and not self.where_file:
-            raise ForgetkitError("usage", "--attributes is given, but no --where", "for example: --where writer=w2154")
-
-    @property
-    def chooses(self) -> bool:
-        """Whether anything but ``--canaries`` chooses."""
-        return any([self.class_, self.where, self.where_file, self.ids, self.count, self.fraction is not None])
-
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that it names; no output may replace one."""
-        persons = [text.partition("=")[2] for text in self.where_file or []]
-        named = (self.attributes, *persons, *(self.ids or []), *(self.intersect or []), *(self.minus or []))
+        values = [text.partition("=")[2] for text in self.where_file or []]
+        named = (self.attributes, *values, *(self.ids or []), *(self.intersect or []), *(self.minus or []))
         return tuple(Path(name) for name in named if name and name != "-")
 
 
@@ -114,104 +88,37 @@ def forget_ids(
         forgetkit forget-ids --dataset digits --fraction 0.05
         forgetkit forget-ids model.st --ids ids.txt --check
     """
-    import numpy as np
+    from forgetkit.data.attributes import parse_where
+    from forgetkit.data.select import forget_ids as choose
 
-    from forgetkit.data.duplicates import with_copies
-    from forgetkit.data.select import drawn_of
-
-    chooser.check()
+    if checkpoint is None and not source.dataset:
+        raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
     console = Console(output)
-    record, dataset = _opened(checkpoint, source, console)
-    train = dataset.train
-    retained = record.retains(train.ids) if record else np.ones(len(train), dtype=bool)
-    canaries = np.zeros(len(train), dtype=bool)
-    if chooser.canaries:
-        canaries = _canaries(record, dataset, seed, checkpoint) & retained
-    chosen, done = _chosen(chooser, form, record, dataset, console)
-    gone = int((chosen & ~retained).sum())
-    if gone and not chooser.ids:
-        text = f"{gone} of {int(chosen.sum())} matching samples are forgotten already or never trained on"
-        console.note(f"forget-ids: {text}")
-    chosen &= retained & ~canaries
-    if not chosen.any() and not canaries.any() and not done:
-        hint = "they are forgotten already or never trained on" if gone else "choose by fewer conditions"
-        raise ForgetkitError("ids-empty", "no training sample is left to choose", hint)
-    left = drawn_of(chosen, train, count=chooser.count, fraction=chooser.fraction, seed=seed) | canaries
-    if chooser.with_duplicates != "ignore":
-        add = chooser.with_duplicates == "add"
-        left = with_copies(left, retained, dataset, add=add, near=chooser.near_duplicates, tell=console)
-    ids = sorted(train.ids_at(np.flatnonzero(left)))
-    told = f"{len(ids)} ids of {dataset.name}" + (f", {canaries.sum()} of them canaries" if canaries.any() else "")
-    console.note(f"forget-ids: {told if ids else 'nothing left to do'}")
+    ids = choose(
+        Path(checkpoint) if checkpoint is not None else source.dataset or "",
+        classes=chooser.class_ or (),
+        where=parse_where(chooser.where or (), chooser.where_file or ()),
+        attributes=chooser.attributes,
+        ids=_read(chooser.ids, form),
+        intersect=_read(chooser.intersect, form),
+        minus=_read(chooser.minus, form),
+        count=chooser.count,
+        fraction=chooser.fraction,
+        canaries=chooser.canaries,
+        with_duplicates=chooser.with_duplicates,
+        near_duplicates=chooser.near_duplicates,
+        seed=seed,
+        data=source,
+        tell=console,
+    )
     inputs = (*chooser.inputs, *((Path(checkpoint),) if checkpoint else ()))
     _write(ids, inputs, checkpoint or "CHECKPOINT", console, output, check=chooser.check_only)
 
 
-def _opened(checkpoint: str | None, source: Source, console: Console) -> "tuple[Record | None, Dataset]":
-    """Return the checkpoint's record, if one is given, and the data to choose from."""
-    from forgetkit.data.of_checkpoint import dataset_of
-    from forgetkit.data.open import data_root, open_dataset
-    from forgetkit.files.header import open_checkpoint
+def _read(files: Several, form: ListForm) -> "list[IdList] | None":
+    from forgetkit.files.id_list import read_ids
 
-    if checkpoint is not None:
-        path, record = open_checkpoint(checkpoint)
-        return record, dataset_of(path, record, source, console)
-    if not source.dataset:
-        raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
-    if source.dataset_changed:
-        raise ForgetkitError(
-            "usage", "--dataset-changed is given, but no checkpoint", "name the one that knew the data"
-        )
-    root, unseen = data_root(source.data_root), source.unseen
-    return None, open_dataset(source.dataset, root, download=source.download, unseen=unseen, tell=console)
-
-
-def _canaries(record: "Record | None", dataset: "Dataset", seed: int, checkpoint: str | None) -> "Mask":
-    """Return which training samples are included canaries; their seed must open what the record commits to."""
-    import numpy as np
-
-    from forgetkit.data.canaries import open_canaries
-
-    found = open_canaries(record, dataset, seed) if record else None
-    if found is None:
-        hint = "a model gets them in its training: forgetkit train --canaries M"
-        raise ForgetkitError("usage", f"--canaries: {checkpoint or dataset.name} has none", hint)
-    mask: Mask = np.zeros(len(dataset.train), dtype=bool)
-    mask[found.included_rows] = True
-    return mask
-
-
-def _chosen(
-    chooser: Choice, form: ListForm, record: "Record | None", dataset: "Dataset", console: Console
-) -> "tuple[Mask, bool]":
-    """Return which training samples the choosers choose, and whether every id listed is done with already."""
-    import numpy as np
-
-    from forgetkit.data.of_checkpoint import leave_out, read_lists
-    from forgetkit.data.select import conditions_of, in_classes, with_attributes
-
-    def listed(files: list[str]) -> "Mask":
-        """Return which training samples the lists name."""
-        mask: Mask = np.zeros(len(dataset.train), dtype=bool)
-        ids = read_lists(files, form, dataset, console, forgotten=record.forgotten if record else None)
-        mask[[dataset.train.row_of[id_] for id_ in ids]] = True
-        return mask
-
-    chosen: Mask = listed(chooser.ids) if chooser.ids else np.full(len(dataset.train), chooser.chooses)
-    asked = dataset.train.ids_at(np.flatnonzero(chosen))
-    done = bool(record and chooser.ids and not leave_out(asked, record, console))
-    if chooser.class_:
-        chosen &= in_classes(dataset, chooser.class_)
-    if chooser.where or chooser.where_file:
-        found = conditions_of(dataset, chooser.where or [], chooser.where_file or [], chooser.attributes)
-        for text in (text for condition in found for text in condition.says(chosen)):
-            console.note(f"forget-ids: {text}")
-        chosen &= with_attributes(len(chosen), found)
-    if chooser.intersect:
-        chosen &= listed(chooser.intersect)
-    if chooser.minus:
-        chosen &= ~listed(chooser.minus)
-    return chosen, done
+    return [read_ids(file, column=form.id_column, strict=form.strict) for file in files] if files else None
 
 
 def _write(

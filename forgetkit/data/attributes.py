@@ -1,0 +1,161 @@
+"""Attribute columns: which samples have a value, by the data set's own columns or those of a table. Without torch."""
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.data.dataset import Dataset
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.id_list import IdList, read_ids
+from forgetkit.registry import did_you_mean
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One column and the values that are wanted of it.
+
+    Attributes:
+        column: its name.
+        held: its value for each training row; None where there is none.
+        values: the values wanted, in the order in which they were given.
+        listed: how many of them came from a file: those are counted, not named.
+    """
+
+    column: str
+    held: Sequence[str | None]
+    values: list[str]
+    listed: int = 0
+
+    def says(self, offered: Mask) -> Iterator[str]:
+        """Yield in words how many of the ``offered`` samples each value has; values from a file only in all."""
+        held = Counter(value for value, here in zip(self.held, offered.tolist(), strict=True) if here)
+        named = self.values[: len(self.values) - self.listed]
+        yield from (f"{self.column}={shorten(value)}: {held[value]} ids" for value in named)
+        if counts := sorted(held[value] for value in self.values[len(named) :]):
+            each = f"{counts[0]} to {counts[-1]} ids each" if len(counts) > 1 else "in the file"
+            yield f"{self.column}: {len(counts)} more values from files, {each}, {sum(counts)} in all"
+
+
+def conditions_of(
+    dataset: Dataset, where: Mapping[str, str | Iterable[str | IdList]], table: str | None = None
+) -> list[Condition]:
+    """Return a condition for each column of ``where``.
+
+    Args:
+        dataset: whose attribute columns count.
+        where: columns, and the value or values wanted of each; a list has a value a line.
+        table: path of a CSV file with a column ``id`` and further columns, which count too.
+
+    Raises:
+        ForgetkitError: ``usage`` for a column that does not exist, ``ids-empty`` for a value that no sample has, and
+            what :func:`read_attributes` raises.
+    """
+    columns: dict[str, Sequence[str | None]] = dict(dataset.attributes)
+    if table is not None:
+        columns |= read_attributes(table, dataset.train.row_of)
+    found = []
+    for column, values in where.items():
+        named, listed = _values(values)
+        if column not in columns:
+            hint = did_you_mean(column, columns) if columns else "give a table of them: --attributes FILE.csv"
+            option = "--where" if named else "--where-file"
+            raise ForgetkitError("usage", f"{option}: there is no column '{column}'", hint)
+        known = set(columns[column]) - {None}
+        for value, place in [*named.items(), *listed.items()]:
+            _check_value(place, column, value, known)
+        found.append(Condition(column, columns[column], list({**named, **listed}), len(listed.keys() - named.keys())))
+    return found
+
+
+def _values(given: str | Iterable[str | IdList]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the values that are named and those that are listed, each with what a message calls its place."""
+    items = [given] if isinstance(given, str) else list(given)
+    named = {value: "--where" for value in items if isinstance(value, str)}
+    lists = [one for one in items if isinstance(one, IdList)]
+    return named, {value: f"{one.source}:{line}" for one in lists for value, line in one.lines.items()}
+
+
+def parse_where(texts: Iterable[str], files: Iterable[str]) -> dict[str, list[str | IdList]]:
+    """Return columns and wanted values of ``COLUMN=VALUE`` and ``COLUMN=FILE``; a file has a value a line.
+
+    Raises:
+        ForgetkitError: ``usage``, and what :func:`forgetkit.files.id_list.read_ids` raises.
+    """
+    found: dict[str, list[str | IdList]] = {}
+    for text in texts:
+        column, value = _divided(text, "--where", "VALUE", "writer=w2154")
+        found.setdefault(column, []).append(value)
+    for text in files:
+        column, file = _divided(text, "--where-file", "FILE", "writer=writers.txt")
+        found.setdefault(column, []).append(read_ids(file))
+    return found
+
+
+def _divided(text: str, option: str, what: str, example: str) -> tuple[str, str]:
+    """Return both sides of ``COLUMN=VALUE``."""
+    column, equals, value = text.partition("=")
+    if not equals:
+        raise ForgetkitError("usage", f"{option}: '{text}' is not COLUMN={what}", f"for example: {option} {example}")
+    return column, value
+
+
+def with_attributes(rows: int, conditions: Sequence[Condition]) -> Mask:
+    """Return which of ``rows`` training samples meet the conditions: any value of a column, all columns."""
+    mask: Mask = np.ones(rows, dtype=bool)
+    for condition in conditions:
+        values = set(condition.values)
+        mask &= np.array([held in values for held in condition.held])
+    return mask
+
+
+def _check_value(place: str, column: str, value: str, known: Collection[str | None]) -> None:
+    """Refuse a value that no training sample has."""
+    if value not in known:
+        message = f"{place}: no training sample has {column}={shorten(value)}"
+        near = did_you_mean(value, [held for held in known if held is not None]) if len(known) <= 10_000 else None
+        raise ForgetkitError("ids-empty", message, _brief(near) if near else None)
+
+
+def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str | None]]:
+    """Return the columns of a CSV file keyed by ``id``, a value a training row; None where the file has none.
+
+    Raises:
+        ForgetkitError: ``attributes-malformed``; names file and line. Ids that are not training samples
+            (a test split's, say) are passed over.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if "id" not in (reader.fieldnames or []):
+                raise ForgetkitError("attributes-malformed", f"{path}:1: there is no column 'id'")
+            names = [name for name in reader.fieldnames or [] if name != "id"]
+            if len(set(reader.fieldnames or [])) < len(names) + 1:
+                raise ForgetkitError("attributes-malformed", f"{path}:1: a column stands twice")
+            seen = set()
+            columns: dict[str, list[str | None]] = {name: [None] * len(row_of) for name in names}
+            for entry in reader:
+                row = row_of.get((entry["id"] or "").strip())
+                if row is None:
+                    continue
+                if row in seen:
+                    raise ForgetkitError("attributes-malformed", f"{path}:{reader.line_num}: an id stands twice")
+                seen.add(row)
+                for name in names:
+                    columns[name][row] = entry[name]
+    except OSError as problem:
+        raise ForgetkitError("attributes-missing", f"{path}: {problem.strerror or problem}") from problem
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise ForgetkitError("attributes-malformed", f"{path}: not a UTF-8 CSV file ({problem})") from problem
+    return columns
+
+
+def _brief(hint: str) -> str | None:
+    """Return a hint that does not list every value of a column."""
+    return None if hint.startswith("known:") else hint
