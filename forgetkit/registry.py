@@ -1,10 +1,10 @@
-"""Registries of models, data sets, methods and checks, and the plugins that add to them. No checkpoint names one."""
+"""Registries of models, data sets, methods and checks, and the plugins that add to them."""
 
 import contextlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -17,17 +17,9 @@ if TYPE_CHECKING:
 
 DECORATORS = ("@register_model", "@register_dataset", "@register_method", "@register_check")
 FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 """What a function of a plugin may raise where it cannot do its work."""
 SHOWN = 20
 """Most names that a hint lists."""
@@ -54,9 +46,8 @@ class Registry(Generic[F]):
     """Functions by name; installed packages add to them with entry points of the group ``forgetkit.<kind>s``.
 
     Args:
-        kind: the word for an entry in messages (``model``, ``dataset``); an unknown name
-            has the cause ``<kind>-unknown``.
-        check: refuses a function that could not be called; given the name and the function.
+        kind: what messages call an entry: ``model``, ``dataset``. An unknown name is a ``<kind>-unknown`` error.
+        check: raises ForgetkitError for a function that could not be called; called with name and function.
     """
 
     def __init__(self, kind: str, check: Callable[[str, F], None] | None = None) -> None:
@@ -71,9 +62,9 @@ class Registry(Generic[F]):
     def register(self, name: str = ..., /) -> Callable[[F], F]: ...
 
     def register(self, *given: object) -> object:
-        """Register the function below: ``@register``, ``@register()`` or ``@register("name")``.
+        """Register a function: ``@register``, ``@register()`` or ``@register("name")`` above it.
 
-        Without a name, it is registered under its own.
+        Without a name, it is registered under the function's own.
 
         Raises:
             ForgetkitError: ``plugin-malformed`` for any other argument, for what is not a function, for a function
@@ -86,7 +77,7 @@ class Registry(Generic[F]):
             raise self._refuse(*given, why="is neither a name nor a function")
         return lambda function: self._enter(name or getattr(function, "__name__", ""), function)
 
-    def _enter(self, name: str, function: Any) -> F:  # noqa: ANN401 - whatever stands below the decorator
+    def _enter(self, name: str, function: Any) -> F:  # noqa: ANN401 - whatever is decorated
         if not callable(function):
             raise self._refuse(function, why="is not a function")
         if name in {"", "<lambda>"}:
@@ -136,17 +127,17 @@ class Registry(Generic[F]):
 def parameters_of(
     word: str, name: str, function: Callable[..., object], *, typed: bool
 ) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of a function that plugins register, by name.
+    """Return the parameters, by name, of a function that a plugin registers.
 
     Args:
         word: what the function is, for messages: ``factory``, ``reader``.
         name: under which it is registered.
-        function: to be called with those parameters that it names.
-        typed: whether annotations that are text are evaluated.
+        function: to be called with the parameters that it names.
+        typed: whether to evaluate annotations that are text.
 
     Raises:
-        ForgetkitError: ``plugin-malformed`` where the signature cannot be read, or has ``*args`` or ``**kwargs``: what
-            a function does with those is not known before it runs.
+        ForgetkitError: ``plugin-malformed`` where the signature cannot be read, or has ``*args`` or ``**kwargs``:
+            which names these would accept is not known before the function runs.
     """
     try:
         parameters = inspect.signature(function, eval_str=typed).parameters
@@ -155,7 +146,7 @@ def parameters_of(
         raise malformed_plugin(word, name, f"its signature cannot be read: {problem}", hint) from problem
     for parameter in parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            hint = "name each parameter: what is not named is not passed, and could not be checked"
+            hint = "name each parameter: only named ones are passed"
             raise malformed_plugin(word, name, f"'{parameter}' is not an option with a name", hint)
     return parameters
 
@@ -178,7 +169,7 @@ def _place(function: Callable[..., object]) -> str:
 
 _LOADED: dict[Path, ModuleType] = {}
 _REGISTERED: list[tuple[str, str]] = []
-"""Kind and name of each registration so far: a plugin file that adds none is a mistake."""
+"""Kind and name of each registration so far; a plugin file that adds none is a mistake."""
 _FILES: dict[tuple[str, str], str] = {}
 """Base name of the plugin file that registered a kind and name."""
 
@@ -203,12 +194,12 @@ def load_plugins(files: Iterable[str | Path]) -> None:
 
 
 def loaded_plugins() -> list[Path]:
-    """Return the files that were loaded, for another process to load them too."""
+    """Return the files that were loaded, so that another process can load them too."""
     return list(_LOADED)
 
 
 def load_entry(entry: "EntryPoint") -> object:
-    """Import what an installed package offers under an entry point.
+    """Import what an entry point of an installed package names.
 
     Raises:
         ForgetkitError: ``plugin-malformed``.
@@ -218,9 +209,11 @@ def load_entry(entry: "EntryPoint") -> object:
         return entry.load()
 
 
-def place_of(problem: BaseException) -> str | None:
-    """Return ``file:line`` of the innermost line of a plugin that led to ``problem``, if there is one."""
-    files = {str(path) for path in _LOADED}
+def place_of(problem: BaseException, files: Collection[str] | None = None) -> str | None:
+    """Return ``file:line`` of the innermost line of ``files`` (of all plugins if not given) that led to ``problem``."""
+    files = {str(path) for path in _LOADED} if files is None else files
+    if isinstance(problem, SyntaxError) and problem.filename in files:
+        return f"{problem.filename}:{problem.lineno}"
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename in files]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
@@ -233,9 +226,9 @@ def _run(path: Path, name: str) -> ModuleType:
         raise ForgetkitError("plugin-missing", f"{name}: {problem.strerror}", hint) from problem
     module = ModuleType(f"forgetkit plugin {path}")
     module.__file__ = str(path)
-    if str(path.parent) not in sys.path:  # last: what stands beside a plugin hides nothing that is installed
+    if str(path.parent) not in sys.path:  # last, so that a file beside a plugin hides no installed package
         sys.path.append(str(path.parent))
-    sys.modules[module.__name__] = module  # dataclasses and annotations look there
+    sys.modules[module.__name__] = module  # dataclasses and annotations are resolved there
     try:
         with _foreign(str(path), "correct the plugin; --debug shows the traceback"):
             exec(compile(source, str(path), "exec"), module.__dict__)
@@ -254,20 +247,11 @@ def _foreign(where: str, hint: str) -> Iterator[None]:
     except ForgetkitError as problem:
         if where in problem.message:
             raise
-        message = f"{problem.message} ({where}{_line_of(problem, where)})"
+        message = f"{problem.message} ({place_of(problem, {where}) or where})"
         raise ForgetkitError(problem.code, message, problem.hint) from problem
     except MemoryError:
         raise
     except (Exception, SystemExit) as problem:  # its code may raise anything
-        line = _line_of(problem, where)
         words = " ".join(str(problem.msg if isinstance(problem, SyntaxError) else problem).split())
-        message = f"{where}{line}: {type(problem).__name__}: {words}"
+        message = f"{place_of(problem, {where}) or where}: {type(problem).__name__}: {words}"
         raise ForgetkitError("plugin-malformed", message, hint) from problem
-
-
-def _line_of(problem: BaseException, path: str) -> str:
-    """Return ``:line`` of the innermost line of ``path`` that led to ``problem``."""
-    if isinstance(problem, SyntaxError) and problem.filename == path:
-        return f":{problem.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == path]
-    return f":{lines[-1]}" if lines else ""

@@ -97,7 +97,7 @@ def test_a_prefix_of_all_names_is_taken_off_and_said(forgetkit: Run, weights: Pa
     changed(weights, lambda tensors: {prefix + name: tensor for name, tensor in tensors.items()})
     ran = adopted(forgetkit, weights)
     assert ran.code == 0
-    assert f"took the prefix '{prefix}' off 6 names" in ran.err
+    assert f"removed the prefix '{prefix}' from 6 names" in ran.err
     assert read_record(weights.with_name("a.st")).digest == plain
 
 
@@ -105,7 +105,7 @@ def test_a_prefix_of_all_names_is_taken_off_and_said(forgetkit: Run, weights: Pa
 def test_other_precisions_become_float32_and_it_is_said(forgetkit: Run, weights: Path, kind: torch.dtype) -> None:
     changed(weights, lambda tensors: {name: tensor.to(kind) for name, tensor in tensors.items()})
     ran = adopted(forgetkit, weights)
-    assert f"converted 6 tensors of {str(kind).removeprefix('torch.')} to float32" in ran.err
+    assert f"converted 6 tensors from {str(kind).removeprefix('torch.')} to float32" in ran.err
     given, written = load_file(weights), load_file(weights.with_name("a.st"))
     assert all(torch.equal(given[name].float(), tensor) for name, tensor in written.items())
 
@@ -225,14 +225,14 @@ def test_a_config_that_does_not_fit_is_one_line(
     ("arguments", "words"),
     [
         (("--mean", "0.5"), "--mean and --std go together"),
-        (("--mean", "123.7", "--std", "58.4"), "--mean: 123.7 is not of pixels from 0 to 1"),
+        (("--mean", "123.7", "--std", "58.4"), "--mean: 123.7 is out of range for pixels from 0 to 1"),
         (
             ("--mean", "0.5,0.5,0.5", "--std", "0.5"),
-            "--mean: '0.5,0.5,0.5' is not a number, or one for each of 1 channels",
+            "--mean: '0.5,0.5,0.5' is neither a number nor one for each of 1 channels",
         ),
-        (("--mean", "half", "--std", "0.5"), "--mean: 'half' is not a number"),
-        (("--mean", "nan", "--std", "0.5"), "--mean: nan is not of pixels from 0 to 1"),
-        (("--mean", "0.5", "--std", "0"), "--std: 0 is not of pixels from 0 to 1"),
+        (("--mean", "half", "--std", "0.5"), "--mean: 'half' is neither a number"),
+        (("--mean", "nan", "--std", "0.5"), "--mean: nan is out of range for pixels from 0 to 1"),
+        (("--mean", "0.5", "--std", "0"), "--std: 0 is out of range for pixels from 0 to 1"),
         (("--model", "convnett"), "there is no model named 'convnett'"),
         (("--model", "torchvision:resnet81"), "torchvision has no classifier 'resnet81'"),
         (("--model-option", "stem"), "--model-option: 'stem' is not KEY=VALUE"),
@@ -254,8 +254,8 @@ def test_a_wrong_option_is_one_line(
     [
         (None, "No such file or directory"),
         (b"", "not a safetensors file"),
-        (b"PK\3\4rest", "not safetensors, but what PyTorch itself saves"),
-        (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j", "not safetensors, but what PyTorch itself saves"),
+        (b"PK\3\4rest", "a file of torch.save, not safetensors"),
+        (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j", "a file of torch.save, not safetensors"),
         (b"GGUF" + bytes(40), "not a safetensors file"),
         (b"\x10" + bytes(7) + b'{"a":{"x":1}}   ', "x"),
     ],
@@ -269,7 +269,7 @@ def test_a_file_of_another_kind_is_one_line(forgetkit: Run, tmp_path: Path, cont
 
 
 def test_a_checkpoint_is_not_adopted(forgetkit: Run, model: Path, tmp_path: Path) -> None:
-    assert "it has a forgetkit record, which adopting would lose" in refused(adopted(forgetkit, model), tmp_path)
+    assert "it has a forgetkit record, which adopt would drop" in refused(adopted(forgetkit, model), tmp_path)
 
 
 def test_a_folder_without_weights_says_what_to_do(forgetkit: Run, folder: Path, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_counters_of_batch_norm_may_be_missing() -> None:
     found = {name: tensor for name, tensor in expected.items() if name != "num_batches_tracked"}
     state, notes = match(found, expected, where="w", what="m")
     assert int(state["num_batches_tracked"]) == 0
-    assert notes == ["1 counters of batch norm begin at 0"]
+    assert notes == ["batch-norm counters start at 0 where the file has none (1)"]
 
 
 NAMES = st.lists(st.from_regex(r"[ab]{1,2}(\.[ab]{1,2}){0,2}", fullmatch=True), min_size=1, max_size=6, unique=True)
@@ -384,7 +384,7 @@ def test_until_it_is_trained_a_new_head_has_nothing_to_forget(forgetkit: Run, we
     assert adopted(forgetkit, weights, "--replace-head").code == 0
     ran = forgetkit("relabel", "a.st", "--ids", ids)
     assert (ran.code, ran.out) == (0, "a.st\n")
-    assert "30 of 30 ids were never trained on" in ran.err
+    assert "30 of 30 ids are left out: they were never trained on" in ran.err
     assert "no training sample is left to choose" in forgetkit("forget-ids", "a.st", "--count", "1").err
 
 

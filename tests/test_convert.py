@@ -81,13 +81,13 @@ def test_nothing_in_a_pickle_runs(forgetkit: Run, tmp_path: Path) -> None:
     ("content", "words"),
     [
         (nn.Linear(2, 2), "it would run code (torch.nn.modules.linear.Linear)"),
-        ({"epoch": 3, "loss": 0.5}, "no state_dict in it, but a dict with 'epoch', 'loss'"),
-        ([torch.ones(2)], "no state_dict in it, but a list"),
-        (torch.ones(2), "no state_dict in it, but a Tensor"),
-        ({"state_dict": {}}, "no state_dict in it, but a dict with 'state_dict'"),
-        ({"a": torch.ones(2), "b": 3}, "'b' of the state_dict is int, no plain tensor"),
+        ({"epoch": 3, "loss": 0.5}, "no state_dict, but a dict with 'epoch', 'loss'"),
+        ([torch.ones(2)], "no state_dict, but a list"),
+        (torch.ones(2), "no state_dict, but a Tensor"),
+        ({"state_dict": {}}, "no state_dict, but a dict with 'state_dict'"),
+        ({"a": torch.ones(2), "b": 3}, "'b' of the state_dict is int, not a plain tensor"),
         ({"a": torch.ones(2), 5: torch.ones(2)}, "'5' of the state_dict is"),
-        ({"a": torch.ones(2, dtype=torch.complex64)}, "tensors of torch.complex64 are not supported"),
+        ({"a": torch.ones(2, dtype=torch.complex64)}, "tensors of type torch.complex64 are not supported"),
     ],
 )
 def test_anything_but_a_state_dict_is_one_line(forgetkit: Run, tmp_path: Path, content: object, words: str) -> None:
@@ -120,7 +120,7 @@ def test_a_damaged_file_never_ends_in_a_traceback(forgetkit: Run, tmp_path: Path
 def test_safetensors_are_not_converted_so_no_record_is_lost(forgetkit: Run, model: Path, tmp_path: Path) -> None:
     ran = forgetkit("convert", "model.st", "-o", "new.safetensors")
     assert (ran.code, ran.out, (tmp_path / "new.safetensors").exists()) == (2, "", False)
-    assert "error: model.st: no pickle, but safetensors already\nhint: forgetkit adopt model.st" in ran.err
+    assert "error: model.st: it is in safetensors already\nhint: forgetkit adopt model.st" in ran.err
 
 
 def test_out_is_needed(forgetkit: Run, tmp_path: Path) -> None:

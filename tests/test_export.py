@@ -80,10 +80,10 @@ def test_a_dry_run_writes_nothing(forgetkit: Run, model: Path, tmp_path: Path) -
         (("model.st",), "export needs --out"),
         (
             ("model.st", "-o", "w.safetensors"),
-            "w.safetensors: one file with the record is what the checkpoint is already",
+            "w.safetensors: a file with the record is what the checkpoint is already",
         ),
         (("model.st", "-o", "model.st", "--strip"), "model.st: the output would replace the input"),
-        (("model.st", "-o", "ids.txt"), "ids.txt: no file can be made here"),
+        (("model.st", "-o", "ids.txt"), "ids.txt: no file can be made in this folder"),
         (("none.st", "-o", "out"), "none.st: No such file or directory"),
         (("", "-o", "out"), "no checkpoint given"),
         (("ids.txt", "-o", "out"), "ids.txt: "),

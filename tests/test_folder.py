@@ -120,18 +120,22 @@ def not_utf8(root: Path) -> None:
 
 
 WRONG: list[tuple[Callable[[Path], object], str, str]] = [
-    (lambda root: (root / "train" / "eel").mkdir(), "/train/eel: a class folder without an image", "take it out"),
+    (lambda root: (root / "train" / "eel").mkdir(), "/train/eel: a class folder without an image", "remove it"),
     (lambda root: (root / "train" / "cat" / "a.txt").touch(), ": 'train/cat/a.txt' is not an image", "images are PNG"),
     (lambda root: picture(root / "train" / "a.png"), "/train/a.png: an image outside the class folders", "move it"),
     (lambda root: (root / "val" / "cat").mkdir(parents=True), "/val: a folder beside train and test", "move it"),
-    (lambda root: picture(root / "test/cat/0.png", size=(5, 3)), ": 'test/cat/0.png' has 5 × 3 pixels", "one size"),
+    (
+        lambda root: picture(root / "test/cat/0.png", size=(5, 3)),
+        ": 'test/cat/0.png' has 5 × 3 pixels",
+        "same size",
+    ),
     (lambda root: picture(root / "test/cat/0.png", mode="RGB"), ": 'test/cat/0.png' is in colour", "all grey"),
     (lone_class, ": all images are in one class folder, 'cat'", "two or more"),
     (strange_in_test, ": no training sample is of the class 'dog'", "'test/dog/0.png' of the test split"),
     (linked_folder, "/train/eel: a link to a folder", "move the folder here"),
     (deep_loop, "/train/cat/again: a link to a folder", "move the folder here"),
     (linked_file, ": 'train/cat/9.png' leads out of", "below"),
-    (dangling, ": 'train/cat/9.png' is a link that leads nowhere", "take the row out"),
+    (dangling, ": 'train/cat/9.png' is a link that leads nowhere", "remove the row"),
     (line_feed, ": 'train/cat/a\\nb.png' cannot be an id", "no line feed"),
     (not_utf8, ": 'train/cat/\\udcff.png' cannot be an id", "a line of an ID list"),
 ]

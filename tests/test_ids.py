@@ -91,7 +91,7 @@ def test_duplicates_count_once_and_are_told(tmp_path: Path) -> None:
 
 def test_strict_refuses_duplicates(tmp_path: Path) -> None:
     message = refusal(written(tmp_path / "a.txt", "5\n6\n5\n5\n"), "ids-duplicate", strict=True)
-    assert message == "a.txt:3: an id stands there twice (lines 3, 4)"
+    assert message == "a.txt:3: an id is listed twice (lines 3, 4)"
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_strict_refuses_duplicates(tmp_path: Path) -> None:
         ("a.txt", b"\xef\xbb\xbf1\n\xff\n", r"a.txt:2: not UTF-8"),
         ("a.txt", "1\n2\n".encode("utf-16"), r"a.txt:1: not UTF-8"),
         ("a.txt", b"1\n" + b"x" * 1_000_000 + b"\n", r"a.txt:2: an id is empty, .* too long \(line 2\)"),
-        ("a.txt", gzip.compress(b"1\n2\n" * 99, mtime=0)[:-9], r"a.txt: the gzip data is broken"),
-        ("a.txt", gzip.compress(b"1\n", mtime=0)[:-1] + b"\xff", r"a.txt: the gzip data is broken"),
-        ("a.txt", b"\x1f\x8b", r"a.txt: the gzip data is broken"),
+        ("a.txt", gzip.compress(b"1\n2\n" * 99, mtime=0)[:-9], r"a.txt: the gzip data are damaged"),
+        ("a.txt", gzip.compress(b"1\n", mtime=0)[:-1] + b"\xff", r"a.txt: the gzip data are damaged"),
+        ("a.txt", b"\x1f\x8b", r"a.txt: the gzip data are damaged"),
         ("a.jsonl", b'{"id": "1"}\n{"id": 2.5}\n[]\n', r"a.jsonl:2: no usable id \(lines 2, 3\)"),
         ("a.jsonl", b'{"id": true}\n', r"a.jsonl:1: no usable id \(line 1\)"),
         ("a.jsonl", b'{"id": "1\\n2"}\n', r"a.jsonl:1: an id .* holds a control character"),

@@ -39,14 +39,14 @@ def test_diff_names_each_tensor_that_a_step_changed(forgetkit: Run, model: Path)
     expected = (after[moved["name"]] - before[moved["name"]]).abs().max()
     assert moved["largest"] == pytest.approx(float(expected))
     shown = forgetkit("inspect", "r.st", "--diff", model).out
-    assert f"from {model}: {len(after)} tensors changed, 0 are equal" in shown
+    assert f"compared with {model}: {len(after)} tensors changed, 0 unchanged" in shown
 
 
 def test_diff_with_itself_says_that_nothing_differs(forgetkit: Run, model: Path) -> None:
     assert (
         forgetkit("inspect", model, "--diff", model)
         .lines[-1]
-        .endswith("0 tensors changed, 6 are equal; nothing differs")
+        .endswith("0 tensors changed, 6 unchanged: the weights are equal")
     )
 
 

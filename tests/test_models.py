@@ -206,7 +206,7 @@ def test_torchvisions_classifiers_take_small_images(name: str, channels: int) ->
         ("alexnet", (3, 32, 32), "Output size is too small"),
         ("inception_v3", (3, 64, 64), "actual input size"),
         ("maxvit_t", (3, 32, 32), "is invalid for input"),
-        ("vit_b_16", (3, 33, 21), "it takes square images"),
+        ("vit_b_16", (3, 33, 21), "it needs square images"),
         ("vit_b_16", (3, 33, 33), "divisible by patch size"),
     ],
 )

@@ -133,8 +133,8 @@ def test_an_id_of_the_test_split_is_told_from_an_unknown_one(forgetkit: Run, alb
     assert (ran.code, ran.err.splitlines()[-2:]) == (
         2,
         [
-            "error: stdin:2: 'p3' is of the test split of table:pets.csv",
-            "hint: no model was trained on it: take it out of the list",
+            "error: stdin:2: 'p3' is in the test split of table:pets.csv",
+            "hint: no model was trained on it: remove it from the list",
         ],
     )
 

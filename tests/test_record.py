@@ -98,14 +98,14 @@ def test_a_key_set_that_was_changed_is_refused() -> None:
     good, other = KeySet.of("123", SALT).to_json(), KeySet.of("124", SALT).to_json()
     for part in good:
         if good[part] != other[part]:
-            with pytest.raises(ValueError, match="differ"):
+            with pytest.raises(ValueError, match="contradict"):
                 KeySet.from_json({**good, part: other[part]}, SALT)
 
 
 def test_a_key_set_out_of_order_is_refused() -> None:
     packed = struct.pack(">QQ", 2, 1)
     content = {"count": 2, "digest": hashlib.sha256(packed).hexdigest(), "keys": base64.b64encode(packed).decode()}
-    with pytest.raises(ValueError, match="differ"):
+    with pytest.raises(ValueError, match="contradict"):
         KeySet.from_json(content, SALT)
 
 
@@ -262,7 +262,7 @@ def test_a_record_with_half_a_character_is_refused(tmp_path: Path) -> None:
 
 def test_a_record_with_a_key_twice_is_refused(tmp_path: Path) -> None:
     text = dumps(record_of()).replace('"version":1', '"version":1,"version":1')
-    assert "a key stands twice" in refusal(checkpoint(tmp_path / "a.st", text))
+    assert "a key appears twice" in refusal(checkpoint(tmp_path / "a.st", text))
 
 
 @pytest.mark.parametrize("shape", [[1, 8], [1, 8, 8, 1], [0, 8, 8], [1, -8, 8], [1, 8, 1 << 40]])

@@ -1,4 +1,4 @@
-"""Attribute columns: which samples have a value, by the data set's own columns or those of a table. Without torch."""
+"""Attribute columns of a data set or a table, and the samples that have a value in one. Without torch."""
 
 import csv
 from collections import Counter
@@ -19,13 +19,13 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Condition:
-    """One column and the values that are wanted of it.
+    """A column, and the values that are wanted of it.
 
     Attributes:
-        column: its name.
-        held: its value for each training row; None where there is none.
-        values: the values wanted, in the order in which they were given.
-        listed: how many of them came from a file: those are counted, not named.
+        column: name of the column.
+        held: its value in each training row; None where there is none.
+        values: the wanted values, in the order in which they were given, those of lists last.
+        listed: number of values that came from lists, which messages do not name.
     """
 
     column: str
@@ -34,7 +34,7 @@ class Condition:
     listed: int = 0
 
     def says(self, offered: Mask) -> Iterator[str]:
-        """Yield in words how many of the ``offered`` samples each value has; values from a file only in all."""
+        """Yield in words how many of the ``offered`` samples have each value; values from lists are summed up."""
         held = Counter(value for value, here in zip(self.held, offered.tolist(), strict=True) if here)
         named = self.values[: len(self.values) - self.listed]
         yield from (f"{self.column}={shorten(value)}: {held[value]} ids" for value in named)
@@ -49,9 +49,9 @@ def conditions_of(
     """Return a condition for each column of ``where``.
 
     Args:
-        dataset: whose attribute columns count.
-        where: columns, and the value or values wanted of each; a list has a value a line.
-        table: path of a CSV file with a column ``id`` and further columns, which count too.
+        dataset: with the attribute columns.
+        where: columns, and the value or values wanted of each; a list has one value per line.
+        table: path of a CSV file with a column ``id`` and further attribute columns.
 
     Raises:
         ForgetkitError: ``usage`` for a column that does not exist, ``ids-empty`` for a value that no sample has, and
@@ -75,7 +75,7 @@ def conditions_of(
 
 
 def _values(given: str | Iterable[str | IdList]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the values that are named and those that are listed, each with what a message calls its place."""
+    """Return the values that are named and those in lists, each with its place for messages."""
     items = [given] if isinstance(given, str) else list(given)
     named = {value: "--where" for value in items if isinstance(value, str)}
     lists = [one for one in items if isinstance(one, IdList)]
@@ -83,7 +83,7 @@ def _values(given: str | Iterable[str | IdList]) -> tuple[dict[str, str], dict[s
 
 
 def parse_where(texts: Iterable[str], files: Iterable[str]) -> dict[str, list[str | IdList]]:
-    """Return columns and wanted values of ``COLUMN=VALUE`` and ``COLUMN=FILE``; a file has a value a line.
+    """Return columns and wanted values of texts ``COLUMN=VALUE`` and ``COLUMN=FILE``; a file has one value per line.
 
     Raises:
         ForgetkitError: ``usage``, and what :func:`forgetkit.files.id_list.read_ids` raises.
@@ -107,7 +107,7 @@ def _divided(text: str, option: str, what: str, example: str) -> tuple[str, str]
 
 
 def with_attributes(rows: int, conditions: Sequence[Condition]) -> Mask:
-    """Return which of ``rows`` training samples meet the conditions: any value of a column, all columns."""
+    """Say for each of ``rows`` training samples whether it has a wanted value in every column."""
     mask: Mask = np.ones(rows, dtype=bool)
     for condition in conditions:
         values = set(condition.values)
@@ -124,11 +124,12 @@ def _check_value(place: str, column: str, value: str, known: Collection[str | No
 
 
 def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str | None]]:
-    """Return the columns of a CSV file keyed by ``id``, a value a training row; None where the file has none.
+    """Return the columns of a CSV file with a column ``id``: a value per training row, None where the file has none.
+
+    Ids that are no training samples (those of a test split, for example) are ignored.
 
     Raises:
-        ForgetkitError: ``attributes-malformed``; names file and line. Ids that are not training samples
-            (a test split's, say) are passed over.
+        ForgetkitError: ``attributes-missing`` or ``attributes-malformed``; names file and line.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as stream:
@@ -137,7 +138,7 @@ def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str 
                 raise ForgetkitError("attributes-malformed", f"{path}:1: there is no column 'id'")
             names = [name for name in reader.fieldnames or [] if name != "id"]
             if len(set(reader.fieldnames or [])) < len(names) + 1:
-                raise ForgetkitError("attributes-malformed", f"{path}:1: a column stands twice")
+                raise ForgetkitError("attributes-malformed", f"{path}:1: two columns have the same name")
             seen = set()
             columns: dict[str, list[str | None]] = {name: [None] * len(row_of) for name in names}
             for entry in reader:
@@ -145,7 +146,7 @@ def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str 
                 if row is None:
                     continue
                 if row in seen:
-                    raise ForgetkitError("attributes-malformed", f"{path}:{reader.line_num}: an id stands twice")
+                    raise ForgetkitError("attributes-malformed", f"{path}:{reader.line_num}: the id is repeated")
                 seen.add(row)
                 for name in names:
                     columns[name][row] = entry[name]
@@ -157,5 +158,5 @@ def read_attributes(path: str, row_of: Mapping[str, int]) -> dict[str, list[str 
 
 
 def _brief(hint: str) -> str | None:
-    """Return a hint that does not list every value of a column."""
+    """Return a hint, unless it lists every value of a column."""
     return None if hint.startswith("known:") else hint

@@ -1,4 +1,4 @@
-"""What is remembered of data sets between commands; a cache that is broken or cannot be written is no error."""
+"""What commands remember about data sets; a cache that is damaged or cannot be written is no error."""
 
 import json
 import os
@@ -20,7 +20,7 @@ Memory = dict[str, dict[str, str]]
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for what can be made again."""
+    """Return the folder for files that can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "forgetkit"
 
 
@@ -46,9 +46,9 @@ def remember(news: Memory) -> None:
 
 
 def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any] | None:
-    """Return the array in an ``.npy`` file, or None where there is none that can be read.
+    """Return the array in an ``.npy`` file, or None where none can be read.
 
-    With ``mapped`` it stays in the file; what is written to it does not get there.
+    With ``mapped`` the file is mapped into memory; changes to the array do not reach it.
     """
     with suppress(OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, TokenError, OverflowError):
         found = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
@@ -57,7 +57,7 @@ def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any] | None:
 
 
 def keep_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array to an ``.npy`` file, if that can be done."""
+    """Write an array to an ``.npy`` file if possible."""
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as stream:
@@ -68,7 +68,7 @@ def keep_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def states(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
-    """Return name, size and times of files: what changes when they do."""
+    """Return path, size, and times of modification and status change of each file, which change with its content."""
     return [
         (str(path.absolute()), (found := path.stat()).st_size, found.st_mtime_ns, found.st_ctime_ns) for path in files
     ]

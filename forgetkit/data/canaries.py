@@ -1,6 +1,6 @@
-"""Canaries: training samples that a coin put in or left out, so that an audit can count guesses. Without torch.
+"""Canaries: training samples that a coin flip included or withheld, so that an audit can count guesses. Without torch.
 
-Everything is drawn by keyed hashes of seed and id: it needs no state, and nothing of it depends on other samples.
+All draws are keyed hashes of seed and id: they need no state, and no draw depends on other samples.
 Source: Steinke, Nasr & Jagielski, "Privacy auditing with one (1) training run", 2023.
 """
 
@@ -20,19 +20,19 @@ from forgetkit.files.record import Record, check_shape
 
 KINDS = ("mislabelled", "natural")
 FEWEST = 8
-"""Candidates that a training must have; below, nothing can be guessed."""
+"""Least number of candidates: with fewer, guesses prove nothing."""
 
 _SHAPE = {"count": int, "digest": str, "keys": str, "kind": str, "seed": int, "commitment": str}
 
 
 @dataclass(frozen=True)
 class Canaries:
-    """The candidates of a training, in the order of their draw, which says nothing about the coins.
+    """The candidates of a training, in the order of their draw, which does not depend on the coin flips.
 
     Attributes:
         rows: training rows, int64 of shape ``(candidates,)``.
-        included: whether the coin put the candidate into the training, bool of the same shape.
-        labels: the label assigned to each, int64 of the same shape; an included one was trained with it.
+        included: whether the coin flip included the candidate, bool of the same shape.
+        labels: assigned labels, int64 of the same shape; an included candidate was trained with its label.
     """
 
     rows: NDArray[np.int64]
@@ -57,41 +57,41 @@ def draw_canaries(dataset: Dataset, rows: NDArray[np.int64], *, count: int, kind
     """Draw candidates, flip their coins, and assign their labels: another class, uniformly, or (natural) their own.
 
     Args:
-        dataset: whose training split is drawn from; its labels are the true ones.
-        rows: the training rows to draw from.
-        count: how many candidates.
+        dataset: with the training split and its true labels.
+        rows: training rows to draw from.
+        count: number of candidates.
         kind: one of ``KINDS``.
-        seed: of all of it.
+        seed: of all draws.
 
     Raises:
-        ForgetkitError: ``usage`` for a count that is not to be had, or a wrong label where there is one class.
+        ForgetkitError: ``usage`` for too low or too high a count, or wrong labels where there is only one class.
     """
     if not FEWEST <= count <= len(rows):
         message = f"--canaries: {count} is not between {FEWEST} and the {len(rows)} samples to train on"
-        raise ForgetkitError("usage", message, "ask for fewer" if count > len(rows) else "hundreds show something")
+        raise ForgetkitError("usage", message, "draw fewer" if count > len(rows) else "draw hundreds")
     if kind == "mislabelled" and len(dataset.classes) < 2:
-        raise ForgetkitError("usage", f"{dataset.name} has no other class to mislabel with", "--canary-kind natural")
+        raise ForgetkitError("usage", f"{dataset.name} has only one class, so no wrong labels", "--canary-kind natural")
     return _drawn(dataset, _ordered(dataset, rows, seed)[:count], kind, seed)
 
 
 def entry_of(canaries: Canaries, dataset: Dataset, *, kind: str, seed: int, salt: str) -> dict[str, Any]:
-    """Return what the recipe holds of the canaries: which ids they are, as keyed digests, and the commitment."""
+    """Return the entry of the recipe for canaries: keyed digests of their ids, kind, seed and the commitment."""
     ids = dataset.train.ids_at(canaries.rows)
     commitment = _commitment(canaries, ids, kind, seed)
     return {**KeySet.of(ids, salt).to_json(), "kind": kind, "seed": seed, "commitment": commitment}
 
 
 def open_canaries(record: Record, dataset: Dataset, seed: int | None = None) -> Canaries | None:
-    """Return the canaries that a model was trained with, or None where it has none.
+    """Return the canaries that a model was trained with; None if there are none.
 
     Args:
-        record: whose recipe holds the commitment.
-        dataset: the data it was trained on, as it is or :func:`relabelled`.
-        seed: of the coins; the recorded one if not given.
+        record: with the recipe that has the commitment.
+        dataset: that the model was trained on, as it is or :func:`relabelled`.
+        seed: of the draws; the recorded one if not given.
 
     Raises:
-        ForgetkitError: ``canaries-mismatch`` where seed and data do not give the committed coins and labels;
-            ``checkpoint-malformed`` where the record's entry is not one.
+        ForgetkitError: ``canaries-mismatch`` where seed and data do not reproduce the committed draws;
+            ``checkpoint-malformed`` where the entry of the record cannot be read.
     """
     if "canaries" not in record.recipe:
         return None
@@ -105,14 +105,14 @@ def open_canaries(record: Record, dataset: Dataset, seed: int | None = None) -> 
     for canaries in (found, replace(found, labels=trained)):
         if _commitment(canaries, ids, kind, seed) == entry["commitment"]:
             return canaries
-    message = f"seed {seed} does not open the canaries that the record commits to"
+    message = f"seed {seed} does not reproduce the canaries that the record commits to"
     raise ForgetkitError("canaries-mismatch", message, "give the --seed of train --canaries, and the same data")
 
 
 def relabelled(dataset: Dataset, canaries: Canaries) -> Dataset:
-    """Return the data set as the training saw it: included canaries carry their assigned label.
+    """Return the data set as the training saw it: included canaries have their assigned labels.
 
-    Images are shared, and the fingerprint is still that of the data as it is.
+    It shares the images and keeps the fingerprint of the data with true labels.
     """
     labels = dataset.train.labels.copy()
     labels[canaries.included_rows] = canaries.labels[canaries.included]
@@ -130,7 +130,7 @@ def as_trained(dataset: Dataset, record: Record) -> Dataset:
 
 
 def _drawn(dataset: Dataset, rows: NDArray[np.int64], kind: str, seed: int) -> Canaries:
-    """Return the candidates ``rows`` with their coins and labels."""
+    """Return the candidates ``rows`` with their coin flips and labels."""
     ids, classes = dataset.train.ids_at(rows), len(dataset.classes)
     included = np.array([_hash(seed, "coin", id_) & 1 for id_ in ids], dtype=bool)
     labels = dataset.train.labels[rows]
@@ -147,7 +147,7 @@ def _ordered(dataset: Dataset, rows: NDArray[np.int64], seed: int) -> NDArray[np
 
 
 def _hash(seed: int, purpose: str, id_: str) -> int:
-    """Return 64 bits that only seed, purpose and id decide."""
+    """Return 64 bits that depend only on seed, purpose and id."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/canaries/{purpose}/{id_}".encode(), digest_size=8).digest())
 
 
@@ -158,14 +158,14 @@ def _commitment(canaries: Canaries, ids: Iterable[str], kind: str, seed: int) ->
 
 
 def _read(record: Record) -> tuple[dict[str, Any], KeySet]:
-    """Return the recipe's entry and the candidates' keys."""
+    """Return the entry of the recipe, and the keys of the candidates."""
     entry = record.recipe["canaries"]
     try:
         check_shape(entry, _SHAPE, "'canaries' of the recipe")
         keys = KeySet.from_json(entry, record.forgotten.salt)
         if entry["kind"] not in KINDS or entry["seed"] < 0 or len(keys) < FEWEST:
-            raise ValueError("kind, seed or count is none")
+            raise ValueError("kind, seed or count is out of range")
     except (TypeError, ValueError) as problem:
-        message = f"the record's canaries cannot be read ({problem})"
+        message = f"the canaries of the record cannot be read ({problem})"
         raise ForgetkitError("checkpoint-malformed", message, "give a checkpoint that forgetkit wrote") from problem
     return entry, keys

@@ -1,4 +1,4 @@
-"""What a data set is: two splits of uint8 images, ids, classes, and a fingerprint over all of them."""
+"""Data sets: two splits of uint8 images with ids and labels, the classes, and a fingerprint over all of it."""
 
 import hashlib
 import mmap
@@ -17,7 +17,7 @@ from forgetkit.data.cache import cache_folder
 from forgetkit.files.canonical_json import compact_json
 
 LARGE = 1 << 28
-"""Bytes of images from which on a selection is kept in a file."""
+"""Bytes of images from which a selection is kept in a file."""
 AT_ONCE = 4096
 """Images copied at once."""
 
@@ -27,7 +27,7 @@ class Split:
     """The samples of one split, in row order.
 
     Attributes:
-        ids: one id a row, unique.
+        ids: one per row, unique.
         images: uint8 of shape ``(rows, channels, height, width)``.
         labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
     """
@@ -44,7 +44,7 @@ class Split:
         return [self.ids[row] for row in rows.tolist()]
 
     def at(self, rows: NDArray[np.int64]) -> "Split":
-        """Return the samples in ``rows``, which are sorted; images that follow each other are not copied."""
+        """Return the samples in ``rows``, which are sorted; consecutive images are not copied."""
         images = self.images[span(rows)]
         return Split(self.ids_at(rows), np.ascontiguousarray(images), self.labels[rows])
 
@@ -59,12 +59,15 @@ class Dataset:
     """A training split, a test split that no training step sees, and the names of the classes.
 
     Attributes:
-        name: what ``--dataset`` says.
-        options: what else is needed to read it again.
-        attributes: further columns of the training split, by name, a value a row.
+        name: as for ``--dataset``.
+        classes: names, in the order of the labels.
+        train: the training split.
+        test: the test split.
         fingerprint: SHA-256 in hex, see :func:`fingerprint_of`.
-        root: the folder below which it was found.
-        numbered: whether ids are row numbers.
+        options: settings needed to read the data set again.
+        attributes: further columns of the training split by name, one value per row.
+        root: folder in which the data set was found.
+        numbered: whether the ids are row numbers.
     """
 
     name: str
@@ -85,12 +88,12 @@ class Dataset:
 
     @cached_property
     def tune_rows(self) -> NDArray[np.int64]:
-        """Rows of the test split's tune half: the only unseen data a step may choose by."""
+        """Rows of the tune half of the test split: the only unseen data by which a step may choose."""
         return np.flatnonzero(~_check_half(self.test.ids))
 
     @cached_property
     def check_rows(self) -> NDArray[np.int64]:
-        """Rows of the test split's check half: the only data an audit judges on."""
+        """Rows of the check half of the test split: the only data on which an audit judges."""
         return np.flatnonzero(_check_half(self.test.ids))
 
 
@@ -107,9 +110,9 @@ def fingerprint_of(classes: Sequence[str], train: Split, test: Split) -> str:
 def images_at(split: Split, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the images of ``rows``, uint8 of shape ``(rows, channels, height, width)``.
 
-    Of a pack, rows that follow each other are those of the pack; another large selection is copied into a file without
-    a name in the cache, which is gone when nothing uses it. Both take memory that the system can have back. Where no
-    file can be made, the copy is in memory.
+    Consecutive rows of a pack are not copied. Any other large selection of a pack is copied into a nameless file in the
+    cache, which vanishes with the array: the system can reclaim the memory of both. Where no file can be made, the copy
+    is in memory.
     """
     images = split.images
     size = len(rows) * images[:1].nbytes
@@ -128,20 +131,20 @@ def images_at(split: Split, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _in_file(size: int) -> NDArray[np.uint8]:
-    """Return ``size`` bytes that stand in a file of their own; raises OSError where the disk has no room for it."""
+    """Return ``size`` bytes mapped from a nameless file; raises OSError where the disk is full."""
     with tempfile.TemporaryFile(dir=cache_folder()) as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full later would end the process
+        os.posix_fallocate(file.fileno(), 0, size)  # now: later, a full disk would kill the process
         return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
 
 
 def span(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
-    """Return sorted ``rows`` as a slice if none is left out between the first and the last, and so nothing copied."""
+    """Return sorted ``rows`` as a slice if they are consecutive, so that indexing copies nothing."""
     follows = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
     return slice(int(rows[0]), int(rows[-1]) + 1) if follows else rows
 
 
 def row_numbers(count: int) -> list[str]:
-    """Return the ids of a built-in split: its decimal row numbers."""
+    """Return decimal row numbers, the ids of a built-in split."""
     return [str(row) for row in range(count)]
 
 

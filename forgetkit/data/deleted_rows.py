@@ -1,4 +1,4 @@
-"""Data from which rows were taken out after a model was trained on them: is the rest what it was?"""
+"""Data sets from which rows were removed after a model was trained on them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,10 @@ from forgetkit.files.record import Record
 
 
 def find_changed(name: str, record: Record, roots: list[Path], *, unseen: float | None, tell: Tell) -> Dataset:
-    """Return what is left of the data set of ``record``: in the first of ``roots`` that has one of its name.
+    """Return the rest of the data set of ``record``, from the first of ``roots`` that has one of its name.
 
     Raises:
-        ForgetkitError: as :func:`forgetkit.data.open.open_dataset` for the first one, and :func:`accept_changed`.
+        ForgetkitError: as :func:`forgetkit.data.open.open_dataset` for the first root, and :func:`accept_changed`.
     """
     seen = recall().get("seen", {}).get(record.dataset["fingerprint"])
     places = list(dict.fromkeys([*roots, *([Path(seen)] if seen else [])]))
@@ -37,23 +37,22 @@ def find_changed(name: str, record: Record, roots: list[Path], *, unseen: float 
 
 
 def accept_changed(dataset: Dataset, record: Record, tell: Tell) -> Dataset:
-    """Return the data set that is left of the recorded one, and say what is gone.
+    """Return the rest of the recorded data set, and tell which ids are gone.
 
-    Every id must be known: by the record, or by what the cache remembers of the data as they were. With the latter,
-    labels, images and splits are compared, too.
+    Every id must be known: from the record, or from the cache, which also knows labels, images and splits.
 
     Raises:
-        ForgetkitError: ``usage`` where ids are row numbers, or the model has canaries; ``checkpoint-mismatch`` for
-            an unknown id, a row that is not as it was, another class or image size, or where nothing can be told.
+        ForgetkitError: ``usage`` where ids are row numbers, or the model has canaries; ``checkpoint-mismatch`` for an
+            unknown id, a changed row, another class or image size, or where neither record nor cache knows the ids.
     """
     if dataset.numbered:
-        message = f"--dataset-changed: the ids of {dataset.name} are row numbers, which change when a row goes"
-        raise ForgetkitError("usage", message, "keep the rows, or train again on data with ids of their own")
+        message = f"--dataset-changed: the ids of {dataset.name} are row numbers, which change when a row is removed"
+        raise ForgetkitError("usage", message, "keep the rows, or train again on data with an id column")
     if "canaries" in record.recipe:
-        message = "--dataset-changed does not go with canaries: the record commits to them in the data as they were"
+        message = "--dataset-changed does not go with canaries: the record commits to them in the unchanged data"
         raise ForgetkitError("usage", message, "keep the rows, or train again: forgetkit train --like")
     if strange := sorted(set(dataset.classes) - set(record.classes)):
-        raise _mismatch(dataset, f"the class '{shorten(strange[0])}' is not one of the model's")
+        raise _mismatch(dataset, f"the model has no class '{shorten(strange[0])}'")
     if list(dataset.shape) != record.input["shape"]:
         raise _mismatch(dataset, "the images have another shape")
     dataset = with_classes(dataset, record.classes)
@@ -61,24 +60,26 @@ def accept_changed(dataset: Dataset, record: Record, tell: Tell) -> Dataset:
     if before is not None:
         _compare(dataset, before, record.dataset["fingerprint"])
     elif record.trained is None:
-        raise _mismatch(dataset, "neither record nor cache say which ids it had")
+        raise _mismatch(dataset, "neither the record nor the cache says which ids it had")
     else:
         _check_known(dataset, record)
-        tell(Note("  nothing is remembered of the data as they were: ids were compared, labels and images not"))
+        tell(
+            Note("  the cache does not know the data before the change: only ids were compared, not labels and images")
+        )
     _tell(dataset, record, tell)
     return dataset
 
 
 def same_data(record: Record, other: Record) -> bool:
-    """Say whether two models know the same data: as they are, or as they were at their first training."""
+    """Say whether two models know the same data, as they are or as they were at the first training."""
     salts = {record.forgotten.salt, record.dataset["fingerprint"]}
     return not salts.isdisjoint({other.forgotten.salt, other.dataset["fingerprint"]})
 
 
 def on_data(record: Record, dataset: Dataset) -> Record:
-    """Return the record of a model whose data are now ``dataset``: other data, the same salt of ids.
+    """Return the record of a model whose data are ``dataset`` from now on; the salt of its ids stays.
 
-    Where it was trained on the whole split, it says from now on which ids that were.
+    For a model that was trained on the whole split, the record from now on lists which ids those were.
     """
     if dataset.fingerprint == record.dataset["fingerprint"]:
         return record
@@ -89,7 +90,7 @@ def on_data(record: Record, dataset: Dataset) -> Record:
 
 
 def _compare(dataset: Dataset, before: Rows, fingerprint: str) -> None:
-    """Refuse a row that was not there, or was another one."""
+    """Refuse a row that is new or has changed."""
     ids = [*dataset.train.ids, *dataset.test.ids]
     keys, now = id_digests(ids, fingerprint), rows_of(dataset)
     labels = np.concatenate([dataset.train.labels, dataset.test.labels]).astype(np.uint64)
@@ -107,7 +108,7 @@ def _compare(dataset: Dataset, before: Rows, fingerprint: str) -> None:
 
 
 def _check_known(dataset: Dataset, record: Record) -> None:
-    """Refuse more unknown ids than the data had beside the trained ones."""
+    """Refuse more unknown ids than the data had untrained ones."""
     known = record.was_trained(dataset.train.ids) | record.forgotten.contains(dataset.train.ids)
     trained = 0 if record.trained is None else len(record.trained)
     if (~known).sum() > max(0, record.dataset["size"] - trained):
@@ -116,16 +117,16 @@ def _check_known(dataset: Dataset, record: Record) -> None:
 
 
 def _tell(dataset: Dataset, record: Record, tell: Tell) -> None:
-    """Say how many samples are gone, and warn of those that the model still knows."""
+    """Tell how many forgotten ids are gone, and warn of those that the model was trained on and did not forget."""
     here = record.forgotten.contains(dataset.train.ids)
     gone = len(record.forgotten) - int(here.sum())
     tell(Note(f"  {gone} of {len(record.forgotten)} forgotten ids are no longer in the data"))
     left = int(record.retains(dataset.train.ids).sum())
     if missing := record.retained - left:
-        text = f"{missing} ids that are not forgotten are no longer in the data: the model cannot forget them any more"
+        text = f"{missing} ids that the model did not forget are no longer in the data, so it can no longer forget them"
         tell(Warned("ids-gone", text))
 
 
 def _mismatch(dataset: Dataset, why: str) -> ForgetkitError:
-    message = f"{dataset.name} in {dataset.root} is not what is left of the data that the checkpoint knows: {why}"
-    return ForgetkitError("checkpoint-mismatch", message, "only take rows out; everything else stays as it was")
+    message = f"{dataset.name} in {dataset.root} is not the rest of the data that the checkpoint was trained on: {why}"
+    return ForgetkitError("checkpoint-mismatch", message, "only remove rows; leave everything else unchanged")

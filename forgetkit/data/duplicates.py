@@ -1,4 +1,4 @@
-"""Copies of chosen images elsewhere in a training split: equal pixels, or (near) an equal average hash."""
+"""Copies of chosen images elsewhere in a training split: equal pixels, or (near) similar average hashes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,19 @@ NEAR = 2
 """Bits of 64 in which the average hashes of near duplicates may differ."""
 SIDE = 8
 AT_ONCE = 1024
-"""Images whose hashes are compared at a time."""
+"""Images whose hashes are compared at once."""
 
 
 def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near: bool, tell: Tell) -> Mask:
-    """Return the chosen samples, with ``add`` their copies too; say, else warn, how many there are.
+    """Return the chosen samples, with ``add`` their copies too; tell, without ``add`` warn, how many copies there are.
 
     Args:
         chosen: bool of shape ``(rows,)``.
-        among: where to look for copies, of the same shape.
-        dataset: whose training split it is about.
-        add: take copies for chosen.
-        near: count near duplicates, too.
-        tell: what is said.
+        among: samples that can be copies, likewise.
+        dataset: with the training split that has the rows.
+        add: whether copies are chosen too.
+        near: whether near duplicates count as copies.
+        tell: told the number of copies.
     """
     exact = duplicates_of(dataset, chosen, among)
     alike = near_duplicates_of(dataset, chosen, among) & ~exact if near else np.zeros_like(exact)
@@ -36,17 +36,17 @@ def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near:
     if add:
         tell(Note(f"  {text}; they are added"))
         return chosen | exact | alike
-    tell(Warned("ids-copied", f"{text}; they would stay: --with-duplicates add takes them too"))
+    tell(Warned("ids-copied", f"{text}; they are not chosen: --with-duplicates add chooses them too"))
     return chosen
 
 
 def duplicates_of(dataset: Dataset, chosen: Mask, among: Mask) -> Mask:
-    """Return which training samples ``among`` the others have exactly the pixels of a ``chosen`` one.
+    """Say for each training sample ``among`` the others whether it has exactly the pixels of a ``chosen`` one.
 
     Args:
-        dataset: whose training split it is about.
-        chosen: bool of shape ``(rows,)``.
-        among: where to look, of the same shape; chosen samples are passed over.
+        dataset: with the training split that has the rows.
+        chosen: bool of shape ``(rows,)``; a chosen sample is no copy.
+        among: samples that can be copies, likewise.
     """
     found = np.zeros(len(chosen), dtype=bool)
     images = dataset.train.images
@@ -59,9 +59,9 @@ def duplicates_of(dataset: Dataset, chosen: Mask, among: Mask) -> Mask:
 
 
 def near_duplicates_of(dataset: Dataset, chosen: Mask, among: Mask) -> Mask:
-    """Return which training samples ``among`` the others have nearly the average hash of a ``chosen`` one.
+    """Say for each training sample ``among`` the others whether its average hash is near that of a ``chosen`` one.
 
-    An image of one colour is a near duplicate of nothing. Shapes as in :func:`duplicates_of`.
+    An image of a single colour is a near duplicate of nothing. Shapes are those of :func:`duplicates_of`.
     """
     hashes, plain = average_hashes(dataset.train.images)
     rows = np.flatnonzero(among & ~chosen & ~plain)
@@ -75,9 +75,9 @@ def near_duplicates_of(dataset: Dataset, chosen: Mask, among: Mask) -> Mask:
 
 
 def average_hashes(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], Mask]:
-    """Return 64 bits an image, and which images are of one colour.
+    """Return the average hash of each image, and whether the image has a single colour.
 
-    A bit says whether one of 8 × 8 fields of the grey image is brighter than their mean.
+    Each of the 64 bits says whether one of 8 × 8 fields of the grey image is brighter than the mean of all.
 
     Args:
         images: uint8 of shape ``(rows, channels, height, width)``.
@@ -96,5 +96,5 @@ def average_hashes(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], Mask]
 
 
 def _sizes(starts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return how many lines each field has; one where there are fewer lines than fields."""
+    """Return the number of lines of each field; 1 where there are fewer lines than fields."""
     return np.maximum(np.diff(starts, append=size), 1)

@@ -1,4 +1,4 @@
-"""The share of a data set that is put aside as unseen, where it has no test split of its own."""
+"""The share of a data set that is held out as the test split, where its files name none."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,29 +13,29 @@ from forgetkit.errors import ForgetkitError
 
 UNSEEN_SHARE = 0.2
 MANY = 100_000
-"""Keys from which on what is put aside is kept in the cache."""
+"""Number of keys from which the split is kept in the cache."""
 
 
 def put_aside(source: Source, share: float, name: str) -> Source:
-    """Return ``source`` with a test split: what a hash of the id (of the group, if there are groups) puts aside.
+    """Return ``source`` with a test split: the samples whose id (or group, if there are groups) hashes below ``share``.
 
-    So each sample stays where it is when others come or go, and no group is divided.
+    So a sample stays in its split when others are added or removed, and no group is divided.
 
     Args:
         source: without a test split.
-        share: what to put aside, in (0, 1).
+        share: to hold out, in (0, 1).
         name: of the data set, for messages.
 
     Raises:
-        ForgetkitError: ``usage`` for a share that is none, ``dataset-malformed`` where a split is left empty.
+        ForgetkitError: ``usage`` for a share outside (0, 1), ``dataset-malformed`` where a split would be empty.
     """
     if not 0 < share < 1:
         raise ForgetkitError("usage", f"--unseen: {share} is not between 0 and 1", "for example: --unseen 0.2")
     keys = source.train.ids if source.groups is None else source.groups
     unseen = aside(keys, share)
     if unseen.all() or not unseen.any():
-        empty = "training" if unseen.all() else "unseen"
-        hint = "name them with 'split': train or test, or bring more"
+        empty = "training" if unseen.all() else "test"
+        hint = "name the split of each sample in 'split': train or test; or add samples"
         raise ForgetkitError("dataset-malformed", f"{name}: no {empty} samples among {len(unseen)}", hint)
     kept, out = np.flatnonzero(~unseen), np.flatnonzero(unseen)
     attributes = {column: [values[row] for row in kept.tolist()] for column, values in source.attributes.items()}
@@ -43,10 +43,10 @@ def put_aside(source: Source, share: float, name: str) -> Source:
 
 
 def aside(keys: Sequence[str], share: float) -> NDArray[np.bool_]:
-    """Say which keys fall into the first ``share`` of [0, 1) by their hash, bool of shape ``(keys,)``.
+    """Say for each key whether its hash falls into the first ``share`` of [0, 1), bool of shape ``(keys,)``.
 
-    Where in [0, 1) one falls, 7 bytes of its BLAKE2b say; not the byte whose lowest bit halves the test split. Of many
-    keys the answer is kept in the cache.
+    The position in [0, 1) is 7 bytes of its BLAKE2b, without the byte whose lowest bit halves the test split. For many
+    keys, the answer is kept in the cache.
     """
     if len(keys) < MANY:
         return _aside(keys, share)

@@ -1,4 +1,4 @@
-"""What a reader of a data set returns: samples, as arrays, or with images that are still to be read."""
+"""What the reader of a data set returns: samples as arrays, or with images that are still to be read."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,14 @@ from forgetkit.files.id_list import LONGEST_ID, UNFIT
 
 @dataclass(frozen=True)
 class Listing:
-    """Samples whose images are files; they are read once, side by side, and kept in the cache as a pack.
+    """Samples whose images are files; they are decoded once, in parallel, and kept in the cache as a pack.
 
     Attributes:
-        ids: one id a row, unique.
+        ids: one per row, unique.
         labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
         files: the image of each row.
-        places: what a message calls each row: ``pets.csv:17``.
-        root: the folder that no image may lie outside of; names in messages are relative to it.
+        places: name of each row in messages: ``pets.csv:17``.
+        root: folder that must contain all images; names in messages are relative to it.
     """
 
     ids: Sequence[str]
@@ -48,13 +48,13 @@ class Listing:
 
 @dataclass(frozen=True)
 class Stored:
-    """Samples whose images are rows of a large array in an ``.npz`` file; they are kept in the cache as a pack.
+    """Samples whose images are rows of a large array in an ``.npz`` file, kept in the cache as a pack.
 
     Attributes:
-        ids: one id a row, unique.
+        ids: one per row, unique.
         labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
         path: the file.
-        rows: where in its array each image stands, int64 of shape ``(rows,)``.
+        rows: row of each image in its array, int64 of shape ``(rows,)``.
         shape: channels, height and width of an image.
     """
 
@@ -82,14 +82,14 @@ class Source:
     """A data set as its files hold it.
 
     Attributes:
-        classes: their names, in the order of the labels.
-        train: the training split; the whole data set where ``test`` is None.
-        test: the test split; None where a hash of the id is to put a share of ``train`` aside.
-        files: the files that were read, images of a listing apart; the cached fingerprint counts while they are
-            unchanged.
-        attributes: further columns of ``train``, by name, a value a row.
-        groups: a name a row of ``train``; samples of one group are put aside together.
-        numbered: whether ids are row numbers: then no row can be taken out of the files without renaming others.
+        classes: names, in the order of the labels.
+        train: the training split; the whole data set if ``test`` is None.
+        test: the test split; None if a share of ``train`` is to be held out by a hash of the id.
+        files: the files that were read, except the images of a listing; while they are unchanged, the cached
+            fingerprint is valid.
+        attributes: further columns of ``train`` by name, one value per row.
+        groups: a name for each row of ``train``; samples of one group are held out together.
+        numbered: whether the ids are row numbers, so that removing a row renames others.
     """
 
     classes: tuple[str, ...]
@@ -102,16 +102,16 @@ class Source:
 
 
 def malformed(place: object, message: str, hint: str) -> ForgetkitError:
-    """Return the error for data that are not as they should be: where, what, and what to do."""
+    """Return the error for malformed data: where, what, and what to do."""
     return ForgetkitError("dataset-malformed", f"{place}: {message}", hint)
 
 
 def check_ids(ids: list[str], place: Callable[[int], str]) -> None:
-    """Refuse ids that no ID list can hold, and ids that stand twice.
+    """Refuse ids that no ID list can hold, and repeated ids.
 
     Args:
-        ids: one a row.
-        place: what a message calls a row, which is counted from 0.
+        ids: one per row.
+        place: returns the name of a row, counted from 0, in messages.
 
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
@@ -128,12 +128,12 @@ def check_ids(ids: list[str], place: Callable[[int], str]) -> None:
     if len(set(ids)) < len(ids):
         (twice, _), *_ = Counter(ids).most_common(1)
         first, second, *_ = (place(row) for row, id_ in enumerate(ids) if id_ == twice)
-        hint = "give every sample an id of its own"
-        raise malformed(second, f"the id '{shorten(twice)}' stands in {first} already", hint)
+        hint = "give each sample its own id"
+        raise malformed(second, f"the id '{shorten(twice)}' is in {first} too", hint)
 
 
 def _plain(ids: list[str]) -> bool:
-    """Say at a glance, for a million in 0.4 s, whether nothing can be wrong with ids."""
+    """Say whether ids are surely right; this quick check takes 0.4 s for a million ids."""
     printable = "".join(ids).isprintable() and "\n#" not in "\n".join(["", *ids])
     fit = printable and "" not in ids and [id_.strip() for id_ in ids] == ids and len(set(ids)) == len(ids)
     return fit and max(map(len, ids), default=0) <= LONGEST_ID

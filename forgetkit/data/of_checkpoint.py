@@ -1,4 +1,4 @@
-"""The data a checkpoint was trained on, and the ids of lists in it."""
+"""The data that a checkpoint was trained on, and ID lists checked against them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,9 +17,9 @@ from forgetkit.options import ListForm, Source
 
 
 def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) -> Dataset:
-    """Return the data set that the checkpoint was trained on; its canaries carry the labels they were trained with.
+    """Return the data set that a checkpoint was trained on, with the labels that its canaries were trained with.
 
-    With ``--dataset-changed`` it is what is left of that data set, and has another fingerprint.
+    With ``source.dataset_changed`` it is the rest of that data set, with another fingerprint.
 
     Raises:
         ForgetkitError: as :func:`find_dataset`, :func:`forgetkit.data.canaries.open_canaries` and
@@ -29,7 +29,7 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
     roots = [data_root(source.data_root), path.parent]
     unseen = record.dataset["options"].get("unseen")
     if source.unseen is not None and source.unseen != unseen:
-        said = "a test split of its own" if unseen is None else f"--unseen {unseen}"
+        said = "the test split of the data set" if unseen is None else f"--unseen {unseen}"
         raise ForgetkitError("usage", f"--unseen: {path} was trained with {said}", "leave the option out")
     if source.dataset_changed:
         dataset = find_changed(name, record, roots, unseen=unseen, tell=tell)
@@ -56,9 +56,9 @@ def read_lists(
     *,
     forgotten: KeySet | None = None,
 ) -> list[str]:
-    """Return the ids of one or more ID lists, by file name or read already, each once and in the training split.
+    """Return the unique ids of ID lists, named or read already, checked against the training split.
 
-    Those that are ``forgotten`` and no longer in the data are left out, with a warning.
+    Ids that are ``forgotten`` and no longer in the data are left out, with a warning.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.files.id_list.read_ids` and :func:`forgetkit.files.id_list.check_known`.
@@ -76,27 +76,27 @@ def read_lists(
 
 
 def _without_gone(found: IdList, forgotten: KeySet, dataset: Dataset, tell: Tell) -> IdList:
-    """Return a list less the forgotten ids that were taken out of the data."""
+    """Return a list without the forgotten ids that are no longer in the data."""
     unknown = [id_ for id_ in found.lines if id_ not in dataset.train.row_of]
     gone = {id_ for id_, known in zip(unknown, forgotten.contains(unknown), strict=True) if known}
     if gone:
-        text = f"{len(gone)} of {len(found.lines)} ids are forgotten already, no longer in the data, and left out"
+        text = f"{len(gone)} of {len(found.lines)} ids are left out: forgotten already, and no longer in the data"
         tell(Warned("ids-forgotten", text))
     return replace(found, lines={id_: line for id_, line in found.lines.items() if id_ not in gone})
 
 
 def warn_duplicates(found: IdList, tell: Tell) -> None:
-    """Say how many ids of a list stood there before."""
+    """Warn of ids that a list has more than once."""
     count = len(found.duplicates)
-    text = f"{found.source}:{found.duplicates[0]}: an id stands there twice ({count} in all); each counts once"
+    text = f"{found.source}:{found.duplicates[0]}: an id is listed twice ({count} in all); each counts once"
     tell(Warned("ids-duplicate", text))
 
 
 def leave_out(ids: list[str], record: Record, tell: Tell) -> list[str]:
-    """Return ``ids`` less those that are forgotten already or were never trained on, and say so."""
+    """Return ``ids`` without those that are forgotten already or were never trained on, and warn of these."""
     forgotten, trained = record.forgotten.contains(ids), record.was_trained(ids)
     if forgotten.any():
-        tell(Warned("ids-forgotten", f"{forgotten.sum()} of {len(ids)} ids are forgotten already and left out"))
+        tell(Warned("ids-forgotten", f"{forgotten.sum()} of {len(ids)} ids are left out: they are forgotten already"))
     if untrained := int((~trained & ~forgotten).sum()):
-        tell(Warned("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out"))
+        tell(Warned("ids-untrained", f"{untrained} of {len(ids)} ids are left out: they were never trained on"))
     return [id_ for id_, wanted in zip(ids, trained & ~forgotten, strict=True) if wanted]

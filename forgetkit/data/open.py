@@ -1,4 +1,4 @@
-"""Where a data set is, and whether it is the one that a checkpoint knows."""
+"""Find and read a data set, and check that it is the one that a checkpoint was trained on."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ from forgetkit.registry import FAILURES, malformed_plugin, place_of
 
 
 def default_root() -> Path:
-    """Return where data sets are kept: ``FORGETKIT_DATA``, else the user's data folder."""
+    """Return the default folder of the data sets: ``FORGETKIT_DATA``, else one in the user's data folder."""
     if given := os.environ.get("FORGETKIT_DATA"):
         return Path(given)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "forgetkit"
@@ -37,15 +37,15 @@ def open_dataset(
 ) -> Dataset:
     """Read the data set ``name`` below ``root``.
 
-    The file of ``arrays:FILE``, ``table:FILE`` or ``folder:DIR`` is looked for in its own folder if it names one, else
-    in ``root``, else in the working folder; the data set's name is without the folder.
+    The file of ``arrays:FILE``, ``table:FILE`` or ``folder:DIR`` is searched for in the folder that it names, else in
+    ``root``, else in the working folder; the name of the data set does not contain the folder.
 
     Args:
-        name: what ``--dataset`` says.
+        name: as for ``--dataset``.
         root: folder of the data sets.
-        download: fetch it if it is not there.
-        unseen: the share to put aside where it has no test split; ``UNSEEN_SHARE`` if not given.
-        tell: what progress is shown on.
+        download: fetch the data set if it is missing.
+        unseen: share to hold out if there is no test split; ``UNSEEN_SHARE`` if not given.
+        tell: told the progress.
 
     Raises:
         ForgetkitError: ``dataset-unknown``, ``dataset-missing`` or ``dataset-malformed``; ``usage`` for ``unseen``
@@ -61,7 +61,7 @@ def open_dataset(
 def find_source(
     name: str, root: Path, *, download: bool = False, unseen: float | None = None
 ) -> tuple[Source, Origin, Path]:
-    """Read all of a data set but images in files; return it, what a pack of it would be, and where it is.
+    """Read a data set without images in files; return it, the description of its pack, and its place.
 
     Arguments and exceptions are those of :func:`open_dataset`.
     """
@@ -84,7 +84,7 @@ def find_source(
 
 
 def unread_of(source: Source) -> Listing | Stored | None:
-    """Return the samples of both splits, training split first, if their images are still to be read."""
+    """Return the samples of both splits, training split first, if their images are still to be read, else None."""
     train, test = source.train, source.test
     if isinstance(train, Listing) and isinstance(test, Listing):
         return train + test
@@ -101,20 +101,20 @@ def find_dataset(
     classes: Sequence[str] = (),
     tell: Tell = silent,
 ) -> Dataset:
-    """Find the data set with this ``fingerprint`` in one of ``roots`` or where it was last seen.
+    """Find the data set with this ``fingerprint`` in one of ``roots``, or where it was last seen.
 
     Args:
-        name: what ``--dataset`` says.
+        name: as for ``--dataset``.
         fingerprint: of the data set.
-        roots: folders to look in.
-        download: fetch it into the first one.
-        unseen: the share that was put aside, where that was done.
-        classes: of the model, in their order; those that the data have lost are added.
-        tell: what progress is shown on.
+        roots: folders to search.
+        download: fetch the data set into the first of them if it is missing.
+        unseen: share that is held out, if any.
+        classes: of the model, in order; the labels of the data set are numbered by them.
+        tell: told the progress.
 
     Raises:
-        ForgetkitError: ``checkpoint-mismatch`` where only another data set of that name was found;
-            else what :func:`open_dataset` raises for the first root.
+        ForgetkitError: ``checkpoint-mismatch`` if only another data set of that name was found, else what
+            :func:`open_dataset` raises for the first root.
     """
     seen = recall().get("seen", {}).get(fingerprint)
     first: ForgetkitError | None = None
@@ -132,17 +132,17 @@ def find_dataset(
     if other is not None or first is None:
         found = f"{other.name} in {other.root}" if other else name
         message = f"{found} is not the data set that the checkpoint was trained on (its fingerprint differs)"
-        hint = "say where the right one is: --data-root DIR"
+        hint = "name the folder of the right one: --data-root DIR"
         if other is not None and not other.numbered:
-            hint += "; or, if forgotten rows were taken out of it: --dataset-changed"
+            hint += "; or, if forgotten rows were removed from it: --dataset-changed"
         raise ForgetkitError("checkpoint-mismatch", message, hint)
     raise first
 
 
 def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
-    """Return the data set with labels as ``classes`` number them, if it has no class besides; else as it is.
+    """Return the data set with its labels numbered by ``classes``, if these contain all of its classes; else as it is.
 
-    A class whose samples were all taken out of the files is one of the model's still.
+    A class whose samples were all removed from the files is still a class of the model.
     """
     if tuple(classes) == dataset.classes or not set(dataset.classes) <= set(classes):
         return dataset
@@ -152,17 +152,17 @@ def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
 
 
 def _form(name: str, root: Path) -> str | None:
-    """Return the form of the data that lie at ``name``, if there are any."""
+    """Return the prefix for the data at ``name``; None if there are none of a known form."""
     try:
         path = next((path for path in (Path(name), root / name) if path.exists()), None)
-    except (OSError, ValueError):  # too long, or with a NUL
+    except (OSError, ValueError):  # a name that is too long, or has a NUL
         return None
     forms = {".csv": "table:", ".parquet": "table:", ".npz": "arrays:"}
     return None if path is None else "folder:" if path.is_dir() else forms.get(path.suffix)
 
 
 def _place(name: str, root: Path) -> tuple[Reader, str, Path, str]:
-    """Return the reader of a data set, its name without folders, and where it is: a folder, and a file in that."""
+    """Return the reader of a data set, its name without folders, its folder, and its file in there."""
     kind, colon, given = name.partition(":")
     try:
         reader = DATASETS[kind + colon]
@@ -184,18 +184,18 @@ def _place(name: str, root: Path) -> tuple[Reader, str, Path, str]:
 
 
 def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -> Source:
-    """Return what a reader makes of the files; its own exceptions become the errors that a user sees."""
+    """Return what a reader reads; its exceptions become errors for the user."""
     try:
         source = call_reader(reader, root / file, download=download)
     except FileNotFoundError as problem:
-        where = f"name its folder: --dataset {name.removesuffix(file)}FOLDER/{file}, or say where it is"
-        fetch = f"fetch it with --dataset {name} --download, or say where it is"
+        where = f"name its folder: --dataset {name.removesuffix(file)}FOLDER/{file}, or the folder of the data sets"
+        fetch = f"fetch it with --dataset {name} --download, or name the folder of the data sets"
         hint = f"{where if file else fetch}: --data-root DIR or FORGETKIT_DATA"
         raise ForgetkitError("dataset-missing", f"{name} is not in {root}", hint) from problem
     except (OSError, ValueError, EOFError, zlib.error) as problem:
         raise ForgetkitError("dataset-malformed", f"{name} in {root} cannot be read: {problem}") from problem
     except FAILURES as problem:
-        if (place := place_of(problem)) is None:  # not a plugin's
+        if (place := place_of(problem)) is None:  # a bug of forgetkit, not of a plugin
             raise
         raise malformed_plugin(
             "reader", name, f"{type(problem).__name__}: {problem} ({place})", "correct it"
@@ -207,7 +207,7 @@ def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -
 
 
 def _loaded(source: Source, tell: Tell, note: Origin, place: Path) -> Dataset:
-    """Return the data set with its images and its fingerprint, both from the cache while the files are unchanged."""
+    """Return the data set with images and fingerprint, both from the cache while the files are unchanged."""
     known = recall().get("fingerprints", {}).get(note.key) if note.key else None
     unread = unread_of(source)
     images, fresh = packed(unread, place, note, tell) if unread else (None, False)
@@ -219,21 +219,21 @@ def _loaded(source: Source, tell: Tell, note: Origin, place: Path) -> Dataset:
             know(train.ids, known, rows.ids[: len(train)])
         return dataset
     dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
-    rows_of(dataset)  # first: where the fingerprint is known, the rows must be, too
+    rows_of(dataset)  # first: whoever knows the fingerprint relies on the rows in the cache
     if note.key:
         remember({"fingerprints": {note.key: dataset.fingerprint}})
     return dataset
 
 
 def _splits(source: Source, images: NDArray[np.uint8] | None) -> tuple[Split, Split]:
-    """Return both splits as arrays; ``images`` are those of a listing, training split first."""
+    """Return both splits as arrays; ``images`` are those that were still to be read, training split first."""
     first = 0
     splits = []
     for part in (source.train, source.test):
         if isinstance(part, Listing | Stored) and images is not None:
             part, first = Split(part.ids, images[first : first + len(part)], part.labels), first + len(part)
         if not isinstance(part, Split):
-            raise TypeError("a source holds two splits, two listings, or rows of one array")
+            raise TypeError("a source has two splits, two listings, or rows of one array")
         splits.append(part)
     return splits[0], splits[1]
 
@@ -244,10 +244,10 @@ def _check_classes(dataset: Dataset) -> None:
     if len(strange):
         row = int(strange[0])
         message = f"no training sample is of the class '{shorten(dataset.classes[dataset.test.labels[row]])}'"
-        hint = f"'{shorten(dataset.test.ids[row])}' of the test split is: take it out, or put some of them in training"
+        hint = f"'{shorten(dataset.test.ids[row])}' of the test split is: remove it, or move some to the training split"
         raise malformed(dataset.name, message, hint)
 
 
 def data_root(folder: str | None) -> Path:
-    """Return the folder of the data sets: ``folder`` if given, else the default one."""
+    """Return the folder of the data sets: ``folder`` if given, else the default."""
     return Path(folder) if folder else default_root()

@@ -1,9 +1,9 @@
-"""Images decoded once, into one file of the cache that later commands map into memory.
+"""Images decoded once, into a file of the cache that later commands map into memory.
 
 A pack is an ``.npy`` file, uint8 of shape ``(rows, channels, height, width)``, training split first, and beside it a
-``.json`` that says what it is. There is one for a data set in one place: when its files change, the next command
-replaces it, so that what was deleted there does not live on here. It counts while name, size and times of all its
-files, and its own, are as they were; else while it has the checksum that it had.
+note, a ``.json`` file that describes it. There is one pack for each place of a data set: when the data change, the next
+command replaces it, so that deleted images do not survive here. A pack is valid while name, size and times of all files
+of the data are unchanged, and its own size and times or else its checksum.
 """
 
 import hashlib
@@ -36,16 +36,16 @@ PACK, NOTE = ".npy", ".json"
 
 @dataclass(frozen=True)
 class Origin:
-    """What a pack is.
+    """What the note of a pack says.
 
     Attributes:
-        name: what ``--dataset`` says.
-        root: the folder below which the data set is.
-        options: what else is needed to read it.
-        key: what the states of its files come to.
+        name: of the data set, as for ``--dataset``.
+        root: folder of the data set.
+        options: settings needed to read the data set.
+        key: digest over name, size and times of all its files.
         shape: rows, channels, height, width.
         sha256: of the pack, in hex.
-        state: the pack's own size and times.
+        state: size and times of the pack.
     """
 
     name: str
@@ -63,19 +63,19 @@ def packs_folder() -> Path:
 
 
 def pack_path(place: Path, key: str) -> Path:
-    """Return where the pack is of data in ``place`` whose files come to ``key``."""
+    """Return the path of the pack for data in ``place`` whose files have the digest ``key``."""
     name = hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:16]
     return packs_folder() / f"{name}-{key[:16]}{PACK}"
 
 
 def packed(samples: Listing | Stored, place: Path, note: Origin, tell: Tell) -> tuple[Images, bool]:
-    """Return the images of a data set, and whether they were decoded just now.
+    """Return the images of a data set, and whether this call decoded them.
 
     Args:
-        samples: image files, checked by :func:`forgetkit.data.readers.images.check_files`, or rows of an array.
-        place: where the data set is.
-        note: what to say of its pack, without shape, checksum and state.
-        tell: what progress is shown on.
+        samples: image files that :func:`forgetkit.data.readers.images.check_files` accepted, or rows of an array.
+        place: path of the data set.
+        note: of its pack, without shape, checksum and state.
+        tell: told the progress.
 
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
@@ -88,7 +88,7 @@ def packed(samples: Listing | Stored, place: Path, note: Origin, tell: Tell) -> 
 
 
 def sound(path: Path, key: str) -> Images | None:
-    """Return the images of a pack, mapped, if it is what its note says; else None."""
+    """Return the images of a pack, mapped into memory; None unless it is what its note says."""
     note = read_note(path)
     images = load_array(path, mapped=True) if note and note.key == key else None
     if note is None or images is None or images.dtype != np.uint8 or list(images.shape) != note.shape:
@@ -103,7 +103,7 @@ def sound(path: Path, key: str) -> Images | None:
 
 
 def read_note(path: Path) -> Origin | None:
-    """Return what stands beside a pack, or None where that cannot be read."""
+    """Return the note of a pack, or None where it cannot be read."""
     with suppress(OSError, ValueError, TypeError, RecursionError):
         content = json.loads(path.with_suffix(NOTE).read_text())
         texts = dict.fromkeys(("name", "root", "key", "sha256", "state"), str)
@@ -113,7 +113,7 @@ def read_note(path: Path) -> Origin | None:
 
 
 def state_of(path: Path) -> str:
-    """Return size and times of a pack; raises OSError where it is gone."""
+    """Return size and times of a pack; raises OSError where there is none."""
     return compact_json(states([path])[0][1:])
 
 
@@ -130,14 +130,14 @@ def stem_of(file: Path) -> str:
 
 
 def _write_note(path: Path, note: Origin) -> None:
-    """Write what a pack, as it is now, is, or will be; without it the pack would be made again."""
+    """Write the note of a pack, if possible; without a note, the pack is made again."""
     with suppress(OSError, ForgetkitError):
         content = {**asdict(note), "state": state_of(path) if path.exists() else ""}
         publish_text(path.with_suffix(NOTE), compact_json(content) + "\n")
 
 
 def _made(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> Images:
-    """Decode the images and return them: mapped from the new pack, or in memory if none can be written.
+    """Decode the images; return them mapped from the new pack, or in memory if no pack can be written.
 
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
@@ -149,7 +149,7 @@ def _made(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> Im
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with claimed((path,), force=True, wait=lambda: tell(waiting)):
-            if (images := sound(path, note.key)) is not None:  # made by another process while this one waited
+            if (images := sound(path, note.key)) is not None:  # another process made it while this one waited
                 return images
             _write_note(path, note)
             _write_note(path, replace(note, sha256=_write(path, samples, note, tell)))

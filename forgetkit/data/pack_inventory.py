@@ -1,4 +1,4 @@
-"""The packs that there are: of which data, whether they are whole, whether the data are still as they were."""
+"""The packs in the cache: their data, whether they are intact, and whether the data have changed."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,12 +17,12 @@ INTACT, DAMAGED, UNFINISHED = "intact", "damaged", "unfinished"
 
 @dataclass(frozen=True)
 class Kept:
-    """A pack and all that belongs to it.
+    """A pack and the files that belong to it.
 
     Attributes:
-        path: where it is, or would be once finished.
-        files: what there is of it.
-        note: what it is; None where that cannot be read.
+        path: of the pack, also if it is unfinished.
+        files: that exist: pack, note, lock, unfinished pack.
+        note: of the pack; None where it cannot be read.
     """
 
     path: Path
@@ -31,11 +31,11 @@ class Kept:
 
     @property
     def bytes(self) -> int:
-        """What it takes on the disk."""
+        """Size of all files in bytes."""
         return sum(file.stat().st_size for file in self.files if file.exists())
 
     def remove(self) -> None:
-        """Remove all of it.
+        """Remove all files.
 
         Raises:
             ForgetkitError: ``output-unwritable``.
@@ -48,7 +48,7 @@ class Kept:
 
 
 def kept_packs() -> list[Kept]:
-    """Return every pack, finished or not, by the name of its data set."""
+    """Return every pack, finished or not, in the order of the names of the data sets."""
     by_stem: dict[str, list[Path]] = {}
     for file in files_in(packs_folder()):
         by_stem.setdefault(stem_of(file), []).append(file)
@@ -60,7 +60,7 @@ def kept_packs() -> list[Kept]:
 
 
 def condition_of(kept: Kept) -> str:
-    """Say whether a pack is whole: its checksum is looked at."""
+    """Say whether a pack has its checksum."""
     if not kept.path.exists():
         return UNFINISHED
     with suppress(OSError):
@@ -70,7 +70,7 @@ def condition_of(kept: Kept) -> str:
 
 
 def source_of(kept: Kept) -> str:
-    """Say whether the files that a pack was made of are as they were; none of their images is read."""
+    """Say whether the files from which a pack was made have changed; no image is read."""
     note = kept.note
     if note is None:
         return UNKNOWN
@@ -84,7 +84,7 @@ def source_of(kept: Kept) -> str:
 
 
 def entries(packs: list[Kept]) -> Iterator[dict[str, Any]]:
-    """Yield what is to be told of each pack."""
+    """Yield a description of each pack, as JSON values."""
     fingerprints = recall().get("fingerprints", {})
     for kept in packs:
         note = kept.note

@@ -1,6 +1,6 @@
-"""A few bytes of each sample: enough to find exact copies, and to tell whether a row is as it was.
+"""A few bytes of each sample: enough to find exact copies and changed rows.
 
-Digests are kept in the cache under the data set's fingerprint, so that they outlive the rows.
+Digests are kept in the cache under the fingerprint of the data set, so that they outlive the rows.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ Digests = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Rows:
-    """Digests of both splits' samples, training split first; each uint64 of shape ``(rows,)``.
+    """Digests of the samples of both splits, training split first; each uint64 of shape ``(rows,)``.
 
     Attributes:
         ids: of the ids, keyed with the fingerprint.
         pixels: of the images.
         labels: the labels themselves.
-        unseen: 1 for the test split, else 0.
+        unseen: 1 in the test split, else 0.
     """
 
     ids: Digests
@@ -34,7 +34,7 @@ class Rows:
 
 
 def rows_of(dataset: Dataset) -> Rows:
-    """Return the digests of a data set, from the cache if they are there."""
+    """Return the digests of a data set, from the cache if possible."""
     found = known_rows(dataset.fingerprint)
     if found is None or len(found.ids) != len(dataset.train) + len(dataset.test):
         splits = (dataset.train, dataset.test)
@@ -49,7 +49,7 @@ def rows_of(dataset: Dataset) -> Rows:
 
 
 def known_rows(fingerprint: str) -> Rows | None:
-    """Return the digests of a data set that was seen before, or None."""
+    """Return the digests of a data set that was read before, or None."""
     table = load_array(_path(fingerprint))
     return Rows(*table) if table is not None and table.dtype == np.uint64 and table.shape[:-1] == (4,) else None
 

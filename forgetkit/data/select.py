@@ -116,7 +116,7 @@ class _Chooser:
             raise ForgetkitError("usage", "nothing chooses the ids", hint)
         if not self.chooses and any(self.lists[1:]):
             message = "--intersect and --minus narrow down what other options choose; --canaries comes after them"
-            raise ForgetkitError("usage", message, "give --class, --where, --ids, --count or --fraction, too")
+            raise ForgetkitError("usage", message, "also give --class, --where, --ids, --count or --fraction")
         if self.count is not None and self.fraction is not None:
             raise ForgetkitError("usage", "--count and --fraction are both given", "give one of them")
         if self.attributes is not None and not self.where:
@@ -171,7 +171,7 @@ def _lists(name: str, given: Ids | None) -> list[IdList]:
 
 
 def _listed(lists: list[IdList], record: Record | None, dataset: Dataset, tell: Tell) -> Mask:
-    """Return which training samples the lists name."""
+    """Say for each training sample whether a list names it."""
     mask: Mask = np.zeros(len(dataset.train), dtype=bool)
     ids = read_lists(lists, ListForm(), dataset, tell, forgotten=record.forgotten if record else None)
     mask[[dataset.train.row_of[id_] for id_ in ids]] = True
@@ -191,17 +191,17 @@ def _opened(source: str | Path, data: Source, tell: Tell) -> tuple[Record | None
         path, record = open_checkpoint(str(source))
         return record, dataset_of(path, record, data, tell)
     if data.dataset_changed:
-        hint = "name the one that knew the data"
+        hint = "name the checkpoint that was trained on the data"
         raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
     root = data_root(data.data_root)
     return None, open_dataset(source, root, download=data.download, unseen=data.unseen, tell=tell)
 
 
 def _canaries(record: Record | None, dataset: Dataset, seed: int, source: str | Path) -> Mask:
-    """Return which training samples are included canaries; their seed must open what the record commits to."""
+    """Say for each training sample whether it is an included canary; ``seed`` must reproduce the committed draws."""
     found = open_canaries(record, dataset, seed) if record else None
     if found is None:
-        hint = "a model gets them in its training: forgetkit train --canaries M"
+        hint = "only a training adds canaries: forgetkit train --canaries M"
         raise ForgetkitError("usage", f"--canaries: {source} has none", hint)
     mask: Mask = np.zeros(len(dataset.train), dtype=bool)
     mask[found.included_rows] = True
@@ -209,7 +209,7 @@ def _canaries(record: Record | None, dataset: Dataset, seed: int, source: str | 
 
 
 def in_classes(dataset: Dataset, names: list[str]) -> Mask:
-    """Return which training samples are of one of the classes, each given by name or index.
+    """Say for each training sample whether it is of one of the classes, which are given by name or index.
 
     Raises:
         ForgetkitError: ``usage`` for a class that the data set does not have.
@@ -224,7 +224,7 @@ def in_classes(dataset: Dataset, names: list[str]) -> Mask:
 
 
 def drawn(ids: list[str], *, count: int | None, fraction: float | None, seed: int) -> list[str]:
-    """Return the draw of ``count`` ids, or of a ``fraction`` of them (rounded, at least one), or all of them.
+    """Draw ``count`` ids, or a ``fraction`` of them (rounded, at least one); without either, return all.
 
     Raises:
         ForgetkitError: ``usage`` for a fraction outside (0, 1] or more ids than there are.
@@ -236,12 +236,12 @@ def drawn(ids: list[str], *, count: int | None, fraction: float | None, seed: in
     if count is None or not ids:
         return ids
     if count > len(ids):
-        raise ForgetkitError("usage", f"--count: {count} ids wanted, {len(ids)} are there", "ask for fewer")
+        raise ForgetkitError("usage", f"--count: {count} ids wanted, {len(ids)} are there", "draw fewer")
     return draw(ids, count, seed)
 
 
 def drawn_of(chosen: Mask, train: Split, *, count: int | None, fraction: float | None, seed: int) -> Mask:
-    """Return which samples :func:`drawn` leaves of the ``chosen`` ones."""
+    """Say for each sample whether it is ``chosen`` and in the draw; see :func:`drawn`."""
     rows = np.flatnonzero(chosen)
     ids = train.ids_at(rows)
     left = set(drawn(ids, count=count, fraction=fraction, seed=seed))

@@ -1,4 +1,4 @@
-"""DATASETS: what ``--dataset`` knows. A new one is one decorated function."""
+"""DATASETS: the readers of data sets; a new one is one decorated function."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -60,19 +60,19 @@ def _path_parameter(parameters: Mapping[str, inspect.Parameter]) -> str | None:
 
 DATASETS: Registry[Reader] = Registry("dataset", check_reader)
 register_dataset = DATASETS.register
-"""Make the reader below known to ``--dataset``: ``@register_dataset``, ``()`` or ``("name")``; see :data:`Reader`."""
+"""Make the :data:`Reader` below known to ``--dataset``: ``@register_dataset`` or ``@register_dataset("name")``."""
 
 
 @register_dataset("digits")
 def digits(root: Path, *, download: bool) -> Source:
     """Read scikit-learn's digits: 1,797 real 8×8 images, 1,297 of them for training; no download.
 
-    The file is read from scikit-learn's package without importing it. The order is a permutation
-    seeded with 0 (NumPy's frozen legacy stream); pixels have values from 0 to 16.
+    The file is read from the package of scikit-learn without importing it. The order is a permutation seeded with 0
+    (NumPy's frozen legacy stream); pixels have values from 0 to 16.
     """
     package = find_spec("sklearn")
     if package is None or package.origin is None:
-        raise ForgetkitError("dataset-missing", "digits stands in scikit-learn, which is not installed")
+        raise ForgetkitError("dataset-missing", "digits is a file of scikit-learn, which is not installed")
     path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     table = np.loadtxt(path, delimiter=",", dtype=np.int64)
     order = np.random.RandomState(0).permutation(len(table))
@@ -91,10 +91,10 @@ def _split(images: Any, labels: Any) -> Split:  # noqa: ANN401 - torchvision's s
 
 
 def _torchvision(kind: str, root: Path, download: bool, pattern: str) -> Source:
-    """Read one of torchvision's sets; whatever its layout, images come out as ``(rows, channels, height, width)``."""
+    """Read a data set of torchvision, of any layout; images have shape ``(rows, channels, height, width)``."""
     from torchvision import datasets
 
-    # MNIST's reader prefers a pickle of an old release, if there is one; nothing here reads pickles.
+    # The reader of MNIST would prefer a pickle that an old release left; nothing here reads pickles.
     reader = type(kind, (getattr(datasets, kind),), {"_check_legacy_exist": lambda _: False})
     halves = [{"split": "train"}, {"split": "test"}] if kind == "SVHN" else [{"train": True}, {"train": False}]
     try:
@@ -107,7 +107,7 @@ def _torchvision(kind: str, root: Path, download: bool, pattern: str) -> Source:
 
 
 def split_of(samples: Any) -> Split:  # noqa: ANN401 - any torchvision set
-    """Return a torchvision set (``data`` with ``targets`` or ``labels``) as a split in its own row order."""
+    """Return a data set of torchvision (``data`` with ``targets`` or ``labels``) as a split, in its row order."""
     images = np.asarray(samples.data)
     labels = samples.targets if hasattr(samples, "targets") else samples.labels
     if images.ndim == 3:
@@ -131,13 +131,13 @@ def fashion_mnist(root: Path, *, download: bool) -> Source:
 
 @register_dataset("cifar10")
 def cifar10(root: Path, *, download: bool) -> Source:
-    """Read CIFAR-10: 50,000 + 10,000 colour 32×32 images; its published batches, after their MD5 fits."""
+    """Read CIFAR-10: 50,000 + 10,000 colour 32×32 images, from the published batches if their MD5 is right."""
     return _torchvision("CIFAR10", root, download, "cifar-10-batches-py/*")
 
 
 @register_dataset("cifar100")
 def cifar100(root: Path, *, download: bool) -> Source:
-    """Read CIFAR-100: 50,000 + 10,000 colour 32×32 images; its published batches, after their MD5 fits."""
+    """Read CIFAR-100: 50,000 + 10,000 colour 32×32 images, from the published batches if their MD5 is right."""
     return _torchvision("CIFAR100", root, download, "cifar-100-python/*")
 
 
@@ -149,23 +149,23 @@ def svhn(root: Path, *, download: bool) -> Source:
 
 @register_dataset("ham10000")
 def ham10000(root: Path, *, download: bool) -> Source:
-    """Read HAM10000: 10,015 dermatoscopic images, 7 classes; no lesion is in both splits. Not to be downloaded."""
+    """Read HAM10000: 10,015 dermatoscopic images, 7 classes; no lesion is in both splits. It cannot be downloaded."""
     return read_ham10000(root)
 
 
 @register_dataset("arrays:")
 def arrays(path: Path, *, download: bool) -> Source:
-    """Read ``arrays:FILE.npz``: images, labels, and perhaps split, ids and names of classes."""
+    """Read ``arrays:FILE.npz``: images, labels, and optionally split, ids and names of classes."""
     return read_arrays(path)
 
 
 @register_dataset("table:")
 def table(path: Path, *, download: bool) -> Source:
-    """Read ``table:FILE.csv`` or ``table:FILE.parquet``: a row a sample, image files or pixels, and attributes."""
+    """Read ``table:FILE.csv`` or ``table:FILE.parquet``: a row per sample, image files or pixels, and attributes."""
     return read_table(path)
 
 
 @register_dataset("folder:")
 def folder(path: Path, *, download: bool) -> Source:
-    """Read ``folder:DIR``: a folder of images a class, perhaps below ``train`` and ``test``."""
+    """Read ``folder:DIR``: a folder of images per class, optionally below ``train`` and ``test``."""
     return read_folder(path)

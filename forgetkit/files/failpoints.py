@@ -1,4 +1,4 @@
-"""Places where a test may end the process, or let a call fail: every call with which a file is published.
+"""Failure on demand, for tests: in every system call with which a file is published.
 
 ``FORGETKIT_FAILPOINT=7`` kills the process at its seventh such call; ``7:ENOSPC`` lets that one call fail.
 """
@@ -17,7 +17,7 @@ _NUMBERS = count(1)
 
 
 def call(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-    """Return ``function(*arguments)``; where a test asks for it, die or fail in its place."""
+    """Return ``function(*arguments)``; die or fail instead where a test asks for it."""
     wanted = os.environ.get("FORGETKIT_FAILPOINT")
     if wanted:
         place, _, name = wanted.partition(":")

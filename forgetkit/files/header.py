@@ -12,10 +12,8 @@ from forgetkit.files.record import Record
 from forgetkit.registry import nearest
 
 PICKLES = {".pt", ".pth", ".ckpt", ".bin"}
-
-
 LARGEST_HEADER = 25 << 20
-"""Bytes that the header of a checkpoint may have."""
+"""Most bytes that the header of a checkpoint may have."""
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """
     if path == Path():
         message = "no checkpoint given: the command before wrote none"
-        raise ForgetkitError("checkpoint-missing", message, "look at what it printed on stderr")
+        raise ForgetkitError("checkpoint-missing", message, "see what it printed on stderr")
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):  # asked before opening: a named pipe would wait for a writer
@@ -59,21 +57,21 @@ def read_record(path: Path) -> Record:
         raise ForgetkitError("checkpoint-malformed", f"{path}: a safetensors file without a forgetkit record", hint)
     try:
         content = json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates)
-        compact_json(content).encode()  # refuses NaN, infinity and lone surrogates, which no record could hold again
+        compact_json(content).encode()  # refuses what no record could be written with: NaN, infinity, lone surrogates
         return Record.from_json(content)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise _malformed(path, f"its record cannot be read ({type(problem).__name__}: {problem})") from problem
 
 
 def dumps(record: Record) -> str:
-    """Return the record as it stands in a checkpoint."""
+    """Return the record as a checkpoint holds it."""
     return compact_json(record.to_json())
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return found
 
 
@@ -85,7 +83,7 @@ def _malformed(path: Path, why: str) -> ForgetkitError:
 
 
 def _hint(path: Path) -> str:
-    """Return what to do where there is no checkpoint: another name nearby, or to train one."""
+    """Return a hint for a missing checkpoint: a similar name in its folder, or how to train one."""
     try:
         close = nearest(path.name, [other.name for other in path.parent.iterdir() if other.suffix == ".st"])
     except OSError:
@@ -94,7 +92,7 @@ def _hint(path: Path) -> str:
 
 
 def open_checkpoint(text: str) -> tuple[Path, Record]:
-    """Return path and record of a checkpoint that was named on the command line.
+    """Return path and record of the checkpoint that ``text`` names.
 
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
@@ -103,7 +101,7 @@ def open_checkpoint(text: str) -> tuple[Path, Record]:
 
 
 def checkpoint_files(name: str) -> list[Path]:
-    """Return the checkpoints that the name of a file, or of a folder of them, stands for.
+    """Return the checkpoints that ``name``, a file or a folder, means.
 
     Raises:
         ForgetkitError: ``checkpoint-missing`` for an empty name, or a folder without one.

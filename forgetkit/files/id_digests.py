@@ -1,4 +1,4 @@
-"""Keyed digests of ids: they tell whether an id is in a set, without saying which ids are."""
+"""Keyed digests of ids: they tell whether an id is in a set, but do not list the ids."""
 
 import base64
 import hashlib
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from forgetkit.errors import ForgetkitError
 
 MOST_FORGOTTEN = 1_000_000
-"""A record is read whole by each command, and a digest takes 11 bytes of it."""
+"""Most ids in a record, of which each takes 11 bytes: every command reads the whole record."""
 _KNOWN: dict[str, tuple[Sequence[str], NDArray[np.uint64]]] = {}
-"""By salt: ids, and their digests."""
+"""By salt: a sequence of ids, and their digests."""
 
 
 @dataclass(frozen=True)
 class KeySet:
-    """A set of ids that can be recognised but not read: sorted keyed 8-byte BLAKE2b digests.
+    """A set of ids that can be tested but not listed: sorted keyed 8-byte BLAKE2b digests.
 
     Attributes:
         salt: the key, 32 bytes in hex.
@@ -65,32 +65,32 @@ class KeySet:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], salt: str) -> Self:
-        """Return the set that :meth:`to_json` wrote; raises ValueError where it does not fit together."""
+        """Return the set that :meth:`to_json` wrote; raises ValueError where its parts contradict each other."""
         if not re.fullmatch("[0-9a-f]{64}", salt):
             raise ValueError("the salt of an id set is not 32 bytes in hex")
         keys = np.frombuffer(base64.b64decode(content["keys"], validate=True), dtype=">u8").astype(np.uint64)
         found = cls(salt, keys)
         if content["count"] != len(found) or content["digest"] != found.digest or np.any(keys[1:] <= keys[:-1]):
-            raise ValueError("count, digest and keys of an id set differ")
+            raise ValueError("count, digest and keys of an id set contradict each other")
         return found
 
 
 def forgotten_with(before: KeySet, ids: Iterable[str]) -> KeySet:
-    """Return what is forgotten with ``ids``.
+    """Return the forgotten ids ``before`` and ``ids`` together.
 
     Raises:
-        ForgetkitError: ``ids-too-many`` where that is more than a record holds.
+        ForgetkitError: ``ids-too-many`` for more than a record holds.
     """
     found = before | KeySet.of(ids, before.salt)
     if len(found) > MOST_FORGOTTEN:
         message = f"{len(found):,} forgotten ids are more than a record holds ({MOST_FORGOTTEN:,})"
-        hint = "take their rows out of the data set, and train a new model on what is left: forgetkit train --dataset"
+        hint = "remove their rows from the data set, and train a new model on the rest: forgetkit train --dataset"
         raise ForgetkitError("ids-too-many", message, hint)
     return found
 
 
 def know(ids: Sequence[str], salt: str, digests: NDArray[np.uint64]) -> None:
-    """Remember the digests of this very sequence, which is not changed from now on: a million take a second."""
+    """Keep the digests of this very sequence, which never changes: hashing a million ids takes a second."""
     _KNOWN[salt] = (ids, digests)
 
 
@@ -104,7 +104,7 @@ def _digests(ids: Iterable[str], salt: str) -> NDArray[np.uint64]:
 
 
 def _distinct(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return each key once, sorted; numpy.unique first imports masked arrays, which takes a tenth of a second."""
+    """Return each key once, sorted; numpy.unique would first import masked arrays, for a tenth of a second."""
     keys = np.sort(keys)
     first = np.ones(len(keys), dtype=bool)
     first[1:] = keys[1:] != keys[:-1]

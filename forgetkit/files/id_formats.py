@@ -1,4 +1,4 @@
-"""The forms that an ID list may have: text, JSON lines, CSV, parquet."""
+"""The formats of ID lists: text, JSON lines, CSV, parquet."""
 
 import csv
 import io
@@ -9,13 +9,13 @@ from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.registry import nearest
 
 MOST_ROWS = 1 << 24
-"""Rows a parquet file may have: a few bytes of it can stand for billions."""
+"""Most rows that a parquet file may have: a few bytes of it can encode billions."""
 SHOWN = 5
-"""Bad lines named in a message; all are counted."""
+"""Most bad lines that a message names; all are counted."""
 
 
 def text_entries(text: str) -> Iterable[tuple[int, str]]:
-    """Yield line and id of each line of a text list that holds one."""
+    """Yield line and id of each line of a text list that has one."""
     for line, raw in enumerate(text.split("\n"), 1):
         id_ = raw.strip()
         if id_ and not id_.startswith("#"):
@@ -81,7 +81,7 @@ def _one_line(problem: Exception) -> str:
 
 
 def _usable(value: object) -> bool:
-    """Say whether a value of a table is an id: text, or a whole number."""
+    """Say whether a value of a table can be an id: text, or a whole number."""
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 

@@ -18,9 +18,9 @@ from forgetkit.files.id_formats import csv_entries, jsonl_entries, line_names, p
 from forgetkit.registry import nearest
 
 LONGEST_ID = 1024
-"""Characters an id may have."""
+"""Most characters that an id may have."""
 LARGEST_LIST = 1 << 28
-"""Bytes an ID list may have, once unpacked."""
+"""Most bytes that an ID list may have, once unpacked."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
 UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -29,12 +29,12 @@ UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class IdList:
-    """The ids of one list, unique, in the order in which they first stand there.
+    """The unique ids of one list, in the order of their first lines.
 
     Attributes:
         source: name of the list in messages.
         lines: line of each id (row, in a table), counted from 1.
-        duplicates: lines of the ids that stood there before.
+        duplicates: lines whose id is on an earlier line too.
     """
 
     source: str
@@ -53,7 +53,7 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
     Args:
         source: path of the list, or ``-``.
         column: name of the id column of a ``.csv`` or ``.parquet`` file.
-        strict: take a duplicate for an error.
+        strict: whether a duplicate is an error.
 
     Raises:
         ForgetkitError: ``ids-missing``, ``ids-malformed``, ``ids-empty``, or with ``strict``
@@ -68,8 +68,8 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
     else:
         text = _decoded(name, content)
         if source == "-" and text and not text.endswith("\n"):
-            hint = "end the list with a line feed; without one, a cut pipe would turn 12345 into 123"
-            raise ForgetkitError("ids-malformed", "stdin: the last line has no end", hint)
+            hint = "end the list with a line feed: without one, a cut pipe could turn 12345 into 123"
+            raise ForgetkitError("ids-malformed", "stdin: the last line does not end with a line feed", hint)
         if suffix == ".jsonl":
             entries = jsonl_entries(name, text)
         elif suffix == ".csv":
@@ -103,15 +103,15 @@ def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen
     place = f"{found.source}:{lines[0]}: '{shorten(unknown[0])}'"
     more = f" ({len(unknown)} unknown ids in all, {line_names(lines)})" if len(unknown) > 1 else ""
     if unknown[0] in unseen:
-        hint = "no model was trained on it: take it out of the list"
-        raise ForgetkitError("ids-unknown", f"{place} is of the test split of {dataset}{more}", hint)
+        hint = "no model was trained on it: remove it from the list"
+        raise ForgetkitError("ids-unknown", f"{place} is in the test split of {dataset}{more}", hint)
     raise ForgetkitError(
         "ids-unknown", f"{place} is not an id of {dataset}{more}", _nearest_hint(unknown[0], list(known))
     )
 
 
 def draw(ids: Iterable[str], count: int, seed: int) -> list[str]:
-    """Choose the ``count`` ids with the smallest hash keyed by ``seed``: nested and stable draws."""
+    """Draw the ``count`` ids with the smallest hashes keyed by ``seed``: draws are nested and stable."""
     import numpy as np  # here, so that help does not wait for it
 
     key, given = str(seed).encode(), list(ids)
@@ -137,7 +137,7 @@ def _content(source: str) -> bytes:
         with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
             content = stream.read(LARGEST_LIST + 1)
     except OSError as problem:
-        hint = "--ids takes a file with an id a line; forgetkit forget-ids makes one"
+        hint = "--ids needs a file with one id a line; forgetkit forget-ids writes one"
         raise ForgetkitError("ids-missing", f"{source}: {problem.strerror or problem}", hint) from problem
     _check_size("stdin" if source == "-" else source, content)
     return content
@@ -155,7 +155,7 @@ def _unpacked(name: str, content: bytes) -> bytes:
         with gzip.open(io.BytesIO(content)) as stream:
             unpacked = stream.read(LARGEST_LIST + 1)
     except (OSError, EOFError, zlib.error) as problem:
-        raise ForgetkitError("ids-malformed", f"{name}: the gzip data is broken ({problem})") from problem
+        raise ForgetkitError("ids-malformed", f"{name}: the gzip data are damaged ({problem})") from problem
     _check_size(name, unpacked)
     return unpacked
 
@@ -187,17 +187,17 @@ def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> 
         raise ForgetkitError("ids-malformed", message, f"an id is text of 1 to {LONGEST_ID} characters on one line")
     if not lines:
         raise ForgetkitError(
-            "ids-empty", f"{name}: holds no ids", "one id a line; lines that begin with # do not count"
+            "ids-empty", f"{name}: holds no ids", "write one id a line; lines that begin with # are comments"
         )
     if strict and duplicates:
-        message = f"{name}:{duplicates[0]}: an id stands there twice ({line_names(duplicates)})"
-        raise ForgetkitError("ids-duplicate", message, "drop --strict to count each id once")
+        message = f"{name}:{duplicates[0]}: an id is listed twice ({line_names(duplicates)})"
+        raise ForgetkitError("ids-duplicate", message, "without --strict, each id counts once")
     return IdList(name, lines, tuple(duplicates))
 
 
 def _nearest_hint(id_: str, known: list[str]) -> str:
     if id_ == "id" or "," in id_:
-        return "a table is read by its name: call it .csv; a plain list has one id a line"
+        return "a table needs a name that ends in .csv; a plain list has one id a line"
     span = f"ids run from {known[0]} to {known[-1]}"
     if known[-1] == str(len(known) - 1) and known[0] == "0":
         plain = id_.lstrip("0") or "0"

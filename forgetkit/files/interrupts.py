@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM: answered within a second, at a moment where nothing is half done."""
+"""Ctrl-C and SIGTERM: answered within a second, if possible between two steps.
+
+A handler that raises wherever the signal happens to arrive would lose the step in progress, so a loop runs under
+:func:`deferring` and asks :func:`asked_to_stop` after each step. Because a step can take long, an alarm ends the wait.
+"""
 
 import os
 import signal
@@ -8,17 +12,17 @@ from types import FrameType
 
 INTERRUPTED, TERMINATED = 130, 143
 PATIENCE = 0.7
-"""Seconds that a step may still take after a signal; then it is broken off."""
+"""Seconds that a step may still take after a signal before it is aborted."""
 
 LAST: list[Callable[[], None]] = []
-"""What to do before a process ends at once."""
+"""Functions to call before the process ends without unwinding."""
 _DEFERRING = 0
 _ASKED: signal.Signals | None = None
 _STOPPING = 0
 
 
 def install(*, interrupt: bool = True) -> None:
-    """Answer SIGTERM, and SIGINT unless ``interrupt`` is off, as below; in the main thread."""
+    """Handle SIGTERM, and SIGINT unless ``interrupt`` is off, which ignores it; call it in the main thread."""
     signal.signal(signal.SIGTERM, _asked)
     signal.signal(signal.SIGINT, _asked if interrupt else signal.SIG_IGN)
 
@@ -29,9 +33,9 @@ def asked_to_stop() -> bool:
 
 
 def stopping() -> int:
-    """Return the exit code of a stop that began, once; 0 where none did.
+    """Return the exit code of the stop that has begun, and reset it; 0 where none has.
 
-    Libraries in C may answer with an exception of their own to one that is raised within them.
+    The code that the exception of :func:`stop` passes through may replace it: libraries in C raise their own instead.
     """
     global _STOPPING
     code, _STOPPING = _STOPPING, 0
@@ -39,7 +43,7 @@ def stopping() -> int:
 
 
 def ignore() -> None:
-    """Take no signal any more: all is done, and the end of Python, where they kill, must not change the exit code."""
+    """Ignore signals from now on: the work is done, and while Python shuts down a signal would change the exit code."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -62,9 +66,9 @@ def stop() -> None:
 
 @contextmanager
 def deferring() -> Iterator[None]:
-    """Let a signal wait for the next call of :func:`stop`, but for a moment only."""
+    """Make a signal wait for the next call of :func:`stop`, but no longer than ``PATIENCE``."""
     global _DEFERRING
-    _DEFERRING += 1
+    _DEFERRING += 1  # a count, since a function that defers may call another
     try:
         yield
     finally:
@@ -74,7 +78,7 @@ def deferring() -> Iterator[None]:
 def _asked(number: int, frame: FrameType | None) -> None:
     global _ASKED
     first, _ASKED = _ASKED is None, signal.Signals(number)
-    if _DEFERRING and first:
+    if _DEFERRING and first:  # a second signal means now
         signal.signal(signal.SIGALRM, _end)
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     else:
@@ -82,7 +86,11 @@ def _asked(number: int, frame: FrameType | None) -> None:
 
 
 def _end(_: int, frame: FrameType | None) -> None:
-    """Stop; within an import, where an exception could run into C++ code that aborts, without one."""
+    """Stop by an exception; during an import, by ending the process.
+
+    An extension module that is being initialised runs C++ code, through which a Python exception cannot pass: the
+    process would abort with a core dump instead.
+    """
     if _importing(frame):
         for work in LAST:
             work()

@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself, in lines for people: a summary, and its steps as a tree. Without torch."""
+"""A record in lines for people: a summary, and the steps as a tree. Without torch."""
 
 import textwrap
 from collections.abc import Iterator
@@ -7,24 +7,25 @@ from typing import Any
 from forgetkit.files.record import Record, Step
 
 SHORT = 8
-"""Digits of a digest that name a checkpoint among its kin."""
+"""Digits of a digest that identify a checkpoint in a lineage."""
 SHOWN = ("way", "optimizer", "rate", "epochs", "labels", "stop", "mix", "labels_per_id", "replay")
-"""Options that tell steps apart; all of them stand in the record."""
+"""Options that the tree shows; the record has all."""
 
 
 def lineage(path: str, record: Record, *, width: int = 80) -> list[str]:
-    """Return what a checkpoint is, what it was trained on, and its steps as a tree, in lines of ``width`` columns."""
+    """Return what a checkpoint is, what it was trained on, and its steps as a tree; lines of ``width`` columns."""
     return [*_summary(path, record, width), "  lineage", *_tree(record, width)]
 
 
 def _summary(path: str, record: Record, width: int) -> list[str]:
-    options = (f"{key}={value}" for key, value in record.model["options"].items())
+    options = [f"{key}={value}" for key, value in record.model["options"].items()]
+    options += [f"from {plugin}"] if (plugin := record.model.get("plugin")) else []
     shape = "×".join(str(length) for length in record.input["shape"])
     data = record.dataset
     facts = {
         "model": f"{' '.join([record.model['name'], *options])}, {len(record.classes)} classes, {shape} images",
         "data": f"{data['name']}, {data['size']} training samples, sha256:{data['fingerprint'][:16]}",
-        "forgotten": f"{len(record.forgotten)}; a step may draw from the other {record.retained}",
+        "forgotten": f"{len(record.forgotten):,} of {data['size']:,} samples; {record.retained:,} retained",
         "software": ", ".join(f"{name} {version}" for name, version in record.software.items()),
     }
     lines = [f"{path}  sha256:{record.digest[:16]}"]
@@ -34,7 +35,7 @@ def _summary(path: str, record: Record, width: int) -> list[str]:
 
 
 def _tree(record: Record, width: int) -> list[str]:
-    """Return the steps from the first to the last, each with the digest of the checkpoint that it made."""
+    """Return the steps, first to last, each with the digest of the checkpoint that it made."""
     made = [*(step.parent for step in record.steps[1:]), record.digest]
     lines: list[str] = []
     for number, (step, digest) in enumerate(zip(record.steps, made, strict=True), 1):
@@ -54,10 +55,10 @@ def _words(step: Step) -> str:
 
 
 def _measured(step: Step) -> Iterator[str]:
-    rights = {"test_accuracy": "unseen", "forget_accuracy": "the ids"}
-    found = [f"{step.metrics[key]:.2%} {name}" for key, name in rights.items() if _is_number(step.metrics.get(key))]
+    names = {"test_accuracy": "test set", "forget_accuracy": "forget set"}
+    found = [f"{step.metrics[key]:.2%} {name}" for key, name in names.items() if _is_number(step.metrics.get(key))]
     if found:
-        yield f"right on: {', '.join(found)}"
+        yield f"accuracy: {', '.join(found)}"
 
 
 def _branches(step: Step) -> Iterator[str]:

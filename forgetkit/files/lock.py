@@ -1,4 +1,7 @@
-"""One writer at a time: a lock of the operating system on ``.NAME.lock`` beside an output. It dies with its holder."""
+"""One writer at a time: an operating-system lock on the file ``.NAME.lock`` beside the output NAME.
+
+The kernel drops such a lock when its holder ends, however it ends; the mere existence of the file means nothing.
+"""
 
 import errno
 import fcntl
@@ -13,30 +16,31 @@ from forgetkit.files.failpoints import call
 from forgetkit.files.interrupts import LAST, deferring
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-"""What file systems without locks answer; forgetkit then goes on without."""
+"""Errors of file systems without locks; forgetkit then works without them."""
 
 _HELD: set[Path] = set()
-"""The lock files that this process holds."""
+"""The lock files that this process holds: the kernel would refuse it a second lock on the same file."""
 
 
 @contextmanager
 def holding(path: Path, asked: str = "", wait: Callable[[], None] | None = None) -> Iterator[bool]:
-    """Hold the lock of an output; yield whether it was taken here: False where this process holds it already.
+    """Hold the lock of an output; yield whether this call took it: False where this process holds it already.
 
     Args:
-        path: the output; its folder is there.
-        asked: what is being done, in one word; kept in the lock file until it is done.
-        wait: called before waiting for another process that holds it; without it, that is an error.
+        path: the output; its folder exists.
+        asked: digest of the work, kept in the lock file until the work is done; see :func:`was_left`.
+        wait: called before waiting for another process that holds the lock; None makes that an error.
 
     Raises:
         ForgetkitError: ``output-busy`` where another process holds it.
-        OSError: where no file can be made there.
+        OSError: where the folder takes no file.
     """
     lock = lock_path(path)
     if lock in _HELD:
         yield False
         return
-    with deferring():  # a signal in between would leave the file
+    # A signal between the two lines would leave a lock file that nothing removes.
+    with deferring():
         handle = _taken(lock, path, wait)
         _HELD.add(lock)
     try:
@@ -47,13 +51,14 @@ def holding(path: Path, asked: str = "", wait: Callable[[], None] | None = None)
         yield True
     finally:
         _HELD.discard(lock)
+        # Removed before it is unlocked: afterwards it could be the file that the next holder has just locked.
         with suppress(OSError):
             lock.unlink()
         os.close(handle)
 
 
 def tidy(path: Path) -> None:
-    """Remove the lock file and the states that a killed process left beside an output that is complete."""
+    """Remove the lock file and the states that a killed process left beside a complete output."""
     states = state_folder(path)
     if lock_path(path).exists() or states.exists():
         with suppress(ForgetkitError, OSError), holding(path):
@@ -61,7 +66,7 @@ def tidy(path: Path) -> None:
 
 
 def was_left(path: Path, asked: str) -> bool:
-    """Say whether a process that was doing ``asked`` ended before the output ``path`` was complete."""
+    """Say whether a process that did the work ``asked`` ended before the output ``path`` was complete."""
     with suppress(OSError, UnicodeDecodeError):
         return lock_path(path).read_text().splitlines()[1:] == [asked]
     return False
@@ -73,13 +78,14 @@ def lock_path(path: Path) -> Path:
 
 
 def state_folder(path: Path) -> Path:
-    """Return the folder in which states of a run are kept that makes an output."""
+    """Return the folder for the saved states of the run that makes an output."""
     return path.with_name(f".{path.name}.state")
 
 
 def _taken(lock: Path, path: Path, wait: Callable[[], None] | None) -> int:
-    """Return a handle of the locked file; one that its holder removed meanwhile does not count."""
+    """Open and lock the lock file; return its handle."""
     while True:
+        # O_NOFOLLOW: in a folder that others write to, a link here could have this process truncate a file elsewhere.
         handle = call(os.open, lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             call(fcntl.flock, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,10 +96,12 @@ def _taken(lock: Path, path: Path, wait: Callable[[], None] | None) -> int:
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as problem:
             if problem.errno not in NO_LOCKS:
-                if not os.fstat(handle).st_size:  # nobody holds it
+                if not os.fstat(handle).st_size:  # empty: made by this call, and of no use to anybody
                     lock.unlink(missing_ok=True)
                 os.close(handle)
                 raise
+        # Between opening and locking, the former holder may have removed this file, and another process may have made
+        # and locked a new one of the same name. A lock on a file without a name excludes nobody: try again.
         try:
             if os.path.samestat(os.fstat(handle), lock.stat()):
                 return handle
@@ -114,7 +122,7 @@ def _busy(handle: int, path: Path) -> ForgetkitError:
 
 
 def let_go() -> None:
-    """Remove the lock files that this process holds, which is about to end."""
+    """Remove the lock files of this process, which is about to end without unwinding."""
     for lock in list(_HELD):
         with suppress(OSError):
             lock.unlink()

@@ -1,8 +1,8 @@
 """A file appears whole or not at all, and one process at a time writes it.
 
-Every file that forgetkit writes goes through :func:`publish`: a temporary file in the target's own
-folder, written, synced, read again, then renamed over the target. What a killed process leaves,
-``.NAME.lock`` and ``.NAME.PID.tmp``, the next one that writes NAME removes.
+Every file that forgetkit writes goes through :func:`publish`: a temporary file in the folder of the target is written,
+synced, read again, and renamed over the target. The next process that writes NAME removes what a killed one left:
+``.NAME.lock`` and ``.NAME.PID.tmp``.
 """
 
 import errno
@@ -18,7 +18,7 @@ from forgetkit.files.failpoints import call
 from forgetkit.files.lock import holding
 
 LONGEST_SUFFIX = len("..4194304.tmp")
-"""Characters that a temporary file's name has more than its target's."""
+"""Characters by which the name of a temporary file is longer than that of its target."""
 
 
 def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = ()) -> None:
@@ -26,7 +26,7 @@ def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = ()) -> N
 
     Raises:
         ForgetkitError: ``output-exists`` where ``path`` exists and ``force`` is off;
-            ``output-unwritable`` where it is a folder or device, an input, or its folder takes no file.
+            ``output-unwritable`` for a folder, a device or an input, and where its folder takes no file.
     """
     try:
         _check_target(path, force=force, inputs=inputs)
@@ -47,7 +47,7 @@ def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise ForgetkitError("output-unwritable", f"{folder}: no file can be made here", "name another --out")
+        raise ForgetkitError("output-unwritable", f"{folder}: no file can be made in this folder", "name another --out")
     if len(os.fsencode(path.name)) + LONGEST_SUFFIX > os.pathconf(folder, "PC_NAME_MAX"):
         raise OSError(errno.ENAMETOOLONG, "the name is too long")
 
@@ -56,16 +56,16 @@ def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
 def claimed(
     paths: Iterable[Path], *, force: bool, asked: str = "", wait: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Hold outputs while they are made: no other process writes them meanwhile.
+    """Hold the locks of outputs while they are made, so that no other process writes them meanwhile.
 
     Args:
-        paths: the outputs; their folders are made, and removed again where nothing came of it.
-        force: whether one that is there by now may be replaced.
-        asked: what is being done, for :func:`was_left`.
-        wait: called before waiting for another process that holds one; without it, that is an error.
+        paths: the outputs; missing folders are made, and removed again if they stay empty.
+        force: whether an output that exists by now may be replaced.
+        asked: digest of the work, for :func:`forgetkit.files.lock.was_left`.
+        wait: called before waiting for another process that holds a lock; None makes that an error.
 
     Raises:
-        ForgetkitError: ``output-busy`` where another process holds one, ``output-exists`` where it was faster.
+        ForgetkitError: ``output-busy`` where another process holds a lock, ``output-exists`` where it was faster.
     """
     with ExitStack() as stack:
         for path in paths:
@@ -77,7 +77,7 @@ def claimed(
 
 @contextmanager
 def _held(path: Path, asked: str = "", wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock of an output whose folder is made, and cleared of what a killed process left."""
+    """Hold the lock of an output; make its folder, and remove what a killed process left there."""
     with ExitStack() as stack:
         try:
             for folder in _make_folders(path.parent):
@@ -91,20 +91,20 @@ def _held(path: Path, asked: str = "", wait: Callable[[], None] | None = None) -
 
 
 def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # it is not empty: all went well
+    with suppress(OSError):  # not empty: the output is in it
         folder.rmdir()
 
 
 def publish(path: Path, write: Callable[[Path], None], *, verify: Callable[[Path], None] | None = None) -> None:
-    """Let ``write`` fill a temporary file, then put it in place of ``path`` in one step.
+    """Have ``write`` fill a temporary file, then replace ``path`` with it in one step.
 
     Args:
-        path: the target; its folder is made if it is not there.
+        path: the target; its folder is made if it is missing.
         write: writes the whole content to the path that it is given.
-        verify: reads the temporary file again and raises if it is not what was meant.
+        verify: reads the temporary file again, and raises if the content is wrong.
 
     Raises:
-        ForgetkitError: ``out-of-space``, ``output-unwritable`` or ``output-busy``; the target is as it was, unless only
+        ForgetkitError: ``out-of-space``, ``output-unwritable`` or ``output-busy``; the target is unchanged, unless only
             the last sync, that of the folder, failed.
     """
     try:
@@ -117,15 +117,15 @@ def publish(path: Path, write: Callable[[Path], None], *, verify: Callable[[Path
 def _publish(path: Path, write: Callable[[Path], None], verify: Callable[[Path], None] | None) -> None:
     if path.exists() and not path.is_file():  # a device must not become a file
         raise OSError(errno.EINVAL, "not a regular file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # the same file system: only there is a rename atomic
     try:
         write(temporary)
-        _sync(temporary)
+        _sync(temporary)  # before the rename, or a power cut could leave the new name with the old, or no, content
         call(os.chmod, temporary, _mode(path))
         if verify:
             verify(temporary)
         call(os.replace, temporary, path)
-        _sync(path.parent)
+        _sync(path.parent)  # the rename itself is on the disk only once the folder is
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -167,10 +167,10 @@ def _sync(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """See that the entry of ``path`` in its folder lasts: the run that made it may have failed at that.
+    """Sync the folder of ``path``, which exists: the run that published it may have failed at just that.
 
     Raises:
-        ForgetkitError: ``out-of-space`` or ``output-unwritable``; not for a folder that takes no file, or cannot sync.
+        ForgetkitError: ``out-of-space`` or ``output-unwritable``; not for a folder that is read-only or cannot sync.
     """
     try:
         _sync(path.parent)
@@ -180,7 +180,7 @@ def sync_folder(path: Path) -> None:
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Make ``folder`` and those above it that are missing; return what was made, the outermost first."""
+    """Make ``folder`` and its missing parents; return what was made, the outermost first."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()][::-1]
     for one in missing:
         call(one.mkdir, 0o777, False, True)
@@ -189,15 +189,16 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _mode(path: Path) -> int:
+    """Return the permissions of the target, else of any new file: safetensors makes files for the owner alone."""
     if path.exists():
         return path.stat().st_mode & 0o777
-    mask = os.umask(0)
+    mask = os.umask(0)  # there is no call that reads the mask without setting it
     os.umask(mask)
     return 0o666 & ~mask
 
 
 def _escaped(name: str) -> str:
-    """Return ``name`` as a pattern that fits nothing else."""
+    """Return ``name`` as a pattern that matches nothing else."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
@@ -206,7 +207,7 @@ def _exists(path: Path) -> ForgetkitError:
 
 
 def refusal(path: Path, problem: OSError | RuntimeError) -> ForgetkitError:
-    """Return the error that a user sees where ``path`` cannot be written."""
+    """Return the error for a ``path`` that cannot be written."""
     if isinstance(problem, OSError) and problem.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ForgetkitError("out-of-space", f"{path}: no space left", "free some space, or name another --out")
     why = getattr(problem, "strerror", None) or problem

@@ -11,7 +11,7 @@ from forgetkit.files.id_digests import KeySet
 
 VERSION = 1
 LARGEST_SIDE = 1 << 16
-"""Channels, height or width that an image may have."""
+"""Most channels, rows or columns that an image may have."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class Step:
     """One command's change to a model.
 
     Attributes:
-        options: the resolved options; those that name files hold the digest of what was read. ``searched`` names those
-            whose values the step found by itself.
-        parent: digest of the input checkpoint, None for a training from nothing.
+        command: that made the step; ``save`` for a change outside forgetkit.
+        options: the resolved options; one that names a file has the digest of the content. ``searched`` names the
+            options whose values the step found itself.
+        seed: of everything random.
+        parent: digest of the input checkpoint; None for a training from scratch.
         ids: ``count`` and ``digest`` of the ids in the order used, or None.
-        metrics: what was measured; no times, so that the same step has the same bytes.
+        metrics: what was measured; no times, so that the same step writes the same bytes.
     """
 
     command: str
@@ -35,11 +37,11 @@ class Step:
 
     @property
     def trains(self) -> bool:
-        """Whether it makes a model rather than takes something from one."""
+        """Whether the step makes a model, rather than removing something from one."""
         return self.command in {"train", "adopt"}
 
     def same_work(self, other: "Step") -> bool:
-        """Say whether both steps do the same: all but what they measured, and the settings that they searched for."""
+        """Say whether both steps do the same; metrics, and options that the steps searched for, may differ."""
         return self._asked() == other._asked()
 
     def _asked(self) -> "Step":
@@ -79,7 +81,7 @@ class Record:
         """Return the record that :meth:`to_json` wrote.
 
         Raises:
-            ValueError, KeyError, TypeError: where it is not one.
+            ValueError, KeyError, TypeError: where ``content`` is no record.
         """
         if content["version"] != VERSION:
             raise ValueError(f"record version {content['version']}, this forgetkit reads {VERSION}")
@@ -87,7 +89,7 @@ class Record:
         if len(content["input"]["shape"]) != 3 or not all(1 <= n <= LARGEST_SIDE for n in content["input"]["shape"]):
             raise ValueError("input.shape is not that of an image")
         if not len(content["input"]["mean"]) == len(content["input"]["std"]) == content["input"]["shape"][0]:
-            raise ValueError("input.mean and input.std do not have a value a channel")
+            raise ValueError("input.mean and input.std do not have one value per channel")
         if not all(abs(value) < 1e18 for value in content["input"]["mean"] + content["input"]["std"]):
             raise ValueError("input.mean or input.std is out of range")
         if not all(value > 0 for value in content["input"]["std"]):
@@ -106,24 +108,24 @@ class Record:
 
     @property
     def retained(self) -> int:
-        """How many samples the retain set has."""
+        """Number of samples in the retain set."""
         if self.trained is None:
             return int(self.dataset["size"]) - len(self.forgotten)
         return len(self.trained) - int(np.isin(self.trained.keys, self.forgotten.keys).sum())
 
     @property
     def untrained(self) -> bool:
-        """Whether it was trained on none of the samples: its head is new."""
+        """Whether the model was trained on none of the samples, as one with a new head."""
         return self.trained is not None and not len(self.trained)
 
     @property
     def new_head(self) -> str | None:
-        """Digest of the checkpoint with a new head that its training began from, if it did."""
+        """Digest of the checkpoint with a new head from which the training started; None if it started elsewhere."""
         adopted = len(self.steps) > 1 and "replace_head" in self.steps[0].options
         return self.steps[1].parent if adopted else None
 
     def retains(self, ids: Collection[str]) -> NDArray[np.bool_]:
-        """Say for each of ``ids`` whether it is in the retain set: trained, less everything forgotten."""
+        """Say for each of ``ids`` whether it is in the retain set: trained and not forgotten."""
         return self.was_trained(ids) & ~self.forgotten.contains(ids)
 
     def was_trained(self, ids: Collection[str]) -> NDArray[np.bool_]:

@@ -1,7 +1,8 @@
-"""The request book: which requests to forget were accepted, and what was published for each. One SQLite file.
+"""The request book: the requests to forget that were accepted, and the checkpoint published for each. One SQLite file.
 
-Rows are only ever added. A request is accepted once the row is on the disk, and done once what was published for it is
-named; in between it is pending, whatever happens to the process that works on it. Ids stand there as keyed digests.
+Rows are added and never changed. A request is accepted once its row is on the disk, and done once a published
+checkpoint is entered for it; in between it is pending, whatever happens to the process that works on it. Ids are kept
+as keyed digests.
 """
 
 import secrets
@@ -29,7 +30,7 @@ _NEVER = "CREATE TRIGGER {0}_{1} BEFORE {1} ON {0} BEGIN SELECT RAISE(ABORT, 'ro
 
 @dataclass(frozen=True)
 class Entry:
-    """A request: how many ids, when it was accepted, and the command, digest and time of what was published."""
+    """A request: number of ids, time of acceptance, and command, digest and time of the published checkpoint."""
 
     request: str
     count: int
@@ -52,7 +53,7 @@ class Booking:
     request: str
 
     def check(self, ids: list[str]) -> None:
-        """Refuse a request that is not in the book, or there with other ids.
+        """Refuse a request that is not in the book, or was accepted with other ids.
 
         Raises:
             ForgetkitError: ``request-unknown`` or ``request-differs``.
@@ -67,25 +68,25 @@ class Booking:
             raise ForgetkitError("request-differs", f"{self.book}: {message}", "give the list that it was added with")
 
     def check_open(self) -> None:
-        """Refuse a request that something was published for already; raises ForgetkitError ``request-done``."""
+        """Refuse a request for which a checkpoint was published; raises ForgetkitError ``request-done``."""
         with opened(self.book) as (rows, _):
             found = rows.execute("SELECT digest FROM published WHERE request = ?", [self.request]).fetchone()
         if found:
             message = f"request '{shorten(self.request)}' is done: sha256:{found[0][:16]} was published"
-            raise ForgetkitError("request-done", f"{self.book}: {message}", "never applied twice: use that file")
+            raise ForgetkitError("request-done", f"{self.book}: {message}", "requests are not repeated: use that file")
 
     def publish(self, command: str, digest: str) -> None:
-        """Write down what was published, which is on the disk; the first entry of a request stands."""
+        """Enter the published checkpoint, which is on the disk; a request that has an entry keeps it."""
         with opened(self.book) as (rows, _):
             row = [self.request, command, digest, _now()]
             rows.execute("INSERT OR IGNORE INTO published VALUES (?, ?, ?, ?)", row)
 
 
 def add(book: Path, request: str, ids: list[str]) -> bool:
-    """Accept a request; return whether it is new. When this returns it is on the disk.
+    """Accept a request; return whether it is new. It is on the disk when this returns.
 
     Raises:
-        ForgetkitError: ``request-differs`` where it is there with other ids; as :func:`opened`.
+        ForgetkitError: ``request-differs`` where it was accepted with other ids; as :func:`opened`.
     """
     with opened(book, make=True) as (rows, salt):
         keys = _keys(ids, salt)
@@ -108,7 +109,7 @@ def entries(book: Path) -> list[Entry]:
 
 @contextmanager
 def opened(book: Path, *, make: bool = False) -> Iterator[tuple[sqlite3.Connection, str]]:
-    """Open a book; what is done with it is one transaction, on the disk when this ends.
+    """Open a book for one transaction, which is on the disk when the context ends.
 
     Yields:
         the connection, and the key of its digests.
@@ -117,7 +118,7 @@ def opened(book: Path, *, make: bool = False) -> Iterator[tuple[sqlite3.Connecti
         ForgetkitError: ``book-missing``, ``book-malformed``, ``output-unwritable`` or ``out-of-space``.
     """
     if not make and not book.is_file():
-        raise ForgetkitError("book-missing", f"{book}: there is no request book", "requests add makes one")
+        raise ForgetkitError("book-missing", f"{book}: no request book", "forgetkit requests add makes one")
     try:
         if make:
             book.parent.mkdir(parents=True, exist_ok=True)

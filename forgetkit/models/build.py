@@ -1,4 +1,4 @@
-"""MODELS: the functions that build classifiers. A new model is one decorated function."""
+"""MODELS: the functions that build classifiers; a new model is one decorated function."""
 
 from typing import Any
 
@@ -71,7 +71,8 @@ def build_model(
         seed: seed of the initial weights.
 
     Raises:
-        ForgetkitError: ``model-unknown``, ``missing-extra``, or ``model-mismatch`` where it cannot take such images.
+        ForgetkitError: ``model-unknown``, ``missing-extra``, or ``model-mismatch`` where it cannot take images of
+            ``shape``.
     """
     factory = find_factory(name)
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
@@ -108,19 +109,19 @@ def build_recorded(record: Record, *, seed: int) -> nn.Module:
 
 
 def model_entry(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what a record says of the model ``name`` with the options ``given``; raises as :func:`resolve_options`.
+    """Return the record's entry for the model ``name`` with the options ``given``; raises as :func:`resolve_options`.
 
-    One that a plugin file registered is recorded with the base name of that file.
+    For a model that a plugin file registered, the entry has the base name of that file.
     """
     options, plugin = resolve_options(name, given), MODELS.plugin_of(name)
     return {"name": name, "options": options, **({"plugin": plugin} if plugin else {})}
 
 
 def check_fit(model: nn.Module, name: str, *, shape: tuple[int, int, int], classes: int) -> None:
-    """Refuse a model that does not map images of ``shape`` to ``classes`` logits; it is left in eval mode.
+    """Refuse a model that does not map images of ``shape`` to ``classes`` logits; leave it in eval mode.
 
-    One image goes through it, then two in train mode, where some models return more than logits. No weight changes,
-    nor what batch norm remembers.
+    It is called with one image, then in train mode, where some models return more than logits, with two. Weights and
+    batch-norm statistics do not change.
 
     Raises:
         ForgetkitError: ``model-mismatch``.
@@ -153,7 +154,7 @@ def resolve_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
 def find_factory(name: str) -> Factory:
     """Return the factory of ``name``; ``torchvision:NAME`` and ``timm:NAME`` need no registration.
 
-    A name is never taken for a module: what is not registered is an error.
+    A name is never imported as a module: one that is not registered is an error.
 
     Raises:
         ForgetkitError: ``model-unknown`` or ``missing-extra``.
@@ -176,13 +177,13 @@ def find_factory(name: str) -> Factory:
 
 @torch.no_grad()
 def _answer(model: nn.Module, shape: tuple[int, int, int], *, training: bool) -> object:
-    """Return what ``model`` makes of one black image, or in train mode of two."""
+    """Return the output of ``model`` for one black image, or in train mode for two."""
     model.train(training)
     return model(torch.zeros(1 + training, *shape))
 
 
 def _check_module(model: object) -> None:
-    """Raise TypeError for what is no module."""
+    """Raise TypeError for anything but a module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"its factory returned {type(model).__name__}, not a torch.nn.Module")
 

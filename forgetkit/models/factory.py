@@ -68,7 +68,7 @@ def resolve(name: str, factory: Factory, given: Mapping[str, Any]) -> dict[str, 
 
 
 def parse_options(texts: list[str]) -> dict[str, Any]:
-    """Return keys and values of ``KEY=VALUE``; a value is a JSON scalar, else text.
+    """Return keys and values of texts ``KEY=VALUE``; a value that is no JSON scalar is text.
 
     Raises:
         ForgetkitError: ``usage``.
@@ -110,7 +110,7 @@ def _is_scalar(kind: Any) -> bool:  # noqa: ANN401 - any annotation
 
 
 def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
-    """Say whether ``value`` is of a type; no number stands for a bool, nor NaN and infinity for a float."""
+    """Say whether ``value`` is of a type; a bool is no number, and NaN and infinity are no float."""
     if get_origin(kind) is Literal:
         return any(value == known and type(value) is type(known) for known in get_args(kind))
     if (parts := _parts(kind)) != (kind,):

@@ -1,4 +1,4 @@
-"""Are numbers still finite, and what to do where they are not."""
+"""Weights and gradients that are no longer finite, and what to do about them."""
 
 from collections.abc import Mapping
 
@@ -7,15 +7,16 @@ from torch import Tensor, nn
 
 from forgetkit.errors import ForgetkitError
 
-LOOKED_AT = 8
-"""Steps of a training whose gradients are looked at: what is wrong from the start should not take an epoch to show."""
+CHECKED_STEPS = 8
+"""First steps of a training whose gradients are checked: a fault from the start shows before an epoch is over."""
 _FLOAT32 = "--precision float32"
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """Return the name of a floating-point tensor that holds NaN or infinity, if there is one.
 
-    No sum that takes one in is finite, and it takes no memory; one that is not may have grown too large.
+    Raises nothing and allocates nothing for a sound tensor: a sum over NaN or infinity is never finite. A sum of finite
+    numbers may overflow, so that a tensor whose sum is not finite is checked entry by entry.
     """
     floating = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
     suspects = ((name, tensor) for name, tensor in floating if not torch.isfinite(tensor.sum()))
@@ -23,19 +24,19 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def cure(precision: object, otherwise: str = "lower --rate") -> str:
-    """Return the hint for numbers that are not finite: in bfloat16, some layers of a model may be at fault."""
+    """Return the hint for numbers that are not finite; in bfloat16, the precision may be the cause."""
     return f"{_FLOAT32}; if that does not help, {otherwise}" if precision == "bfloat16" else otherwise
 
 
 def check_gradients(model: nn.Module, step: int, precision: str) -> None:
-    """Look at the gradients of one of the first steps.
+    """Check the gradients of one of the first steps.
 
-    oneDNN, for one, fills the gradient of a 3×3 kernel over a 1×1 map with what lies about in memory, in bfloat16.
+    In bfloat16, oneDNN fills the gradient of a 3×3 kernel over a 1×1 map with uninitialised memory, for example.
 
     Raises:
         ForgetkitError: ``diverged`` with the name of the first one that is not finite.
     """
-    if step > LOOKED_AT:
+    if step > CHECKED_STEPS:
         return
     gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
     if broken := not_finite(gradients):

@@ -17,24 +17,24 @@ from forgetkit.files.record import Record, check_shape
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 LARGEST_CONFIG = 1 << 20
 WHITE = 255.0
-"""A pixel's largest value: configs have mean and std of pixels from 0 to 1, records of pixels as they are."""
+"""Largest value of a pixel: configs give mean and std for pixels from 0 to 1, records for pixels from 0 to 255."""
 _OWN = "forgetkit:"
-"""What stands before the name of a registered model in a config, where timm's names stand alone."""
+"""Prefix of the names of registered models in a config, in which timm's names have none."""
 _FROM_DATA = {"in_chans", "num_classes", "img_size"}
 _HOW = "give safetensors: a file, or a folder with model.safetensors and config.json"
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a folder says of its weights.
+    """What the config of a folder says about its weights.
 
     Attributes:
-        model: what ``--model`` would say, if it names one that can be built.
-        options: what ``--model-option`` would.
-        mean: per channel, pixels from 0 to 1, if it is known.
-        std: likewise.
-        labels: names of the classes, in the order of the logits; empty if they are not known.
-        other: the architecture it names where it is not one of timm's.
+        model: name of the model, as for ``--model``; None if the config names none that can be built.
+        options: options of the model, as for ``--model-option``.
+        mean: of each channel, in pixels from 0 to 1; None if unknown.
+        std: standard deviation of each channel, likewise.
+        labels: names of the classes, in the order of the logits; empty if unknown.
+        other: the architecture that the config names, if timm does not know it.
     """
 
     model: str | None = None
@@ -46,7 +46,7 @@ class Config:
 
 
 def find_weights(name: str) -> tuple[Path, Config]:
-    """Return the file of weights that ``name`` stands for, and what the config beside it says, if it is a folder.
+    """Return the file of weights that ``name`` means, and if that is a folder, what its config says.
 
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
@@ -60,7 +60,7 @@ def find_weights(name: str) -> tuple[Path, Config]:
         pickles = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in path.glob(kind))
         hint = f"forgetkit convert {path / pickles[0]} -o {path / WEIGHTS}" if pickles else _HOW
         if (path / f"{WEIGHTS}.index.json").is_file():
-            hint = "the weights are in several files: join them into one"
+            hint = "the weights are split over several files: join them into one"
         raise ForgetkitError("checkpoint-missing", f"{path}: no {WEIGHTS} in this folder", hint)
     return path / WEIGHTS, _config(path)
 
@@ -78,7 +78,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
         raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror}", _HOW) from problem
     if start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[4:] != bytes(4)):
         hint = f"forgetkit convert {path} -o {path.with_suffix('.safetensors')}"
-        raise ForgetkitError("checkpoint-malformed", f"{path}: not safetensors, but what PyTorch itself saves", hint)
+        raise ForgetkitError("checkpoint-malformed", f"{path}: a file of torch.save, not safetensors", hint)
     try:
         metadata = read_header(path).get("__metadata__") or {}
         tensors = load_file(path)
@@ -89,17 +89,17 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
         hint = "the file is damaged: use a copy"
         raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", hint) from problem
     if isinstance(metadata, dict) and "forgetkit" in metadata:
-        message = f"{path}: it has a forgetkit record, which adopting would lose"
+        message = f"{path}: it has a forgetkit record, which adopt would drop"
         raise ForgetkitError("checkpoint-malformed", message, f"it is a checkpoint already: forgetkit inspect {path}")
     return tensors, digest
 
 
 def config_of(record: Record, *, fixed: bool) -> dict[str, Any]:
-    """Return the config of a folder with the model of ``record``, as timm writes it; timm finds its own models again.
+    """Return the config for a folder with the model of ``record``, as timm writes it; timm loads its own models by it.
 
     Args:
         record: of the checkpoint.
-        fixed: the model is built for images of one size.
+        fixed: whether the model is built for images of one size.
     """
     name, shape, classes = record.model["name"], record.input["shape"], record.classes
     library, colon, architecture = name.partition(":")
@@ -127,7 +127,7 @@ def config_of(record: Record, *, fixed: bool) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> Config:
-    """Read the config of a folder: timm's, or as far as it goes another one's.
+    """Read the config of a folder: timm's, or what is understood of another library's.
 
     Raises:
         ForgetkitError: ``checkpoint-malformed``.
@@ -145,7 +145,7 @@ def _config(folder: Path) -> Config:
         for name, values in (("'mean'", mean), ("'std'", std)):
             check_shape(values, (None, [int | float]), name)
     except TypeError as problem:
-        raise ForgetkitError("checkpoint-malformed", f"{folder / CONFIG}: {problem}", "correct it") from problem
+        raise ForgetkitError("checkpoint-malformed", f"{folder / CONFIG}: {problem}", "correct that entry") from problem
     if architecture is None:
         return Config(mean=mean, std=std, other=str(content.get("architectures", "")) or None)
     model = architecture.removeprefix(_OWN) if ":" in architecture else f"timm:{architecture}"
@@ -154,7 +154,7 @@ def _config(folder: Path) -> Config:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file, with that under ``pretrained_cfg`` checked; empty where there is no file."""
+    """Return the object in a JSON file, whose ``pretrained_cfg`` is an object too; empty where there is no file."""
     if not path.is_file():
         return {}
     try:
@@ -164,5 +164,7 @@ def _json(path: Path) -> dict[str, Any]:
         check_shape(content, dict, "it")
         check_shape(content.get("pretrained_cfg", {}), dict, "'pretrained_cfg'")
     except (OSError, ValueError, TypeError, RecursionError) as problem:
-        raise ForgetkitError("checkpoint-malformed", f"{path}: not a config: {problem}", "correct it") from problem
+        raise ForgetkitError(
+            "checkpoint-malformed", f"{path}: not a config: {problem}", "correct or remove the file"
+        ) from problem
     return dict(content)

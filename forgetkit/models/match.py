@@ -1,4 +1,4 @@
-"""Matching: tensors from elsewhere brought under the names, shapes and types of a model's own."""
+"""Tensors from elsewhere under the names, shapes and types that a model has."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,24 +16,24 @@ Tensors = Mapping[str, Tensor]
 def match(
     found: Tensors, expected: Tensors, *, where: str, what: str, head: Mapping[str, tuple[bool, ...]] | None = None
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors of a file as a model's state, and what was changed for it, in words.
+    """Return the tensors of a file as the state of a model, and in words what was changed for that.
 
-    A prefix that all names share is taken off; tied weights that the file holds once are there under each name;
-    counters of batch norm that old files lack are 0; half and double precision become float32.
+    A prefix that all names share is removed; tied weights that the file holds once get each of their names; batch-norm
+    counters that old files lack are set to 0; half and double precision become float32.
 
     Args:
         found: the file's tensors.
         expected: the model's ``state_dict``, not on the meta device.
-        where: what the file is called in messages.
-        what: what the model is called there.
-        head: what :func:`head_of` returns, of tensors to be taken from ``expected`` if those of the file are of
-            another number of classes, or of as many, or not there.
+        where: name of the file in messages.
+        what: name of the model in messages.
+        head: what :func:`head_of` returns: tensors to take from ``expected``, whatever number of classes those of the
+            file have, and where the file has none.
 
     Raises:
         ForgetkitError: ``checkpoint-mismatch`` with every tensor that is missing, unexpected or does not fit.
     """
     prefix = common_prefix(found, expected)
-    notes = [f"took the prefix '{prefix}' off {len(found)} names"] if prefix else []
+    notes = [f"removed the prefix '{prefix}' from {len(found)} names"] if prefix else []
     state = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
     for names in _tied(expected):
         there = [name for name in names if name in state]
@@ -44,7 +44,7 @@ def match(
     counters = [name for name in expected if name not in state and name.endswith(_COUNTER)]
     if counters:
         state |= {name: torch.zeros_like(expected[name]) for name in counters}
-        notes.append(f"{len(counters)} counters of batch norm begin at 0")
+        notes.append(f"batch-norm counters start at 0 where the file has none ({len(counters)})")
     if head:
         notes.append(_replace(state, expected, head))
     _check(state, expected, f"{where} does not fit {what}")
@@ -52,16 +52,16 @@ def match(
     if changed:
         count = sum(tensor.dtype != expected[name].dtype for name, tensor in state.items())
         kinds = ", ".join(kind.removeprefix("torch.") for kind in changed)
-        notes.append(f"converted {count} tensors of {kinds} to float32")
+        notes.append(f"converted {count} tensors from {kinds} to float32")
     return {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}, notes
 
 
 def head_of(expected: Tensors, wider: Tensors) -> dict[str, tuple[bool, ...]]:
-    """Return the tensors of a model that its number of classes shapes, each with which of its lengths do.
+    """Return the tensors whose shape depends on the number of classes, and for each dimension whether it does.
 
     Args:
         expected: the ``state_dict`` of the model.
-        wider: that of the same model for one class more.
+        wider: that of the same model with one more class.
     """
     return {
         name: tuple(one != other for one, other in zip(tensor.shape, wider[name].shape, strict=True))
@@ -71,7 +71,7 @@ def head_of(expected: Tensors, wider: Tensors) -> dict[str, tuple[bool, ...]]:
 
 
 def _replace(state: dict[str, Tensor], expected: Tensors, head: Mapping[str, tuple[bool, ...]]) -> str:
-    """Put a new head into ``state`` in place; say so. A tensor that differs in more than its classes is left there."""
+    """Put the new head into ``state``, and return words for it; a tensor that differs in more than classes stays."""
     shown = []
     for name, follows in head.items():
         old, new = state.get(name), expected[name]
@@ -81,14 +81,14 @@ def _replace(state: dict[str, Tensor], expected: Tensors, head: Mapping[str, tup
         ):
             continue
         state[name] = new
-        shown.append(f"{shorten(name)} {_size(new)}, {f'was {_size(old)}' if old is not None else 'was not there'}")
+        shown.append(f"{shorten(name)} {_size(new)}, {f'was {_size(old)}' if old is not None else 'was missing'}")
     return f"new head: {'; '.join(shown)}"
 
 
 def common_prefix(found: Iterable[str], expected: Iterable[str]) -> str:
-    """Return what stands before all of the found names and, taken off, brings most of them to expected ones.
+    """Return the prefix of all found names whose removal turns most of them into expected ones.
 
-    ``module.`` is DataParallel's, ``_orig_mod.`` the compiler's, ``model.`` that of many training scripts.
+    DataParallel adds ``module.``, torch.compile ``_orig_mod.``, and many training scripts ``model.``.
     """
     names, known = list(found), set(expected)
     best, most, prefix = "", sum(name in known for name in names), ""
@@ -104,7 +104,7 @@ def common_prefix(found: Iterable[str], expected: Iterable[str]) -> str:
 
 
 def _tied(expected: Tensors) -> list[list[str]]:
-    """Return the groups of names that share their memory."""
+    """Return the groups of names whose tensors share memory."""
     by_memory: dict[tuple[int, tuple[int, ...]], list[str]] = {}
     for name, tensor in expected.items():
         by_memory.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
@@ -112,7 +112,7 @@ def _tied(expected: Tensors) -> list[list[str]]:
 
 
 def _check(state: Tensors, expected: Tensors, sentence: str) -> None:
-    """Refuse a state that is not the model's, and say all that is wrong at once."""
+    """Refuse a state that does not fit the model, with everything that is wrong."""
     shared = [name for name in expected if name in state]
     shapes = [
         f"{shorten(name)} {_size(state[name])} not {_size(expected[name])}"

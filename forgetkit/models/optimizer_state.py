@@ -1,4 +1,4 @@
-"""The optimizer's state beside a checkpoint."""
+"""The state of an optimizer, in a file beside the checkpoint."""
 
 import hashlib
 import json
@@ -21,16 +21,16 @@ _STATE = {
     "Adadelta": {"step", "square_avg", "acc_delta"},
     "SGD": {"momentum_buffer"},
 }
-"""What each optimizer remembers of a parameter."""
+"""What each optimizer keeps for a parameter."""
 
 
 def optimizer_path(path: Path) -> Path:
-    """Return where the optimizer state of the checkpoint ``path`` stands."""
+    """Return the path of the optimizer state of the checkpoint ``path``."""
     return path.with_name(f"{path.stem}.optimizer.st")
 
 
 def save_optimizer(path: Path, optimizer: torch.optim.Optimizer, *, name: str, digest: str) -> None:
-    """Write the optimizer's state beside the checkpoint ``path`` whose digest is ``digest``."""
+    """Write the state of an optimizer beside the checkpoint ``path``, whose digest is ``digest``."""
     state = optimizer.state_dict()["state"]
     tensors = {
         f"{row}.{key}": torch.as_tensor(value).detach().cpu().contiguous()
@@ -46,8 +46,8 @@ def find_optimizer(path: Path, digest: str, name: str) -> tuple[Path, str] | Non
 
     Args:
         path: the checkpoint.
-        digest: its digest; a state that was written with another one does not fit.
-        name: the optimizer; another's state does not fit.
+        digest: of the checkpoint; a state that was written with another checkpoint does not fit.
+        name: of the optimizer; the state of another optimizer does not fit.
 
     Raises:
         ForgetkitError: ``checkpoint-malformed`` for a file there that is not an optimizer state.
@@ -64,11 +64,11 @@ def find_optimizer(path: Path, digest: str, name: str) -> tuple[Path, str] | Non
 
 
 def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Load the state at ``path`` into ``optimizer``; its rate and other settings stay as they are.
+    """Load the state at ``path`` into ``optimizer``, whose learning rate and other settings do not change.
 
     Raises:
-        ForgetkitError: ``checkpoint-malformed`` for a damaged file, ``checkpoint-mismatch`` where the state is
-            not of these parameters.
+        ForgetkitError: ``checkpoint-malformed`` for a damaged file, ``checkpoint-mismatch`` for the state of other
+            parameters.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
@@ -84,5 +84,5 @@ def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
         not 0 <= row < len(parameters) or any(t.ndim and t.shape != parameters[row].shape for t in entries.values())
         for row, entries in state.items()
     ):
-        raise ForgetkitError("checkpoint-mismatch", f"{path}: the optimizer state is not of this model")
+        raise ForgetkitError("checkpoint-mismatch", f"{path}: this is the optimizer state of another model")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

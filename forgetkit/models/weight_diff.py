@@ -23,13 +23,13 @@ class Changed:
 
 @dataclass(frozen=True)
 class Difference:
-    """How two sets of tensors differ.
+    """The differences between two sets of tensors.
 
     Attributes:
-        changed: tensors that both have and that are not equal, in the order of ``after``.
-        same: how many are equal.
-        added: names that only ``after`` has, or has in another shape.
-        removed: names that only ``before`` has, or has in another shape.
+        changed: tensors that are in both sets and differ, in the order of ``after``.
+        same: number of tensors that are equal.
+        added: names that are only in ``after``, or there in another shape.
+        removed: names that are only in ``before``, or there in another shape.
     """
 
     changed: list[Changed]
@@ -54,12 +54,12 @@ def _changed(name: str, before: Tensor, after: Tensor) -> Changed:
 
 
 def differing(other: str, found: Difference) -> list[str]:
-    """Return how the weights differ from those of ``other``: the tensors that changed, and by how much."""
-    same = "" if found.changed or found.added or found.removed else "; nothing differs"
-    lines = [f"  weights, from {other}: {len(found.changed)} tensors changed, {found.same} are equal{same}"]
+    """Return lines that say which tensors differ from those of ``other``, and by how much."""
+    same = "" if found.changed or found.added or found.removed else ": the weights are equal"
+    lines = [f"  compared with {other}: {len(found.changed)} tensors changed, {found.same} unchanged{same}"]
     width = max((len(one.name) for one in found.changed), default=0)
     for one in found.changed:
-        relative = "was all 0" if one.relative is None else f"{one.relative:.2%} of its norm"
-        lines.append(f"    {one.name:<{width}}  moved {relative}, an entry by {one.largest:.2g} at most")
-    lines += [f"    {name}  only here" for name in found.added]
-    return [*lines, *(f"    {name}  only there" for name in found.removed)]
+        relative = "from 0" if one.relative is None else f"by {one.relative:.2%} of its norm"
+        lines.append(f"    {one.name:<{width}}  changed {relative}, each entry by at most {one.largest:.2g}")
+    lines += [f"    {name}  new" for name in found.added]
+    return [*lines, *(f"    {name}  missing" for name in found.removed)]

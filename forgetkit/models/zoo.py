@@ -18,9 +18,9 @@ _REGISTERED = re.compile(r"^@register_model\b.*\n(?:@.*\n)*def (\w+)", re.MULTIL
 
 @functools.cache
 def names_in(library: Literal["torchvision", "timm"]) -> list[str]:
-    """Return the names of a library's classifiers, sorted: read from its files, as its import takes seconds.
+    """Return the sorted names of a library's classifiers; none where it is not installed.
 
-    None where it is not installed.
+    They are read from its files: importing it takes seconds.
     """
     found = importlib.util.find_spec(library)
     files = Path(found.origin).parent.glob("models/*.py") if found and found.origin else []
@@ -45,7 +45,7 @@ def torchvision_factory(name: str) -> Factory:
             extra = {"aux_logits": False, "init_weights": True}
         if name.startswith("vit_"):
             if image_size[0] != image_size[1]:
-                raise ValueError("it takes square images")
+                raise ValueError("it needs square images")
             extra = {"image_size": image_size[0]}
         model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
         if in_channels != 3:
@@ -58,10 +58,10 @@ def torchvision_factory(name: str) -> Factory:
 
 
 def timm_factory(name: str) -> Factory:
-    """Return a factory of timm's model ``name``; those of fixed image size are built for the data's.
+    """Return a factory of timm's model ``name``; one of a fixed image size is built for the size of the data.
 
     Raises:
-        ForgetkitError: ``missing-extra``; ``model-unknown``, also for timm's names of places (``hf-hub:``).
+        ForgetkitError: ``missing-extra``; ``model-unknown``, also for names that make timm download (``hf-hub:``).
     """
     takes_size = is_of_fixed_size(name)
 
@@ -109,7 +109,7 @@ def is_of_fixed_size(name: str) -> bool:
 
 
 def _replace_first_conv(model: nn.Module, **changes: Any) -> None:  # noqa: ANN401 - Conv2d's own arguments
-    """Replace the first convolution by one that differs in ``changes``."""
+    """Replace the first convolution with one whose settings differ in ``changes``."""
     path, old = next((path, part) for path, part in model.named_modules() if isinstance(part, nn.Conv2d))
     settings = {
         "in_channels": old.in_channels,
@@ -123,10 +123,10 @@ def _replace_first_conv(model: nn.Module, **changes: Any) -> None:  # noqa: ANN4
 
 
 def _small_stem(model: nn.Module, name: str) -> None:
-    """Let the first convolution keep the image's size (3×3, stride 1) and drop the pooling after it."""
+    """Make the first convolution keep the image size (3×3, stride 1), and drop the pooling after it."""
     modules = dict(model.named_modules())
     pool = next((path for path in ("maxpool", "features.pool0") if path in modules), None)
     if pool is None:
-        raise ValueError(f"the small stem is known for ResNets and DenseNets, not for {name}")
+        raise ValueError(f"the small stem exists for ResNets and DenseNets, not for {name}")
     _replace_first_conv(model, kernel_size=3, stride=1, padding=1)
     model.set_submodule(pool, nn.Identity())

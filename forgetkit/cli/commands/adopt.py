@@ -1,4 +1,4 @@
-"""``forgetkit adopt``: weights that were trained elsewhere become a checkpoint."""
+"""``forgetkit adopt``: make a checkpoint of weights that were trained elsewhere."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ Weights = Annotated[str, Argument("A safetensors file, or a folder with config.j
 
 @dataclass(frozen=True)
 class Origin:
-    """What the weights are of."""
+    """The model of the weights, and how its input was normalised."""
 
     model: Annotated[
         str | None,
@@ -31,20 +31,21 @@ class Origin:
     replace_head: Annotated[
         bool,
         Option(
-            "The weights are of other classes: draw what the number of classes shapes anew.", flags=("--replace-head",)
+            "The weights are for other classes: replace the layers that depend on their number.",
+            flags=("--replace-head",),
         ),
     ] = False
     mean: Annotated[
         str | None,
-        Option("What was subtracted of each channel, pixels from 0 to 1.", metavar="M,M,M", panel=INPUT),
+        Option("Mean that was subtracted from each channel, in pixels from 0 to 1.", metavar="M,M,M", panel=INPUT),
     ] = None
     std: Annotated[
         str | None,
-        Option("What each channel was divided by after that.", metavar="S,S,S", panel=INPUT),
+        Option("Standard deviation by which each channel was then divided.", metavar="S,S,S", panel=INPUT),
     ] = None
 
     def normalisation(self, channels: int) -> tuple[list[float], list[float]] | None:
-        """Return mean and standard deviation of each channel, if they are given.
+        """Return mean and standard deviation of each channel; None if they are not given.
 
         Raises:
             ForgetkitError: ``usage``.
@@ -66,14 +67,14 @@ def adopt(
     compute: Compute,
     output: Output,
 ) -> None:
-    """Make a checkpoint of weights that were trained elsewhere, and measure it.
+    """Make a checkpoint of weights that were trained elsewhere, and measure its accuracy.
 
-    The model counts as trained on the whole training split. How it was trained is recorded as the options say; a
-    reference of the audit is trained by that recipe. A wrong mean or std, or another order of classes, shows as
-    an accuracy no better than chance.
+    The model counts as trained on the whole training split. The record says how it was trained as the options do, and
+    references for the audit are trained by that recipe. With a wrong mean or std, or another order of classes, accuracy
+    is no better than chance.
 
-    Weights of other classes, ImageNet's say, are adopted with --replace-head, then trained with train --from; until
-    then they count as trained on none of the samples.
+    Adopt weights for other classes, such as those of ImageNet, with --replace-head, then train them with train --from;
+    until then they count as trained on none of the samples.
 
     Examples:
         forgetkit adopt weights.safetensors --model convnet --dataset digits -o adopted.st
@@ -90,7 +91,7 @@ def adopt(
     if not output.out:
         raise ForgetkitError("usage", "adopt needs --out", "for example: -o model.st")
     if not source.dataset:
-        raise ForgetkitError("usage", "no data set given: which one was it trained on?", "name it: --dataset digits")
+        raise ForgetkitError("usage", "no data set given", "name that of the weights: --dataset digits")
     options = parse_options(origin.model_option or [])
     recipe = resolve_recipe(Recipe(), training)
     console = Console(output)
@@ -112,7 +113,7 @@ def adopt(
 
 
 def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", console: Console, output: Output) -> None:
-    """Measure, write and report what was planned."""
+    """Carry out an adoption and report it."""
     from pathlib import Path
 
     from forgetkit.files.publish import check_target, claimed
@@ -135,17 +136,17 @@ def _finish(adoption: "Adoption", dataset: "Dataset", machine: "Machine", consol
 
 
 def _numbers(option: str, text: str, channels: int) -> list[float]:
-    """Return a number for each channel, of as many or of one; raises ForgetkitError ``usage``."""
+    """Return a number for each channel, from as many or from one; raises ForgetkitError ``usage``."""
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         found = []
     hint = f"for example: {option} {','.join(['0.5'] * channels)}"
     if len(found) not in (1, channels):
-        message = f"{option}: '{text}' is not a number, or one for each of {channels} channels"
+        message = f"{option}: '{text}' is neither a number nor one for each of {channels} channels"
         raise ForgetkitError("usage", message, hint)
     low = 0.0 if option == "--mean" else 1e-6
     if not all(low <= value <= 1 for value in found):
-        message = f"{option}: {text} is not of pixels from 0 to 1"
-        raise ForgetkitError("usage", message, f"{hint}; divide what is of pixels from 0 to 255 by 255")
+        message = f"{option}: {text} is out of range for pixels from 0 to 1"
+        raise ForgetkitError("usage", message, f"{hint}; divide values for pixels from 0 to 255 by 255")
     return found * (channels // len(found))

@@ -1,4 +1,4 @@
-"""``forgetkit convert``: the one place where a pickle is read, and only its tensors."""
+"""``forgetkit convert``: the only place that reads a pickle, and of that only tensors."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ Pickle = Annotated[str, Argument("A file that torch.save wrote.", "FILE")]
 
 
 def convert(file: Pickle, *, output: Output) -> None:
-    """Turn a file of torch.save into safetensors; it is read as tensors only, without running what it says.
+    """Convert a file of torch.save to safetensors. Only tensors are read; no code in the file is run.
 
-    The state_dict is the file's content itself, or stands under state_dict, model_state_dict or model. A whole pickled
-    module is refused: where it was made, save model.state_dict().
+    The file is a state_dict, or has one under state_dict, model_state_dict or model. A pickled module is refused: save
+    model.state_dict() where it was made.
 
     Examples:
         forgetkit convert old.pt -o weights.safetensors
@@ -33,12 +33,12 @@ def convert(file: Pickle, *, output: Output) -> None:
     if not output.out:
         raise ForgetkitError("usage", "convert needs --out", "for example: -o weights.safetensors")
     console, target, metadata = Console(output), Path(output.out), {"format": "pt"}
-    console.warn("pickle", f"{file} is a pickle, a program rather than data; take it only from those you trust")
+    console.warn("pickle", f"{file} is a pickle, a program rather than data: convert only files that you trust")
     tensors, place = state_of(read_pickle(file), file)
     try:
         digest = tensor_digest(tensors)
     except KeyError as problem:
-        message = f"{file}: tensors of {problem} are not supported"
+        message = f"{file}: tensors of type {problem} are not supported"
         raise ForgetkitError("checkpoint-malformed", message, "save them as float32") from problem
     console.note(f"convert: {len(tensors)} tensors" + (f" under '{place}'" if place else "") + f" of {file}")
     done = holds(target, tensors, metadata)
@@ -59,7 +59,7 @@ def convert(file: Pickle, *, output: Output) -> None:
 
 
 def read_pickle(name: str) -> object:
-    """Return what a file of torch.save holds, if that is tensors and plain values.
+    """Return the content of a file of torch.save, if that is tensors and plain values.
 
     Raises:
         ForgetkitError: ``checkpoint-missing``; ``checkpoint-malformed`` for anything else.
@@ -72,24 +72,24 @@ def read_pickle(name: str) -> object:
             raise ForgetkitError("checkpoint-missing", f"{name or 'no file given'}: no such file", "name a .pt file")
         with path.open("rb") as stream:
             start = stream.read(9)
-        if start[4:] == bytes(4) + b"{":  # torch reads these, too; a record in one would be lost
+        if start[4:] == bytes(4) + b"{":  # safetensors; torch would read them, and drop a record
             hint = f"forgetkit adopt {name} --model NAME --dataset NAME -o model.st"
-            raise ForgetkitError("checkpoint-malformed", f"{name}: no pickle, but safetensors already", hint)
+            raise ForgetkitError("checkpoint-malformed", f"{name}: it is in safetensors already", hint)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (ForgetkitError, MemoryError):
         raise
     except OSError as problem:
         why = problem.strerror or str(problem)
         raise ForgetkitError("checkpoint-missing", f"{name}: {why}", "name a .pt file") from problem
-    except Exception as problem:  # a file of any kind makes the library raise anything
+    except Exception as problem:  # the library raises anything for a malformed file
         raise ForgetkitError("checkpoint-malformed", f"{name}: {_refused(problem)}", cure) from problem
 
 
 def state_of(content: object, name: str) -> tuple[dict[str, "Tensor"], str | None]:
-    """Return the tensors of a state_dict, each with memory of its own, and where they stood.
+    """Return the tensors of a state_dict, which share no memory, and the key under which the file has it.
 
     Raises:
-        ForgetkitError: ``checkpoint-malformed`` where there is no state_dict, or it holds more than tensors.
+        ForgetkitError: ``checkpoint-malformed`` where there is no state_dict, or it has more than tensors.
     """
     import torch
 
@@ -100,17 +100,17 @@ def state_of(content: object, name: str) -> tuple[dict[str, "Tensor"], str | Non
     cure = f"where it was made, save model.state_dict(), alone or under {', '.join(PLACES)}"
     if not isinstance(found, Mapping) or not any(isinstance(value, torch.Tensor) for value in found.values()):
         keys = f" with {', '.join(repr(key) for key in list(content)[:5])}" if isinstance(content, Mapping) else ""
-        message = f"{name}: no state_dict in it, but a {type(content).__name__}{keys}"
+        message = f"{name}: no state_dict, but a {type(content).__name__}{keys}"
         raise ForgetkitError("checkpoint-malformed", message, cure)
     for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
             kind = f"{value.layout} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
-            message = f"{name}: '{shorten(str(key))}' of the state_dict is {kind}, no plain tensor"
+            message = f"{name}: '{shorten(str(key))}' of the state_dict is {kind}, not a plain tensor"
             raise ForgetkitError("checkpoint-malformed", message, cure)
     return {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in found.items()}, where
 
 
 def _refused(problem: Exception) -> str:
-    """Return in one line what a pickle asked for that is no tensor."""
+    """Return in one line why a pickle was refused."""
     found = re.search(r"GLOBAL ([\w.]+)", str(problem))
     return f"it would run code ({found[1]})" if found else "not a file of torch.save, or damaged"

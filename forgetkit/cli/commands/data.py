@@ -1,4 +1,4 @@
-"""``forgetkit data``: image files decoded ahead of time, and what is kept of them."""
+"""``forgetkit data``: images decoded ahead of time, and the packs that keep them."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 Stale = Annotated[
     bool,
-    Option("Only packs whose data are gone or have changed.", flags=("--stale",), panel=INPUT),
+    Option("Remove only packs whose data are gone or have changed.", flags=("--stale",), panel=INPUT),
 ]
 
 
 def data(context: typer.Context) -> None:
-    """Decode image files ahead of time; list and remove what is kept of them.
+    """Decode images ahead of time; list and remove the packs that keep them.
 
-    Images in files, and large arrays, are decoded once into a pack: one file in the cache that every command maps into
-    memory. A command that needs a pack makes it; these do so beforehand, and look after what there is.
+    Image files and large arrays are decoded once into a pack, a file in the cache that every command maps into memory.
+    A command that needs a pack makes it. These commands make packs beforehand, list them and remove them.
     """
     show_help(context)
 
 
 def pack(*, source: Source, say: Say) -> None:
-    """Decode the images of a data set into the cache, or go on where a run before was stopped.
+    """Decode the images of a data set into the cache.
 
-    A pack that is there already is compared with its checksum, and made again if it is damaged.
+    An existing pack is compared with its checksum, and made again if it is damaged.
 
     Examples:
         forgetkit data pack --dataset table:pets.csv
@@ -46,13 +46,13 @@ def pack(*, source: Source, say: Say) -> None:
     if not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset table:FILE.csv")
     if source.dataset_changed:
-        raise ForgetkitError("usage", "--dataset-changed: a pack knows no checkpoint", "leave the option out")
+        raise ForgetkitError("usage", "--dataset-changed: a pack belongs to no checkpoint", "leave the option out")
     console, root = Console(say), data_root(source.data_root)
     console.note(f"data pack: reading {source.dataset}")
     found, note, place = find_source(source.dataset, root, download=source.download, unseen=source.unseen)
     unread = unread_of(found)
     if unread is None:
-        console.note(f"nothing to decode: {note.name} is small and read as it is")
+        console.note(f"nothing to decode: {note.name} is small, and read as it is")
         console.result([], {**_document("data pack", []), "up_to_date": True})
         return
     path = pack_path(place, note.key)
@@ -62,7 +62,7 @@ def pack(*, source: Source, say: Say) -> None:
         console.note("dry run: nothing was written")
         return
     if not done:
-        with suppress(OSError):  # a cache that takes nothing is found out below
+        with suppress(OSError):  # whether the cache can be written shows below
             path.unlink(missing_ok=True)
     dataset = open_dataset(source.dataset, root, unseen=source.unseen, tell=console)
     written = read_note(path)
@@ -73,7 +73,7 @@ def pack(*, source: Source, say: Say) -> None:
 
 
 def _intact(path: "Path", key: str) -> bool:
-    """Say whether a pack is there, and has its checksum."""
+    """Say whether a pack exists and has its checksum."""
     from forgetkit.data.pack import checksum, read_note, sound
 
     note = read_note(path)
@@ -81,7 +81,7 @@ def _intact(path: "Path", key: str) -> bool:
 
 
 def _report(path: "Path", sha256: str, dataset: "Dataset", console: Console, *, done: bool) -> None:
-    """Say what the pack is, then print its path."""
+    """Describe the pack, then print its path."""
     size, samples = path.stat().st_size, len(dataset.train) + len(dataset.test)
     shape = "×".join(str(length) for length in dataset.shape)
     console.note(f"  {samples:,} images of {shape}, {_size(size)}, fingerprint {dataset.fingerprint[:16]}")
@@ -92,7 +92,7 @@ def _report(path: "Path", sha256: str, dataset: "Dataset", console: Console, *, 
 
 
 def info(*, plugins: Plugins, say: Say) -> None:
-    """List the packs in the cache: their data, size and checksum, and whether the data are as they were.
+    """List the packs in the cache: data, size, checksum, and whether the data have changed.
 
     Examples:
         forgetkit data info
@@ -103,12 +103,12 @@ def info(*, plugins: Plugins, say: Say) -> None:
     console, packs = Console(say), kept_packs()
     found = list(progress(entries(packs), "checking packs", len(packs), console))
     if not found:
-        console.note("data info: there are no packs")
+        console.note("data info: no packs")
     console.result(_table(found), {**_document("data info", []), "packs": found})
 
 
 def clean(*, stale: Stale = False, plugins: Plugins, say: Say) -> None:
-    """Remove packs from the cache, finished or not; the next command that needs one makes it again.
+    """Remove packs, finished or not, from the cache. The next command that needs a pack makes it again.
 
     Examples:
         forgetkit data clean --dry-run
@@ -152,7 +152,7 @@ def _table(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _size(count: int) -> str:
-    """Return a number of bytes in words."""
+    """Return a number of bytes with its unit."""
     size = float(count)
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:

@@ -1,4 +1,4 @@
-"""``forgetkit doctor``: is this machine fit for it?"""
+"""``forgetkit doctor``: check this machine."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ from forgetkit.options import COMPUTE, INPUT, Argument, Option, Say
 
 
 def doctor(
-    folder: Annotated[str, Argument("Where outputs are to be written.", "FOLDER")] = ".",
+    folder: Annotated[str, Argument("Folder in which outputs will be written.", "FOLDER")] = ".",
     *,
     data_root: Annotated[
         str | None,
@@ -35,9 +35,9 @@ def doctor(
     ] = "auto",
     say: Say,
 ) -> None:
-    """Look at this machine: versions, device, data root, space, and whether files can be published safely.
+    """Check this machine: versions, device, data root, free space, and whether files can be published safely.
 
-    It exits with 0 if nothing is wrong, with 2 if something is. It writes, and removes, a folder in FOLDER.
+    The exit code is 0 if all is well and 2 if there is a fault. It makes a temporary folder in FOLDER.
 
     Examples:
         forgetkit doctor
@@ -55,19 +55,15 @@ def doctor(
 
 
 PACKAGES = ("torch", "torchvision", "safetensors", "numpy", "scipy", "scikit-learn", "pillow", "timm", "pyarrow")
-
-
 LEAST_SPACE = 1 << 30
-"""Bytes below which the free space is a fault."""
-
-
+"""Bytes of free space below which there is a fault."""
 WEAK = {"nfs", "nfs4", "cifs", "smb3", "fuse", "9p", "vboxsf", "sshfs"}
-"""Kinds of file system whose syncs or locks depend on another machine or program."""
+"""File systems whose syncs or locks depend on another machine or program."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: its name, what was found, and whether it is right; None where none can tell."""
+    """The result of one check: its name, what was found, and whether that is right; None where nobody can tell."""
 
     name: str
     found: str
@@ -75,12 +71,12 @@ class Finding:
 
 
 def check_up(folder: Path, root: Path, device: str) -> list[Finding]:
-    """Look at everything.
+    """Check everything.
 
     Args:
-        folder: where outputs are to be written.
-        root: the data root.
-        device: what ``--device`` says.
+        folder: in which outputs will be written.
+        root: folder of the data sets.
+        device: as for ``--device``.
     """
     return [*_software(), *_machine(device), _root(root), *_folder(folder)]
 
@@ -109,7 +105,7 @@ def _machine(device: str) -> list[Finding]:
 
 def _root(root: Path) -> Finding:
     if not root.is_dir():
-        return Finding("data root", f"{root} is not there; --data-root or FORGETKIT_DATA names another", None)
+        return Finding("data root", f"{root} does not exist; name another with --data-root or FORGETKIT_DATA", None)
     readable = os.access(root, os.R_OK | os.X_OK)
     return Finding("data root", f"{root}, {'readable' if readable else 'not readable'}", readable)
 
@@ -121,7 +117,7 @@ def _folder(folder: Path) -> list[Finding]:
     kind = _kind(folder)
     weak = kind.split(".")[0] in WEAK
     found = [Finding("free space", f"{free / (1 << 30):.1f} GiB in {folder}", free >= LEAST_SPACE)]
-    says = f"{kind}: syncs and locks are up to its server" if weak else kind
+    says = f"{kind}: syncs and locks depend on its server" if weak else kind
     found.append(Finding("file system", says, None if weak else True))
     if not os.access(folder, os.W_OK | os.X_OK):
         return [*found, Finding("permission", f"no file can be made in {folder}", False)]
@@ -139,28 +135,28 @@ def _tried(name: str, folder: Path, attempt: Callable[[Path], str]) -> Finding:
 
 
 def _publishes(folder: Path) -> str:
-    """Write, sync, rename and read again; whether the disk keeps what it says it has, no program can tell."""
+    """Publish a file twice and read it; whether the disk itself keeps what it confirms, no program can tell."""
     path = folder / "a.txt"
     for text in ("one", "two"):
         publish_text(path, text)
         if path.read_text() != text:
-            raise OSError(0, "a file that was replaced reads as before")
-    return "a file is written, synced (file and folder), replaced and read again"
+            raise OSError(0, "a replaced file still has its old content")
+    return "a file was written, synced (with its folder), replaced and read again"
 
 
 def _locks(folder: Path) -> str:
-    """Hold a lock here, and see that another process is refused it."""
+    """Hold a lock here, and check that another process cannot take it."""
     path = folder / "lock"
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         script = f"import fcntl; fcntl.flock(open({str(path)!r}), fcntl.LOCK_EX | fcntl.LOCK_NB)"
         if subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0:
-            raise OSError(0, "two processes hold the same lock: run one writer at a time")
-    return "another process is refused a lock that is held"
+            raise OSError(0, "two processes can hold the same lock: run one command at a time")
+    return "another process cannot take a lock that is held"
 
 
 def _kind(folder: Path) -> str:
-    """Return the kind of file system, as Linux names it; elsewhere unknown."""
+    """Return the kind of file system, as Linux names it; unknown elsewhere."""
     try:
         mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
     except OSError:

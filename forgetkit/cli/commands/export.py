@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 FILES = (".st", ".safetensors")
 
 Strip = Annotated[
-    bool, Option("Leave the record out: nothing says what was forgotten.", flags=("--strip",), panel=OUTPUT)
+    bool,
+    Option("Leave out the record, with its digests of forgotten ids.", flags=("--strip",), panel=OUTPUT),
 ]
 
 
 def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> None:
-    """Write a checkpoint as a folder that timm loads, or its weights alone.
+    """Write a checkpoint as a folder that timm loads, or only its weights.
 
-    A folder holds model.safetensors and config.json: architecture, names of classes, size, mean and standard deviation
-    of the images. A name that ends in .st or .safetensors is one file, without the record.
+    The folder contains model.safetensors and config.json: architecture, classes, and size, mean and standard deviation
+    of the images. With a name that ends in .st or .safetensors, export writes only the weights, without the record.
 
     Examples:
         forgetkit export model.st -o exported
@@ -39,7 +40,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
         raise ForgetkitError("usage", "export needs --out", "for example: -o exported")
     target, alone = Path(output.out), output.out.endswith(FILES)
     if alone and not strip:
-        message = f"{target}: one file with the record is what the checkpoint is already"
+        message = f"{target}: a file with the record is what the checkpoint is already"
         raise ForgetkitError("usage", message, "add --strip, or name a folder")
     console = Console(output)
     console.note(f"export: reading {checkpoint}")
@@ -67,7 +68,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
 
 
 def _is_fixed(record: "Record") -> bool:
-    """Say whether the model is built for images of one size; only timm's configs need to know."""
+    """Say whether the model is built for images of one size, which only configs of timm contain."""
     from forgetkit.models.zoo import is_of_fixed_size
 
     library, _, name = str(record.model["name"]).partition(":")
@@ -79,7 +80,7 @@ def _reads(path: Path, text: str) -> bool:
 
 
 def _next(record: "Record", target: Path, weights: Path) -> str:
-    """Return how the weights are loaded."""
+    """Return the Python call that loads the weights."""
     if weights != target and str(record.model["name"]).startswith("timm:"):
         return f"timm.create_model('local-dir:{target}', pretrained=True)"
     return f"safetensors.torch.load_file('{weights}')"

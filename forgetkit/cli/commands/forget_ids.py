@@ -21,44 +21,52 @@ def _option(*flags: str, metavar: str | None = None, help: str, panel: str = MET
 
 @dataclass(frozen=True)
 class Choice:
-    """How to choose."""
+    """The options that choose ids."""
 
     class_: Annotated[
-        Several, _option("--class", metavar="NAME", help="A class, by name or index. Repeat: any of them.")
+        Several, _option("--class", metavar="NAME", help="A class, by name or index. Repeat for any of several.")
     ] = None
     where: Annotated[
         Several,
         _option(
-            "--where", "--by", metavar="COLUMN=VALUE", help="An attribute. Repeat: any value of a column, all columns."
+            "--where",
+            "--by",
+            metavar="COLUMN=VALUE",
+            help="A value of an attribute. Repeat for any of several values, and for all of several columns.",
         ),
     ] = None
     where_file: Annotated[
-        Several, _option(metavar="COLUMN=FILE", help="As --where, with each value that stands in a file, one a line.")
+        Several, _option(metavar="COLUMN=FILE", help="As --where, with values from a file, one per line.")
     ] = None
     ids: Annotated[
-        Several, _option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat: any of them.", panel=INPUT)
+        Several,
+        _option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for any of several.", panel=INPUT),
     ] = None
-    intersect: Annotated[Several, _option(metavar="FILE", help="Keep only the ids in this list.")] = None
-    minus: Annotated[Several, _option(metavar="FILE", help="Take out the ids in this list.")] = None
-    count: Annotated[int | None, _option(metavar="N", help="Draw N of them.", least=1)] = None
-    fraction: Annotated[float | None, _option(metavar="F", help="Draw this share of them.")] = None
+    intersect: Annotated[Several, _option(metavar="FILE", help="Keep only ids in this list.")] = None
+    minus: Annotated[Several, _option(metavar="FILE", help="Remove ids in this list.")] = None
+    count: Annotated[int | None, _option(metavar="N", help="Draw this many of the ids.", least=1)] = None
+    fraction: Annotated[float | None, _option(metavar="F", help="Draw this share of the ids.")] = None
     canaries: Annotated[
-        bool, _option("--canaries", help="Add the included canaries; --seed is that of their training.")
+        bool, _option("--canaries", help="Add all canaries that the training included; --seed is that of the training.")
     ] = False
     with_duplicates: Annotated[
-        str, _option(metavar="NAME", help="Exact copies of chosen images among the other samples: add, warn or ignore.")
+        str,
+        _option(
+            metavar="NAME",
+            help="Exact copies of chosen images among the other samples: add, warn or ignore.",
+        ),
     ] = "warn"
     near_duplicates: Annotated[
-        bool, _option("--near-duplicates", help="Take images with nearly the same average hash for copies, too.")
+        bool, _option("--near-duplicates", help="Count images with nearly the same average hash as copies.")
     ] = False
     attributes: Annotated[
-        str | None, _option(metavar="FILE.csv", help="Table with a column id and attributes for --where.", panel=INPUT)
+        str | None, _option(metavar="FILE.csv", help="Table with a column id, and attributes for --where.", panel=INPUT)
     ] = None
-    check_only: Annotated[bool, _option("--check", help="Check the lists, print nothing.")] = False
+    check_only: Annotated[bool, _option("--check", help="Only check the options and lists; print no ids.")] = False
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The files that it names; no output may replace one."""
+        """The files that the options name, which no output may replace."""
         values = [text.partition("=")[2] for text in self.where_file or []]
         named = (self.attributes, *values, *(self.ids or []), *(self.intersect or []), *(self.minus or []))
         return tuple(Path(name) for name in named if name and name != "-")
@@ -67,7 +75,7 @@ class Choice:
 def forget_ids(
     checkpoint: Annotated[
         str | None,
-        Argument("Choose from its retain set; else give --dataset.", "CHECKPOINT"),
+        Argument("Choose from the retain set of this checkpoint; else give --dataset.", "CHECKPOINT"),
     ] = None,
     *,
     chooser: Choice,
@@ -78,9 +86,9 @@ def forget_ids(
 ) -> None:
     """Choose training samples, or check and combine ID lists.
 
-    Different choosers mean all of them; then --intersect, --minus, and last the draw of --count or --fraction,
-    which is stable: a smaller draw with the same seed is part of a larger one. The list is sorted, one id a line.
-    --canaries adds those that a training included, whole, to whatever else is chosen from the other samples.
+    Samples must meet all choosers; then --intersect and --minus apply, and last --count or --fraction draws from what
+    remains. Draws are stable: with the same seed, a smaller draw is part of a larger one. The list is sorted, one id
+    per line. --canaries adds all canaries of a training to the ids chosen from the other samples.
 
     Examples:
         forgetkit forget-ids model.st --class 3 -o threes.txt
@@ -129,7 +137,7 @@ def _write(
     from forgetkit.files.publish import check_target, claimed, publish_text
 
     if output.out and not ids and Path(output.out).exists():
-        raise ForgetkitError("output-exists", f"{output.out} exists, and there is nothing to write there", "remove it")
+        raise ForgetkitError("output-exists", f"{output.out} exists, but no ids are left to write", "remove the file")
     text = "".join(f"{id_}\n" for id_ in ids)
     target = Path(output.out) if output.out and ids and not check else None
     done = target is not None and target.is_file() and target.read_bytes() == text.encode()

@@ -1,4 +1,4 @@
-"""``forgetkit inspect``: print what a checkpoint says about itself."""
+"""``forgetkit inspect``: print the record of a checkpoint."""
 
 from dataclasses import asdict
 from shutil import get_terminal_size
@@ -8,7 +8,7 @@ from forgetkit.cli.console import Console
 from forgetkit.options import INPUT, Checkpoint, Option, Say
 
 NARROWEST, WIDEST = 40, 100
-"""Columns of the lines for people."""
+"""Least and greatest width of the lines for people, in columns."""
 
 
 def inspect(
@@ -16,11 +16,11 @@ def inspect(
     *,
     diff: Annotated[
         str | None,
-        Option("Say what changed from this one.", metavar="CHECKPOINT", panel=INPUT),
+        Option("Compare the weights with those of this checkpoint.", metavar="CHECKPOINT", panel=INPUT),
     ] = None,
     say: Say,
 ) -> None:
-    """Print the record of a checkpoint and its lineage; the weights are read only for --diff.
+    """Print the record of a checkpoint and its lineage. Only --diff reads the weights.
 
     Examples:
         forgetkit inspect model.st

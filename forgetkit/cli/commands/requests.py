@@ -1,4 +1,4 @@
-"""``forgetkit requests``: the book of requests to forget."""
+"""``forgetkit requests``: a book of requests to forget."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,10 @@ BookFile = Annotated[str, Book]
 
 
 def requests(context: typer.Context) -> None:
-    """Keep a book of requests to forget: none is lost, none is applied twice.
+    """Keep a book of requests to forget: none is lost, none is carried out twice.
 
-    A request is added before any work. A step with --request and --book writes down what it published for it, once
-    that is on the disk. After a crash, the same command again completes the request, or runs it again.
+    Add a request before any work. A step with --request and --book enters the checkpoint that it published, once that
+    is on the disk. After a crash, the same command completes the request, or carries it out again.
 
         forgetkit requests add case-7 --ids ids.txt --book requests.db
         forgetkit relabel model.st --ids ids.txt --request case-7 --book requests.db
@@ -27,15 +27,16 @@ def requests(context: typer.Context) -> None:
 
 
 def add(
-    request: Annotated[str, Argument("A name of its own.", "REQUEST")],
+    request: Annotated[str, Argument("Unique name of the request.", "REQUEST")],
     *,
     lists: Lists,
     book: BookFile,
     say: Say,
 ) -> None:
-    """Accept a request: once this ends with 0, it is on the disk.
+    """Accept a request. It is on the disk when the command ends with exit code 0.
 
-    The same request again, with the same ids, changes nothing. Ids are kept as keyed digests, so keep the list, too.
+    Adding a request again with the same ids changes nothing. The book keeps keyed digests of the ids only, so keep the
+    list.
 
     Examples:
         forgetkit requests add case-7 --ids ids.txt --book requests.db
@@ -58,7 +59,7 @@ def add(
 
 
 def pending(*, book: BookFile, say: Say) -> None:
-    """Print the requests that are accepted and not done, the oldest first.
+    """Print the requests that are accepted but not done, oldest first.
 
     Examples:
         forgetkit requests pending --book requests.db
@@ -68,7 +69,7 @@ def pending(*, book: BookFile, say: Say) -> None:
 
 
 def done(*, book: BookFile, say: Say) -> None:
-    """Print the requests that are done, the oldest first, each with the digest of what was published.
+    """Print the requests that are done, oldest first, each with the digest of the published checkpoint.
 
     Examples:
         forgetkit requests done --book requests.db
@@ -78,7 +79,7 @@ def done(*, book: BookFile, say: Say) -> None:
 
 
 def log(*, book: BookFile, say: Say) -> None:
-    """Print every request, with its times; --json is an archive of the book.
+    """Print all requests with their times; --json gives an archive of the book.
 
     Examples:
         forgetkit requests log --book requests.db
@@ -88,7 +89,7 @@ def log(*, book: BookFile, say: Say) -> None:
 
 
 def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
-    """Print requests that are done, that are not, or all of them."""
+    """Print the requests that are done, or not done, or (None) all."""
     from forgetkit.files.request_book import document, entries
 
     found = [entry for entry in entries(Path(book)) if done is None or (entry.digest is not None) == done]

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 NAMES = ("images", "labels", "split", "id", "classes")
 MOST_CLASSES = 100_000
 LARGE = 1 << 26
-"""Bytes of images from which on they are not held in memory, but packed."""
+"""Bytes of images from which they are packed rather than held in memory."""
 _BROKEN = (
     OSError,
     ValueError,
@@ -34,12 +34,12 @@ _BROKEN = (
 
 
 def read_arrays(path: Path) -> Source:
-    """Return what an ``.npz`` file holds; nothing in it is unpickled.
+    """Return the data set in an ``.npz`` file; nothing in it is unpickled.
 
     ``images`` is uint8 of shape ``(rows, height, width)`` or ``(rows, height, width, channels)``, ``labels`` are whole
     numbers from 0. Optional: ``split`` (``train`` or ``test``, or 0 or 1), ``id`` (unique), ``classes`` (names).
-    Without ``id`` a sample's id is its row in the file; without ``classes`` they are ``0``, ``1``, …. Large images are
-    left in the file, to be read by :func:`read_stored`.
+    Without ``id``, ids are row numbers; without ``classes``, classes are ``0``, ``1``, …. Large images are left in the
+    file for :func:`read_stored`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -70,13 +70,13 @@ def read_arrays(path: Path) -> Source:
 
 
 class _Defect(Exception):
-    """What is wrong with an array, and what to do."""
+    """A fault of an array, and what to do about it."""
 
 
 def read_stored(stored: Stored) -> Iterator[NDArray[np.uint8]]:
     """Yield the images of rows of an array, uint8 of shape ``(channels, height, width)``.
 
-    The file is read from its beginning to its end for each rising run of rows: once for each split.
+    The file is read from start to end for each rising run of rows, which means once for each split.
 
     Raises:
         ForgetkitError: ``dataset-malformed`` where the file cannot be read.
@@ -91,7 +91,7 @@ def read_stored(stored: Stored) -> Iterator[NDArray[np.uint8]]:
                     at = row + 1
                     image = np.frombuffer(member.read(size), np.uint8).reshape(shape[1:])
                     yield image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
-                _skip(member, (shape[0] - at) * size)  # to the end, where the checksum is looked at
+                _skip(member, (shape[0] - at) * size)  # to the end, where zipfile compares the checksum
     except _BROKEN as problem:
         raise malformed(stored.path, f"not readable as .npz: {problem}", "fetch or save the file again") from problem
 
@@ -110,8 +110,8 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _arrays(path: Path) -> tuple[Mapping[str, Array], bool]:
-    """Return the arrays of a file by name, and whether the images are large: then those returned have no pixels."""
-    hint = "fetch it again, or write it with numpy.savez_compressed, without arrays of objects"
+    """Return the arrays of a file by name, and whether the images are large, and a stand-in returned for them."""
+    hint = "fetch it again, or write it with numpy.savez_compressed, without object arrays"
     try:
         with path.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)
@@ -128,7 +128,7 @@ def _arrays(path: Path) -> tuple[Mapping[str, Array], bool]:
 
 
 def _large(archive: ZipFile) -> Array | None:
-    """Return a stand-in of the shape and type of the images, which takes no memory, if they are large."""
+    """Return a stand-in of the shape and type of the images, without memory for the pixels, if they are large."""
     with archive.open("images.npy") as member:
         shape, by_columns, kind = _header(member)
     if by_columns or kind != np.uint8 or len(shape) not in (3, 4) or int(np.prod(shape)) < LARGE:
@@ -178,17 +178,17 @@ def _classes(classes: Array | None, labels: NDArray[np.int64]) -> tuple[str, ...
 
 
 def _ids(ids: Array | None, rows: int) -> list[str]:
-    """Return the ids as text; a sample without one is called by its row."""
+    """Return the ids as text; row numbers if there are none."""
     if ids is None:
         return row_numbers(rows)
     if ids.dtype.kind not in "USiu":
-        raise _Defect(f"'id' is {ids.dtype}, neither text nor whole numbers", "save one id a sample as text")
+        raise _Defect(f"'id' is {ids.dtype}, neither text nor whole numbers", "save one id per sample, as text")
     _check_rows("id", ids, rows)
     return _texts(ids)
 
 
 def _unseen(split: Array | None, rows: int) -> NDArray[np.bool_] | None:
-    """Return which samples no training step may see, bool of shape ``(rows,)``; None where the file does not say."""
+    """Say which samples are of the test split, bool of shape ``(rows,)``; None where the file does not say."""
     if split is None:
         return None
     _check_rows("split", split, rows)
@@ -197,16 +197,16 @@ def _unseen(split: Array | None, rows: int) -> NDArray[np.bool_] | None:
     other = np.flatnonzero(~unseen & ~np.isin(texts, ("train", "0")))
     if len(other):
         message = f"'split' holds '{shorten(str(texts[other[0]]))}' in row {other[0]}"
-        raise _Defect(message, "say train or test, or 0 or 1")
+        raise _Defect(message, "write train or test, or 0 or 1")
     if unseen.all() or not unseen.any():
-        empty = "training" if unseen.all() else "unseen"
-        raise _Defect(f"no {empty} samples among {rows}", "name them with 'split': train or test")
+        empty = "training" if unseen.all() else "test"
+        raise _Defect(f"no {empty} samples among {rows}", "name the split of each sample in 'split': train or test")
     return unseen
 
 
 def _check_rows(name: str, array: Array, rows: int) -> None:
     if array.shape != (rows,):
-        raise _Defect(f"'{name}' has shape {array.shape}, but there are {rows} images", "save one entry an image")
+        raise _Defect(f"'{name}' has shape {array.shape}, but there are {rows} images", "save one entry per image")
 
 
 def _texts(array: Array) -> list[str]:
@@ -218,5 +218,5 @@ def _texts(array: Array) -> list[str]:
         texts: list[str] = entries
         "".join(texts).encode()
     except UnicodeError as problem:
-        raise _Defect(f"a text is not UTF-8: {problem}", "save text as it is, or bytes as UTF-8") from problem
+        raise _Defect(f"a text is not UTF-8: {problem}", "save str, or bytes in UTF-8") from problem
     return texts

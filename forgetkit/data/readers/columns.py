@@ -1,4 +1,4 @@
-"""A table file as columns of text: CSV or parquet, each row with a name for messages."""
+"""Tables, CSV or parquet, as columns of text; each row has a name for messages."""
 
 import csv
 import re
@@ -17,7 +17,7 @@ from forgetkit.files.id_formats import MOST_ROWS
 from forgetkit.registry import did_you_mean
 
 LARGEST_TABLE = 1 << 31
-"""Bytes that a table may have."""
+"""Most bytes that a table may have."""
 
 _PIXEL = re.compile(r"pixel_?(\d{1,8})", re.IGNORECASE | re.ASCII)
 
@@ -28,9 +28,9 @@ class Columns:
 
     Attributes:
         path: of the file.
-        texts: the values of each column but for pixels, a value a row, without outer spaces; empty where there is none.
-        pixels: those of the columns ``pixel0``, ``pixel1``, …, uint8 of shape ``(rows, pixels)``; None without them.
-        places: what a message calls each row: ``pets.csv:17``, ``pets.parquet row 16``.
+        texts: the values of each column except pixels, one per row, without outer spaces; empty where there is none.
+        pixels: of the columns ``pixel0``, ``pixel1``, …, uint8 of shape ``(rows, pixels)``; None without such columns.
+        places: name of each row in messages: ``pets.csv:17``, ``pets.parquet row 16``.
     """
 
     path: Path
@@ -39,10 +39,10 @@ class Columns:
     places: list[str]
 
     def need(self, name: str, *, filled: bool = True) -> list[str]:
-        """Return a column that must be there, and with ``filled`` in every row.
+        """Return a column that must exist, and with ``filled`` have a value in every row.
 
         Raises:
-            ForgetkitError: ``dataset-malformed``; names what is there, or the row.
+            ForgetkitError: ``dataset-malformed``; names the existing columns, or the row.
         """
         if name not in self.texts:
             hint = did_you_mean(name, self.texts).replace("known:", "its columns:")
@@ -50,7 +50,7 @@ class Columns:
         values = self.texts[name]
         empty = next((place for value, place in zip(values, self.places, strict=True) if not value), None)
         if filled and empty is not None:
-            raise malformed(empty, f"'{name}' is empty", "fill it in, or take the row out")
+            raise malformed(empty, f"'{name}' is empty", "fill it in, or remove the row")
         return values
 
 
@@ -72,7 +72,7 @@ def read_columns(path: Path) -> Columns:
         raise malformed(path, f"has more than {LARGEST_TABLE >> 20:,} MiB", "save the pixels as image files")
     columns = readers[path.suffix.lower()](path)
     if not columns.places:
-        raise malformed(path, "holds no rows", "a table has a header, then a row a sample")
+        raise malformed(path, "holds no rows", "a table has a header, then one row per sample")
     return columns
 
 
@@ -100,7 +100,7 @@ def _csv(path: Path) -> Columns:
         except UnicodeDecodeError as problem:
             raise malformed(path, f"not UTF-8 text ({problem.reason})", "save the table as UTF-8 CSV") from problem
         except csv.Error as problem:
-            raise malformed(f"{path}:{reader.line_num}", f"not CSV ({problem})", "look for a quote") from problem
+            raise malformed(f"{path}:{reader.line_num}", f"not CSV ({problem})", "check the quotes") from problem
     found = np.frombuffer(pixels, np.uint8).reshape(len(places), -1) if pixels_at else None
     return Columns(path, texts, found, places)
 
@@ -138,16 +138,16 @@ def _parquet(path: Path) -> Columns:
 
 
 def _check_header(header: Sequence[str], path: Path) -> list[int]:
-    """Return where the pixel columns stand, in their order; refuse a header that names a column twice."""
+    """Return the positions of the pixel columns, in order; refuse a header that repeats a name."""
     place = f"{path}:1"
     names = [name for name in header if name]
     if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
-        raise malformed(place, f"fields are divided by {other!r}", "divide them by commas")
+        raise malformed(place, f"fields are separated by {other!r}", "separate them by commas")
     if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
-        raise malformed(place, f"the column '{shorten(twice)}' stands twice", "rename one of them")
+        raise malformed(place, f"two columns have the name '{shorten(twice)}'", "rename one of them")
     numbers = {int(match[1]): at for at, name in enumerate(header) if (match := _PIXEL.fullmatch(name))}
     if numbers and sorted(numbers) not in (list(range(len(numbers))), list(range(1, len(numbers) + 1))):
-        raise malformed(place, "the pixel columns are not numbered through", "name them pixel0, pixel1, …")
+        raise malformed(place, "the pixel columns are not numbered without gaps", "name them pixel0, pixel1, …")
     return [numbers[number] for number in sorted(numbers)]
 
 
@@ -159,7 +159,7 @@ def _pixel_bytes(values: Iterable[Any], place: str) -> bytes:
 
 
 def _pixel(value: Any) -> int:  # noqa: ANN401 - text, or what a column of a parquet file holds
-    """Return a whole number; raises ValueError for part of one: pixels from 0 to 1 would all turn black."""
+    """Return a whole number; raises ValueError for a fraction: pixels from 0 to 1 would all turn black."""
     whole = int(value)
     if isinstance(value, float) and value != whole:
         raise ValueError(value)
@@ -167,10 +167,10 @@ def _pixel(value: Any) -> int:  # noqa: ANN401 - text, or what a column of a par
 
 
 def _text(value: object, column: str, place: str) -> str:
-    """Return a value of a parquet file as text; whole numbers without a point."""
+    """Return a value of a parquet file as text, whole numbers without a decimal point."""
     if value is None:
         return ""
     if isinstance(value, dict | list | bytes):
-        hint = "save images as files and name them in a column 'path'; attributes are text or numbers"
+        hint = "save images as files, and their names in a column 'path'; attributes are text or numbers"
         raise malformed(place, f"'{column}' holds a {type(value).__name__}", hint)
     return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()

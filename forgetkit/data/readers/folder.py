@@ -1,4 +1,4 @@
-"""``folder:DIR``: a data set as folders of images, one a class."""
+"""``folder:DIR``: a data set as folders of images, one per class."""
 
 import os
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from forgetkit.data.readers.images import SUFFIXES
 
 SPLITS = ("train", "test")
 LITTER = {"Thumbs.db", "desktop.ini"}
-"""Files that file managers leave; hidden ones are passed over too."""
+"""Files that file managers leave; they are ignored, as hidden files are."""
 
 
 def read_folder(root: Path) -> Source:
-    """Return what the folders of ``root`` hold: ``CLASS/…/IMAGE``, or the same below ``train`` and ``test``.
+    """Return the data set in ``root``: images ``CLASS/…/IMAGE``, or the same below ``train`` and ``test``.
 
-    An id is the path below ``root``, with ``/``. Rows are in the order of the ids.
+    An id is the path below ``root``, with ``/``. Rows are sorted by id.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -28,7 +28,7 @@ def read_folder(root: Path) -> Source:
     tops = _folders(root)
     if tops == ["train"] or set(SPLITS) <= {*tops}:
         if others := [name for name in tops if name not in SPLITS]:
-            hint = "move it below one of them, or out"
+            hint = "move it into one of them, or elsewhere"
             raise malformed(root / others[0], "a folder beside train and test", hint)
         parts = [(name, _files(root / name)) for name in SPLITS if name in tops]
     else:
@@ -50,12 +50,12 @@ def read_folder(root: Path) -> Source:
 def _files(root: Path) -> list[str]:
     """Return the images in the class folders of ``root``: sorted paths below it."""
     if stray := next((name for name in sorted(os.listdir(root)) if Path(name).suffix.lower() in SUFFIXES), None):
-        raise malformed(root / stray, "an image outside the class folders", "move it into one, or out")
+        raise malformed(root / stray, "an image outside the class folders", "move it into one, or elsewhere")
     found: list[str] = []
     for name in _folders(root):
         images = [path.relative_to(root).as_posix() for path in _below(root / name)]
         if not images:
-            raise malformed(root / name, "a class folder without an image", "fill it, or take it out")
+            raise malformed(root / name, "a class folder without an image", "add images, or remove it")
         found += images
     if not found:
         raise malformed(root, "there is no class folder", "make a folder of images for each class")
@@ -63,7 +63,7 @@ def _files(root: Path) -> list[str]:
 
 
 def _folders(root: Path) -> list[str]:
-    """Return the names of the folders in ``root``, hidden ones apart."""
+    """Return the names of the folders in ``root``, except hidden ones."""
     found = sorted(name for name in os.listdir(root) if (root / name).is_dir() and not name.startswith("."))
     for name in found:
         _check_no_link(root / name)
@@ -71,7 +71,7 @@ def _folders(root: Path) -> list[str]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield the files below ``folder``, at any depth, litter apart."""
+    """Yield the files below ``folder``, at any depth, except litter."""
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in folders:

@@ -17,10 +17,10 @@ ATTRIBUTES = ("lesion_id", "dx_type", "age", "sex", "localization")
 def read_ham10000(root: Path) -> Source:
     """Return HAM10000 from ``root/ham10000``, ``root/HAM10000`` or ``root`` itself.
 
-    An id is an ``image_id``, the label is ``dx``; the unseen share is put aside by lesion.
+    An id is an ``image_id``, a label is a ``dx``; whole lesions are held out.
 
     Raises:
-        ForgetkitError: ``dataset-missing``, which says what to get; ``dataset-malformed``.
+        ForgetkitError: ``dataset-missing``, with what to fetch; ``dataset-malformed``.
     """
     folder = next((path for path in (root / "ham10000", root / "HAM10000", root) if (path / METADATA).is_file()), None)
     if folder is None:
@@ -36,7 +36,7 @@ def read_ham10000(root: Path) -> Source:
 
 
 def _files(ids: list[str], columns: Columns, folder: Path) -> list[Path]:
-    """Return the image of each row, from whichever of the published folders has it."""
+    """Return the image of each row, from the published folder that has it."""
     there = {path.stem: path for part in FOLDERS for path in sorted((folder / part).glob("*.jpg"))}
     for id_, place in zip(ids, columns.places, strict=True):
         if id_ not in there:

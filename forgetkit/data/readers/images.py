@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")
-"""Not TIFF: its library writes what it thinks of a file to stderr, past all error handling."""
+"""Not TIFF: its library writes its complaints to stderr, past all error handling."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"}
 LARGEST_IMAGE = 1 << 26
-"""Pixels an image may have: a few bytes of a file can stand for billions."""
+"""Most pixels of an image: a few bytes of a file can encode billions."""
 AT_ONCE = 256
-"""Images decoded before the next ones are begun."""
+"""Images that are decoded before more are submitted."""
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
@@ -37,11 +37,11 @@ _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
     RuntimeError, AssertionError, struct.error, zlib.error, Warning,
 )  # fmt: skip
-"""What Pillow's readers raise for files that are not what they say."""
+"""What the readers of Pillow raise for malformed files."""
 
 
 def check_files(listing: Listing) -> None:
-    """Refuse image files that are not there, are not regular files, or lie outside the root; none is opened.
+    """Refuse image files that do not exist, are not regular files, or lie outside the root; none is opened.
 
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
@@ -59,10 +59,10 @@ def check_files(listing: Listing) -> None:
             mode = os.stat(file).st_mode
         except OSError as problem:
             why = "is a link that leads nowhere" if linked else "is not there"
-            hint = "write folders with /" if "\\" in name else "put the image there, or take the row out"
+            hint = "write folders with /" if "\\" in name else "put the image there, or remove the row"
             raise malformed(place, f"'{name}' {why}", hint) from problem
         if not stat.S_ISREG(mode):
-            raise malformed(place, f"'{name}' is no regular file", "name an image file")
+            raise malformed(place, f"'{name}' is not a regular file", "name an image file")
 
 
 def shape_of(listing: Listing) -> Shape:
@@ -95,14 +95,14 @@ def read_images(listing: Listing) -> Iterator[NDArray[np.uint8]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Pillow's warnings off stderr; once for all threads, as filters are the process's."""
+    """Keep the warnings of Pillow off stderr; once for all threads, since filters belong to the process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _read(file: Path, place: str, root: Path, known: tuple[Shape, str] | None) -> NDArray[np.uint8]:
-    """Return one image; its shape is looked at before any pixel is decoded."""
+    """Return one image; its shape is checked before any pixel is decoded."""
     from PIL import Image
 
     name = _relative(file, root)
@@ -125,15 +125,15 @@ def _check_size(image: "Image", name: str, place: str) -> None:
         raise malformed(place, message, "make it smaller")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a camera's JPEG with a preview
-        raise malformed(place, f"'{name}' holds {frames} images", "save them one a file")
+        raise malformed(place, f"'{name}' holds {frames} images", "save each in its own file")
 
 
 def _check_shape(shape: Shape, known: tuple[Shape, str], name: str, place: str) -> None:
-    """Refuse an image that is not like the first one."""
+    """Refuse an image of another shape than the first one."""
     (channels, *size), first = known
     if shape[1:] != tuple(size):
         message = f"'{name}' has {shape[2]} × {shape[1]} pixels, the first one, '{first}', {size[1]} × {size[0]}"
-        raise malformed(place, message, "bring all images to one size")
+        raise malformed(place, message, "make all images the same size")
     if shape[0] != channels:
         colours = {1: "grey", 3: "in colour"}
         message = f"'{name}' is {colours[shape[0]]}, the first one, '{first}', is {colours[channels]}"
@@ -154,7 +154,7 @@ def _pixels(image: "Image", mode: str, name: str, place: str) -> NDArray[np.uint
     if "A" in image.mode or "transparency" in image.info:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         if alpha.min() < 255:
-            raise malformed(place, f"'{name}' is partly transparent", "put it on a background")
+            raise malformed(place, f"'{name}' is partly transparent", "flatten it onto a background")
     pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

@@ -1,4 +1,4 @@
-"""``table:FILE.csv`` and ``table:FILE.parquet``: a data set as a table, a row a sample."""
+"""``table:FILE.csv`` and ``table:FILE.parquet``: a data set as a table with one row per sample."""
 
 import os
 from math import isqrt
@@ -17,10 +17,10 @@ OWN = ("id", "path", "label", "split")
 
 
 def read_table(path: Path) -> Source:
-    """Return what a table holds: images named by ``path``, relative to the table, or pixels in ``pixel0``, ….
+    """Return the data set in a table: images that ``path`` names, relative to the table, or pixels in ``pixel0``, ….
 
-    ``id`` is unique, ``label`` a name or a number. ``split``, ``train`` or ``test``, may be left out. All other columns
-    are attributes.
+    ``id`` is unique, ``label`` a name or a number. ``split``, ``train`` or ``test``, is optional. All other columns are
+    attributes.
 
     Raises:
         FileNotFoundError: no such table.
@@ -36,7 +36,7 @@ def read_table(path: Path) -> Source:
     if columns.pixels is None:
         samples = Listing(ids, numbers, _files(columns), columns.places, path.parent)
     elif "path" in columns.texts:
-        raise malformed(f"{path}:1", "there are a column 'path' and pixel columns", "take one of them out")
+        raise malformed(f"{path}:1", "there are both a column 'path' and pixel columns", "remove one of them")
     else:
         samples = Split(ids, _images(columns.pixels, path), numbers)
     unseen = _unseen(columns)
@@ -49,19 +49,19 @@ def read_table(path: Path) -> Source:
 
 
 def _files(columns: Columns) -> list[Path]:
-    """Return the image of each row; whether they are there is looked at later."""
+    """Return the image file of each row; whether it exists is checked later."""
     folder = columns.path.parent
     names = columns.need("path")
     for name, place in zip(names, columns.places, strict=True):
         if os.path.isabs(name):
-            raise malformed(place, f"'{shorten(name)}' begins at the root", "name images relative to the table")
+            raise malformed(place, f"'{shorten(name)}' is an absolute path", "name images relative to the table")
         if not name.isprintable():
             raise malformed(place, f"'{shorten(name)}' is no path", "name an image file")
     return [folder / name for name in names]
 
 
 def _images(pixels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    """Return square images, grey or red, green, blue a pixel, as ``(rows, channels, side, side)``."""
+    """Return square images, grey or with red, green and blue for each pixel, as ``(rows, channels, side, side)``."""
     rows, count = pixels.shape
     side = isqrt(count)
     if side * side == count:
@@ -70,20 +70,20 @@ def _images(pixels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     if 3 * side * side == count:
         return np.ascontiguousarray(pixels.reshape(rows, side, side, 3).transpose(0, 3, 1, 2))
     hint = "name image files in 'path', or save arrays: --dataset arrays:FILE.npz"
-    raise malformed(f"{path}:1", f"{count} pixel columns are no square, grey or in three colours", hint)
+    raise malformed(f"{path}:1", f"{count} pixel columns are no square image, grey or in three colours", hint)
 
 
 def _unseen(columns: Columns) -> NDArray[np.bool_] | None:
-    """Return which rows are of the test split, bool of shape ``(rows,)``; None where the table does not say."""
+    """Say which rows are of the test split, bool of shape ``(rows,)``; None where the table does not say."""
     if "split" not in columns.texts:
         return None
     values = columns.texts["split"]
     for value, place in zip(values, columns.places, strict=True):
         if value not in {"train", "test"}:
-            hint = "say train or test in every row, or take the column out and a share is put aside"
+            hint = "write train or test in every row, or remove the column to hold out a share"
             raise malformed(place, f"the split '{shorten(value)}' is neither train nor test", hint)
     unseen = np.array([value == "test" for value in values])
     if unseen.all() or not unseen.any():
-        empty, hint = ("train", "mark some") if unseen.all() else ("test", "mark some, or take the column 'split' out")
+        empty, hint = ("train", "mark some") if unseen.all() else ("test", "mark some, or remove the column 'split'")
         raise malformed(columns.path, f"no row has the split '{empty}'", hint)
     return unseen
