@@ -11,7 +11,6 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.record import Record
-
 from forgetkit.models.tensor_file import publish_tensors, tensor_digest
 from forgetkit.training.outputs import software
 
