@@ -60,6 +60,7 @@ def keep_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array to an ``.npy`` file if possible."""
 
     def write(temporary: Path) -> None:
+        """Write the file."""
         with temporary.open("wb") as stream:
             np.save(stream, array)
 

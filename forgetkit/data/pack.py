@@ -177,6 +177,7 @@ def _write(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> s
     label = f"reading the images of {note.name}"
 
     def write(temporary: Path) -> None:
+        """Write header and images, and take their digest."""
         header = io.BytesIO()
         form = {"descr": "|u1", "fortran_order": False, "shape": tuple(note.shape)}
         np.lib.format.write_array_header_1_0(header, form)

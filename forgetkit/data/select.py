@@ -106,6 +106,7 @@ class _Chooser:
 
     @property
     def chooses(self) -> bool:
+        """Whether there is a chooser."""
         drawn = self.count is not None or self.fraction is not None
         return bool(self.classes or self.where or self.lists[0] or drawn)
 

@@ -136,6 +136,7 @@ def publish_text(path: Path, text: str) -> None:
     content = text.encode()
 
     def verify(temporary: Path) -> None:
+        """Raise OSError unless the file has the content."""
         if temporary.read_bytes() != content:
             raise OSError(errno.EIO, "what was written cannot be read back")
 

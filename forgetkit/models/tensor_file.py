@@ -56,6 +56,7 @@ def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[st
     """
 
     def verify(written: Path) -> None:
+        """Raise OSError unless the file has the content."""
         if not holds(written, tensors, metadata):
             raise OSError(errno.EIO, "what was written cannot be read back")
 

@@ -38,6 +38,7 @@ def torchvision_factory(name: str) -> Factory:
         raise ForgetkitError("model-unknown", f"torchvision has no classifier '{name}'", did_you_mean(name, known))
 
     def build(*, in_channels: int, image_size: tuple[int, int], classes: int, stem: Stem = "usual") -> nn.Module:
+        """Build the classifier."""
         from torchvision import models
 
         extra: dict[str, Any] = {}
@@ -75,6 +76,7 @@ def timm_factory(name: str) -> Factory:
         patch_size: int | None = None,
         global_pool: str | None = None,
     ) -> nn.Module:
+        """Build the model."""
         import timm
 
         given = {

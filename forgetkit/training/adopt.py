@@ -1,4 +1,4 @@
-"""Adoption: weights from elsewhere checked against a model, measured, and written with a record of their own."""
+"""Adoption: check weights from elsewhere against a model, measure it, and write a checkpoint with a new record."""
 
 import time
 from contextlib import suppress
@@ -35,14 +35,14 @@ Built = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Adoption:
-    """Weights that fit, and what will be written of them.
+    """Weights that fit their model, and what will be written.
 
     Attributes:
-        path: the file they come from.
-        model: with the weights in it.
-        record: what the checkpoint will say, with empty digest and without metrics.
+        path: file of the weights.
+        model: with the weights.
+        record: of the checkpoint, without digest and metrics.
         notes: what was found and changed, in words.
-        head: names of the tensors that are new, and know nothing yet.
+        head: names of the tensors that are new, and therefore untrained.
     """
 
     path: Path
@@ -63,18 +63,18 @@ def plan_adoption(
     replace_head: bool = False,
     seed: int = 0,
 ) -> Adoption:
-    """Read weights and check that they are those of a model of this data set.
+    """Read weights and check that they fit a model for this data set.
 
-    With a new head the model counts as trained on none of its samples, otherwise on the whole training split.
+    With a new head, the model counts as trained on none of the samples, otherwise on the whole training split.
 
     Args:
         path: a safetensors file without a record.
-        config: what stands beside it.
-        dataset: what the model was trained on.
-        model: name and own options as far as they are given; else the config's.
-        normalisation: if given; else the config's, else the data set's.
+        config: of the folder of the weights.
+        dataset: that the model was trained on.
+        model: name and options as far as they are given; else those of the config.
+        normalisation: if given; else that of the config, else of the data set.
         recipe: how the model was trained, and on which machine it is measured.
-        replace_head: whether the weights are of other classes: what the number of classes shapes is drawn anew.
+        replace_head: whether the weights are for other classes, and tensors that depend on their number are drawn anew.
         seed: of that draw.
 
     Raises:
@@ -87,7 +87,7 @@ def plan_adoption(
         raise ForgetkitError("checkpoint-mismatch", message, "number the data set's classes as config.json does")
     tensors, digest = read_weights(path)
     shape, classes = dataset.shape, len(dataset.classes)
-    # "head": by train's own seed, a new head would be the one that the weights began beside, had they the same seed
+    # Another seed than for train: else the new head could be the very one beside which the weights were first drawn.
     built = build_model(name, options, shape=shape, classes=classes, seed=seed_for(seed, "head"))
     check_fit(built, name, shape=shape, classes=classes)
     state = built.state_dict()
@@ -96,28 +96,22 @@ def plan_adoption(
     )
     if broken := not_finite(matched):
         raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity", "adopt other weights")
-    state.update(matched)  # in place of a new dictionary: some modules look at what else it knows
+    state.update(matched)  # not a new dictionary: some modules need the versions in this one
     built.load_state_dict(state)
     entry, origin = _input(config, normalisation, dataset)
-    step_options = {
-        "source": digest,
-        "model": [name, options],
-        "dataset": dataset.fingerprint,
-        "mean": entry["mean"],
-        "std": entry["std"],
-        **({"replace_head": head} if head else {}),
-        **recipe,
-    }
-    step = Step("adopt", step_options, seed, None, None, {})
+    made = {"source": digest, "model": [name, options], "dataset": dataset.fingerprint}
+    made |= {"mean": entry["mean"], "std": entry["std"], **({"replace_head": head} if head else {}), **recipe}
+    step = Step("adopt", made, seed, None, None, {})
     record = _record(dataset, model_entry(name, options), entry, recipe, step)
     if head:
         record = replace(record, trained=KeySet.of([], dataset.fingerprint))
-    taken = f"{name}: {len(matched) - len(head)} tensors of {path}"
-    return Adoption(path, built, record, [taken, *notes, origin], head)
+    return Adoption(
+        path, built, record, [f"{name}: {len(matched) - len(head)} tensors of {path}", *notes, origin], head
+    )
 
 
 def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) -> dict[str, tuple[bool, ...]]:
-    """Return the head of a model: what has another shape in one for a class more; raises ForgetkitError."""
+    """Return the head of a model: the tensors that have another shape with one class more; raises ForgetkitError."""
     more = len(dataset.classes) + 1
     try:
         with torch.device("meta"):
@@ -133,9 +127,10 @@ def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) 
 def _matched(
     path: Path, tensors: Tensors, state: Tensors, *, built: Built, dataset: Dataset, replace_head: bool
 ) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """Return the model's state, what was changed, and the names of its new tensors.
+    """Return the state of the model, what was changed, and the names of its new tensors.
 
-    A refusal says so where a new head is all that is needed; raises ForgetkitError.
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch``; the hint says where a new head would be enough.
     """
     name, images = built[0], "×".join(str(length) for length in dataset.shape)
     what = f"{name} ({images} images, {len(dataset.classes)} classes)"
@@ -149,14 +144,14 @@ def _matched(
         if "of another shape" in problem.message:
             with suppress(ForgetkitError):
                 match(tensors, state, where=str(path), what=what, head=_head(*built, state, dataset))
-                hint = f"if they were trained for other classes, --replace-head makes a new head; else {hint}"
+                hint = f"if the weights are for other classes, --replace-head makes a new head; else {hint}"
         raise ForgetkitError(problem.code, problem.message, hint) from problem
 
 
 def _record(
     dataset: Dataset, model: dict[str, Any], entry: dict[str, Any], recipe: dict[str, Any], step: Step
 ) -> Record:
-    """Return the record of a model that was trained on the whole training split, with empty digest."""
+    """Return the record of a model that was trained on the whole training split, without digest."""
     return Record(
         digest="",
         model=model,
@@ -179,10 +174,10 @@ def _record(
 def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Path, tell: Tell) -> Written:
     """Measure the model and write the checkpoint.
 
-    Warns with ``chance`` where the model is no better than always naming the most frequent class.
+    Warns with ``chance`` if the model is no better than naming the most frequent class every time.
 
     Raises:
-        ForgetkitError: ``diverged`` where the model's outputs are not finite; else as for writing.
+        ForgetkitError: ``diverged`` for outputs that are not finite; else as for writing.
     """
     begun, record = time.monotonic(), adoption.record
     classifier = on_machine(adoption.model, record, machine)
@@ -195,9 +190,9 @@ def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Pa
 
 
 def _model(config: Config, name: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return name and resolved options of the model: those given go before the config's."""
+    """Return name and resolved options of the model: those given, else those of the config."""
     if name is None and config.model is None:
-        message = f"'{config.other}' in config.json is no model of timm" if config.other else "no model given"
+        message = f"timm has no model '{config.other}', which config.json names" if config.other else "no model given"
         raise ForgetkitError("usage", message, "name it: --model timm:NAME, or register your own with --plugin FILE.py")
     if name is None or name == config.model:
         options = {**config.options, **options}
@@ -206,17 +201,17 @@ def _model(config: Config, name: str | None, options: dict[str, Any]) -> tuple[s
 
 
 def _input(config: Config, given: Normalisation | None, dataset: Dataset) -> tuple[dict[str, Any], str]:
-    """Return the record's ``input``, and in words where its mean and standard deviation come from."""
+    """Return the ``input`` of the record, and in words where its mean and standard deviation come from."""
     channels = dataset.shape[0]
     if given is None and config.mean and config.std:
         given = (config.mean, config.std)
         if not len(given[0]) == len(given[1]) == channels or min(given[1]) <= 0:
-            message = f"mean and std in the config are not those of {channels} channels"
+            message = f"mean and std of the config are not for {channels} channels"
             raise ForgetkitError("checkpoint-mismatch", message, "give --mean and --std")
         origin = "input: mean and std of the config"
     elif given is None:
         rows = np.arange(len(dataset.train))
-        origin = "input: mean and std of the data set's training split; if the model had others: --mean, --std"
+        origin = "input: mean and std of the training split; if the model had others, give --mean and --std"
         return input_of(dataset, rows), origin
     else:
         origin = "input: mean and std as given"
@@ -225,14 +220,14 @@ def _input(config: Config, given: Normalisation | None, dataset: Dataset) -> tup
 
 
 def _tell(right: float, dataset: Dataset, tell: Tell, *, head: list[str], target: Path) -> None:
-    """Say how accurate the model is; warn if a guess were as good, and say what to do about a new head."""
+    """Tell the accuracy; warn if it is no better than a guess, or if the head is new."""
     count = len(dataset.test)
-    tell(Note(f"  {right:.2%} right on the unseen split (chance {1 / len(dataset.classes):.0%})"))
+    tell(Note(f"  accuracy, unseen samples   {right:.2%} (chance {1 / len(dataset.classes):.0%})"))
     if head:
         text = f"the head is new ({', '.join(shorten(name) for name in head)}), so the model guesses"
         tell(Warned("new-head", f"{text}; train it next: {next_training(target)}"))
         return
     most = float(np.bincount(dataset.test.labels).max()) / count
     if estimate(round(right * count), count).wide[0] <= most:
-        text = f"{right:.2%} right on {count} unseen samples is no better than a guess ({most:.0%} are of one class)"
+        text = f"accuracy on {count} unseen samples, {right:.2%}, is no better than a guess ({most:.0%} have one class)"
         tell(Warned("chance", f"{text}: are --mean, --std and the order of the classes those it was trained with?"))

@@ -85,6 +85,7 @@ def read_images(listing: Listing) -> Iterator[NDArray[np.uint8]]:
     known = (shape_of(listing), _relative(listing.files[0], listing.root))
 
     def read(pair: tuple[Path, str]) -> NDArray[np.uint8]:
+        """Return the image of a file, which has this name in messages."""
         return _read(*pair, listing.root, known)
 
     pairs = zip(listing.files, listing.places, strict=True)
