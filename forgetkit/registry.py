@@ -56,10 +56,12 @@ class Registry(Generic[F]):
         self._entries: dict[str, F] = {}
 
     @overload
-    def register(self, function: F, /) -> F: ...
+    def register(self, function: F, /) -> F:
+        """Register a function under its own name."""
 
     @overload
-    def register(self, name: str = ..., /) -> Callable[[F], F]: ...
+    def register(self, name: str = ..., /) -> Callable[[F], F]:
+        """Return a decorator that registers a function under ``name``, or under its own."""
 
     def register(self, *given: object) -> object:
         """Register a function: ``@register``, ``@register()`` or ``@register("name")`` above it.

@@ -254,8 +254,8 @@ def test_a_wrong_option_is_one_line(
     [
         (None, "No such file or directory"),
         (b"", "not a safetensors file"),
-        (b"PK\3\4rest", "a file of torch.save, not safetensors"),
-        (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j", "a file of torch.save, not safetensors"),
+        (b"PK\3\4rest", "a file that PyTorch saved, not safetensors"),
+        (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j", "a file that PyTorch saved, not safetensors"),
         (b"GGUF" + bytes(40), "not a safetensors file"),
         (b"\x10" + bytes(7) + b'{"a":{"x":1}}   ', "x"),
     ],

@@ -86,6 +86,12 @@ class Dataset:
         _, channels, height, width = self.train.images.shape
         return channels, height, width
 
+    @property
+    def entry(self) -> dict[str, object]:
+        """What a record says of the data set."""
+        known = {"name": self.name, "options": dict(self.options)}
+        return {**known, "size": len(self.train), "fingerprint": self.fingerprint}
+
     @cached_property
     def tune_rows(self) -> NDArray[np.int64]:
         """Rows of the tune half of the test split: the only unseen data by which a step may choose."""

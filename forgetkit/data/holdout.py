@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +36,7 @@ def put_aside(source: Source, share: float, name: str) -> Source:
         empty = "training" if unseen.all() else "test"
         hint = "name the split of each sample in 'split': train or test; or add samples"
         raise ForgetkitError("dataset-malformed", f"{name}: no {empty} samples among {len(unseen)}", hint)
-    kept, out = np.flatnonzero(~unseen), np.flatnonzero(unseen)
-    attributes = {column: [values[row] for row in kept.tolist()] for column, values in source.attributes.items()}
-    return replace(source, train=source.train.at(kept), test=source.train.at(out), attributes=attributes, groups=None)
+    return source.divided(unseen)
 
 
 def aside(keys: Sequence[str], share: float) -> NDArray[np.bool_]:

@@ -100,6 +100,13 @@ class Source:
     groups: Sequence[str] | None = None
     numbered: bool = True
 
+    def divided(self, unseen: NDArray[np.bool_]) -> "Source":
+        """Return the source with the ``unseen`` rows of ``train``, bool of shape ``(rows,)``, as its test split."""
+        kept = np.flatnonzero(~unseen)
+        attributes = {name: [values[row] for row in kept.tolist()] for name, values in self.attributes.items()}
+        train, test = self.train.at(kept), self.train.at(np.flatnonzero(unseen))
+        return replace(self, train=train, test=test, attributes=attributes, groups=None)
+
 
 def malformed(place: object, message: str, hint: str) -> ForgetkitError:
     """Return the error for malformed data: where, what, and what to do."""

@@ -1,5 +1,6 @@
 """MODELS: the functions that build classifiers; a new model is one decorated function."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -106,6 +107,15 @@ def build_recorded(record: Record, *, seed: int) -> nn.Module:
         message = f"{problem.message}: the plugin file {shorten(plugin)}, which registers it, is not loaded"
         hint = f"name it: --plugin {shorten(plugin)}, or FORGETKIT_PLUGINS"
         raise ForgetkitError(problem.code, message, hint) from problem
+
+
+def state_of(build: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """Return the ``state_dict`` of the model that ``build`` makes, if possible without memory for the weights."""
+    try:
+        with torch.device("meta"):
+            return build().state_dict()
+    except ForgetkitError:  # unknown, or one of the few models that cannot be built without memory
+        return build().state_dict()
 
 
 def model_entry(name: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from forgetkit.files.id_digests import forgotten_with
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.publish import check_target, claimed
 from forgetkit.files.record import Record, Step
-from forgetkit.models.build import build_recorded
+from forgetkit.models.build import build_recorded, state_of
 from forgetkit.models.finite import cure, not_finite
 from forgetkit.models.tensor_file import DTYPES, publish_tensors, tensor_digest
 from forgetkit.registry import load_plugins
@@ -156,11 +155,7 @@ def _layout_of(tensors: Mapping[str, Tensor]) -> _Layout:
 
 def _check_layout(name: str, found: _Layout, record: Record) -> None:
     """Refuse tensors that are not those of the record's model, before memory is taken for either."""
-    try:
-        with torch.device("meta"):
-            expected = _layout_of(build_recorded(record, seed=0).state_dict())
-    except ForgetkitError:  # unknown, or one of the few models that cannot be built without memory
-        expected = _layout_of(build_recorded(record, seed=0).state_dict())
+    expected = _layout_of(state_of(lambda: build_recorded(record, seed=0)))
     if wrong := sorted(expected.keys() ^ found.keys()) or [key for key in found if found[key] != expected[key]]:
         more = f" ({len(wrong)} tensors differ)" if len(wrong) > 1 else ""
         message = f"{name}: '{shorten(wrong[0])}' does not fit the model {record.model['name']}{more}"

@@ -78,7 +78,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
         raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror}", _HOW) from problem
     if start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[4:] != bytes(4)):
         hint = f"forgetkit convert {path} -o {path.with_suffix('.safetensors')}"
-        raise ForgetkitError("checkpoint-malformed", f"{path}: a file of torch.save, not safetensors", hint)
+        raise ForgetkitError("checkpoint-malformed", f"{path}: a file that PyTorch saved, not safetensors", hint)
     try:
         metadata = read_header(path).get("__metadata__") or {}
         tensors = load_file(path)

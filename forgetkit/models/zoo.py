@@ -50,7 +50,7 @@ def torchvision_factory(name: str) -> Factory:
             extra = {"image_size": image_size[0]}
         model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
         if in_channels != 3:
-            _replace_first_conv(model, in_channels=in_channels)
+            _replace_first_conv(model, {"in_channels": in_channels})
         if stem == "small":
             _small_stem(model, name)
         return model
@@ -110,10 +110,10 @@ def is_of_fixed_size(name: str) -> bool:
     return bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
 
 
-def _replace_first_conv(model: nn.Module, **changes: Any) -> None:  # noqa: ANN401 - Conv2d's own arguments
+def _replace_first_conv(model: nn.Module, changes: dict[str, Any]) -> None:
     """Replace the first convolution with one whose settings differ in ``changes``."""
     path, old = next((path, part) for path, part in model.named_modules() if isinstance(part, nn.Conv2d))
-    settings = {
+    settings: dict[str, Any] = {
         "in_channels": old.in_channels,
         "out_channels": old.out_channels,
         "kernel_size": old.kernel_size,
@@ -121,7 +121,7 @@ def _replace_first_conv(model: nn.Module, **changes: Any) -> None:  # noqa: ANN4
         "padding": old.padding,
         "bias": old.bias is not None,
     }
-    model.set_submodule(path, nn.Conv2d(**{**settings, **changes}))
+    model.set_submodule(path, nn.Conv2d(**settings | changes))
 
 
 def _small_stem(model: nn.Module, name: str) -> None:
@@ -130,5 +130,5 @@ def _small_stem(model: nn.Module, name: str) -> None:
     pool = next((path for path in ("maxpool", "features.pool0") if path in modules), None)
     if pool is None:
         raise ValueError(f"the small stem exists for ResNets and DenseNets, not for {name}")
-    _replace_first_conv(model, kernel_size=3, stride=1, padding=1)
+    _replace_first_conv(model, {"kernel_size": 3, "stride": 1, "padding": 1})
     model.set_submodule(pool, nn.Identity())

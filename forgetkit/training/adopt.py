@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from forgetkit.data.dataset import Dataset
@@ -15,7 +14,7 @@ from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
-from forgetkit.models.build import build_model, check_fit, model_entry, resolve_options
+from forgetkit.models.build import build_model, check_fit, model_entry, resolve_options, state_of
 from forgetkit.models.checkpoint import save_checkpoint
 from forgetkit.models.finite import not_finite
 from forgetkit.models.foreign import WHITE, Config, read_weights
@@ -113,11 +112,7 @@ def plan_adoption(
 def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) -> dict[str, tuple[bool, ...]]:
     """Return the head of a model: the tensors that have another shape with one class more; raises ForgetkitError."""
     more = len(dataset.classes) + 1
-    try:
-        with torch.device("meta"):
-            wider = build_model(name, options, shape=dataset.shape, classes=more, seed=0).state_dict()
-    except ForgetkitError:  # one of the few models that cannot be built without memory
-        wider = build_model(name, options, shape=dataset.shape, classes=more, seed=0).state_dict()
+    wider = state_of(lambda: build_model(name, options, shape=dataset.shape, classes=more, seed=0))
     if not (head := head_of(state, wider)):
         message = f"--replace-head: no tensor of {name} has a shape that depends on the number of classes"
         raise ForgetkitError("usage", message, "leave the option out")
@@ -157,12 +152,7 @@ def _record(
         model=model,
         input=entry,
         classes=list(dataset.classes),
-        dataset={
-            "name": dataset.name,
-            "options": dict(dataset.options),
-            "size": len(dataset.train),
-            "fingerprint": dataset.fingerprint,
-        },
+        dataset=dataset.entry,
         recipe=recipe,
         trained=None,
         forgotten=KeySet.of([], dataset.fingerprint),

@@ -68,18 +68,12 @@ class TrainingSet:
         """
         going_on = base is not None and not base.like
         recipe = base.record.recipe if base and going_on and not base.record.untrained else recipe
-        size = len(self.dataset.train)
         return Record(
             digest="",
             model=base.record.model if base else model_entry(*model),
             input=base.record.input if base and going_on else input_of(self.dataset, self.rows),
             classes=list(self.dataset.classes),
-            dataset={
-                "name": self.dataset.name,
-                "options": dict(self.dataset.options),
-                "size": size,
-                "fingerprint": self.dataset.fingerprint,
-            },
+            dataset=self.dataset.entry,
             recipe=recipe if self.canaries is None else {**recipe, "canaries": self.canaries},
             trained=self.trained,
             forgotten=self.forgotten,

@@ -62,11 +62,8 @@ def read_arrays(path: Path) -> Source:
     if large:
         channels, height, width = images.shape[1:]
         whole = Stored(ids, labels, path, np.arange(len(ids)), (channels, height, width))
-    numbered = "id" not in arrays
-    if unseen is None:
-        return Source(classes, whole, files=[path], numbered=numbered)
-    train, test = (whole.at(np.flatnonzero(rows)) for rows in (~unseen, unseen))
-    return Source(classes, train, test, [path], numbered=numbered)
+    source = Source(classes, whole, files=[path], numbered="id" not in arrays)
+    return source if unseen is None else source.divided(unseen)
 
 
 class _Defect(Exception):

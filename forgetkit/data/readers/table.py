@@ -41,11 +41,8 @@ def read_table(path: Path) -> Source:
         samples = Split(ids, _images(columns.pixels, path), numbers)
     unseen = _unseen(columns)
     attributes = {name: values for name, values in columns.texts.items() if name not in OWN}
-    if unseen is None:
-        return Source(classes, samples, files=[path], attributes=attributes, numbered=False)
-    rows, others = np.flatnonzero(~unseen), np.flatnonzero(unseen)
-    kept = {name: [values[row] for row in rows.tolist()] for name, values in attributes.items()}
-    return Source(classes, samples.at(rows), samples.at(others), [path], kept, numbered=False)
+    source = Source(classes, samples, files=[path], attributes=attributes, numbered=False)
+    return source if unseen is None else source.divided(unseen)
 
 
 def _files(columns: Columns) -> list[Path]:
