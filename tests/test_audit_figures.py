@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import replace
+from math import inf
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,9 +13,8 @@ from hypothesis import strategies as st
 
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.report.curves import POINTS, Curve, envelope, roc, same_mix, shares
-from forgetkit.auditing.report.figures import figures
-from forgetkit.auditing.report.margin import compared, right_values
-from forgetkit.auditing.report.svg import ticks
+from forgetkit.auditing.report.figures import Figure, figures
+from forgetkit.auditing.report.html import compared, right_values
 from forgetkit.statistics.membership_auc import stratified_auc
 from tests.test_audit_html import CHANCE, INTEGRITY, MEMBERSHIP, POLICY, REPORT, UTILITY, a_report, some_curves
 
@@ -56,8 +57,8 @@ def test_there_is_a_figure_for_what_there_are_data() -> None:
 
 def test_what_is_not_given_is_not_in_a_legend() -> None:
     bare = replace(some_curves(), original=None, original_unseen=None, references=())
-    assert "original" not in "".join(figures(REPORT, bare)[0].drawing.itertext())
-    assert "19 references" in "".join(figures(REPORT, some_curves())[0].drawing.itertext())
+    assert "original" not in figures(REPORT, bare)[0].svg
+    assert "19 references" in figures(REPORT, some_curves())[0].svg
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1.0, 1e4])
@@ -65,10 +66,29 @@ def test_drawings_stay_inside_their_frame(scale: float) -> None:
     curves = some_curves()
     wild = replace(curves, forget=curves.forget * scale, unseen=curves.unseen * scale, original=None, references=())
     for figure in figures(REPORT, wild):
-        width, height = (float(part) for part in figure.drawing.get("viewBox", "").split()[2:])
-        for path in figure.drawing.iter("path"):
-            steps = re.findall(r"([HV])(-?[\d.]+)", path.get("d", ""))
-            assert all(0 <= float(value) <= (width if step == "H" else height) for step, value in steps)
+        check_inside(figure)
+
+
+def check_inside(figure: Figure) -> None:
+    """Check that every line and mark of a drawing lies in its view."""
+    root = ElementTree.fromstring(f"<svg>{figure.svg}</svg>")
+    width, height = (float(part) for part in figure.view.split()[2:])
+    marks = {id(path) for defs in root.iter("defs") for path in defs.iter("path")}  # drawn around 0, placed by <use>
+    for path in root.iter("path"):
+        if id(path) not in marks:
+            points = re.findall(r"[ML] (\S+) (\S+)", path.get("d", ""))
+            assert points
+            assert all(0 <= float(x) <= width and 0 <= float(y) <= height for x, y in points)
+    for mark in root.iter("use"):
+        assert 0 <= float(mark.get("x", "nan")) <= width
+        assert 0 <= float(mark.get("y", "nan")) <= height
+
+
+def test_an_interval_without_an_upper_end_is_drawn_to_the_edge() -> None:
+    curves = some_curves()
+    assert curves.closer is not None
+    open_end = replace(curves.closer, ratio=replace(curves.closer.ratio, wide=(0.8, inf)))
+    check_inside(figures(REPORT, replace(curves, closer=open_end))[3])
 
 
 def area(curve: Curve) -> float:
@@ -106,10 +126,3 @@ def test_unseen_samples_get_the_forget_sets_mix_of_classes() -> None:
 def test_an_envelope_holds_each_references_curve() -> None:
     left, right = envelope((np.array([1.0, 5.0]), np.array([3.0, 4.0])))
     assert (left.x.tolist(), right.x.tolist()) == ([1, 4], [3, 5])
-
-
-@given(st.floats(-1e4, 1e4), st.floats(1e-6, 1e4))
-def test_ticks_are_round_and_inside(low: float, span: float) -> None:
-    found = ticks(low, low + span)
-    assert 1 <= len(found) <= 8
-    assert all(low - 1e-6 * span <= value <= low + span * (1 + 1e-6) for value in found)

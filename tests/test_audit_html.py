@@ -155,9 +155,16 @@ def test_every_drawing_is_xml_with_a_name_and_a_description() -> None:
         assert all(part.text for part in drawn[:2])
 
 
+def test_no_id_stands_twice_on_a_page() -> None:
+    found = re.findall(r'\bid="([^"]+)"', PAGE)
+    assert len(found) == len(set(found)) > 0
+
+
 def test_nothing_is_fetched_or_run() -> None:
     for page in pages():
-        assert not re.search(r"https?:|//|url\(|@import|<script|<link|<img|<iframe|\bsrc=|\bhref=|\bon\w+=", page)
+        assert not re.search(
+            r"https?:|//|url\((?!#)|@import|<script|<link|<img|<iframe|\bsrc=|\bhref=\"(?!#)|\bon\w+=", page
+        )
         assert "default-src 'none'" in page
 
 

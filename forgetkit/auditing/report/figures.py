@@ -1,222 +1,211 @@
-"""The figures of an audit, each with how to read it and what it would show had nothing been kept."""
+"""The figures of an audit, drawn by matplotlib. Their titles, and how to read them, are the page's template's."""
 
+import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-from xml.etree.ElementTree import Element
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forgetkit.auditing.report import svg as draw
-from forgetkit.auditing.report.curves import Curves, envelope, roc, same_mix, shares
-from forgetkit.auditing.report.svg import Frame
+from forgetkit.auditing.report.curves import Curve, Curves, envelope, roc, same_mix, shares
 from forgetkit.statistics.references import Closer, Rank
-from forgetkit.statistics.strata import Scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 VIEWS = {"chance": "as they are", "chance-hflip": "mirrored", "chance-vflip": "upside down", "chance-crop": "magnified"}
 SPAN = (0.005, 0.995)
 """Quantiles of the scores between which the axis of the first figure reaches."""
-ROW = 28.0
-"""Height of a row of models or views."""
+WIDTH, TALL, ROW = 340, 290, 28
+"""Width of a figure in pixels, about a telephone's, so that text is read at its own size there; height of a figure with
+curves; height of one row in the others."""
+COLOURS = {
+    "paper": "#ffffff",
+    "ink": "#1b1f24",
+    "soft": "#57606a",
+    "line": "#d0d7de",
+    "forget": "#0072b2",
+    "unseen": "#d55e00",
+    "original": "#008a63",
+    "right": "#dceaf4",
+    "spread": "#c9ced4",
+}
+"""Colours by the name of their variable in the style sheet, which has other ones for dark screens."""
+FORGET: dict[str, Any] = {"color": COLOURS["forget"], "linewidth": 2.75}
+UNSEEN: dict[str, Any] = {"color": COLOURS["unseen"], "linewidth": 2, "linestyle": (0, (3.5, 1.5))}
+ORIGINAL: dict[str, Any] = {"color": COLOURS["original"], "linewidth": 2, "linestyle": (0, (4.5, 1.5, 1, 1.5))}
+GUESSING: dict[str, Any] = {
+    "color": COLOURS["ink"],
+    "linewidth": 1.75,
+    "linestyle": (0, (0.6, 2)),
+    "label": "guessing",
+}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing, what it shows, and how to read it."""
+    """A figure: which one it is, the ``viewBox`` of its SVG element, and what that element holds."""
 
-    title: str
-    drawing: Element
-    words: str
+    name: str
+    view: str
+    svg: str
 
 
 def figures(report: dict[str, Any], curves: Curves | None) -> list[Figure]:
-    """Return the figures for which there are data.
+    """Draw the figures for which there are data; the same arguments give the same bytes.
 
     Args:
         report: what :func:`forgetkit.auditing.report.table.document` returned.
         curves: what most of them are drawn from; None where the weights are broken.
     """
+    from matplotlib import style
+
     found: list[Figure] = []
-    if curves is not None:
-        found.append(_scores(curves))
-        if np.isin(curves.labels, curves.unseen_labels).any():
-            found.append(_detection(curves))
-        if curves.rank is not None:
-            found.append(_rank(curves.rank))
-        if curves.closer is not None:
-            found.append(_closer(curves.closer))
-    checks = {check["id"]: check for check in report["checks"] if check["group"] == "ids"}
-    views = {words: checks[name] for name, words in VIEWS.items() if name in checks and checks[name]["interval"]}
-    return [*found, _views(views, report["accuracy"]["unseen"])] if views else found
+    own = Path(__file__).with_name("report.mplstyle")
+    with style.context(own, after_reset=True):  # whatever the user's own settings are
+        if curves is not None:
+            found.append(_scores(curves))
+            if np.isin(curves.labels, curves.unseen_labels).any():
+                found.append(_detection(curves))
+            if curves.rank is not None:
+                found.append(_rank(curves.rank))
+            if curves.closer is not None:
+                found.append(_closer(curves.closer))
+        checks = {check["id"]: check for check in report["checks"] if check["group"] == "ids"}
+        views = {words: checks[name] for name, words in VIEWS.items() if name in checks and checks[name]["interval"]}
+        return [*found, _views(views, report["accuracy"]["unseen"])] if views else found
 
 
 def _scores(curves: Curves) -> Figure:
     """Draw the distribution of φ of each group."""
-    entries, lines = [("curve forget", "forgotten, this model")], list[Element]()
-    low, high = np.quantile(np.concatenate(_groups(curves)), SPAN).tolist()
+    groups = [curves.forget, curves.unseen, *curves.references, *([] if curves.original is None else [curves.original])]
+    low, high = np.quantile(np.concatenate(groups), SPAN).tolist()
     pad = 0.04 * (high - low) or 1.0
-    frame = Frame((low - pad, high + pad))
+    axes = _axes(TALL, (low - pad, high + pad), "unsure  ←  score φ  →  sure of the true class")
+    _set_shares(axes, "share of the group at or below this score")
     if curves.references:
-        entries.append(("spread", f"forgotten, {len(curves.references)} references"))
-        lines.append(draw.band(frame, *envelope(curves.references), "spread"))
+        left, right = envelope(curves.references)
+        first, last = (np.clip([side.x[0], *side.x], *axes.get_xlim()) for side in (left, right))
+        area = axes.fill_betweenx([0, *left.height], first, last, step="pre", color=COLOURS["spread"], linewidth=1)
+        area.set_label(f"forgotten, {len(curves.references)} references")
     if curves.original is not None:
-        entries.append(("curve original", "forgotten, original"))
-        lines.append(draw.staircase(frame, shares(curves.original), "curve original"))
-    lines.append(draw.staircase(frame, shares(curves.forget), "curve forget"))
-    if curves.unseen.size:
-        entries.append(("curve unseen", "never trained, this model"))
+        _climb(axes, shares(curves.original), "forgotten, original", ORIGINAL)
+    _climb(axes, shares(curves.forget), "forgotten, this model", FORGET)
+    if curves.unseen.size:  # the dashed curve last: where both run together, the solid one shows through
         weights = same_mix(curves.labels, curves.unseen_labels)
-        lines.append(draw.staircase(frame, shares(curves.unseen, weights), "curve unseen"))
-    drawn = draw.picture(
-        280,
-        "How sure the models are of the true class",
-        "For each group a curve: the share of its samples at or below each score.",
-        draw.legend(entries),
-        draw.axis_x(frame, "unsure  ←  score φ  →  sure of the true class"),
-        draw.axis_y(frame, "share of the group at or below this score"),
-        *lines,  # the dashed curve last: where both run together, the solid one shows through
-    )
-    inside = ", and inside the grey area, where models trained without these samples run" if curves.references else ""
-    return Figure(
-        "How sure is the model of these samples?",
-        drawn,
-        "The farther right a curve climbs, the surer the model. Had nothing been kept, the solid curve would run along "
-        f"the dashed one{inside}. Right of that is remembered, left of it over-forgotten. Curves that look alike "
-        "settle nothing, and curves of few samples wander: the checks decide. (Never trained samples are weighted to "
-        "the same mix of classes; scores beyond the axis stand at its edge.)",
-    )
-
-
-def _groups(curves: Curves) -> list[Scores]:
-    """Return the scores that the axis must show."""
-    return [curves.forget, curves.unseen, *curves.references, *([] if curves.original is None else [curves.original])]
+        _climb(axes, shares(curves.unseen, weights), "never trained, this model", UNSEEN)
+    return _inline(axes, "scores")
 
 
 def _detection(curves: Curves) -> Figure:
     """Draw how many of the forget set a threshold on φ finds, at each share of unseen samples wrongly accused."""
-    frame, entries = Frame((0.0, 1.0)), [("curve forget", "this model"), ("chance", "guessing")]
-    lines = list[Element]()
+    axes = _axes(TALL, (0.0, 1.0), "share of never trained samples wrongly accused")
+    _set_shares(axes, "share of forgotten samples picked out")
     if curves.original is not None and curves.original_unseen is not None:
         before = roc(curves.original, curves.labels, curves.original_unseen, curves.unseen_labels)
-        lines.append(draw.staircase(frame, before, "curve original"))
-        entries.append(("curve original", "original"))
+        _climb(axes, before, "original", ORIGINAL)
     found = roc(curves.forget, curves.labels, curves.unseen, curves.unseen_labels)
-    drawn = draw.picture(
-        280,
-        "How many forgotten samples can be picked out, at which share of wrong accusations",
-        "A curve for the model, one for the original where there is one, and the diagonal of guessing.",
-        draw.legend(entries),
-        draw.axis_x(frame, "never trained samples wrongly accused"),
-        draw.axis_y(frame, "forgotten samples picked out"),
-        *lines,
-        draw.staircase(frame, found, "curve forget"),
-        draw.rule(frame.x(0), frame.y(0), frame.x(1), frame.y(1), "chance"),
-    )
-    return Figure(
-        "Can the forgotten samples be picked out?",
-        drawn,
-        "Somebody says of every sample of which the model is surer than some threshold: it was trained on this. Had "
-        "nothing been kept, that would be guessing, and the curve would stay near the diagonal. Above it is "
-        "remembered, below it over-forgotten; the area under the curve is the value of the check membership. Where the "
-        "original, which knows the samples, runs along the diagonal as well, this attack does not work, and a curve "
-        "there says nothing about forgetting.",
-    )
+    _climb(axes, found, "this model", FORGET)
+    axes.plot([0, 1], [0, 1], **GUESSING)
+    return _inline(axes, "detection")
 
 
 def _views(views: dict[str, dict[str, Any]], unseen: float | None) -> Figure:
     """Draw the accuracy on the forget set under each view."""
-    first, *_ = views.values()
-    frame = Frame((0.0, 1.0), left=84, top=24, bottom=24 + ROW * len(views))
-    marks: list[Element] = []
-    for place, (words, check) in enumerate(views.items()):
-        low, high = check["interval"]
-        marks += _row(frame, place, words, draw.whisker(frame.x(low), frame.x(high), _middle(frame, place), "measured"))
-        marks.append(draw.diamond(frame.x(check["statistic"]), _middle(frame, place), "model"))
-    entries = [("chance", "guessing")]
-    lines = [_upright(frame, first["null"], "chance")]
+    axes = _rows(list(views), (0.0, 1.0), "accuracy", legend=True)
+    for place, check in enumerate(views.values()):
+        _diamond(axes, place, check["statistic"], check["interval"])
+    axes.axvline(next(iter(views.values()))["null"], **GUESSING)
     if unseen is not None:
-        entries.append(("curve unseen", "never trained samples"))
-        lines.append(_upright(frame, unseen, "curve unseen"))
-    drawn = draw.picture(
-        frame.bottom + 36,
-        "Right answers on the forgotten samples, as they are and changed",
-        "A diamond with its interval for each view.",
-        draw.legend(entries),
-        draw.axis_x(frame, "share of right answers"),
-        *lines,
-        *marks,
-    )
-    goal = (
-        "The goal that was set for this audit is guessing: the first bar near the dotted line. A model that never saw "
-        "the samples would be right about many of them."
-        if first["gating"]
-        else "A model that never saw them is right about as often as on other never trained samples, not as seldom as "
-        "by guessing: many right answers do not mean remembered, few do not mean forgotten."
-    )
-    return Figure(
-        "How often is the model right about these samples?",
-        drawn,
-        f"{goal} The other rows show the same samples changed: where they are hard to recognise, that alone lowers "
-        "the bar. The intervals are for these samples; none of the changed views decides.",
-    )
+        axes.axvline(unseen, **UNSEEN, label="never trained samples")
+    return _inline(axes, "views")
 
 
 def _rank(rank: Rank) -> Figure:
     """Draw how far the model stands apart among its references."""
-    frame = Frame((0.0, 1.1 * max(rank.apart, *rank.references, 1e-9)), left=84, top=6, bottom=6 + 2 * ROW)
-    drawn = draw.picture(
-        frame.bottom + 36,
-        "How far each model stands apart from the others",
-        f"The model at {rank.apart:.2f}, {len(rank.references)} references up to {max(rank.references):.2f}.",
-        draw.axis_x(frame, "distance from the other models"),
-        *_row(frame, 0, "this model", draw.diamond(frame.x(rank.apart), _middle(frame, 0), "model")),
-        *_row(frame, 1, "references", *_dots(frame, 1, rank.references)),
-    )
-    few = "" if rank.possible else f" It takes {rank.needed} references before this can decide anything."
-    return Figure(
-        "Is it like the models that never saw these samples?",
-        drawn,
-        "Each circle is a reference: a model trained again without the samples. Had nothing been kept, the diamond "
-        "would stand somewhere among the circles; right of them all is a model that treats the samples in a way of its "
-        f"own. To stand among them counts only if the original does not, which the check rank looks at.{few}",
-    )
+    reach = 1.1 * max(rank.apart, *rank.references, 1e-9)
+    axes = _rows(["this model", "references"], (0.0, reach), "distance from the other models")
+    _diamond(axes, 0, rank.apart)
+    _circles(axes, 1, rank.references)
+    return _inline(axes, "rank")
 
 
 def _closer(closer: Closer) -> Figure:
     """Draw how near the model came to the references."""
-    low, high = closer.ratio.wide
-    frame = Frame((0.0, 1.1 * max(1.0, high, closer.ceiling)), left=84, top=24, bottom=24 + 3 * ROW)
-    span = draw.whisker(frame.x(low), frame.x(high), _middle(frame, 0), "measured")
-    drawn = draw.picture(
-        frame.bottom + 36,
-        "How far the model is from models that never saw the samples",
-        f"The model at {closer.ratio.value:.2f}, the original at 1, near enough up to {closer.ceiling:.2f}.",
-        draw.legend([("right", "near enough")]),
-        draw.box(frame.left, frame.top, frame.x(closer.ceiling), frame.bottom, "right"),
-        draw.axis_x(frame, "distance (the original's is 1)"),
-        *_row(frame, 0, "this model", span, draw.diamond(frame.x(closer.ratio.value), _middle(frame, 0), "model")),
-        *_row(frame, 1, "original", *_dots(frame, 1, (1.0,))),
-        *_row(frame, 2, "references", *_dots(frame, 2, closer.floors)),
-    )
-    return Figure(
-        "How near did it come to such models?",
-        drawn,
-        "How differently the model answers on the forgotten samples from the mean of the references, as a share of the "
-        "original's difference. Had nothing been kept, the whole bar would lie in the shaded part, where the "
-        "references themselves are. Where the original lies in it, too, a bar there says nothing about forgetting.",
-    )
+    ends = (1.0, closer.ceiling, closer.ratio.value, closer.ratio.wide[1])
+    reach = 1.1 * max(end for end in ends if np.isfinite(end))  # an interval may have no upper end
+    names = ["this model", "original", "references"]
+    axes = _rows(names, (0.0, reach), "distance (the original's is 1)", legend=True)
+    axes.axvspan(0, closer.ceiling, color=COLOURS["right"], linewidth=0, label="near enough")
+    _diamond(axes, 0, closer.ratio.value, closer.ratio.wide)
+    _circles(axes, 1, (1.0,))
+    _circles(axes, 2, closer.floors)
+    return _inline(axes, "closer")
 
 
-def _row(frame: Frame, place: int, words: str, *marks: Element) -> list[Element]:
-    return [draw.text(frame.left - 8, _middle(frame, place) + 4, words, anchor="end"), *marks]
+def _axes(height: float, reach: tuple[float, float], label: str) -> "Axes":
+    """Return the axes of a new figure of that height in pixels."""
+    from matplotlib.figure import Figure as Canvas
+
+    axes: Axes = Canvas(figsize=(WIDTH / 72, height / 72)).subplots()
+    axes.set_xlim(*reach)
+    axes.set_xlabel(label)
+    return axes
 
 
-def _dots(frame: Frame, place: int, values: tuple[float, ...]) -> list[Element]:
-    return [draw.dot(frame.x(value), _middle(frame, place), "reference") for value in values]
+def _set_shares(axes: "Axes", label: str) -> None:
+    """Let the vertical axis run from 0 % to 100 %, with its label above."""
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], labels=["0%", "25%", "50%", "75%", "100%"])
+    axes.set_title(label)
 
 
-def _upright(frame: Frame, value: float, style: str) -> Element:
-    return draw.rule(frame.x(value), frame.top, frame.x(value), frame.bottom, style)
+def _rows(names: Sequence[str], reach: tuple[float, float], label: str, *, legend: bool = False) -> "Axes":
+    """Return axes with a named row for each model or view."""
+    axes = _axes(ROW * len(names) + (60 if legend else 40), reach, label)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), labels=names)
+    axes.grid(visible=False, axis="y")
+    return axes
 
 
-def _middle(frame: Frame, place: int) -> float:
-    return frame.top + ROW * (place + 0.5)
+def _climb(axes: "Axes", curve: Curve, label: str, style: dict[str, Any]) -> None:
+    """Draw a curve from the left edge to the right one."""
+    low, high = axes.get_xlim()
+    x = np.clip([low, *curve.x, high], low, high)
+    axes.step(x, [0, *curve.height, 1], where="post", clip_on=False, label=label, **style)
+
+
+def _diamond(axes: "Axes", place: int, value: float, span: tuple[float, float] | None = None) -> None:
+    """Draw the mark of the model under audit, and its interval up to the edge of the axes."""
+    whole: dict[str, Any] = {"color": COLOURS["forget"], "clip_on": False}
+    if span is not None:
+        ends = np.clip(span, *axes.get_xlim())
+        axes.plot(ends, [place, place], linewidth=1.75, marker="|", markersize=9, **whole)
+    axes.plot([value], [place], "D", markersize=8, markeredgecolor=COLOURS["paper"], **whole)
+
+
+def _circles(axes: "Axes", place: int, values: Sequence[float]) -> None:
+    """Draw the marks of models that are compared with."""
+    marks = axes.plot(values, [place] * len(values), "o", color=COLOURS["ink"], markersize=8, fillstyle="none")
+    marks[0].set_clip_on(False)
+
+
+def _inline(axes: "Axes", name: str) -> Figure:
+    """Return a figure for a page: no title, no metadata, and its colours the style sheet's."""
+    from matplotlib import rcParams
+
+    rcParams["svg.hashsalt"] = name  # no id twice on a page, and the same ones each time
+    picture: Any = axes.figure
+    if count := len(axes.get_legend_handles_labels()[1]):
+        picture.legend(loc="outside upper left", ncols=min(count, 2))
+    stream = io.StringIO()
+    picture.savefig(stream, format="svg", metadata={"Date": None})
+    inner = stream.getvalue().partition("<svg ")[2].partition(">")[2].rpartition("</svg>")[0]
+    inner = re.sub(r'<metadata>.*?</metadata>| id="[a-zA-Z0-9.]+_\d+"', "", inner, flags=re.DOTALL)
+    for variable, colour in COLOURS.items():
+        inner = inner.replace(colour, f"var(--{variable})")
+    width, height = picture.get_size_inches() * 72
+    return Figure(name, f"0 0 {width:g} {height:g}", inner.replace("xlink:href", "href").strip())

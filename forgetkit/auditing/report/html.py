@@ -1,29 +1,18 @@
-"""An audit as one HTML page that needs nothing else: no script, no font, no network."""
+"""An audit as one HTML page that needs nothing else: no script, no font, no network. Its text is the template's."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
-from xml.etree.ElementTree import Element, tostring
 
 from forgetkit import __version__
 from forgetkit.auditing.report import plain_language as words
 from forgetkit.auditing.report.curves import Curves
 from forgetkit.auditing.report.figures import figures
-from forgetkit.auditing.report.margin import bar, compared
 from forgetkit.auditing.report.markdown import ACCURACIES
-from forgetkit.auditing.report.svg import Content, tag
 from forgetkit.auditing.report.table import row
 
-SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-RIGHT_ANSWERS = "Many right answers on forgotten samples do not mean remembered; few do not mean forgotten."
-NONE_FOUND = "That none stands out does not mean that none is remembered: a single sample is the hardest to tell."
-UNSIGNED = "What the file says about itself. It is not signed: who can write the file can write its record."
-RULES = "This page cannot tell whether the rules were set before the results were seen."
-AGAIN = (
-    "This page is not signed. To check it, run forgetkit audit again on files with the digests above: the same inputs, "
-    "on the same machine and versions, give the same bytes."
-)
+BAR = 160.0
+"""Width of the bar beside a check, in its own units."""
 
 
 def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequence[str]) -> str:
@@ -38,170 +27,133 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
     Returns:
         The document, to be stored as UTF-8; the same arguments give the same bytes.
     """
-    name = PurePath(name).name
-    criterion, count = report["policy"]["criterion"], report["inputs"]["ids"]["count"]
-    content = tag(
-        "main",
-        {},
-        tag("h1", {}, "Audit of ", tag("b", {}, name)),
-        tag("p", {"class": "soft"}, f"Asked of {count} samples together: {words.ASKED[criterion]}"),
-        _verdict(report),
-        *_warnings(report),
-        _checks(report),
-        _figures(report, curves),
-        _accuracies(report),
-        _single(report),
-        _lineage(lineage),
-        _rules(report["policy"]),
-        _inputs(report["inputs"]),
-        _section("What this audit does not show", _points(report["limits"])),
-        tag("footer", {}, tag("small", {}, f"Written by forgetkit {__version__}. {AGAIN}")),
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def printable(value: object) -> object:
+        """Put a space for what no page can carry, or what would turn the reading direction."""
+        if isinstance(value, Markup):
+            return value
+        return "".join(one if one.isprintable() or one == "\n" else " " for one in str(value))
+
+    policy, inputs = report["policy"], report["inputs"]
+    checks = [(check["gating"], _row(check, policy)) for check in report["checks"]]
+    wide, narrow = (f"{100 * share:.4g} %" for share in (1 - policy["level"], 1 - 2 * policy["level"]))
+    pages = Environment(
+        loader=PackageLoader("forgetkit.auditing", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    title = f"{name}: {words.HEADLINES[report['verdict']]} (forgetkit audit)"
-    page = tag("html", {"lang": "en"}, _head(title), tag("body", {}, content))
-    return f"<!doctype html>\n{tostring(page, encoding='unicode', method='html')}\n"
-
-
-def _head(title: str) -> Element:
-    return tag(
-        "head",
-        {},
-        tag("meta", {"charset": "utf-8"}),
-        tag("meta", {"http-equiv": "Content-Security-Policy", "content": SECURITY}),
-        tag("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        tag("title", {}, title),
-        tag("style", {}, files("forgetkit.auditing.report").joinpath("report.css").read_text(encoding="utf-8")),
-    )
-
-
-def _verdict(report: dict[str, Any]) -> Element:
-    means, does_not = words.meaning(report)
-    return tag(
-        "section",
-        {"class": f"verdict {report['verdict']}"},
-        tag("h2", {}, words.HEADLINES[report["verdict"]]),
-        tag("p", {}, tag("b", {}, "What this means. "), means),
-        tag("p", {}, tag("b", {}, "What it does not mean. "), does_not),
-        *(tag("p", {}, tag("b", {}, caution)) for caution in words.cautions(report)),
-        tag("p", {}, tag("b", {}, "Because")),
-        _points(report["reasons"]),
+    return pages.get_template("report.html.jinja").render(
+        version=__version__,
+        name=PurePath(name).name,
+        report=report,
+        words=words,
+        meaning=words.meaning(report),
+        cautions=words.cautions(report),
+        levels={"wide": wide, "narrow": narrow},
+        tables={
+            "Checks that decide": [entry for gating, entry in checks if gating],
+            "For information: these decide nothing": [entry for gating, entry in checks if not gating],
+        },
+        curves=curves,
+        figures=figures(report, curves),
+        accuracies={label: _percent(report["accuracy"][key]) for key, label in ACCURACIES.items()},
+        single=[_single(report, key) for key in ("remembered", "over_forgotten")],
+        lineage=lineage,
+        rules={key.replace("_", " "): _plain(value) for key, value in policy.items()},
+        inputs={
+            "model under audit": inputs["checkpoint"],
+            "original": inputs["original"] or "none was given",
+            **{f"reference {place}": digest for place, digest in enumerate(inputs["references"], 1)},
+            "data set": inputs["dataset"],
+            f"list of {inputs['ids']['count']} ids": inputs["ids"]["digest"],
+        },
     )
 
 
-def _warnings(report: dict[str, Any]) -> list[Element]:
-    """Return what was said about the inputs, where the document carries it."""
-    said = [warning["message"] for warning in report.get("warnings", ())]
-    return [_section("Warnings", _points(said))] if said else []
+def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float | None, float | None] | None:
+    """Return the lowest and the highest value that a check calls right, None for an open end.
+
+    Args:
+        check: as it stands in the report.
+        policy: likewise.
+
+    Returns:
+        None where the check does not decide, or not by a margin.
+    """
+    if check["null"] is None or check["margin"] is None or not check["gating"]:
+        return None
+    low, high = check["null"] - check["margin"], check["null"] + check["margin"]
+    at_most = check["id"] == "chance" and policy.get("chance") == "at-most"
+    if at_most or check["id"] in {"vanished", "closer"}:
+        return None, high
+    return low, None if check["id"] == "utility" else high
 
 
-def _checks(report: dict[str, Any]) -> Element:
-    policy, level = report["policy"], report["policy"]["level"]
-    decide, inform = ([check for check in report["checks"] if check["gating"] is gating] for gating in (True, False))
-    wide, narrow = (f"{100 * share:.4g} %" for share in (1 - level, 1 - 2 * level))
-    rule = (
-        f"The bar is the {wide} interval: the values that agree with what was seen. A check fails if its whole bar "
-        "lies outside the shaded right values. It passes only if a slightly shorter one, the "
-        f"{narrow} interval, lies inside. Else it cannot tell. A check without a bar says in words what it goes by."
-    )
-    return _section(
-        "What was measured",
-        tag("h3", {}, "Words"),
-        _terms(words.GLOSSARY),
-        tag("h3", {}, "Checks that decide"),
-        tag("p", {"class": "soft"}, rule),
-        _table(decide, policy) if decide else tag("p", {}, "There are none."),
-        tag("h3", {}, "For information: these decide nothing"),
-        _table(inform, policy) if inform else tag("p", {}, "There are none."),
-    )
+def compared(check: dict[str, Any], policy: dict[str, Any]) -> str:
+    """Return in words what the value of a check is to be held against; nothing where there is no such thing."""
+    if check["id"] == "rank" and check["gating"]:
+        return f"right: p above {policy['level']:g}"
+    right, shown = right_values(check, policy), row(check)[4]
+    if right is None:
+        return f"compare with {shown}" if shown else ""
+    low, high = right
+    if low is None:
+        return f"right: at most {high:.3f}"
+    return f"right: at least {low:.3f}" if high is None else f"right: {low:.3f} to {high:.3f}"
 
 
-def _table(checks: list[dict[str, Any]], policy: dict[str, Any]) -> Element:
-    columns = ("Check", "Result", "Measured", "In words")
-    head = tag("tr", {}, *(tag("th", {"scope": "col"}, column) for column in columns))
-    body = (_row(check, policy) for check in checks)
-    return tag("table", {"class": "checks"}, tag("thead", {}, head), tag("tbody", {}, *body))
-
-
-def _row(check: dict[str, Any], policy: dict[str, Any]) -> Element:
+def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row of the table of checks shows."""
     name, _, value, span, *_, note = row(check)
     p = "" if check["p"] is None else f"p = {check['p']:.3f}"
-    lines = [f"{value} {span}".strip(), p, compared(check, policy), words.counted(check)]
-    asks = f"About {words.about(check)}. {words.question(check)}"
-    return tag(
-        "tr",
-        {},
-        tag("th", {"scope": "row"}, name, tag("small", {}, asks)),
-        tag("td", {"class": f"result {check['verdict']}"}, words.RESULTS[check["verdict"]]),
-        tag("td", {"class": "figures"}, bar(check, policy), *(tag("div", {}, line) for line in lines if line)),
-        tag("td", {}, note),
-    )
-
-
-def _figures(report: dict[str, Any], curves: Curves | None) -> Element | None:
-    drawn = [
-        tag("figure", {}, tag("h3", {}, figure.title), figure.drawing, tag("figcaption", {}, figure.words))
-        for figure in figures(report, curves)
-    ]
-    return _section("Figures", tag("div", {"class": "plots"}, *drawn)) if drawn else None
-
-
-def _accuracies(report: dict[str, Any]) -> Element:
-    rates = report["accuracy"]
-    head = tag("tr", {}, tag("th", {"scope": "col"}, "of"), tag("th", {"scope": "col"}, "right"))
-    rows = [
-        tag("tr", {}, tag("th", {"scope": "row"}, kind), tag("td", {}, _percent(rates[key])))
-        for key, kind in ACCURACIES.items()
-    ]
-    table = tag("table", {"class": "pairs"}, tag("thead", {}, head), tag("tbody", {}, *rows))
-    return _section("Right answers", table, tag("p", {"class": "soft"}, RIGHT_ANSWERS))
-
-
-def _single(report: dict[str, Any]) -> Element:
-    """Return how many single samples stand out; which ones only where the report lists them."""
-    parts: list[Element] = []
-    for key, kind in (("remembered", "remembered"), ("over_forgotten", "over-forgotten")):
-        count, ids = report["ids"][key]["count"], report["ids"][key]["ids"]
-        found = "not measured" if count is None else str(count or "none found")
-        parts.append(tag("p", {}, f"Stand out as {kind}: {found}"))
-        if isinstance(ids, list) and ids:
-            parts.append(tag("p", {}, tag("small", {}, f"Personal data, their ids: {', '.join(ids)}")))
-    notes = [f"{check['id']}: {check['note']}" for check in report["checks"] if check["id"].startswith("per-id")]
-    return _section("Single samples", *parts, _points(notes), tag("p", {"class": "soft"}, NONE_FOUND))
-
-
-def _lineage(lines: Sequence[str]) -> Element:
-    listed = tag("ul", {"class": "plain"}, *(tag("li", {}, tag("code", {}, line)) for line in lines))
-    return _section("Where the model comes from", listed, tag("p", {"class": "soft"}, UNSIGNED))
-
-
-def _rules(policy: dict[str, Any]) -> Element:
-    entries = {key.replace("_", " "): _plain(value) for key, value in policy.items()}
-    return _section("Rules of this audit", _terms(entries), tag("p", {"class": "soft"}, RULES))
-
-
-def _inputs(inputs: dict[str, Any]) -> Element:
-    ids = inputs["ids"]
-    digests = {
-        "model under audit": inputs["checkpoint"],
-        "original": inputs["original"] or "none was given",
-        **{f"reference {place}": digest for place, digest in enumerate(inputs["references"], 1)},
-        "data set": inputs["dataset"],
-        f"list of {ids['count']} ids": ids["digest"],
+    return {
+        "name": name,
+        "asks": f"About {words.about(check)}. {words.question(check)}",
+        "verdict": check["verdict"],
+        "result": words.RESULTS[check["verdict"]],
+        "bar": _bar(check, policy),
+        "lines": [
+            line for line in (f"{value} {span}".strip(), p, compared(check, policy), words.counted(check)) if line
+        ],
+        "note": note,
     }
-    return _section("Inputs, as SHA-256", _terms({key: tag("code", {}, digest) for key, digest in digests.items()}))
 
 
-def _section(title: str, *content: Content) -> Element:
-    return tag("section", {}, tag("h2", {}, title), *content)
+def _bar(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any] | None:
+    """Return where value, interval and right values lie on a bar of width ``BAR``; None without an interval."""
+    value, span, null = check["statistic"], check["interval"], check["null"]
+    if value is None or span is None or null is None:
+        return None
+    reach = 1.15 * max(2 * (check["margin"] or 0.0), *(abs(end - null) for end in (value, *span)), 1e-9)
+
+    def at(value: float) -> float:
+        """Return where ``value`` lies, two units from either edge at the least."""
+        share: float = (value - null + reach) / (2 * reach)
+        return round(2 + (BAR - 4) * min(max(share, 0.0), 1.0), 1)
+
+    right = right_values(check, policy)
+    low, high = right or (None, None)
+    return {
+        "width": BAR,
+        "title": f"{value:.3f}, interval {span[0]:.3f} to {span[1]:.3f}",
+        "value": at(value),
+        "low": at(span[0]),
+        "high": at(span[1]),
+        "null": at(null),
+        "right": right and (2.0 if low is None else at(low), BAR - 2 if high is None else at(high)),
+    }
 
 
-def _points(texts: Iterable[str]) -> Element:
-    return tag("ul", {}, *(tag("li", {}, text) for text in texts))
-
-
-def _terms(entries: Mapping[str, Content]) -> Element:
-    parts = [(tag("dt", {}, term), tag("dd", {}, meaning)) for term, meaning in entries.items()]
-    return tag("dl", {}, *(part for pair in parts for part in pair))
+def _single(report: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return how many single samples stand out; which ones only where the report lists them."""
+    count, ids = report["ids"][key]["count"], report["ids"][key]["ids"]
+    found = "not measured" if count is None else str(count or "none found")
+    return {"kind": key.replace("_", "-"), "found": found, "ids": ids or []}
 
 
 def _plain(value: object) -> str:
