@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import TypeAdapter
 
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.policy import Policy
@@ -181,6 +182,14 @@ def faults(report: dict[str, Any]) -> list[str]:
 
 def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("limit", ["enum", "minimum", "maximum"])
+def test_the_schema_allows_what_a_policy_may_say(limit: str) -> None:
+    accepted, described = TypeAdapter(Policy).json_schema(), SCHEMA["properties"]["policy"]
+    assert set(described["properties"]) == {*accepted["properties"], "sha256"}
+    for key, entry in accepted["properties"].items():
+        assert described["properties"][key].get(limit) == entry.get(limit)
 
 
 @pytest.mark.parametrize("options", [(), ("--show-ids",), ("--criterion", "chance")])

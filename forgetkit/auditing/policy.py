@@ -10,25 +10,23 @@ The keys are the fields of :class:`Policy`; what a file leaves out keeps its def
 import hashlib
 import tomllib
 from codecs import BOM_UTF8
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.options import choice
 from forgetkit.registry import did_you_mean
 
 Criterion = Literal["retrain", "chance"]
-Chance = Literal["at", "at-most"]
-Inconclusive = Literal["report", "fail", "pass"]
-CRITERIA: tuple[Criterion, ...] = ("retrain", "chance")
-CHANCES: tuple[Chance, ...] = ("at", "at-most")
-INCONCLUSIVES: tuple[Inconclusive, ...] = ("report", "fail", "pass")
 ABOUT: dict[Criterion, tuple[str, ...]] = {
     "retrain": ("membership", "closer", "rank", "canaries"),
     "chance": ("chance",),
 }
-"""The checks that a criterion is about; it cannot do without all of them."""
+"""The checks that a criterion is about; a policy must let one of them decide."""
 DECIDING: dict[Criterion, tuple[str, ...]] = {
     "retrain": ("integrity", "vanished", "utility", *ABOUT["retrain"]),
     "chance": ("integrity", "utility", *ABOUT["chance"]),
@@ -36,9 +34,6 @@ DECIDING: dict[Criterion, tuple[str, ...]] = {
 """The checks that decide where a policy names none, each if it is run."""
 CAN_DECIDE = tuple(dict.fromkeys(check for checks in DECIDING.values() for check in checks))
 """Checks that can pass and fail; the others are information whatever a policy says."""
-LEVELS = (0.001, 0.2)
-MEMBERSHIP_MARGINS = (0.001, 0.25)
-UTILITY_MARGINS = (0.001, 0.5)
 LARGEST_POLICY = 1 << 20
 """Bytes that a policy may have."""
 MOST_DOTS = 20
@@ -46,35 +41,48 @@ MOST_DOTS = 20
 LONGEST_REASON = 160
 """Characters of a parser's complaint that a message shows."""
 
-Word = TypeVar("Word", bound=str)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class Policy:
     """What decides an audit, and by how much.
 
     Attributes:
         criterion: like a model retrained without the samples, or at chance on them.
-        level: error rate of each check, in :data:`LEVELS`.
-        membership_margin: how far from ½ the AUC may lie, in :data:`MEMBERSHIP_MARGINS`.
-        utility_margin: accuracy on unseen samples that may be lost, in :data:`UTILITY_MARGINS`.
-        chance: whether accuracy must be at chance, or may be below it as well.
+        level: error rate of each check.
+        membership_margin: how far from ½ the AUC may lie.
+        utility_margin: accuracy on unseen samples that may be lost.
+        chance: under the criterion ``chance``: accuracy must be at chance, or may be below it as well.
         gating: ids of the checks that decide; None for those of the criterion.
         inconclusive: whether an inconclusive verdict exits 3 (``report``), 1 (``fail``) or 0 (``pass``).
         assume_exchangeable: whether the ids are taken for a random draw of their classes, on the author's word.
+
+    Raises:
+        pydantic.ValidationError: a value of the wrong type, or out of range.
+        ForgetkitError: ``policy-malformed`` where ``gating`` cannot decide.
 
     Source: Kim & Woo, "Efficient two-stage model retraining for machine unlearning", 2022, sections 3.2 and 6
     (``chance``).
     """
 
     criterion: Criterion = "retrain"
-    level: float = 0.05
-    membership_margin: float = 0.05
-    utility_margin: float = 0.02
-    chance: Chance = "at"
+    level: Annotated[float, Field(strict=True, ge=0.001, le=0.2)] = 0.05
+    membership_margin: Annotated[float, Field(strict=True, ge=0.001, le=0.25)] = 0.05
+    utility_margin: Annotated[float, Field(strict=True, ge=0.001, le=0.5)] = 0.02
+    chance: Literal["at", "at-most"] = "at"
     gating: tuple[str, ...] | None = None
-    inconclusive: Inconclusive = "report"
-    assume_exchangeable: bool = False
+    inconclusive: Literal["report", "fail", "pass"] = "report"
+    assume_exchangeable: Annotated[bool, Field(strict=True)] = False
+
+    def __post_init__(self) -> None:
+        for check in self.gating or ():
+            if check not in CAN_DECIDE:
+                message = f"'gating' names '{shorten(check)}', which is no check that can decide"
+                raise ForgetkitError("policy-malformed", message, did_you_mean(check[:100], CAN_DECIDE))
+        if len(set(self.deciding)) < len(self.deciding):
+            raise ForgetkitError("policy-malformed", "'gating' names a check twice")
+        if not set(about := ABOUT[self.criterion]) & set(self.deciding):
+            message = f"'gating' names no check that the criterion '{self.criterion}' is about"
+            raise ForgetkitError("policy-malformed", message, f"add {' or '.join(about)}, or change 'criterion'")
 
     @property
     def deciding(self) -> tuple[str, ...]:
@@ -93,7 +101,7 @@ def policy_of(name: str | None, *, criterion: str | None, level: float | None) -
         ForgetkitError: ``usage`` where an option is no choice, or contradicts the file; else as :func:`read_policy`.
     """
     if criterion is not None:
-        choice("--criterion", criterion, CRITERIA)
+        choice("--criterion", criterion, get_args(Criterion))
     given = {key: value for key, value in (("criterion", criterion), ("level", level)) if value is not None}
     if name is None:
         return replace(Policy(), **given), None  # type: ignore[arg-type]
@@ -116,21 +124,13 @@ def read_policy(path: Path) -> tuple[Policy, str]:
             not TOML, or a key is unknown or its value of the wrong type or out of range.
     """
     content = _content(path)
-    values = asdict(Policy()) | _parsed(path, content)
-    policy = Policy(
-        criterion=_word(path, values, "criterion", CRITERIA),
-        level=_number(path, values, "level", LEVELS),
-        membership_margin=_number(path, values, "membership_margin", MEMBERSHIP_MARGINS),
-        utility_margin=_number(path, values, "utility_margin", UTILITY_MARGINS),
-        chance=_word(path, values, "chance", CHANCES),
-        gating=_gating(path, values),
-        inconclusive=_word(path, values, "inconclusive", INCONCLUSIVES),
-        assume_exchangeable=_switch(path, values, "assume_exchangeable"),
-    )
-    if not set(about := ABOUT[policy.criterion]) & set(policy.deciding):
-        message = f"'gating' names no check that the criterion '{policy.criterion}' is about"
-        raise _refusal(path, message, f"add {' or '.join(about)}, or change 'criterion'")
-    return policy, hashlib.sha256(content).hexdigest()
+    values = _parsed(path, content)
+    try:
+        return TypeAdapter(Policy).validate_python(values), hashlib.sha256(content).hexdigest()
+    except ValidationError as problem:
+        raise _refusal(path, *_complaint(problem)) from problem
+    except ForgetkitError as problem:
+        raise _refusal(path, problem.message, problem.hint) from problem
 
 
 def _content(path: Path) -> bytes:
@@ -148,15 +148,10 @@ def _content(path: Path) -> bytes:
 def _parsed(path: Path, content: bytes) -> dict[str, Any]:
     text = _decoded(path, content)
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError, an impossible date, too many digits or brackets
         hint = 'a line reads: level = 0.05, or: chance = "at"'
         raise _refusal(path, f"not TOML: {_first_line(str(problem))}", hint) from problem
-    known = asdict(Policy())
-    for key in values:
-        if key not in known:
-            raise _refusal(path, f"there is no key '{shorten(key)}'", did_you_mean(key[:100], known))
-    return values
 
 
 def _decoded(path: Path, content: bytes) -> str:
@@ -171,45 +166,26 @@ def _decoded(path: Path, content: bytes) -> str:
     return text
 
 
-def _word(path: Path, values: dict[str, Any], key: str, choices: tuple[Word, ...]) -> Word:
-    value = values[key]
-    for word in choices:
-        if value == word:
-            return word
-    known = " or ".join(f"'{word}'" for word in choices)
-    hint = did_you_mean(value[:100], choices) if isinstance(value, str) else None
-    raise _refusal(path, f"'{key}' must be {known}, not {_shown(value)}", hint)
-
-
-def _number(path: Path, values: dict[str, Any], key: str, bounds: tuple[float, float]) -> float:
-    value, (low, high) = values[key], bounds
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise _refusal(path, f"'{key}' must be a number from {low:g} to {high:g}, not {_shown(value)}")
-    return float(value)
-
-
-def _switch(path: Path, values: dict[str, Any], key: str) -> bool:
-    value = values[key]
-    if not isinstance(value, bool):
-        raise _refusal(path, f"'{key}' must be true or false, not {_shown(value)}")
-    return value
-
-
-def _gating(path: Path, values: dict[str, Any]) -> tuple[str, ...] | None:
-    named = values["gating"]
-    if named is None:
-        return None
-    if not isinstance(named, list):
-        raise _refusal(
-            path, f"'gating' must be a list of checks, not {_shown(named)}", 'gating = ["integrity", "membership"]'
-        )
-    for check in named:
-        if check not in CAN_DECIDE:
-            hint = did_you_mean(check[:100], CAN_DECIDE) if isinstance(check, str) else None
-            raise _refusal(path, f"'gating' names {_shown(check)}, which is no check that can decide", hint)
-    if len(set(named)) < len(named):
-        raise _refusal(path, "'gating' names a check twice")
-    return tuple(named)
+def _complaint(problem: ValidationError) -> tuple[str, str | None]:
+    """Say in one line what is wrong with a policy, unknown keys first, and hint at what was meant."""
+    known = TypeAdapter(Policy).json_schema()["properties"]
+    found = min(problem.errors(include_url=False, include_context=False), key=lambda error: error["loc"][0] in known)
+    key, value = str(found["loc"][0]), found["input"]
+    if key not in known:
+        return f"there is no key '{shorten(key)}'", did_you_mean(key[:100], known)
+    if len(found["loc"]) > 1:
+        return f"'gating' names {_shown(value)}, which is no check that can decide", None
+    wanted, hint = "a list of checks", None
+    if words := known[key].get("enum"):
+        wanted = " or ".join(f"'{word}'" for word in words)
+        hint = did_you_mean(value[:100], words) if isinstance(value, str) else None
+    elif "minimum" in known[key]:
+        wanted = f"a number from {known[key]['minimum']:g} to {known[key]['maximum']:g}"
+    elif known[key].get("type") == "boolean":
+        wanted = "true or false"
+    else:
+        hint = 'gating = ["integrity", "membership"]'
+    return f"'{key}' must be {wanted}, not {_shown(value)}", hint
 
 
 def _refusal(where: Path | str, message: str, hint: str | None = None) -> ForgetkitError:
