@@ -88,7 +88,7 @@ class Registry(Generic[F]):
             self._check(name, function)
         known = self._entries.get(name, function)
         if _identity(known) != _identity(function):
-            message = f"two {self.kind}s are named '{name}': {_place(known)} and {_place(function)}"
+            message = f"two {self.kind}s are named '{name}': {defined_at(known)} and {defined_at(function)}"
             raise ForgetkitError("plugin-malformed", message, "give one of them another name")
         self._entries[name] = function
         _REGISTERED.append((self.kind, name))
@@ -163,7 +163,7 @@ def _identity(function: Callable[..., object]) -> tuple[str, str]:
     return function.__module__, getattr(function, "__qualname__", repr(function))
 
 
-def _place(function: Callable[..., object]) -> str:
+def defined_at(function: Callable[..., object]) -> str:
     """Return file and line where ``function`` is written, as far as they are known."""
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else ".".join(_identity(function))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from forgetkit.auditing.check import Check, measured, with_control
+from forgetkit.auditing.check import Check, check_of, with_control
 from forgetkit.auditing.checks.integrity import copies, integrity
 from forgetkit.auditing.checks.one_model import chance, membership, utility_check
-from forgetkit.auditing.predictions import Scored, scored, view_of
+from forgetkit.auditing.predictions import Predictions, predictions_of, view_of
 from forgetkit.auditing.verdict import exit_code, overall
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record, Step
@@ -42,9 +42,9 @@ def a_step(command: str, parent: str | None) -> Step:
     return Step(command, {}, 0, parent, None, {})
 
 
-def some_scores(phi: np.ndarray, classes: int = 2) -> Scored:
+def some_scores(phi: np.ndarray, classes: int = 2) -> Predictions:
     labels = np.arange(len(phi)) % classes
-    return Scored(phi.astype(np.float64), phi > 0, labels, np.zeros((len(phi), classes)))
+    return Predictions(phi.astype(np.float64), phi > 0, labels, np.zeros((len(phi), classes)))
 
 
 @pytest.mark.parametrize(
@@ -222,11 +222,11 @@ def test_copies_of_nothing_are_none() -> None:
 
 
 def test_scored_holds_phi_and_correctness() -> None:
-    found = scored(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0]))
+    found = predictions_of(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0]))
     assert found.phi.tolist() == [2.0, -1.0]
-    assert found.right.tolist() == [True, False]
+    assert found.correct.tolist() == [True, False]
 
 
 def test_an_interval_without_an_end_is_none_and_said() -> None:
-    check = measured("closer", Estimate(1.2, (0.8, float("inf")), (0.9, 7.0), 3), "inconclusive", "a distance")
+    check = check_of("closer", Estimate(1.2, (0.8, float("inf")), (0.9, 7.0), 3), "inconclusive", "a distance")
     assert (check.to_json()["interval"], check.note) == (None, "a distance; at least 0.800, without an upper end")

@@ -9,7 +9,7 @@ from forgetkit.auditing.check import Check
 from forgetkit.auditing.checks.one_model import chance
 from forgetkit.auditing.checks.with_references import closer_check, rank_check
 from forgetkit.auditing.policy import Policy
-from forgetkit.auditing.verdict import decided, overall
+from forgetkit.auditing.verdict import apply_policy, overall
 from forgetkit.statistics.intervals import Estimate
 from forgetkit.statistics.references import Closer, Rank
 
@@ -32,7 +32,7 @@ def a_closer(ratio: Estimate, floor: float, k: int = 5) -> Check:
 
 
 def verdict_of(*checks: Check, policy: Policy | None = None, drawn: bool = True) -> tuple[str, list[str]]:
-    counted = decided([INTEGRITY, *checks, KEPT], policy or Policy(), drawn=drawn)
+    counted = apply_policy([INTEGRITY, *checks, KEPT], policy or Policy(), exchangeable=drawn)
     return overall(counted, original=True)
 
 
@@ -74,20 +74,20 @@ def test_an_undecided_audit_names_what_would_decide() -> None:
 def test_what_the_policy_does_not_name_informs_even_if_it_fails() -> None:
     failed = replace(MEMBERSHIP, verdict="fail", statistic=0.9, note="remembered")
     policy = Policy(gating=("integrity", "utility", "rank"))
-    found = decided([failed, a_rank(0.5, 0.05)], policy, drawn=True)
+    found = apply_policy([failed, a_rank(0.5, 0.05)], policy, exchangeable=True)
     assert (found[0].verdict, found[0].gating, found[0].statistic) == ("info", False, 0.9)
     assert found[0].note.startswith("remembered; ")
     assert overall([INTEGRITY, *found, KEPT], original=True)[0] == "forgotten"
 
 
 def test_under_chance_references_inform() -> None:
-    found = decided([a_rank(0.05, 0.05), a_closer(FAR, 0.4)], Policy(criterion="chance"), drawn=True)
+    found = apply_policy([a_rank(0.05, 0.05), a_closer(FAR, 0.4)], Policy(criterion="chance"), exchangeable=True)
     assert [check.verdict for check in found] == ["info", "info"]
 
 
 def test_what_was_not_run_stays_not_run() -> None:
     check = Check("utility", "not-run", "needs --original", gating=True)
-    found = decided([check], Policy(gating=("membership",)), drawn=True)
+    found = apply_policy([check], Policy(gating=("membership",)), exchangeable=True)
     assert [(check.verdict, check.gating) for check in found] == [("not-run", False)]
 
 

@@ -9,9 +9,15 @@ from numpy.random import Generator, default_rng
 from scipy.stats import norm
 
 from forgetkit.auditing.check import Check
-from forgetkit.auditing.checks.exchangeable import drawn_check
-from forgetkit.auditing.verdict import hint
-from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, Drawn, class_mix, drawn, mean_auc
+from forgetkit.auditing.checks.exchangeable import exchangeable_check
+from forgetkit.auditing.verdict import as_hint
+from forgetkit.statistics.exchangeability import (
+    CHOSEN_LEVEL,
+    Exchangeability,
+    assess_exchangeability,
+    class_mix,
+    mean_auc,
+)
 from forgetkit.statistics.intervals import Estimate
 from forgetkit.statistics.strata import Labels, Scores, auc
 from tests.conftest import Run
@@ -121,9 +127,11 @@ def test_hard_or_easy_samples_show_beside_references(harder: float, side: str) -
     rng = default_rng(6)
     labels, others = labels_of(rng, 100), labels_of(rng, 400)
     phi, phi_unseen = difficulties(rng, 5, labels, harder=harder), difficulties(rng, 5, others)
-    found = drawn(labels, labels_of(rng, 900), list(zip(phi, phi_unseen, strict=True)), others, margin=0.05)
+    found = assess_exchangeability(
+        labels, labels_of(rng, 900), list(zip(phi, phi_unseen, strict=True)), others, margin=0.05
+    )
     assert (found.mixed, found.holds) == (True, False)
-    assert f"5 references, which saw neither, find them {side}" in drawn_check(found, assumed=False).note
+    assert f"5 references, which saw neither, find them {side}" in exchangeable_check(found, assumed=False).note
 
 
 @pytest.mark.parametrize(
@@ -141,16 +149,16 @@ def test_hard_or_easy_samples_show_beside_references(harder: float, side: str) -
 def test_references_decide_and_a_chosen_mix_turns_the_burden_of_proof(
     p: float, beside: Estimate | None, holds: bool
 ) -> None:
-    found = Drawn(p, beside, 5, 0.05)
+    found = Exchangeability(p, beside, 5, 0.05)
     assert found.holds is holds
-    note = drawn_check(found, assumed=False).note
+    note = exchangeable_check(found, assumed=False).note
     assert ("so membership and per-id are hints only" in note) is not holds
-    assert ("the policy says they were drawn" in drawn_check(found, assumed=True).note) is not holds
+    assert ("the policy says they were drawn" in exchangeable_check(found, assumed=True).note) is not holds
 
 
 def test_a_hint_keeps_its_figures_and_decides_nothing() -> None:
     check = Check("membership", "fail", "remembered", gating=True, proves=True, statistic=0.8, null=0.5)
-    found = hint(check)
+    found = as_hint(check)
     assert (found.verdict, found.gating, found.statistic) == ("info", False, 0.8)
     assert "chosen, not drawn" in found.note
     assert "remembered" in found.note

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.report.curves import POINTS, Curve, envelope, roc, same_mix, shares
 from forgetkit.auditing.report.figures import Figure, figures
-from forgetkit.auditing.report.html import compared, right_values
+from forgetkit.auditing.report.html import comparison, right_values
 from forgetkit.statistics.membership_auc import stratified_auc
 from tests.test_audit_html import CHANCE, INTEGRITY, MEMBERSHIP, POLICY, REPORT, UTILITY, a_report, some_curves
 
@@ -37,12 +37,12 @@ def test_right_values_are_those_that_the_check_judges_by(
 
 def test_a_check_that_does_not_decide_has_no_right_values() -> None:
     assert right_values(CHANCE.to_json(), POLICY) is None
-    assert compared(CHANCE.to_json(), POLICY) == "compare with chance 0.1"
+    assert comparison(CHANCE.to_json(), POLICY) == "compare with chance 0.1"
 
 
 def test_rank_is_held_against_its_p() -> None:
     check = Check("rank", "pass", "", gating=True, n=19, statistic=0.1, null=0.0, p=0.4)
-    assert compared(check.to_json(), POLICY) == "right: p above 0.05"
+    assert comparison(check.to_json(), POLICY) == "right: p above 0.05"
 
 
 def test_there_is_a_figure_for_what_there_are_data() -> None:

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from forgetkit.auditing.checks import relearn
-from forgetkit.auditing.report.files import UNMEASURED, listed
+from forgetkit.auditing.report.files import UNMEASURED, id_list
 from forgetkit.cli import app as cli
 from forgetkit.files.id_list import read_ids
 from tests.conftest import Ran, Run
@@ -145,11 +145,11 @@ def test_an_empty_list_replaces_an_older_one_and_is_said(forgetkit: Run, referen
 
 
 def test_the_list_is_sorted_by_bytes_and_can_be_read_back(tmp_path: Path) -> None:
-    text = listed(["é", "9", "10", "z", "Z"])
+    text = id_list(["é", "9", "10", "z", "Z"])
     assert text.encode() == "10\n9\nZ\nz\né\n".encode()
     (tmp_path / "left.txt").write_text(text)
     assert read_ids(str(tmp_path / "left.txt")).ids == ["10", "9", "Z", "z", "é"]
-    assert listed(None) == UNMEASURED
+    assert id_list(None) == UNMEASURED
 
 
 @pytest.mark.parametrize("option", ["--junit", "--summary", "--html", "--remembered-out"])

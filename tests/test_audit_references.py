@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from forgetkit.statistics.divergence import Probabilities
-from forgetkit.statistics.references import Calibrated, Closer, Rank, calibrated, closer, rank
+from forgetkit.statistics.references import Calibrated, Closer, Rank, calibrate, closer, rank
 from forgetkit.statistics.strata import Labels, Scores
 
 REPEATS = pytest.mark.parametrize("repeats", [300, pytest.param(2000, marks=pytest.mark.slow)])
@@ -244,14 +244,14 @@ def test_one_more_reference_seldom_fails_closer(repeats: int) -> None:
 def per_sample(p: NDArray[np.float64], labels: Labels, n: int) -> Calibrated:
     """Calibrate the last model's first n samples, against the rest as unseen ones."""
     after, references = p[-1], p[:-1]
-    return calibrated(
+    return calibrate(
         after[:n], references[:, :n], after[n:], references[:, n:], labels=labels[:n], unseen_labels=labels[n:]
     )
 
 
 def test_calibrated_scores_by_hand() -> None:
     zero = np.zeros(1, dtype=np.int64)
-    found = calibrated(two(0.8), [two(0.2), two(0.6)], two(0.1), [two(0.4), two(0.4)], labels=zero, unseen_labels=zero)
+    found = calibrate(two(0.8), [two(0.2), two(0.6)], two(0.1), [two(0.4), two(0.4)], labels=zero, unseen_labels=zero)
     assert found.forget == pytest.approx([log(0.8 / 0.4)])
     assert found.unseen == pytest.approx([log(0.1 / 0.4)])
     assert not found.scaled
@@ -261,7 +261,7 @@ def test_from_5_references_on_scores_are_in_units_of_their_spread() -> None:
     zero = np.zeros(1, dtype=np.int64)
     p = [0.1, 0.2, 0.3, 0.4, 0.5]
     references = [two(q) for q in p]
-    found = calibrated(two(0.9), references, two(0.3), references, labels=zero, unseen_labels=zero)
+    found = calibrate(two(0.9), references, two(0.3), references, labels=zero, unseen_labels=zero)
     assert found.scaled
     assert found.forget == pytest.approx([log(0.9 / 0.3) / np.log(p).std(ddof=1)])
 
@@ -289,7 +289,7 @@ def test_an_easy_sample_is_not_taken_for_a_remembered_one() -> None:
 def test_a_probability_of_0_keeps_the_scores_finite() -> None:
     zero = np.zeros(2, dtype=np.int64)
     same = [two(1.0, 0.0)] * 5
-    found = calibrated(two(0.0, 1.0), same, two(1.0, 0.0), same, labels=zero, unseen_labels=zero)
+    found = calibrate(two(0.0, 1.0), same, two(1.0, 0.0), same, labels=zero, unseen_labels=zero)
     assert np.isfinite(found.forget).all()
     assert found.unseen.tolist() == [0.0, 0.0]
 
@@ -308,7 +308,7 @@ def test_calibration_sees_no_order_of_references_and_no_names_of_classes() -> No
 def test_what_cannot_be_calibrated_is_refused(label: int, k: int, message: str) -> None:
     labels = np.array([label])
     with pytest.raises(ValueError, match=message):
-        calibrated(two(0.5), [two(0.5)] * 2, two(0.5), [two(0.5)] * k, labels=labels, unseen_labels=labels * 0)
+        calibrate(two(0.5), [two(0.5)] * 2, two(0.5), [two(0.5)] * k, labels=labels, unseen_labels=labels * 0)
 
 
 @REPEATS

@@ -9,7 +9,15 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from forgetkit.auditing.checks import relearn as relearning
-from forgetkit.auditing.checks.relearn import CAP, REPEATS, matched, relearn, relearn_check, sign_flip, steps_to_learn
+from forgetkit.auditing.checks.relearn import (
+    CAP,
+    REPEATS,
+    pair_by_class,
+    relearn,
+    relearn_check,
+    sign_flip,
+    steps_to_learn,
+)
 from forgetkit.training.classifier import Classifier, Samples
 from forgetkit.training.loop import Update, fit
 from forgetkit.training.optimizers import make_optimizer
@@ -76,7 +84,7 @@ def test_a_sign_flip_errs_as_often_as_it_says() -> None:
 def test_pairs_are_of_one_class_each_sample_once_as_many_as_possible(
     forget: list[int], unseen: list[int], seed: int
 ) -> None:
-    pairs = matched(np.array(forget), np.array(unseen), np.random.default_rng(seed))
+    pairs = pair_by_class(np.array(forget), np.array(unseen), np.random.default_rng(seed))
     assert len(pairs) == sum(min(forget.count(c), unseen.count(c)) for c in range(4))
     assert all(forget[row] == unseen[other] for row, other in pairs.tolist())
     assert all(len(set(side)) == len(pairs) for side in pairs.T.tolist())

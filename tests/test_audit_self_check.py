@@ -9,17 +9,17 @@ import pytest
 from scipy import stats
 
 from forgetkit.auditing.policy import Policy
-from forgetkit.auditing.predictions import Scored
+from forgetkit.auditing.predictions import Predictions
 from forgetkit.auditing.self_check import LIMIT, SHIFTS, SelfCheck, self_check
 
 TRIALS = 100
 
 
-def unseen(count: int, *, classes: int = 4, seed: int = 0) -> Scored:
+def unseen(count: int, *, classes: int = 4, seed: int = 0) -> Predictions:
     draw = np.random.default_rng(seed)
     labels = np.arange(count) % classes
     phi = draw.standard_normal(count) + labels / 2
-    return Scored(phi, phi > 0, labels, np.zeros((count, classes)))
+    return Predictions(phi, phi > 0, labels, np.zeros((count, classes)))
 
 
 def checked(ids: int, count: int = 400, **changed: object) -> SelfCheck:
@@ -88,7 +88,7 @@ def test_the_order_of_samples_does_not_count() -> None:
     labels = np.arange(40) % 4
     same = self_check(scores, labels[::-1], policy=Policy(), trials=8)
     assert same == self_check(scores, labels, policy=Policy(), trials=8)
-    shuffled = Scored(scores.phi[mixed], scores.right[mixed], scores.labels[mixed], scores.softmax)
+    shuffled = Predictions(scores.phi[mixed], scores.correct[mixed], scores.labels[mixed], scores.softmax)
     other = self_check(shuffled, labels, policy=Policy(), trials=8)
     assert (other.ids, other.unseen) == (same.ids, same.unseen)
 

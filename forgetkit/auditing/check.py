@@ -1,9 +1,12 @@
 """What a check found. Rules: docs/audit.md."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal
 
+from forgetkit.registry import Registry, did_you_mean, malformed_plugin, parameters_of
 from forgetkit.statistics.intervals import Estimate
 
 CheckVerdict = Literal["pass", "fail", "inconclusive", "info", "not-run"]
@@ -56,7 +59,7 @@ class Check:
         }
 
 
-def measured(
+def check_of(
     id_: str,
     estimate: Estimate,
     verdict: CheckVerdict,
@@ -92,3 +95,53 @@ def _weakness(control: Check) -> str:
         return "nothing measurable was memorised: the original cannot be told from the right value either"
     side = "remembers" if value > null else "shuns"
     return f"the original {side} them ({value:.3f}), but not surely by more than the margin: a pass would prove little"
+
+
+CheckFunction = Callable[..., Check | None]
+"""A check of a plugin or an installed package: see :data:`register_check`."""
+PASSED = ("model", "original", "forget", "retain", "unseen", "classes", "level", "seed")
+"""What a registered check may ask for, by the names of its parameters."""
+BUILT_IN = (
+    *("integrity", "exchangeable", "vanished", "membership", "chance", "chance-hflip", "chance-vflip", "chance-crop"),
+    *("utility", "utility-worst-class", "advantage", "low-fpr", "low-fpr-over", "per-id", "per-id-calibrated"),
+    *("rank", "closer", "divergence", "relearn", "canaries", "canaries-epsilon"),
+)
+"""Ids of forgetkit's own checks; those that end in ``-original`` are the controls."""
+CHECK_ID = re.compile("[A-Za-z][A-Za-z0-9_-]*")
+
+
+def check_function(name: str, function: CheckFunction) -> None:
+    """Refuse a function that could not be called as a check, or a name that a report could not show.
+
+    Raises:
+        ForgetkitError: ``plugin-malformed``; names the parameter.
+    """
+    if name in BUILT_IN or name.endswith("-original"):
+        hint = "give it another name"
+        raise malformed_plugin("function", name, "a check of that name is built in", hint)
+    if not CHECK_ID.fullmatch(name):
+        hint = 'for example @register_check("logit-gap")'
+        raise malformed_plugin("function", name, "a name has letters, digits, '-' and '_' only", hint)
+    for key, parameter in parameters_of("function", name, function, typed=False).items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            hint = "remove the '/' from its signature"
+            raise malformed_plugin("function", name, f"'{key}' cannot be passed by name", hint)
+        if key not in PASSED and parameter.default is parameter.empty:
+            why = f"it has a parameter '{key}', for which there is no value"
+            raise malformed_plugin("function", name, why, did_you_mean(key, PASSED))
+
+
+CHECKS: Registry[CheckFunction] = Registry("check", check_function)
+register_check = CHECKS.register
+"""Add the function below to every audit: ``@register_check``, ``@register_check()`` or ``@register_check("name")``.
+
+It is called with those of these keywords that its signature names: ``model`` (a module that maps the images to logits
+of shape ``(samples, classes)``) and ``original`` (likewise, or None); ``forget``, ``retain`` and ``unseen``, each a
+pair of images, uint8 of shape ``(samples, channels, height, width)``, and labels, int64 of shape ``(samples,)``
+(``unseen`` is the check half); ``classes`` (int), ``level`` (the error rate, float) and ``seed`` (int). It returns a
+:class:`Check`, or None where it was not run.
+
+The report shows it under the registered name. It is information, unless the policy names it in ``gating``: then it can
+fail a model or leave the verdict open, but no pass of it proves forgetting, for nothing shows that it would fail a
+model that remembers. A statistic above ``null`` means remembered, below it over-forgotten.
+"""

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from forgetkit.auditing.check import CHECKS
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.options import choice
 from forgetkit.registry import did_you_mean
@@ -33,7 +34,7 @@ DECIDING: dict[Criterion, tuple[str, ...]] = {
 }
 """The checks that decide where a policy names none, each if it is run."""
 CAN_DECIDE = tuple(dict.fromkeys(check for checks in DECIDING.values() for check in checks))
-"""Checks that can pass and fail; the others are information whatever a policy says."""
+"""Checks that can pass and fail, beside registered ones; the others are information whatever a policy says."""
 LARGEST_POLICY = 1 << 20
 """Bytes that a policy may have."""
 MOST_DOTS = 20
@@ -74,10 +75,11 @@ class Policy:
     assume_exchangeable: Annotated[bool, Field(strict=True)] = False
 
     def __post_init__(self) -> None:
+        known = (*CAN_DECIDE, *CHECKS) if self.gating else CAN_DECIDE
         for check in self.gating or ():
-            if check not in CAN_DECIDE:
+            if check not in known:
                 message = f"'gating' names '{shorten(check)}', which is no check that can decide"
-                raise ForgetkitError("policy-malformed", message, did_you_mean(check[:100], CAN_DECIDE))
+                raise ForgetkitError("policy-malformed", message, did_you_mean(check[:100], known))
         if len(set(self.deciding)) < len(self.deciding):
             raise ForgetkitError("policy-malformed", "'gating' names a check twice")
         if not set(about := ABOUT[self.criterion]) & set(self.deciding):
@@ -94,7 +96,9 @@ class Policy:
         return {**asdict(self), "gating": list(self.deciding), "sha256": digest}
 
 
-def policy_of(name: str | None, *, criterion: str | None, level: float | None) -> tuple[Policy, str | None]:
+def policy_of(
+    name: str | Path | None, *, criterion: str | None = None, level: float | None = None
+) -> tuple[Policy, str | None]:
     """Return what decides, and the digest of its file: a policy, or else the options of the command line.
 
     Raises:

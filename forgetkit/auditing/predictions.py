@@ -1,6 +1,6 @@
-"""What a model says of the samples in question: each model is asked once."""
+"""Predictions of a model on the samples that an audit is about. Each model is loaded and evaluated once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -17,89 +17,102 @@ from forgetkit.training.classifier import Classifier, on_machine, predict, take
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark, Place, part
 
-SCORED = ("forget", "unseen", "retain", "earlier")
+SETS = ("forget", "unseen", "retain", "earlier")
 VIEWS = ("hflip", "vflip", "crop")
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What a model says of some samples, as arrays on the CPU.
+class Predictions:
+    """Predictions on some samples, as arrays on the CPU.
 
     Attributes:
         phi: φ of each sample, float64 of shape ``(samples,)``.
-        right: whether its largest logit is its label's, bool of shape ``(samples,)``.
+        correct: whether the largest logit is the label's, bool of shape ``(samples,)``.
         labels: int64 of shape ``(samples,)``.
         softmax: float64 of shape ``(samples, classes)``.
     """
 
     phi: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     labels: NDArray[np.int64]
     softmax: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, mask: NDArray[np.bool_]) -> "Scored":
-        """Return the samples of ``mask``."""
-        return Scored(self.phi[mask], self.right[mask], self.labels[mask], self.softmax[mask])
+    def take(self, mask: NDArray[np.bool_]) -> "Predictions":
+        """Return the predictions on the samples of ``mask``, bool of shape ``(samples,)``."""
+        return Predictions(self.phi[mask], self.correct[mask], self.labels[mask], self.softmax[mask])
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one model says of all samples in question.
+class ModelPredictions:
+    """Predictions of one model on all samples that an audit is about.
 
     Attributes:
-        forget: of the forget set.
-        unseen: of the check half of the unseen split.
-        retain: of the retain set.
-        earlier: of what was forgotten before.
-        views: of the forget set, flipped or magnified, by the name of the view.
+        forget: on the forget set.
+        unseen: on the check half of the unseen split.
+        retain: on the retain set; empty for a control.
+        earlier: on samples forgotten before, if the audit is about others; empty for a control.
+        views: on the forget set, flipped or magnified, by the name of the view.
         canaries: φ of each candidate for its assigned label, float64 of shape ``(candidates,)``.
     """
 
-    forget: Scored
-    unseen: Scored
-    retain: Scored
-    earlier: Scored
-    views: dict[str, Scored]
+    forget: Predictions
+    unseen: Predictions
+    retain: Predictions
+    earlier: Predictions
+    views: dict[str, Predictions]
     canaries: NDArray[np.float64]
 
     @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.unseen.softmax.shape[1])
+
+    @property
     def finite(self) -> bool:
-        """Whether every φ is a number."""
+        """Whether every φ is finite."""
         parts = (self.forget.phi, self.unseen.phi, self.retain.phi, self.earlier.phi, self.canaries)
         return all(bool(np.isfinite(part).all()) for part in parts)
 
     @property
-    def alike(self) -> Scored:
-        """What it says of the unseen samples of the forget set's classes."""
+    def unseen_alike(self) -> Predictions:
+        """Predictions on the unseen samples of the forget set's classes."""
         return self.unseen.take(np.isin(self.unseen.labels, self.forget.labels))
 
 
-def scored(logits: Tensor, labels: Tensor) -> Scored:
-    """Return φ and correctness of each row of ``logits``, of shape ``(samples, classes)``."""
+def predictions_of(logits: Tensor, labels: Tensor) -> Predictions:
+    """Return the predictions that logits are.
+
+    Args:
+        logits: float of shape ``(samples, classes)``.
+        labels: int64 of shape ``(samples,)``.
+    """
     logits, labels = logits.cpu(), labels.cpu()
-    right, softmax = logits.argmax(1) == labels, logits.double().softmax(1)
-    return Scored(phi(logits, labels).numpy(), right.numpy(), labels.numpy(), softmax.numpy())
+    correct, softmax = logits.argmax(1) == labels, logits.double().softmax(1)
+    return Predictions(phi(logits, labels).numpy(), correct.numpy(), labels.numpy(), softmax.numpy())
 
 
-def answers(classifier: Classifier, subject: Subject, machine: Machine, *, control: bool = False) -> Answers:
-    """Ask a model about every sample in question; a ``control`` about forgotten and unseen samples only."""
+def predict_subject(
+    classifier: Classifier, subject: Subject, machine: Machine, *, control: bool = False
+) -> ModelPredictions:
+    """Evaluate a model on every sample of an audit; a ``control`` on forgotten and unseen samples and canaries only."""
     train, test, device = subject.dataset.train, subject.dataset.test, machine.device
 
-    def said(split: Split, rows: Rows) -> Scored:
+    def on(split: Split, rows: Rows) -> Predictions:
+        """Return the predictions on rows of a split."""
         images, labels = take(split, rows, device)
-        return scored(predict(classifier, images), labels)
+        return predictions_of(predict(classifier, images), labels)
 
     images, labels = take(train, subject.rows, device)
     views = () if control or len(labels) == 0 else VIEWS
-    return Answers(
-        forget=scored(predict(classifier, images), labels),
-        unseen=said(test, subject.dataset.check_rows),
-        retain=said(train, subject.retain_rows[:0] if control else subject.retain_rows),
-        earlier=said(train, subject.earlier[:0] if control else subject.earlier),
-        views={view: scored(predict(classifier, view_of(images, view)), labels) for view in views},
+    return ModelPredictions(
+        forget=predictions_of(predict(classifier, images), labels),
+        unseen=on(test, subject.dataset.check_rows),
+        retain=on(train, subject.retain_rows[:0] if control else subject.retain_rows),
+        earlier=on(train, subject.earlier[:0] if control else subject.earlier),
+        views={view: predictions_of(predict(classifier, view_of(images, view)), labels) for view in views},
         canaries=_canaries(classifier, subject, device),
     )
 
@@ -111,50 +124,61 @@ def _canaries(classifier: Classifier, subject: Subject, device: str) -> NDArray[
     return phi(predict(classifier, images).cpu(), torch.from_numpy(subject.canaries.labels)).numpy()
 
 
-def control(model: Opened, subject: Subject, machine: Machine) -> Answers:
-    """Return what the original, or a reference, says.
+def predict_control(model: Opened, subject: Subject, machine: Machine) -> tuple[Classifier, ModelPredictions]:
+    """Load the original, or a reference, and evaluate it on forgotten and unseen samples.
 
     Raises:
-        ForgetkitError: ``checkpoint-malformed`` where it does not answer in numbers.
+        ForgetkitError: ``checkpoint-malformed`` where its outputs are not finite.
     """
-    said = answers(on_machine(load_model(*model), model[1], machine), subject, machine, control=True)
-    if not said.finite:
+    classifier = on_machine(load_model(*model), model[1], machine)
+    found = predict_subject(classifier, subject, machine, control=True)
+    if not found.finite:
         raise ForgetkitError("checkpoint-malformed", f"{model[0]}: its outputs are not finite")
-    return said
+    return classifier, found
 
 
-def answers_of(references: list[Opened], subject: Subject, machine: Machine, bookmark: Bookmark) -> list[Answers]:
-    """Return what each reference says; they are loaded one at a time.
+def predict_references(
+    references: list[Opened], subject: Subject, machine: Machine, bookmark: Bookmark
+) -> list[ModelPredictions]:
+    """Evaluate each reference as a control; they are loaded one at a time.
 
     Raises:
-        ForgetkitError: as :func:`control`.
+        ForgetkitError: as :func:`predict_control`.
     """
     left = bookmark.open("references")
-    said = [_unpacked(part(left.tensors, f"{number}.")) for number in range(left.at["references"])] if left else []
-    for reference in references[len(said) :]:
-        said.append(control(reference, subject, machine))
-        bookmark.reached("references", lambda: Place({"references": len(said)}, _packed(said)))
-    return said
+    found = [_unpack(part(left.tensors, f"{number}.")) for number in range(left.at["references"])] if left else []
+    for reference in references[len(found) :]:
+        found.append(predict_control(reference, subject, machine)[1])
+        bookmark.reached("references", lambda: Place({"references": len(found)}, _pack(found)))
+    return found
 
 
-def _packed(said: list[Answers]) -> dict[str, Tensor]:
+def _pack(models: list[ModelPredictions]) -> dict[str, Tensor]:
     return {
-        f"{number}.{name}.{kind}": torch.from_numpy(getattr(getattr(one, name), kind))
-        for number, one in enumerate(said)
-        for name in SCORED
-        for kind in ("phi", "right", "labels", "softmax")
-    } | {f"{number}.canaries": torch.from_numpy(one.canaries) for number, one in enumerate(said)}
+        f"{number}.{name}.{field.name}": torch.from_numpy(getattr(getattr(model, name), field.name))
+        for number, model in enumerate(models)
+        for name in SETS
+        for field in fields(Predictions)
+    } | {f"{number}.canaries": torch.from_numpy(model.canaries) for number, model in enumerate(models)}
 
 
-def _unpacked(tensors: dict[str, Tensor]) -> Answers:
+def _unpack(tensors: dict[str, Tensor]) -> ModelPredictions:
     parts = {
-        name: Scored(**{kind: tensor.numpy() for kind, tensor in part(tensors, f"{name}.").items()}) for name in SCORED
+        name: Predictions(**{key: tensor.numpy() for key, tensor in part(tensors, f"{name}.").items()}) for name in SETS
     }
-    return Answers(**parts, views={}, canaries=tensors["canaries"].numpy())
+    return ModelPredictions(**parts, views={}, canaries=tensors["canaries"].numpy())
 
 
 def view_of(images: Tensor, view: str) -> Tensor:
-    """Return images flipped (``hflip``, ``vflip``) or with the middle 90 % magnified (``crop``), as float32."""
+    """Return images flipped (``hflip``, ``vflip``) or with the middle 90 % magnified (``crop``).
+
+    Args:
+        images: of shape ``(samples, channels, height, width)``.
+        view: which.
+
+    Returns:
+        float32 of the same shape.
+    """
     if view in {"hflip", "vflip"}:
         return images.flip(3 if view == "hflip" else 2).float()
     height, width = images.shape[2:]

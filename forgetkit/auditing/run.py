@@ -1,240 +1,244 @@
-"""One audit from beginning to end: read the subject, let the models speak once, check, judge."""
+"""One audit from beginning to end: of checkpoints, or of modules and tensors in memory."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from torch import nn
 
-from forgetkit.auditing.check import Check
-from forgetkit.auditing.checks.canaries import canary_check
-from forgetkit.auditing.checks.exchangeable import drawn_check
-from forgetkit.auditing.checks.integrity import copies, integrity
-from forgetkit.auditing.checks.one_model import Masks, single_ids
-from forgetkit.auditing.checks.relearn import relearn_check
-from forgetkit.auditing.checks.with_references import Against, against
-from forgetkit.auditing.checks.without_references import alone
-from forgetkit.auditing.policy import Policy
-from forgetkit.auditing.predictions import Answers, answers, answers_of, control
-from forgetkit.auditing.report.curves import Curves
-from forgetkit.auditing.report.table import Audited, document
-from forgetkit.auditing.self_check import self_check
-from forgetkit.auditing.subject import Opened, Subject
-from forgetkit.auditing.verdict import decided, overall
-from forgetkit.data.dataset import images_at
+from forgetkit.auditing.evidence import evidence_of
+from forgetkit.auditing.in_memory import SETS, evidence_in_memory
+from forgetkit.auditing.judge import judge
+from forgetkit.auditing.policy import Policy, policy_of
+from forgetkit.auditing.result import Audited
+from forgetkit.auditing.subject import Opened, Subject, open_original, open_references, subject_of
+from forgetkit.errors import ForgetkitError
+from forgetkit.events import Note, Tell, silent
 from forgetkit.files.canonical_json import compact_json
-from forgetkit.files.id_list import digest_of
-from forgetkit.models.checkpoint import load_model
-from forgetkit.models.finite import not_finite
-from forgetkit.statistics.exchangeability import Drawn, drawn
-from forgetkit.training.classifier import Classifier, on_machine, take
-from forgetkit.training.device import Machine
+from forgetkit.files.id_list import IdList, digest_of
+from forgetkit.models.checkpoint import load_tensors
+from forgetkit.options import Compute, ListForm, Source
+from forgetkit.training.classifier import Samples
+from forgetkit.training.device import Machine, set_up
 from forgetkit.training.outputs import software
-from forgetkit.training.resume import Bookmark
+from forgetkit.training.resume import Bookmark, kept_beside
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the models said: the one under audit (or what of it is not finite), the original, the references."""
+class Case:
+    """The checkpoints of an audit, their records read and checked, and where to compute.
 
-    after: Answers | None
-    broken: str | None
-    before: Answers | None
-    others: list[Answers]
-    relearned: list[Check]
+    Attributes:
+        subject: what is judged.
+        original: path and record of the original, if it was given.
+        references: those of the models trained without the samples.
+        machine: where to compute.
+    """
+
+    subject: Subject
+    original: Opened | None
+    references: list[Opened]
+    machine: Machine
+
+    @property
+    def compared(self) -> list[Opened]:
+        """The models to compare with."""
+        return [*self.references, *([self.original] if self.original else [])]
+
+    def check_weights(self) -> None:
+        """Read every checkpoint that the audit compares with; raises ForgetkitError for a damaged one."""
+        for path, record in self.compared:
+            load_tensors(path, record)
+
+    def asked(self) -> str:
+        """Return the SHA-256 of what the references are evaluated on, by which an interrupted audit is known again."""
+        subject = self.subject
+        about = [subject.record.digest, subject.dataset.fingerprint]
+        ids = digest_of(subject.dataset.train.ids_at(subject.rows))
+        models = [record.digest for _, record in self.references]
+        text = compact_json([*about, ids, models, self.machine.options(), software()])
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the checks found, each by itself."""
+def audit(
+    checkpoint: str | Path | nn.Module,
+    ids: str | Path | Iterable[str] | None = None,
+    *,
+    original: str | Path | nn.Module | None = None,
+    references: Iterable[str | Path | nn.Module] = (),
+    policy: str | Path | Policy | None = None,
+    forget: Samples | None = None,
+    retain: Samples | None = None,
+    unseen: Samples | None = None,
+    relearn: bool = False,
+    self_check: bool = False,
+    show_ids: bool = False,
+    fresh: bool = False,
+    source: Source | None = None,
+    compute: Compute | None = None,
+    tell: Tell = silent,
+) -> Audited:
+    """Judge whether a model has forgotten samples: a checkpoint, or a module in memory.
 
-    checks: list[Check]
-    drawn: bool
-    masks: Masks | None
-    beside: Against
+    A module is audited on ``forget``, ``retain`` and ``unseen``: pairs of images, of any shape and dtype that the
+    module accepts, and labels, int64 of shape ``(samples,)``. It maps a batch of images to logits of shape
+    ``(samples, classes)``; its weights and mode stay as they are. Checks that need a record are not run.
+
+    Args:
+        checkpoint: the model to judge: the path of a checkpoint, or a module.
+        ids: the ids in question: the path of an ID list, or the ids; without it, every id that the record of the
+            checkpoint names as forgotten.
+        original: the model trained on everything, the positive control; without it, the best verdict is inconclusive.
+        references: models trained without the ids; a path may be a folder of checkpoints.
+        policy: what decides, and by how much: the path of a TOML file, or a policy.
+        forget: the samples that a module should have forgotten.
+        retain: samples that it was trained on and should still know.
+        unseen: samples that it was never trained on.
+        relearn: also count the steps that teach the samples again, compared with unseen samples.
+        self_check: also measure how often the checks err at these numbers of samples.
+        show_ids: list single ids in the report.
+        fresh: start over, even if an interrupted audit of the same checkpoints could be resumed.
+        source: where the data is, if the record of the checkpoint does not lead to it.
+        compute: device, precision and threads; float32 unless it says otherwise.
+        tell: told what is read and left out.
+
+    Raises:
+        ForgetkitError: for what cannot be read, does not fit together, or is not complete; the code says why.
+    """
+    rules, digest = (policy, None) if isinstance(policy, Policy) else policy_of(policy)
+    samples = dict(zip(SETS, (forget, retain, unseen), strict=True))
+    if isinstance(checkpoint, nn.Module):
+        evidence = evidence_in_memory(
+            checkpoint,
+            *_modules(original, references),
+            _whole(samples, ids),
+            policy=rules,
+            relearn=relearn,
+        )
+        return judge(evidence, rules, digest=digest, self_check=self_check, show_ids=show_ids)
+    if any(part is not None for part in samples.values()):
+        message = "forget, retain and unseen are for a module; a checkpoint has its data set and ids"
+        raise ForgetkitError("usage", message, "name the ids: audit(checkpoint, ids, original=...)")
+    case = open_case(
+        str(checkpoint),
+        _lists(ids),
+        original=None if original is None else _path(original),
+        references=[_path(one) for one in references],
+        source=source or Source(),
+        compute=compute or Compute(),
+        tell=tell,
+    )
+    return run(case, rules, digest, relearn=relearn, self_check=self_check, show_ids=show_ids, fresh=fresh, tell=tell)
+
+
+def open_case(
+    checkpoint: str,
+    lists: Sequence[str | IdList],
+    *,
+    original: str | None,
+    references: Sequence[str],
+    source: Source,
+    compute: Compute,
+    form: ListForm | None = None,
+    tell: Tell = silent,
+) -> Case:
+    """Read and check the records of all checkpoints, and set up the machine.
+
+    Args:
+        checkpoint: the model under audit.
+        lists: ID lists, or the paths of some; none for every id that the record names as forgotten.
+        original: the model trained on everything.
+        references: models trained without the ids, or folders of them.
+        source: where the data is.
+        compute: where to compute; float32 unless it says otherwise.
+        form: how lists are to be read.
+        tell: told what is read and left out.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.auditing.subject.subject_of`, ``open_original`` and ``open_references``.
+    """
+    subject = subject_of(checkpoint, lists, form or ListForm(), source=source, tell=tell)
+    known = None if original is None else open_original(original, subject)
+    others = open_references(list(references), subject, tell)
+    precision = "float32" if compute.precision == "auto" else compute.precision
+    machine = set_up(compute.device, precision, compute.threads)
+    tell(Note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}"))
+    return Case(subject, known, others, machine)
 
 
 def run(
-    subject: Subject,
-    original: Opened | None,
-    references: list[Opened],
-    machine: Machine,
+    case: Case,
+    policy: Policy,
+    digest: str | None = None,
     *,
-    policy: tuple[Policy, str | None],
-    bookmark: Bookmark,
     relearn: bool = False,
-    check_self: bool = False,
+    self_check: bool = False,
     show_ids: bool = False,
+    fresh: bool = False,
+    tell: Tell = silent,
 ) -> Audited:
-    """Run every check.
+    """Evaluate the models of a case and judge; resume an interrupted audit of the same models.
 
     Args:
-        subject: what is judged.
-        original: path and record of the original, the positive control.
-        references: models trained without the samples; loaded one at a time.
-        machine: where to compute.
-        policy: what decides, and by how much; and the SHA-256 of its file, if it came from one.
-        bookmark: where the audit stands.
-        relearn: train copies on forgotten and on unseen samples, too.
-        check_self: see how the checks do where the truth is known, too.
+        case: what is judged.
+        policy: what decides, and by how much.
+        digest: SHA-256 of the policy's file, if it came from one.
+        relearn: also train copies on forgotten and on unseen samples.
+        self_check: also measure how often the checks err at these numbers of samples.
         show_ids: list single ids in the report.
+        fresh: start over.
+        tell: told where an interrupted audit is resumed.
+
+    Raises:
+        ForgetkitError: as :func:`forgetkit.auditing.evidence.evidence_of`.
     """
-    rules, digest = policy
-    said = _ask(subject, original, references, machine, bookmark, relearn=relearn)
-    found = _check(said, subject, original, rules)
-    checks = decided(found.checks, rules, drawn=found.drawn)
-    verdict, reasons = overall(checks, original=original is not None)
-    ids = subject.dataset.train.ids_at(subject.rows)
-    after = said.after
-    checked = self_check(after.unseen, after.forget.labels, policy=rules) if after and check_self else None
-    report = document(
-        verdict,
-        reasons,
-        checks,
-        accuracy=_rates(said.after, said.before),
-        ids=_single_entry(ids, found.masks, show_ids=show_ids),
-        inputs={
-            "checkpoint": subject.record.digest,
-            "original": original[1].digest if original else None,
-            "references": [record.digest for _, record in references],
-            "dataset": subject.dataset.fingerprint,
-            "ids": {"count": len(ids), "digest": digest_of(ids)},
-        },
-        policy=rules.to_json(digest),
-        self_check=checked.to_json() if checked else None,
-    )
-    remembered = _listed(ids, found.masks[0] if found.masks else None)
-    return Audited(report, _curves(said, found.beside), remembered, checked)
+    subject, original, references, machine = case.subject, case.original, case.references, case.machine
+    kept = kept_beside(subject.path, case.asked(), fresh=fresh, tell=tell) if references else nullcontext(Bookmark())
+    with kept as bookmark:
+        evidence = evidence_of(
+            subject, original, references, machine, policy=policy, bookmark=bookmark, relearn=relearn
+        )
+    return judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
 
 
-def _ask(
-    subject: Subject,
-    original: Opened | None,
-    references: list[Opened],
-    machine: Machine,
-    bookmark: Bookmark,
-    *,
-    relearn: bool,
-) -> Said:
-    """Load the models one at a time and let each speak."""
-    model = load_model(subject.path, subject.record, finite=False)
-    if broken := not_finite(model.state_dict()):
-        return Said(None, broken, None, [], [])
-    classifier = on_machine(model, subject.record, machine)
-    after = answers(classifier, subject, machine)
-    if not after.finite:
-        return Said(None, "the output", None, [], [])
-    relearned = [_relearned(classifier, subject, machine)] if relearn else []
-    before = control(original, subject, machine) if original else None
-    return Said(after, None, before, answers_of(references, subject, machine, bookmark), relearned)
+def _modules(original: object, references: Iterable[object]) -> tuple[nn.Module | None, list[nn.Module]]:
+    """Return the original and the references if they are modules."""
+    modules = []
+    for one in (*references, *(() if original is None else (original,))):
+        if not isinstance(one, nn.Module):
+            hint = "load it first: forgetkit.models.checkpoint.load(path)"
+            raise ForgetkitError("usage", f"a module is compared with modules, not with {one!r}", hint)
+        modules.append(one)
+    return (None, modules) if original is None else (modules.pop(), modules)
 
 
-def asked_of(subject: Subject, references: list[Opened], machine: Machine) -> str:
-    """Return the SHA-256 of what the references are asked."""
-    asked = [subject.record.digest, subject.dataset.fingerprint, digest_of(subject.dataset.train.ids_at(subject.rows))]
-    models = [record.digest for _, record in references]
-    return hashlib.sha256(compact_json([*asked, models, machine.options(), software()]).encode()).hexdigest()
+def _path(name: object) -> str:
+    if isinstance(name, str | Path):
+        return str(name)
+    raise ForgetkitError("usage", f"a checkpoint is compared with checkpoints, not with a {type(name).__name__}")
 
 
-def _relearned(classifier: Classifier, subject: Subject, machine: Machine) -> Check:
-    train, test, device = subject.dataset.train, subject.dataset.test, machine.device
-    forget, retain = (take(train, rows, device) for rows in (subject.rows, subject.retain_rows))
-    return relearn_check(classifier, forget, take(test, subject.dataset.check_rows, device), retain)
+def _whole(samples: dict[str, Samples | None], ids: object) -> dict[str, Samples]:
+    """Return the samples of a module, if all are there."""
+    found = {name: part for name, part in samples.items() if part is not None}
+    if ids is not None or len(found) < len(samples):
+        hint = "audit(model, forget=(images, labels), retain=(images, labels), unseen=(images, labels))"
+        raise ForgetkitError("usage", "a module is audited on forget, retain and unseen samples, not on ids", hint)
+    return found
 
 
-def _check(said: Said, subject: Subject, original: Opened | None, policy: Policy) -> Found:
-    """Run the checks on what was said."""
-    after, before, beside = said.after, said.before, Against([])
-    checks = [_integrity(subject, original, said.broken)]
-    if after is None:
-        checks += [Check(name, "not-run", "NaN or infinity") for name in ("utility", "membership", "chance")]
-        return Found(checks, True, None, beside)
-    holds, masks = True, None
-    if len(after.forget):
-        draw = _drawn(after, said.others, subject, policy)
-        holds = draw.holds or policy.assume_exchangeable
-        checks.append(drawn_check(draw, assumed=policy.assume_exchangeable))
-    checks += alone(after, before, subject, policy)
-    if len(after.forget):
-        beside = against(after, before, said.others, level=policy.level) if said.others else beside
-        if len(after.unseen):
-            single, masks = single_ids(after.forget, after.unseen)
-            checks.append(single)
-            masks = beside.masks or masks  # with the samples' difficulty taken off
-        checks += [*beside.checks, *said.relearned]
-    return Found([*checks, *_canaries(after, before, subject, policy)], holds, masks, beside)
-
-
-def _canaries(after: Answers, before: Answers | None, subject: Subject, policy: Policy) -> list[Check]:
-    """Return the checks on canaries, if the model was trained with any."""
-    planted = subject.canaries
-    if planted is None:
-        return []
-    forgotten = subject.record.forgotten.contains(subject.dataset.train.ids_at(planted.rows))
-    control = before.canaries if before else None
-    return canary_check(after.canaries, control, planted.included, forgotten=forgotten, level=policy.level)
-
-
-def _integrity(subject: Subject, original: Opened | None, broken: str | None) -> Check:
-    train = subject.dataset.train
-    return integrity(
-        subject.record,
-        original[1] if original else None,
-        named=subject.named,
-        broken=broken,
-        duplicates=copies(images_at(train, subject.rows), images_at(train, subject.retain_rows)),
-    )
-
-
-def _drawn(after: Answers, others: list[Answers], subject: Subject, policy: Policy) -> Drawn:
-    """Ask whether the ids were drawn or chosen."""
-    return drawn(
-        after.forget.labels,
-        subject.dataset.train.labels[subject.retain_rows],
-        [(said.forget.phi, said.unseen.phi) for said in others],
-        after.unseen.labels,
-        margin=policy.membership_margin,
-    )
-
-
-def _rates(after: Answers | None, before: Answers | None) -> dict[str, float | None]:
-    """Return the accuracies of the report."""
-    parts = {
-        "forget": after and after.forget,
-        "retain": after and after.retain,
-        "unseen": after and after.unseen,
-        "original_unseen": before and before.unseen,
-    }
-    return {name: float(part.right.mean()) if part else None for name, part in parts.items()}
-
-
-def _single_entry(ids: list[str], masks: Masks | None, *, show_ids: bool) -> dict[str, Any]:
-    """Return how many single ids stand out, and which ones if they may be shown."""
-    entry = {}
-    for name, mask in zip(("remembered", "over_forgotten"), masks or (None, None), strict=True):
-        listed = _listed(ids, mask)
-        entry[name] = {"count": None if listed is None else len(listed), "ids": listed if show_ids else None}
-    return entry
-
-
-def _listed(ids: list[str], mask: NDArray[np.bool_] | None) -> list[str] | None:
-    return None if mask is None else [id_ for id_, hit in zip(ids, mask, strict=True) if hit]
-
-
-def _curves(said: Said, beside: Against) -> Curves | None:
-    """Return what the figures of a report are drawn from."""
-    after, before = said.after, said.before
-    if after is None or len(after.forget) == 0:
-        return None
-    return Curves(
-        forget=after.forget.phi,
-        labels=after.forget.labels,
-        unseen=after.alike.phi,
-        unseen_labels=after.alike.labels,
-        original=before.forget.phi if before else None,
-        original_unseen=before.alike.phi if before else None,
-        references=tuple(other.forget.phi for other in said.others),
-        rank=beside.rank,
-        closer=beside.closer,
-    )
+def _lists(ids: str | Path | Iterable[str] | None) -> list[str | IdList]:
+    """Return the ids in question as lists."""
+    if ids is None or isinstance(ids, str | Path):
+        return [] if ids is None else [str(ids)]
+    lines: dict[str, int] = {}
+    for number, id_ in enumerate(ids, 1):
+        if not isinstance(id_, str):
+            hint = "ids are strings: [str(row) for row in rows]"
+            raise ForgetkitError("ids-malformed", f"ids:{number}: {id_!r} is not a string", hint)
+        lines.setdefault(id_, number)
+    if not lines:
+        raise ForgetkitError("ids-empty", "ids: there are none", "leave ids out for all that the record names")
+    return [IdList("ids", lines)]

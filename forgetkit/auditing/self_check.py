@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from forgetkit.auditing.checks.one_model import membership
 from forgetkit.auditing.policy import Policy
-from forgetkit.auditing.predictions import Scored
+from forgetkit.auditing.predictions import Predictions
 from forgetkit.statistics.attacks import LOW_FPR_FROM, advantage, low_fpr, per_id
 from forgetkit.statistics.intervals import Interval, accuracy
 
@@ -93,7 +93,9 @@ class SelfCheck:
         return {"ids": self.ids, "unseen": self.unseen, "trials": self.trials, "outcomes": entries, "limit": LIMIT}
 
 
-def self_check(unseen: Scored, labels: Labels, *, policy: Policy, trials: int = TRIALS, seed: int = 0) -> SelfCheck:
+def self_check(
+    unseen: Predictions, labels: Labels, *, policy: Policy, trials: int = TRIALS, seed: int = 0
+) -> SelfCheck:
     """Run the checks that need one model alone on pretended forget sets of which nothing leaks, and on shifted ones.
 
     Both the pretended forget set and what it is compared with are drawn, with replacement, from the model's scores on
@@ -118,7 +120,7 @@ def self_check(unseen: Scored, labels: Labels, *, policy: Policy, trials: int = 
 
 
 def _outcomes(
-    unseen: Scored, labels: Labels, shift: float, policy: Policy, draw: np.random.Generator, trials: int
+    unseen: Predictions, labels: Labels, shift: float, policy: Policy, draw: np.random.Generator, trials: int
 ) -> list[Outcome]:
     """Return how often each check speaks at one shift."""
     rows = {label: np.flatnonzero(unseen.labels == label) for label in np.unique(unseen.labels).tolist()}
@@ -134,7 +136,7 @@ def _outcomes(
     return [Outcome(*key, shift, found.value, found.wide) for key, found in rates.items()]
 
 
-def _findings(forget: Scored, unseen: Scored, policy: Policy) -> dict[tuple[str, str], bool]:
+def _findings(forget: Predictions, unseen: Predictions, policy: Policy) -> dict[tuple[str, str], bool]:
     """Return what each check says of one pretended forget set."""
     ranked = membership(forget, unseen, level=policy.level, margin=policy.membership_margin).verdict
     single = per_id(forget.phi, forget.labels, unseen.phi, unseen.labels)
@@ -149,8 +151,8 @@ def _findings(forget: Scored, unseen: Scored, policy: Policy) -> dict[tuple[str,
     return found
 
 
-def _at(found: Scored, rows: Labels) -> Scored:
-    return Scored(found.phi[rows], found.right[rows], found.labels[rows], found.softmax[rows])
+def _at(found: Predictions, rows: Labels) -> Predictions:
+    return Predictions(found.phi[rows], found.correct[rows], found.labels[rows], found.softmax[rows])
 
 
 def _pool(rows: dict[int, Labels], labels: Labels) -> Callable[[np.random.Generator], Labels]:

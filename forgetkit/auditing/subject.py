@@ -1,5 +1,6 @@
 """What an audit is about: the model, the samples in question, the original, the references; read and checked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import checkpoint_files, open_checkpoint
+from forgetkit.files.id_list import IdList
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
 
@@ -58,8 +60,17 @@ class Subject:
         return np.flatnonzero(kept)
 
 
-def subject_of(checkpoint: str, lists: list[str], form: ListForm, *, source: Source, tell: Tell) -> Subject:
+def subject_of(
+    checkpoint: str, lists: Sequence[str | IdList], form: ListForm, *, source: Source, tell: Tell
+) -> Subject:
     """Read and check what an audit is about.
+
+    Args:
+        checkpoint: the model under audit.
+        lists: ID lists, or the paths of some; none for every id that the record names as forgotten.
+        form: how lists are to be read.
+        source: where the data is.
+        tell: told what is left out.
 
     Raises:
         ForgetkitError: ``ids-empty`` where neither lists nor record name an id; else as for a step.

@@ -58,19 +58,21 @@ def _worst(failed: list[Check]) -> Verdict:
     return "not-forgotten"
 
 
-def decided(checks: list[Check], policy: Policy, *, drawn: bool) -> list[Check]:
+def apply_policy(checks: list[Check], policy: Policy, *, exchangeable: bool) -> list[Check]:
     """Return the checks as they count: what may not decide informs, whatever it found.
 
     Args:
         checks: what was found, each by itself.
         policy: names the checks that may decide.
-        drawn: whether the ids may be taken for a random draw of their classes.
+        exchangeable: whether the ids may be taken for a random draw of their classes.
     """
     checks = [_by_policy(check, policy) for check in checks]
-    return _without_weak(checks if drawn else [hint(check) if check.group == "ids" else check for check in checks])
+    return _without_weak(
+        checks if exchangeable else [as_hint(check) if check.group == "ids" else check for check in checks]
+    )
 
 
-def hint(check: Check) -> Check:
+def as_hint(check: Check) -> Check:
     """Let membership inform only: the samples that it compares with are not like these."""
     if check.id != "membership" or not check.gating:
         return check

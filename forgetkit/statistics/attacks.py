@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from forgetkit.statistics.intervals import Estimate, Interval, accuracy, check_level, clipped
+from forgetkit.statistics.intervals import Estimate, Interval, accuracy, check_level, clip
 from forgetkit.statistics.strata import Labels, Scores, check_scores, stratify
 
 # Half of these set the threshold; fewer than 5 expected false positives at 1 % would say nothing.
@@ -165,7 +165,7 @@ def per_id(
 def _around(distance: float, n: int, m: int, miss: float) -> Interval:
     """Return the distance less and plus the error of both empirical distributions, cut to [0, 1]."""
     spread = sqrt(log(4 / miss) / (2 * n)) + sqrt(log(4 / miss) / (2 * m))
-    return clipped(distance - spread, distance + spread, (0.0, 1.0))
+    return clip(distance - spread, distance + spread, (0.0, 1.0))
 
 
 def _tail(threshold: float, hits: NDArray[np.bool_], alarms: NDArray[np.bool_], level: float) -> Tail:

@@ -19,7 +19,7 @@ DRAWS = 1999
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Exchangeability:
     """What speaks for and against a random draw.
 
     Attributes:
@@ -62,14 +62,14 @@ class Drawn:
         return self.near_unseen or (self.like_unseen and self.mixed)
 
 
-def drawn(
+def assess_exchangeability(
     forget_labels: Labels,
     retain_labels: Labels,
     references: Sequence[tuple[Scores, Scores]],
     unseen_labels: Labels,
     *,
     margin: float,
-) -> Drawn:
+) -> Exchangeability:
     """Ask whether ids were drawn at random from their classes.
 
     Args:
@@ -83,7 +83,7 @@ def drawn(
     if references and np.isin(forget_labels, unseen_labels).any():
         forget, unseen = (np.stack(scores) for scores in zip(*references, strict=True))
         beside = mean_auc(forget, forget_labels, unseen, unseen_labels)
-    return Drawn(class_mix(forget_labels, retain_labels), beside, len(references), margin)
+    return Exchangeability(class_mix(forget_labels, retain_labels), beside, len(references), margin)
 
 
 def class_mix(forget_labels: Labels, retain_labels: Labels) -> float:

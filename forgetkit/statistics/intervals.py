@@ -65,7 +65,7 @@ def check_level(level: float) -> float:
     return level
 
 
-def clipped(low: float, high: float, bounds: Interval) -> Interval:
+def clip(low: float, high: float, bounds: Interval) -> Interval:
     """Cut an interval to the range of its parameter."""
     return min(max(low, bounds[0]), bounds[1]), min(max(high, bounds[0]), bounds[1])
 
@@ -86,8 +86,8 @@ def normal_estimate(value: float, error: float, n: int, *, level: float, bounds:
     from scipy.special import ndtri  # steps need this module's classes, and scipy takes a tenth of a second
 
     outer, inner = (float(ndtri(1 - tail)) * error for tail in (check_level(level) / 2, level))
-    wide = clipped(value - outer, value + outer, bounds)
-    narrow = clipped(value - inner, value + inner, bounds)
+    wide = clip(value - outer, value + outer, bounds)
+    narrow = clip(value - inner, value + inner, bounds)
     return Estimate(value, wide, narrow, n)
 
 

@@ -181,7 +181,7 @@ def rank(
     return Rank(p, p_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
 
 
-def calibrated(
+def calibrate(
     p_after: Probabilities,
     p_references: Iterable[Probabilities],
     p_after_unseen: Probabilities,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from forgetkit.auditing.check import Check, with_control
 from forgetkit.auditing.checks.one_model import membership, utility_check
-from forgetkit.auditing.checks.with_references import against
+from forgetkit.auditing.checks.with_references import compare_with_references
 from forgetkit.auditing.policy import Policy
-from forgetkit.auditing.predictions import Answers, Scored, scored
-from forgetkit.auditing.verdict import decided, overall
+from forgetkit.auditing.predictions import ModelPredictions, Predictions, predictions_of
+from forgetkit.auditing.verdict import apply_policy, overall
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.models.build import build_model
@@ -62,8 +62,8 @@ class Pool:
         self.name = source.name
         self.blocks: list[Rows] = np.array_split(draw.permutation(everything), BLOCKS)
         self.left_out = np.array([draw.permutation(BLOCKS) < BLOCKS // 2 for _ in range(size)])
-        self.train: list[Scored] = []
-        self.unseen: list[Scored] = []
+        self.train: list[Predictions] = []
+        self.unseen: list[Predictions] = []
         for number in range(size):
             kept = np.sort(np.concatenate([self.blocks[block] for block in np.flatnonzero(~self.left_out[number])]))
             model = trained(dataset, kept, source.recipe, seed_for(seed, "pool", number))
@@ -72,13 +72,13 @@ class Pool:
                 (dataset.test, dataset.check_rows, self.unseen),
             ):
                 images, labels = take(split, rows, "cpu")
-                found.append(scored(predict(model, images), labels))
+                found.append(predictions_of(predict(model, images), labels))
 
-    def answers(self, model: int, block: int) -> Answers:
+    def answers(self, model: int, block: int) -> ModelPredictions:
         """Return what a model says, with a block as the forget set."""
         mask = np.isin(np.arange(len(self.train[model])), self.blocks[block])
         nothing = self.unseen[model].take(np.zeros(len(self.unseen[model]), bool))
-        return Answers(self.train[model].take(mask), self.unseen[model], nothing, nothing, {}, np.zeros(0))
+        return ModelPredictions(self.train[model].take(mask), self.unseen[model], nothing, nothing, {}, np.zeros(0))
 
     def repeats(self, seed: int) -> Iterator[tuple[int, int, list[int]]]:
         """Yield block, original and group of each repeat; the first of a group is offered as the model under audit.
@@ -108,7 +108,7 @@ def trained(dataset: Dataset, rows: Rows, recipe: Recipe, seed: int) -> Classifi
     return classifier
 
 
-def judged(after: Answers, before: Answers, references: list[Answers]) -> list[Check]:
+def judged(after: ModelPredictions, before: ModelPredictions, references: list[ModelPredictions]) -> list[Check]:
     """Return the checks that may decide, as an audit with references counts them."""
     policy = Policy()
     level, margin = policy.level, policy.utility_margin
@@ -117,7 +117,9 @@ def judged(after: Answers, before: Answers, references: list[Answers]) -> list[C
     ]
     checks = [with_control(*ranks)]
     checks.append(utility_check(after.unseen, before.unseen, level=level, margin=margin))
-    return decided([*checks, *against(after, before, references, level=level).checks], policy, drawn=True)
+    return apply_policy(
+        [*checks, *compare_with_references(after, before, references, level=level).checks], policy, exchangeable=True
+    )
 
 
 def held_out(pool: Pool, seed: int) -> Iterator[Rate]:

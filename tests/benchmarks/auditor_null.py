@@ -15,9 +15,9 @@ from forgetkit.auditing.checks.canaries import canary_check
 from forgetkit.auditing.checks.one_model import chance, membership, utility_check
 from forgetkit.auditing.checks.relearn import REPEATS, sign_flip
 from forgetkit.auditing.checks.with_references import closer_check, rank_check
-from forgetkit.auditing.predictions import Scored
+from forgetkit.auditing.predictions import Predictions
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
-from forgetkit.statistics.references import calibrated, closer, rank
+from forgetkit.statistics.references import calibrate, closer, rank
 
 CLASSES = 10
 Floats = NDArray[np.float64]
@@ -27,13 +27,13 @@ Floats = NDArray[np.float64]
 class Group:
     """Forgotten and unseen samples of ten classes, some of them harder than others."""
 
-    forget: Scored
-    unseen: Scored
+    forget: Predictions
+    unseen: Predictions
 
 
-def scored(phi: Floats, labels: NDArray[np.int64]) -> Scored:
+def predictions_of(phi: Floats, labels: NDArray[np.int64]) -> Predictions:
     """Return samples of which only φ matters."""
-    return Scored(phi, phi > 0, labels, np.zeros((len(phi), CLASSES)))
+    return Predictions(phi, phi > 0, labels, np.zeros((len(phi), CLASSES)))
 
 
 def group(draw: Generator, sizes: tuple[int, int], shift: float = 0.0, share: float = 1.0) -> Group:
@@ -42,7 +42,7 @@ def group(draw: Generator, sizes: tuple[int, int], shift: float = 0.0, share: fl
     labels = [draw.integers(0, CLASSES, size) for size in sizes]
     phi = [difficulty[rows] + draw.standard_normal(len(rows)) for rows in labels]
     phi[0] += shift * (draw.random(sizes[0]) < share)
-    return Group(scored(phi[0], labels[0]), scored(phi[1], labels[1]))
+    return Group(predictions_of(phi[0], labels[0]), predictions_of(phi[1], labels[1]))
 
 
 def shift_for(auc: float) -> float:
@@ -67,7 +67,7 @@ def utility(n: int, lost: float, gained: float) -> Callable[[Generator], Check]:
         luck = draw.random(n)
         before, after = luck >= gained, (luck < gained) | (luck >= gained + lost)
         blank = np.zeros(n), np.zeros(n, np.int64), np.zeros((n, CLASSES))
-        pair = (Scored(blank[0], right, blank[1], blank[2]) for right in (after, before))
+        pair = (Predictions(blank[0], right, blank[1], blank[2]) for right in (after, before))
         return utility_check(*pair, level=0.05, margin=0.02)
 
     return check
@@ -168,7 +168,7 @@ def single_calibrated(references: int, sizes: tuple[int, int]) -> Callable[[Gene
         found = crowd(draw, references, sum(sizes))
         others = [[p[:n] for p in found.references], [p[n:] for p in found.references]]
         labels = {"labels": found.labels[:n], "unseen_labels": found.labels[n:]}
-        return bool(calibrated(found.after[:n], others[0], found.after[n:], others[1], **labels).found.remembered.any())
+        return bool(calibrate(found.after[:n], others[0], found.after[n:], others[1], **labels).found.remembered.any())
 
     return any_found
 

@@ -21,7 +21,7 @@ from paired import judge
 
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import VIEWS, view_of
-from forgetkit.auditing.run import run
+from forgetkit.auditing.run import Case, run
 from forgetkit.auditing.subject import Subject
 from forgetkit.cli import app as cli
 from forgetkit.data.dataset import Dataset
@@ -30,7 +30,6 @@ from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.training.classifier import at_once, on_machine, take
 from forgetkit.training.device import Machine, set_up
-from forgetkit.training.resume import Bookmark
 
 IDS = 600
 
@@ -82,7 +81,7 @@ def main() -> None:
         for _ in range(runs):
             plain = bare([path, original[0]], subject, dataset, machine)
             begun = time.perf_counter()
-            run(subject, original, [], machine, policy=(Policy(), None), bookmark=Bookmark())
+            run(Case(subject, original, [], machine), Policy())
             pairs.append((time.perf_counter() - begun, plain))
     whole, plain = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(one / other for one, other in pairs)

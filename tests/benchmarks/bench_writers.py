@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit.auditing.predictions import scored
+from forgetkit.auditing.predictions import predictions_of
 from forgetkit.cli import app as cli
 from forgetkit.data.of_checkpoint import dataset_of
 from forgetkit.files.header import read_record
@@ -45,7 +45,7 @@ def main(table: Path) -> None:
         for name in names:
             model = on_machine(load_model(Path(name), record := read_record(Path(name))), record, machine)
             parts = (take(dataset.train, free, "cpu"), take(dataset.test, dataset.check_rows, "cpu"))
-            said.append([scored(predict(model, images), labels) for images, labels in parts])
+            said.append([predictions_of(predict(model, images), labels) for images, labels in parts])
     phi, unseen = (np.stack([answers[side].phi for answers in said]) for side in (0, 1))
     labels, others = (said[0][side].labels for side in (0, 1))
     with table.open() as stream:

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.auditing.check import Check, CheckVerdict, measured, with_control
+from forgetkit.auditing.check import Check, CheckVerdict, check_of, with_control
 from forgetkit.statistics.canary_guesses import MARGIN, canaries_needed, epsilon, guesses
 from forgetkit.statistics.intervals import accuracy, judge
 
@@ -80,5 +80,5 @@ def _guessed(scores: NDArray[np.float64], included: NDArray[np.bool_], level: fl
         verdict = "inconclusive" if possible else "info"
         enough = canaries_needed(power=0.9, level=level, margin=margin)
         note += f"; if nothing leaked, {enough:,} canaries would show it 9 times in 10"
-    check = measured("canaries", estimate, verdict, note, null=0.5, margin=margin)
+    check = check_of("canaries", estimate, verdict, note, null=0.5, margin=margin)
     return replace(check, group="canaries", gating=possible or verdict == "fail", proves=True)

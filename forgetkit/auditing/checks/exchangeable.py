@@ -7,10 +7,10 @@ ids does not say how it was made; the classes in it, and models that never saw e
 from dataclasses import replace
 
 from forgetkit.auditing.check import Check
-from forgetkit.statistics.exchangeability import Drawn
+from forgetkit.statistics.exchangeability import Exchangeability
 
 
-def drawn_check(found: Drawn, *, assumed: bool) -> Check:
+def exchangeable_check(found: Exchangeability, *, assumed: bool) -> Check:
     """Say in words what was found; ``assumed`` is the policy's word that the ids were drawn."""
     note = "the classes are mixed as a random draw mixes them"
     if not found.mixed:
@@ -23,7 +23,7 @@ def drawn_check(found: Drawn, *, assumed: bool) -> Check:
     return check if at is None else replace(check, n=at.n, statistic=at.value, interval=at.wide, null=0.5)
 
 
-def _beside(found: Drawn) -> str:
+def _beside(found: Exchangeability) -> str:
     """Say what the references, which saw neither side, make of the ids."""
     if found.beside is None:
         return "whether they are one person's, or hard ones, only --reference can show"

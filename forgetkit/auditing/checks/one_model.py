@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from forgetkit.auditing.check import Check, CheckVerdict, measured
-from forgetkit.auditing.predictions import Scored
+from forgetkit.auditing.check import Check, CheckVerdict, check_of
+from forgetkit.auditing.predictions import Predictions
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
 from forgetkit.statistics.intervals import Estimate, accuracy, judge, judge_utility, utility
 from forgetkit.statistics.membership_auc import ids_to_decide, ids_to_pass, stratified_auc
@@ -21,22 +21,22 @@ FEWEST_IDS = 20
 VANISHED_MARGIN = 0.05
 
 
-def utility_check(after: Scored, before: Scored, *, level: float, margin: float) -> Check:
+def utility_check(after: Predictions, before: Predictions, *, level: float, margin: float) -> Check:
     """Check that accuracy on unseen samples was not lost, paired; the same samples in both."""
-    estimate = utility(before.right, after.right, level=level)
+    estimate = utility(before.correct, after.correct, level=level)
     verdict: CheckVerdict = judge_utility(estimate, margin=margin)
     fewest = math.ceil(math.log(level) / math.log(1 - margin))
     if verdict == "pass" and len(after) < fewest:
         verdict = "inconclusive"
-    note = f"accuracy on unseen samples {before.right.mean():.2%} → {after.right.mean():.2%}"
+    note = f"accuracy on unseen samples {before.correct.mean():.2%} → {after.correct.mean():.2%}"
     if verdict == "inconclusive":
         spread = (estimate.narrow[1] - estimate.narrow[0]) / 2 * math.sqrt(estimate.n)
         enough = max(fewest, math.ceil((2 * spread / margin) ** 2))
         note += f"; if nothing was lost, about {enough} unseen samples would show it"
-    return replace(measured("utility", estimate, verdict, note, null=0.0, margin=margin), gating=True)
+    return replace(check_of("utility", estimate, verdict, note, null=0.0, margin=margin), gating=True)
 
 
-def membership(forget: Scored, unseen: Scored, *, level: float, margin: float) -> Check:
+def membership(forget: Predictions, unseen: Predictions, *, level: float, margin: float) -> Check:
     """Check that forgotten samples rank like unseen ones of their class: AUC of φ, ½ is right."""
     blank = Check("membership", "inconclusive", "no unseen samples of these classes", gating=True, proves=True)
     if not np.isin(forget.labels, unseen.labels).any():
@@ -54,7 +54,7 @@ def membership(forget: Scored, unseen: Scored, *, level: float, margin: float) -
         note += f"; {_enough_ids(found.n, usable, level, margin)}"
     if found.left_out:
         note += f"; {found.left_out} ids of classes without unseen samples are left out"
-    check = measured("membership", found.estimate, verdict, note, null=0.5, margin=margin)
+    check = check_of("membership", found.estimate, verdict, note, null=0.5, margin=margin)
     return replace(check, gating=True, proves=True, weak=weak and verdict == "inconclusive")
 
 
@@ -88,7 +88,7 @@ def chance(
     note = where.get(verdict, "cannot tell") + (f" ({view})" if view else "")
     if verdict == "inconclusive" and gating:
         note += f"; about {_ids_for_chance(null, margin, level)} ids would decide"
-    check = measured(
+    check = check_of(
         f"chance-{view}" if view else "chance", estimate, verdict if gating else "info", note, null=null, margin=margin
     )
     return replace(check, gating=gating, proves=gating)
@@ -100,7 +100,7 @@ def _from_above(estimate: Estimate, null: float) -> Estimate:
     return replace(estimate, value=value, wide=(ends[0], ends[1]), narrow=(ends[2], ends[3]))
 
 
-def exposures(forget: Scored, unseen: Scored, *, level: float) -> list[Check]:
+def exposures(forget: Predictions, unseen: Predictions, *, level: float) -> list[Check]:
     """Return what an attacker could gain, as information: the distance of φ, and rates at few false alarms."""
     found = advantage(forget.phi, unseen.phi, level=level)
     blind = 0.87 * math.sqrt((len(forget) + len(unseen)) / (len(forget) * len(unseen)))
@@ -108,7 +108,7 @@ def exposures(forget: Scored, unseen: Scored, *, level: float) -> list[Check]:
         f"largest gain of any single threshold (equal groups of this size show about {blind:.2f}); "
         f"a guess errs {found.bayes_error.value:.0%} of the time (blind: 50 %)"
     )
-    checks = [measured("advantage", found.distance, "info", note, null=0.0)]
+    checks = [check_of("advantage", found.distance, "info", note, null=0.0)]
     tails = low_fpr(forget.phi, unseen.phi, level=level)
     if tails is None:
         return [*checks, Check("low-fpr", "not-run", "needs 1,000 unseen samples", n=len(unseen))]
@@ -117,11 +117,11 @@ def exposures(forget: Scored, unseen: Scored, *, level: float) -> list[Check]:
         ("low-fpr-over", tails.lower, "over-forgotten"),
     ):
         note = f"found as {what} at 1 % false alarms; ε ≥ {tail.epsilon:.2f}, of at most {tail.ceiling:.2f} at this n"
-        checks.append(measured(name, tail.tpr, "info", note, null=0.01))
+        checks.append(check_of(name, tail.tpr, "info", note, null=0.01))
     return checks
 
 
-def single_ids(forget: Scored, unseen: Scored) -> tuple[Check, Masks]:
+def single_ids(forget: Predictions, unseen: Predictions) -> tuple[Check, Masks]:
     """Return which single ids stand out among unseen samples of their class: a check, and two masks."""
     found = per_id(forget.phi, forget.labels, unseen.phi, unseen.labels)
     remembered, over = int(found.remembered.sum()), int(found.over_forgotten.sum())
@@ -133,24 +133,24 @@ def single_ids(forget: Scored, unseen: Scored) -> tuple[Check, Masks]:
     return Check("per-id", "info", note, n=len(forget)), (found.remembered, found.over_forgotten)
 
 
-def vanished(forget: Scored, *, level: float) -> Check:
+def vanished(forget: Predictions, *, level: float) -> Check:
     """Check that classes of which nothing was retained are gone. It can only fail: being wrong proves no forgetting.
 
     Args:
         forget: the forgotten samples of these classes.
         level: error rate of the check.
     """
-    estimate = accuracy(int(forget.right.sum()), len(forget), level=level)
+    estimate = accuracy(int(forget.correct.sum()), len(forget), level=level)
     failed = judge(estimate, null=0.0, margin=VANISHED_MARGIN) == "fail"
     known = ", ".join(str(label) for label in np.unique(forget.labels))
     note = (
         f"nothing is retained of class {known}: retrained, a model is right on none; this one on {estimate.value:.2%}"
     )
-    check = measured("vanished", estimate, "fail" if failed else "info", note, null=0.0, margin=VANISHED_MARGIN)
+    check = check_of("vanished", estimate, "fail" if failed else "info", note, null=0.0, margin=VANISHED_MARGIN)
     return replace(check, gating=failed)
 
 
-def worst_class(after: Scored, before: Scored) -> Check:
+def worst_class(after: Predictions, before: Predictions) -> Check:
     """Return the class that lost most accuracy, as information."""
     change = {int(c): _mean(after, c) - _mean(before, c) for c in np.unique(after.labels)}
     worst = min(change, key=lambda c: change[c])
@@ -161,8 +161,8 @@ def worst_class(after: Scored, before: Scored) -> Check:
     return Check("utility-worst-class", "info", note, n=count, statistic=change[worst], null=0.0)
 
 
-def _mean(found: Scored, label: int) -> float:
-    return float(found.right[found.labels == label].mean())
+def _mean(found: Predictions, label: int) -> float:
+    return float(found.correct[found.labels == label].mean())
 
 
 def _ids_for_chance(null: float, margin: float, level: float) -> int:

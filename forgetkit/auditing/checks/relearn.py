@@ -8,11 +8,11 @@ from statistics import median
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from forgetkit.auditing.check import Check
-from forgetkit.training.classifier import Classifier, Samples, state_of
+from forgetkit.training.classifier import Samples, state_of
 from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import seed_for
 from forgetkit.training.optimizers import make_optimizer
@@ -63,7 +63,7 @@ class Relearned:
         return np.asarray(np.log1p(self.unseen) - np.log1p(self.forget))
 
 
-def relearn(classifier: Classifier, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Relearned:
+def relearn(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Relearned:
     """Count the steps of SGD that teach forgotten samples again, and those that teach unseen ones.
 
     Ten disjoint blocks of up to 64 forgotten samples each meet a block of unseen samples of the same classes, so that
@@ -85,7 +85,7 @@ def relearn(classifier: Classifier, forget: Samples, unseen: Samples, retain: Sa
         ValueError: fewer than ten forgotten samples can be paired with unseen ones of their class.
     """
     draw = np.random.default_rng(seed_for(seed, "relearn"))
-    pairs = matched(forget[1].cpu().numpy(), unseen[1].cpu().numpy(), draw)
+    pairs = pair_by_class(forget[1].cpu().numpy(), unseen[1].cpu().numpy(), draw)
     if len(pairs) < REPEATS:
         raise ValueError(f"{len(pairs)} ids have an unseen sample of their class, {REPEATS} are needed")
     size = min(SAMPLES, len(pairs) // REPEATS)
@@ -102,7 +102,7 @@ def relearn(classifier: Classifier, forget: Samples, unseen: Samples, retain: Sa
     return Relearned(tuple(steps[0]), tuple(steps[1]), size)
 
 
-def steps_to_learn(learner: Classifier, samples: Samples, retain: Samples) -> int:
+def steps_to_learn(learner: nn.Module, samples: Samples, retain: Samples) -> int:
     """Train ``learner`` until the mean cross-entropy of ``samples`` is at most 0.1; return the steps, or ``CAP``."""
     images, labels = samples
     learned = False
@@ -139,7 +139,7 @@ def sign_flip(differences: NDArray[np.float64]) -> float:
     return float(np.mean(sums >= sums[0] - 1e-9 * max(sums[0], 1.0)))
 
 
-def matched(forget: Rows, unseen: Rows, draw: np.random.Generator) -> Rows:
+def pair_by_class(forget: Rows, unseen: Rows, draw: np.random.Generator) -> Rows:
     """Pair samples of the same class at random, each used once at most, as many as there are.
 
     Args:
@@ -157,7 +157,7 @@ def matched(forget: Rows, unseen: Rows, draw: np.random.Generator) -> Rows:
     return draw.permutation(np.concatenate(found)) if found else np.empty((0, 2), np.int64)
 
 
-def relearn_check(classifier: Classifier, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Check:
+def relearn_check(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Check:
     """Return what :func:`relearn` found, as information."""
     try:
         found = relearn(classifier, forget, unseen, retain, seed=seed)

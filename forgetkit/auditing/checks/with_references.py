@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.auditing.check import Check, CheckVerdict, measured
+from forgetkit.auditing.check import Check, CheckVerdict, check_of
 from forgetkit.auditing.checks.one_model import Masks
-from forgetkit.auditing.predictions import Answers
+from forgetkit.auditing.predictions import ModelPredictions
 from forgetkit.statistics.divergence import auto_bound, divergence, least_statistic, mean_of
-from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, calibrated, closer, rank
+from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, calibrate, closer, rank
 
 CLOSER_FROM = 5
 """References from which ``closer`` decides."""
@@ -18,8 +18,15 @@ Softmax = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Against:
-    """What was found beside references; ``rank`` needs two of them, ``closer`` the original, too."""
+class ReferenceResults:
+    """The checks against references, and what figures are drawn from.
+
+    Attributes:
+        checks: in the order of the report.
+        rank: of the check ``rank``, which needs two references.
+        closer: of the check ``closer``, which needs two references and the original.
+        masks: which single ids stand out.
+    """
 
     checks: list[Check]
     rank: Rank | None = None
@@ -27,50 +34,57 @@ class Against:
     masks: Masks | None = None
 
 
-def against(after: Answers, before: Answers | None, references: list[Answers], *, level: float) -> Against:
-    """Return what was found beside the references, at least one, the single ids included.
+def compare_with_references(
+    after: ModelPredictions, before: ModelPredictions | None, references: list[ModelPredictions], *, level: float
+) -> ReferenceResults:
+    """Run the checks against at least one reference, the single ids included.
 
     Args:
-        after: what the model under audit says.
-        before: what the original says.
-        references: what each reference says.
+        after: predictions of the model under audit.
+        before: those of the original.
+        references: those of each reference.
         level: error rate of each check.
     """
-    found = _beside(after, before, references, level=level)
+    found = _all_ids(after, before, references, level=level)
     if not len(after.unseen):
         return found
     single, masks = single_ids(after, references)
     return replace(found, checks=[*found.checks, single], masks=masks)
 
 
-def _beside(after: Answers, before: Answers | None, references: list[Answers], *, level: float) -> Against:
-    """Return what was found of all ids together."""
-    softmax, others = after.forget.softmax, [said.forget.softmax for said in references]
+def _all_ids(
+    after: ModelPredictions, before: ModelPredictions | None, references: list[ModelPredictions], *, level: float
+) -> ReferenceResults:
+    """Run the checks on all ids together."""
+    softmax, others = after.forget.softmax, [model.forget.softmax for model in references]
     apart = divergence_check(softmax, others)
     if len(references) < 2:
         need = "needs at least two references"
-        return Against([Check("rank", "not-run", need), Check("closer", "not-run", need), apart])
+        return ReferenceResults([Check("rank", "not-run", need), Check("closer", "not-run", need), apart])
     phi_before = None if before is None else before.forget.phi
-    placed = rank(after.forget.phi, phi_before, [said.forget.phi for said in references], level=level)
+    placed = rank(after.forget.phi, phi_before, [model.forget.phi for model in references], level=level)
+    near: Closer | None = None
     if before is None:
-        return Against([rank_check(placed), Check("closer", "not-run", "needs --original"), apart], placed)
-    try:
-        near = closer(softmax, before.forget.softmax, others, level=level)
-    except ValueError as problem:  # the original is at the references' mean
-        return Against([rank_check(placed), Check("closer", "not-run", str(problem), n=len(softmax)), apart], placed)
-    return Against([rank_check(placed), closer_check(near, len(others)), apart], placed, near)
+        near_check = Check("closer", "not-run", "needs --original")
+    else:
+        try:
+            near = closer(softmax, before.forget.softmax, others, level=level)
+            near_check = closer_check(near, len(others))
+        except ValueError as problem:  # the original is at the references' mean
+            near_check = Check("closer", "not-run", str(problem), n=len(softmax))
+    return ReferenceResults([rank_check(placed), near_check, apart], placed, near)
 
 
-def single_ids(after: Answers, references: list[Answers]) -> tuple[Check, Masks]:
+def single_ids(after: ModelPredictions, references: list[ModelPredictions]) -> tuple[Check, Masks]:
     """Return which ids stand out once the difficulty that the references see is taken off: a check, and two masks.
 
     It is approximate.
     """
-    found = calibrated(
+    found = calibrate(
         after.forget.softmax,
-        [said.forget.softmax for said in references],
+        [model.forget.softmax for model in references],
         after.unseen.softmax,
-        [said.unseen.softmax for said in references],
+        [model.unseen.softmax for model in references],
         labels=after.forget.labels,
         unseen_labels=after.unseen.labels,
     ).found
@@ -109,7 +123,7 @@ def closer_check(found: Closer, count: int) -> Check:
     enough = count >= CLOSER_FROM
     decides = enough and (found.possible or found.verdict == "fail")
     verdict: CheckVerdict = found.verdict if decides else "info"
-    check = measured("closer", found.ratio, verdict, note, null=floor, margin=CLOSER_MARGIN)
+    check = check_of("closer", found.ratio, verdict, note, null=floor, margin=CLOSER_MARGIN)
     return replace(check, gating=decides, proves=enough)
 
 

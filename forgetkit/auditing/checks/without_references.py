@@ -1,45 +1,43 @@
-"""The checks of a model beside the original alone, and how a control weighs them. No references."""
+"""The checks that need no references: the model under audit, and the original as the positive control."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from forgetkit.auditing.check import Check, with_control
-from forgetkit.auditing.checks import one_model as found
+from forgetkit.auditing.checks import one_model
 from forgetkit.auditing.policy import Policy
-from forgetkit.auditing.predictions import Answers, Scored
-from forgetkit.auditing.subject import Rows, Subject
-from forgetkit.auditing.verdict import hint
+from forgetkit.auditing.predictions import ModelPredictions, Predictions
+from forgetkit.auditing.verdict import as_hint
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
+from forgetkit.statistics.strata import Labels
 
 
-def alone(after: Answers, before: Answers | None, subject: Subject, policy: Policy) -> list[Check]:
-    """Return every check on what was asked without references.
+def checks_without_references(after: ModelPredictions, before: ModelPredictions | None, policy: Policy) -> list[Check]:
+    """Return every check that needs no references.
 
     Args:
-        after: what the model under audit says.
-        before: what the original says, the positive control.
-        subject: what is judged.
+        after: predictions of the model under audit.
+        before: those of the original, the positive control.
         policy: the criterion and the margins.
     """
-    classes = len(subject.dataset.classes)
-    kept = np.unique(subject.dataset.train.labels[subject.retain_rows])
+    kept = np.unique(after.retain.labels)
     checks = _utility(after, before, kept, policy)
     if len(after.forget):
-        checks = [*_vanished(after, kept, policy), *_forgetting(after, before, classes, policy), *checks]
-    if len(after.alike):
-        checks += found.exposures(after.forget, after.alike, level=policy.level)
+        checks = [*_vanished(after, kept, policy), *_forgetting(after, before, policy), *checks]
+    if len(after.unseen_alike):
+        checks += one_model.exposures(after.forget, after.unseen_alike, level=policy.level)
     if len(after.earlier):
-        check = _earlier(after.earlier, after.unseen, classes, policy)
-        checks.append(check if policy.assume_exchangeable or _mixed(subject) else hint(check))
+        check = _earlier(after, policy)
+        checks.append(check if policy.assume_exchangeable or _earlier_is_mixed(after) else as_hint(check))
     return checks
 
 
-def _forgetting(after: Answers, before: Answers | None, classes: int, policy: Policy) -> list[Check]:
-    """Return the membership and chance checks; the one that the criterion names decides, beside its control."""
-    checks = _both(after, classes, policy)
+def _forgetting(after: ModelPredictions, before: ModelPredictions | None, policy: Policy) -> list[Check]:
+    """Return the membership and chance checks; the one that the criterion names decides, with its control."""
+    checks = _membership_and_chance(after, policy)
     if before is not None:
-        controls = _both(before, classes, policy)
+        controls = _membership_and_chance(before, policy)
         checks = [
             with_control(check, control) if check.proves else check
             for check, control in zip(checks, controls, strict=True)
@@ -49,36 +47,36 @@ def _forgetting(after: Answers, before: Answers | None, classes: int, policy: Po
             for control in controls
         ]
     views = [
-        found.chance(seen.right, classes, level=policy.level, gating=False, view=view)
+        one_model.chance(seen.correct, after.classes, level=policy.level, gating=False, view=view)
         for view, seen in after.views.items()
     ]
     return [*checks, *views]
 
 
-def _both(answers: Answers, classes: int, policy: Policy) -> list[Check]:
+def _membership_and_chance(model: ModelPredictions, policy: Policy) -> list[Check]:
     """Return the membership and the chance check of one model; the one that the criterion is about decides."""
-    rank = found.membership(answers.forget, answers.unseen, level=policy.level, margin=policy.membership_margin)
+    rank = one_model.membership(model.forget, model.unseen, level=policy.level, margin=policy.membership_margin)
     by_rank = policy.criterion == "retrain"
     return [
         rank if by_rank else replace(rank, gating=False, proves=False, verdict="info"),
-        _chance(answers.forget, classes, policy, gating=not by_rank),
+        _chance(model.forget, model.classes, policy, gating=not by_rank),
     ]
 
 
-def _chance(part: Scored, classes: int, policy: Policy, *, gating: bool) -> Check:
+def _chance(part: Predictions, classes: int, policy: Policy, *, gating: bool) -> Check:
     at_most = policy.chance == "at-most"
-    return found.chance(part.right, classes, level=policy.level, gating=gating, at_most=at_most)
+    return one_model.chance(part.correct, classes, level=policy.level, gating=gating, at_most=at_most)
 
 
-def _vanished(after: Answers, kept: Rows, policy: Policy) -> list[Check]:
+def _vanished(after: ModelPredictions, kept: Labels, policy: Policy) -> list[Check]:
     """Return the check on classes of which nothing was retained, if there are any."""
     gone = ~np.isin(after.forget.labels, kept)
     if policy.criterion != "retrain" or not gone.any():
         return []
-    return [found.vanished(after.forget.take(gone), level=policy.level)]
+    return [one_model.vanished(after.forget.take(gone), level=policy.level)]
 
 
-def _utility(after: Answers, before: Answers | None, kept: Rows, policy: Policy) -> list[Check]:
+def _utility(after: ModelPredictions, before: ModelPredictions | None, kept: Labels, policy: Policy) -> list[Check]:
     """Return the utility checks, over the classes that keep retained samples."""
     if before is None:
         return [Check("utility", "not-run", "needs --original", gating=True)]
@@ -87,22 +85,23 @@ def _utility(after: Answers, before: Answers | None, kept: Rows, policy: Policy)
         note = "no unseen samples of classes that keep retained samples"
         return [Check("utility", "inconclusive", note, gating=True)]
     now, then = after.unseen.take(mask), before.unseen.take(mask)
-    check = found.utility_check(now, then, level=policy.level, margin=policy.utility_margin)
-    return [check, found.worst_class(now, then)]
+    check = one_model.utility_check(now, then, level=policy.level, margin=policy.utility_margin)
+    return [check, one_model.worst_class(now, then)]
 
 
-def _mixed(subject: Subject) -> bool:
-    """Whether what was forgotten before has the classes of a random draw."""
-    labels, others = subject.dataset.train.labels, np.concatenate([subject.rows, subject.retain_rows])
-    return class_mix(labels[subject.earlier], labels[others]) > CHOSEN_LEVEL
+def _earlier_is_mixed(after: ModelPredictions) -> bool:
+    """Say whether the samples forgotten before have the classes of a random draw."""
+    others = np.concatenate([after.forget.labels, after.retain.labels])
+    return class_mix(after.earlier.labels, others) > CHOSEN_LEVEL
 
 
-def _earlier(past: Scored, unseen: Scored, classes: int, policy: Policy) -> Check:
-    """Return the deciding check on what was forgotten before; it can only fail."""
+def _earlier(after: ModelPredictions, policy: Policy) -> Check:
+    """Return the deciding check on the samples forgotten before; it can only fail."""
     if policy.criterion == "retrain":
-        check = found.membership(past, unseen, level=policy.level, margin=policy.membership_margin)
+        margin = policy.membership_margin
+        check = one_model.membership(after.earlier, after.unseen, level=policy.level, margin=margin)
     else:
-        check = _chance(past, classes, policy, gating=True)
+        check = _chance(after.earlier, after.classes, policy, gating=True)
     if check.verdict != "fail":
         check = replace(check, verdict="info", gating=False)
     return replace(check, group="earlier", proves=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from forgetkit.auditing.report.html import html
 from forgetkit.auditing.report.junit import junit, junit_of_error
 from forgetkit.auditing.report.markdown import summary
-from forgetkit.auditing.report.table import Audited
+from forgetkit.auditing.result import Audited
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell
 from forgetkit.files.publish import check_target, publish_text
@@ -73,7 +73,7 @@ class Reports:
         if self.html:
             publish_text(Path(self.html), html(report, name, audited.curves, lineage))
         if self.remembered_out:
-            publish_text(Path(self.remembered_out), listed(audited.remembered))
+            publish_text(Path(self.remembered_out), id_list(audited.remembered))
             if not audited.remembered:
                 what = "not measured" if audited.remembered is None else "no id stands out as remembered"
                 tell(Note(f"{self.remembered_out}: {what}; a step refuses a list without ids"))
@@ -97,7 +97,7 @@ class Reports:
             raise
 
 
-def listed(ids: list[str] | None) -> str:
+def id_list(ids: list[str] | None) -> str:
     """Return an ID list, sorted by UTF-8 bytes; empty for no id, one comment where it was not measured."""
     if ids is None:
         return UNMEASURED

@@ -94,7 +94,7 @@ def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float |
     return low, None if check["id"] == "utility" else high
 
 
-def compared(check: dict[str, Any], policy: dict[str, Any]) -> str:
+def comparison(check: dict[str, Any], policy: dict[str, Any]) -> str:
     """Return in words what the value of a check is to be held against; nothing where there is no such thing."""
     if check["id"] == "rank" and check["gating"]:
         return f"right: p above {policy['level']:g}"
@@ -118,7 +118,9 @@ def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
         "result": words.RESULTS[check["verdict"]],
         "bar": _bar(check, policy),
         "lines": [
-            line for line in (f"{value} {span}".strip(), p, compared(check, policy), words.counted(check)) if line
+            line
+            for line in (f"{value} {span}".strip(), p, comparison(check, policy), words.sample_count(check))
+            if line
         ],
         "note": note,
     }

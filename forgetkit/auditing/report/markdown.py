@@ -32,10 +32,10 @@ def summary(report: dict[str, Any], name: str) -> str:
     """
     rates = [(words, _percent(report["accuracy"][key])) for key, words in ACCURACIES.items()]
     parts = [
-        [f"## {escaped(PurePath(name).name)}: {escaped(WORDS[report['verdict']])}"],
+        [f"## {escape(PurePath(name).name)}: {escape(WORDS[report['verdict']])}"],
         _points(report["reasons"]),
         _table(COLUMNS, [row(check) for check in report["checks"]]),
-        [escaped("* decides; the others inform")],
+        [escape("* decides; the others inform")],
         _table(("right on", "accuracy"), rates),
         ["### Limits"],
         _points(report["limits"]),
@@ -43,17 +43,17 @@ def summary(report: dict[str, Any], name: str) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Return ``text`` on one line, every character as it is: no markup, no HTML, no end of a cell."""
     return _MARKUP.sub(r"\\\1", printable(text))
 
 
 def _points(texts: Iterable[str]) -> list[str]:
-    return [f"- {escaped(text)}" for text in texts]
+    return [f"- {escape(text)}" for text in texts]
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = [columns, ("---",) * len(columns), *(tuple(map(escaped, cells)) for cells in rows)]
+    lines = [columns, ("---",) * len(columns), *(tuple(map(escape, cells)) for cells in rows)]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 

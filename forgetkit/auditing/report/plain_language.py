@@ -126,7 +126,7 @@ def about(check: dict[str, Any]) -> str:
     return SUBJECTS.get(check["id"], "forgetting")
 
 
-def counted(check: dict[str, Any]) -> str:
+def sample_count(check: dict[str, Any]) -> str:
     """Return what a check rests on; nothing where it does not say."""
     if check["n"] is None:
         return ""

@@ -1,11 +1,8 @@
 """An audit in words: a table for the terminal, a document for programs."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from forgetkit.auditing.check import Check, Verdict
-from forgetkit.auditing.report.curves import Curves
-from forgetkit.auditing.self_check import SelfCheck
 from forgetkit.auditing.verdict import exit_code
 
 WORDS: dict[Verdict, str] = {
@@ -105,24 +102,3 @@ def _untested(checks: list[Check]) -> str:
     optional = {"canaries": "canaries", "relearn": "learning the samples again", "rank": "models trained without them"}
     left = [words for name, words in optional.items() if name not in run]
     return f"Not tested: {', '.join([*left, 'attacks that train models of their own'])}, other copies of data or model."
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What an audit found.
-
-    Attributes:
-        report: the document.
-        curves: the scores behind its figures; None where the model does not answer in numbers, or all ids are canaries.
-        remembered: ids that stand out as remembered; None likewise.
-        self_check: how the checks do at these numbers of samples, if that was asked.
-    """
-
-    report: dict[str, Any]
-    curves: Curves | None
-    remembered: list[str] | None
-    self_check: SelfCheck | None
-
-    def lines(self, name: str) -> list[str]:
-        """Return what is printed; ``name`` is the checkpoint's."""
-        return [*table(name, self.report), *(self.self_check.lines() if self.self_check else [])]

@@ -123,57 +123,49 @@ def audit(
     """
     from forgetkit.auditing.policy import policy_of
     from forgetkit.auditing.report.files import Reports
-    from forgetkit.auditing.run import asked_of, run
-    from forgetkit.auditing.subject import open_original, open_references, subject_of
+    from forgetkit.auditing.run import open_case, run
     from forgetkit.files.lineage import lineage
-    from forgetkit.models.checkpoint import load_tensors
-    from forgetkit.training.device import set_up
-    from forgetkit.training.resume import Bookmark, kept_beside
 
     console = Console(say)
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out)
     with nullcontext() if say.dry_run else reports.erring(checkpoint):
-        policy = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
-        subject = subject_of(checkpoint, compared.ids or [], form, source=source, tell=console)
-        original = open_original(compared.original, subject) if compared.original is not None else None
-        references = open_references(compared.reference or [], subject, console)
-        opened = [*references, *([original] if original else [])]
-        reports.check((subject.path, *(path for path, _ in opened), *_read(compared, judging)))
-        precision = "float32" if compute.precision == "auto" else compute.precision
-        machine = set_up(compute.device, precision, compute.threads)
-        console.note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}")
+        policy, digest = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
+        case = open_case(
+            checkpoint,
+            compared.ids or [],
+            original=compared.original,
+            references=compared.reference or [],
+            source=source,
+            compute=compute,
+            form=form,
+            tell=console,
+        )
+        subject = case.subject
+        reports.check((subject.path, *(path for path, _ in case.compared), *_read(compared, judging)))
         if say.dry_run:
-            for path, record in opened:
-                load_tensors(path, record)
+            case.check_weights()
             console.note("dry run: nothing was computed")
             return
-        asked = asked_of(subject, references, machine)
-        with (
-            kept_beside(subject.path, asked, fresh=fresh, tell=console)
-            if references
-            else nullcontext(Bookmark()) as bookmark
-        ):
-            found = run(
-                subject,
-                original,
-                references,
-                machine,
-                policy=policy,
-                bookmark=bookmark,
-                relearn=judging.relearn,
-                check_self=judging.self_check,
-                show_ids=files.show_ids,
-            )
+        found = run(
+            case,
+            policy,
+            digest,
+            relearn=judging.relearn,
+            self_check=judging.self_check,
+            show_ids=files.show_ids,
+            fresh=fresh,
+            tell=console,
+        )
         reports.write(found, checkpoint, console, console.warnings, lineage(checkpoint, subject.record))
         lines = found.lines(checkpoint)
         if say.as_json or not sys.stdout.isatty():  # else the verdict is there already
             for line in takewhile(bool, lines):
                 console.note(line)
         console.result(lines, found.report)
-    if not judging.exit_zero and found.report["exit_code"]:
-        raise typer.Exit(found.report["exit_code"])
+    if not judging.exit_zero and found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 def _read(compared: Compared, judging: Judging) -> list[Path]:
-    """Return the files that were read and that no report may replace, less the checkpoints."""
+    """Return the files that were read and that no report may replace, except the checkpoints."""
     return [Path(name) for name in (*(compared.ids or []), judging.policy) if name and name != "-"]

@@ -1,0 +1,140 @@
+"""What an audit judges, gathered from checkpoints: each model is loaded once, evaluated, and put away."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.canaries import canary_check
+from forgetkit.auditing.checks.integrity import copies, integrity
+from forgetkit.auditing.checks.registered import run_registered
+from forgetkit.auditing.checks.relearn import relearn_check
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import (
+    ModelPredictions,
+    predict_control,
+    predict_references,
+    predict_subject,
+)
+from forgetkit.auditing.subject import Opened, Subject
+from forgetkit.data.dataset import images_at
+from forgetkit.files.id_list import digest_of
+from forgetkit.models.checkpoint import load_model
+from forgetkit.models.finite import not_finite
+from forgetkit.training.classifier import Samples, on_machine, take
+from forgetkit.training.device import Machine
+from forgetkit.training.resume import Bookmark
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an audit judges.
+
+    Attributes:
+        ids: the ids in question, in row order.
+        inputs: digests of the models and samples, as the report has them.
+        after: predictions of the model under audit; None where its numbers are not finite.
+        before: predictions of the original, if it was given.
+        references: predictions of each reference.
+        integrity: the check that needs no predictions.
+        others: checks that were run on the models themselves, in the order of the report.
+    """
+
+    ids: list[str]
+    inputs: dict[str, Any]
+    after: ModelPredictions | None
+    before: ModelPredictions | None
+    references: list[ModelPredictions]
+    integrity: Check
+    others: list[Check]
+
+
+def evidence_of(
+    subject: Subject,
+    original: Opened | None,
+    references: list[Opened],
+    machine: Machine,
+    *,
+    policy: Policy,
+    bookmark: Bookmark,
+    relearn: bool = False,
+) -> Evidence:
+    """Evaluate the models and run the checks on the models themselves.
+
+    Args:
+        subject: what is judged.
+        original: path and record of the original, the positive control.
+        references: models trained without the samples.
+        machine: where to compute.
+        policy: what decides, and by how much.
+        bookmark: where the audit stands.
+        relearn: also train copies on forgotten and on unseen samples.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed`` for a damaged file, or an original or a reference whose outputs are not
+            finite; ``plugin-malformed`` for a registered check that fails.
+    """
+    model = load_model(subject.path, subject.record, finite=False)
+    broken = not_finite(model.state_dict())
+    classifier = on_machine(model, subject.record, machine)
+    after = None if broken else predict_subject(classifier, subject, machine)
+    if after is not None and not after.finite:
+        after, broken = None, "the output"
+    known, before, others = None, None, list[Check]()
+    if after is not None:
+        if relearn and len(subject.rows):
+            forget, retain, unseen = _samples(subject, machine.device)
+            others.append(relearn_check(classifier, forget, unseen, retain))
+        if original is not None:
+            known, before = predict_control(original, subject, machine)
+        others += _canary_checks(after, before, subject, policy)
+    others += run_registered(
+        None if after is None else classifier,
+        known,
+        lambda: _samples(subject, machine.device),
+        classes=len(subject.dataset.classes),
+        policy=policy,
+    )
+    found = [] if after is None else predict_references(references, subject, machine, bookmark)
+    checked = _integrity(subject, original, broken)
+    ids = subject.dataset.train.ids_at(subject.rows)
+    return Evidence(ids, _inputs(subject, original, references, ids), after, before, found, checked, others)
+
+
+def _samples(subject: Subject, device: str) -> tuple[Samples, Samples, Samples]:
+    """Return the images and labels of the forget set, the retain set and the check half."""
+    train, test = subject.dataset.train, subject.dataset.test
+    forget, retain = (take(train, rows, device) for rows in (subject.rows, subject.retain_rows))
+    return forget, retain, take(test, subject.dataset.check_rows, device)
+
+
+def _canary_checks(
+    after: ModelPredictions, before: ModelPredictions | None, subject: Subject, policy: Policy
+) -> list[Check]:
+    """Return the checks on canaries, if the model was trained with any."""
+    planted = subject.canaries
+    if planted is None:
+        return []
+    forgotten = subject.record.forgotten.contains(subject.dataset.train.ids_at(planted.rows))
+    control = before.canaries if before else None
+    return canary_check(after.canaries, control, planted.included, forgotten=forgotten, level=policy.level)
+
+
+def _integrity(subject: Subject, original: Opened | None, broken: str | None) -> Check:
+    train = subject.dataset.train
+    return integrity(
+        subject.record,
+        original[1] if original else None,
+        named=subject.named,
+        broken=broken,
+        duplicates=copies(images_at(train, subject.rows), images_at(train, subject.retain_rows)),
+    )
+
+
+def _inputs(subject: Subject, original: Opened | None, references: list[Opened], ids: list[str]) -> dict[str, Any]:
+    return {
+        "checkpoint": subject.record.digest,
+        "original": original[1].digest if original else None,
+        "references": [record.digest for _, record in references],
+        "dataset": subject.dataset.fingerprint,
+        "ids": {"count": len(ids), "digest": digest_of(ids)},
+    }

@@ -1,0 +1,168 @@
+"""What an audit judges, from a module and tensors of the caller's own: no checkpoint, no data set, no record."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.registered import run_registered
+from forgetkit.auditing.checks.relearn import relearn_check
+from forgetkit.auditing.evidence import Evidence
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import VIEWS, ModelPredictions, Predictions, predictions_of, view_of
+from forgetkit.errors import ForgetkitError
+from forgetkit.files.id_list import digest_of
+from forgetkit.models.finite import not_finite
+from forgetkit.models.tensor_file import DTYPES, tensor_digest
+from forgetkit.training.classifier import Samples, predict
+
+SETS = ("forget", "retain", "unseen")
+NO_RECORD = "no checkpoint was given: record and lineage were not checked"
+
+
+def evidence_in_memory(
+    model: nn.Module,
+    original: nn.Module | None,
+    references: Sequence[nn.Module],
+    samples: dict[str, Samples],
+    *,
+    policy: Policy,
+    relearn: bool = False,
+) -> Evidence:
+    """Evaluate the modules and run the checks on the modules themselves; their mode and weights stay as they are.
+
+    Args:
+        model: the model under audit; maps images to logits of shape ``(samples, classes)``.
+        original: likewise, the positive control.
+        references: likewise, models trained without the samples.
+        samples: images and labels by the names ``forget``, ``retain`` and ``unseen``: images of any shape and dtype
+            that the modules accept, labels int64 of shape ``(samples,)``. Ids are row numbers of ``forget``.
+        policy: what decides, and by how much.
+        relearn: also train copies on forgotten and on unseen samples.
+
+    Raises:
+        ForgetkitError: ``usage`` for samples that do not fit together; ``model-mismatch`` for a module that does not
+            return finite logits of these classes; ``plugin-malformed`` for a registered check that fails.
+    """
+    for name, (images, labels) in samples.items():
+        _check_samples(name, images, labels)
+    broken = not_finite(_state(model))
+    after = None if broken else _predict(model, "the model", samples)
+    if after is not None and not after.finite:
+        after, broken = None, "the output"
+    before = None if original is None else _control(original, "the original", samples)
+    others: list[Check] = []
+    if after is not None and relearn:
+        forget, retain, unseen = _placed(model, samples)
+        others.append(relearn_check(model, forget, unseen, retain))
+    classes = after.classes if after else 0
+    checked = None if after is None else model
+    others += run_registered(checked, original, lambda: _placed(model, samples), classes=classes, policy=policy)
+    found = [_control(one, f"reference {number}", samples) for number, one in enumerate(references, 1)] if after else []
+    ids = [str(row) for row in range(len(samples["forget"][1]))]
+    inputs = _inputs(model, original, references, samples, ids)
+    return Evidence(ids, inputs, after, before, found, _integrity(model, original, broken), others)
+
+
+def _check_samples(name: str, images: object, labels: object) -> None:
+    """Refuse what are no images and their labels."""
+    hint = "give two tensors: images, and one class number for each"
+    if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
+        found = f"{type(images).__name__} and {type(labels).__name__}"
+        raise ForgetkitError("usage", f"{name}: {found}, not two tensors", hint)
+    if labels.shape != images.shape[:1] or not len(labels):
+        found = f"images of shape {tuple(images.shape)}, labels of shape {tuple(labels.shape)}"
+        raise ForgetkitError("usage", f"{name}: {found}", hint)
+    if labels.is_floating_point():
+        raise ForgetkitError("usage", f"{name}: labels are {labels.dtype}, not class numbers", hint)
+
+
+def _predict(model: nn.Module, name: str, samples: dict[str, Samples]) -> ModelPredictions:
+    """Evaluate a module on all samples, and on the views of forgotten images."""
+    forget, retain, unseen = _placed(model, samples)
+    found = _predictions(model, name, *forget)
+    views = VIEWS if forget[0].ndim == 4 else ()
+    return ModelPredictions(
+        forget=found,
+        unseen=_predictions(model, name, *unseen),
+        retain=_predictions(model, name, *retain),
+        earlier=found.take(np.zeros(len(found), dtype=bool)),
+        views={view: _predictions(model, name, _view(forget[0], view), forget[1]) for view in views},
+        canaries=np.empty(0),
+    )
+
+
+def _view(images: Tensor, view: str) -> Tensor:
+    """Return a view in the dtype that the module accepts."""
+    seen = view_of(images, view)
+    return seen.to(images.dtype) if images.is_floating_point() else seen.round().to(images.dtype)
+
+
+def _control(model: nn.Module, name: str, samples: dict[str, Samples]) -> ModelPredictions:
+    found = _predict(model, name, samples)
+    if not found.finite:
+        raise ForgetkitError("model-mismatch", f"{name}: its outputs are not finite")
+    return found
+
+
+def _predictions(model: nn.Module, name: str, images: Tensor, labels: Tensor) -> Predictions:
+    """Return what a module predicts for some images."""
+    logits = predict(model, images)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] < 2:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        hint = "wrap it in a module that returns logits of shape (samples, classes)"
+        raise ForgetkitError("model-mismatch", f"{name} returns {found}, not logits", hint)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= logits.shape[1]:
+        message = f"{name} has {logits.shape[1]} classes, but there are labels from {low} to {high}"
+        raise ForgetkitError("model-mismatch", message, "number the classes from 0")
+    return predictions_of(logits.float(), labels)
+
+
+def _placed(model: nn.Module, samples: dict[str, Samples]) -> tuple[Samples, Samples, Samples]:
+    """Return the forget set, the retain set and the unseen samples on the device of a module."""
+    device = next((one.device for one in model.parameters()), torch.device("cpu"))
+    forget, retain, unseen = (samples[name] for name in SETS)
+    return _to(device, forget), _to(device, retain), _to(device, unseen)
+
+
+def _to(device: torch.device, samples: Samples) -> Samples:
+    return samples[0].to(device), samples[1].to(device, torch.int64)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a module, complex ones as pairs of reals, of the types that have a digest."""
+    tensors = {name: one for name, one in model.state_dict().items() if isinstance(one, Tensor)}
+    real = {name: torch.view_as_real(one) if one.is_complex() else one for name, one in tensors.items()}
+    return {name: one for name, one in real.items() if one.dtype in DTYPES}
+
+
+def _integrity(model: nn.Module, original: nn.Module | None, broken: str | None) -> Check:
+    """Check what can be checked without a record: that the weights are finite, and not the original's."""
+    if broken:
+        return Check("integrity", "fail", f"'{broken}' holds NaN or infinity", gating=True)
+    if original is not None and tensor_digest(_state(model)) == tensor_digest(_state(original)):
+        return Check("integrity", "fail", "the weights are the original's, bit for bit", gating=True)
+    return Check("integrity", "not-run", NO_RECORD, gating=True)
+
+
+def _inputs(
+    model: nn.Module,
+    original: nn.Module | None,
+    references: Sequence[nn.Module],
+    samples: dict[str, Samples],
+    ids: list[str],
+) -> dict[str, Any]:
+    """Return the digests of what was given."""
+    tensors = {f"{name}.images": images for name, (images, _) in samples.items()}
+    tensors |= {f"{name}.labels": labels for name, (_, labels) in samples.items()}
+    return {
+        "checkpoint": tensor_digest(_state(model)),
+        "original": None if original is None else tensor_digest(_state(original)),
+        "references": [tensor_digest(_state(one)) for one in references],
+        "dataset": tensor_digest(tensors),
+        "ids": {"count": len(ids), "digest": digest_of(ids)},
+    }

@@ -1,0 +1,147 @@
+"""From predictions to a verdict: the checks, what decides among them, and the report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.exchangeable import exchangeable_check
+from forgetkit.auditing.checks.one_model import Masks, single_ids
+from forgetkit.auditing.checks.with_references import ReferenceResults, compare_with_references
+from forgetkit.auditing.checks.without_references import checks_without_references
+from forgetkit.auditing.evidence import Evidence
+from forgetkit.auditing.policy import Policy
+from forgetkit.auditing.predictions import ModelPredictions
+from forgetkit.auditing.report.curves import Curves
+from forgetkit.auditing.report.table import document
+from forgetkit.auditing.result import Audited
+from forgetkit.auditing.self_check import self_check as check_self
+from forgetkit.auditing.verdict import apply_policy, overall
+from forgetkit.statistics.exchangeability import Exchangeability, assess_exchangeability
+
+
+@dataclass(frozen=True)
+class CheckResults:
+    """What the checks found, before the policy says which of them decide.
+
+    Attributes:
+        checks: in the order of the report.
+        exchangeable: whether the ids may be taken for a random draw of their classes.
+        masks: which single ids stand out.
+        beside: what was found beside references.
+    """
+
+    checks: list[Check]
+    exchangeable: bool
+    masks: Masks | None
+    beside: ReferenceResults
+
+
+def judge(
+    evidence: Evidence, policy: Policy, *, digest: str | None = None, self_check: bool = False, show_ids: bool = False
+) -> Audited:
+    """Run the checks on the predictions, and judge.
+
+    Args:
+        evidence: what is judged.
+        policy: what decides, and by how much.
+        digest: SHA-256 of the policy's file, if it came from one.
+        self_check: also measure how often the checks err at these numbers of samples.
+        show_ids: list single ids in the report.
+    """
+    found = _check(evidence, policy)
+    checks = apply_policy(found.checks, policy, exchangeable=found.exchangeable)
+    after, before = evidence.after, evidence.before
+    verdict, reasons = overall(checks, original=evidence.inputs["original"] is not None)
+    checked = check_self(after.unseen, after.forget.labels, policy=policy) if after and self_check else None
+    report = document(
+        verdict,
+        reasons,
+        checks,
+        accuracy=_accuracies(after, before),
+        ids=_single_entry(evidence.ids, found.masks, show_ids=show_ids),
+        inputs=evidence.inputs,
+        policy=policy.to_json(digest),
+        self_check=checked.to_json() if checked else None,
+    )
+    remembered = _masked(evidence.ids, found.masks[0] if found.masks else None)
+    return Audited(report, tuple(checks), _curves(evidence, found.beside), remembered, checked)
+
+
+def _check(evidence: Evidence, policy: Policy) -> CheckResults:
+    """Run the checks."""
+    after, before, beside = evidence.after, evidence.before, ReferenceResults([])
+    checks = [evidence.integrity]
+    if after is None:
+        checks += [Check(name, "not-run", "NaN or infinity") for name in ("utility", "membership", "chance")]
+        return CheckResults([*checks, *evidence.others], True, None, beside)
+    exchangeable, masks = True, None
+    if len(after.forget):
+        draw = _exchangeability(after, evidence.references, policy)
+        exchangeable = draw.holds or policy.assume_exchangeable
+        checks.append(exchangeable_check(draw, assumed=policy.assume_exchangeable))
+    checks += checks_without_references(after, before, policy)
+    if len(after.forget):
+        if evidence.references:
+            beside = compare_with_references(after, before, evidence.references, level=policy.level)
+        if len(after.unseen):
+            single, masks = single_ids(after.forget, after.unseen)
+            checks.append(single)
+            masks = beside.masks or masks  # with the samples' difficulty taken off
+        checks += beside.checks
+    return CheckResults([*checks, *evidence.others], exchangeable, masks, beside)
+
+
+def _exchangeability(after: ModelPredictions, references: list[ModelPredictions], policy: Policy) -> Exchangeability:
+    """Ask whether the ids were drawn or chosen."""
+    return assess_exchangeability(
+        after.forget.labels,
+        after.retain.labels,
+        [(model.forget.phi, model.unseen.phi) for model in references],
+        after.unseen.labels,
+        margin=policy.membership_margin,
+    )
+
+
+def _accuracies(after: ModelPredictions | None, before: ModelPredictions | None) -> dict[str, float | None]:
+    """Return the accuracies of the report."""
+    parts = {
+        "forget": after and after.forget,
+        "retain": after and after.retain,
+        "unseen": after and after.unseen,
+        "original_unseen": before and before.unseen,
+    }
+    return {name: float(part.correct.mean()) if part else None for name, part in parts.items()}
+
+
+def _single_entry(ids: list[str], masks: Masks | None, *, show_ids: bool) -> dict[str, Any]:
+    """Return how many single ids stand out, and which ones if they may be shown."""
+    entry = {}
+    for name, mask in zip(("remembered", "over_forgotten"), masks or (None, None), strict=True):
+        listed = _masked(ids, mask)
+        entry[name] = {"count": None if listed is None else len(listed), "ids": listed if show_ids else None}
+    return entry
+
+
+def _masked(ids: list[str], mask: NDArray[np.bool_] | None) -> list[str] | None:
+    return None if mask is None else [id_ for id_, hit in zip(ids, mask, strict=True) if hit]
+
+
+def _curves(evidence: Evidence, beside: ReferenceResults) -> Curves | None:
+    """Return what the figures of a report are drawn from."""
+    after, before = evidence.after, evidence.before
+    if after is None or len(after.forget) == 0:
+        return None
+    return Curves(
+        forget=after.forget.phi,
+        labels=after.forget.labels,
+        unseen=after.unseen_alike.phi,
+        unseen_labels=after.unseen_alike.labels,
+        original=before.forget.phi if before else None,
+        original_unseen=before.unseen_alike.phi if before else None,
+        references=tuple(model.forget.phi for model in evidence.references),
+        rank=beside.rank,
+        closer=beside.closer,
+    )
