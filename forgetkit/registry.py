@@ -207,7 +207,7 @@ def load_entry(entry: "EntryPoint") -> object:
         ForgetkitError: ``plugin-malformed``.
     """
     package = entry.dist.name if entry.dist else entry.value
-    with _foreign(f"entry point '{entry.name}' of {package}", f"reinstall {package}, or ask its authors"):
+    with foreign(f"entry point '{entry.name}' of {package}", f"reinstall {package}, or ask its authors"):
         return entry.load()
 
 
@@ -232,7 +232,7 @@ def _run(path: Path, name: str) -> ModuleType:
         sys.path.append(str(path.parent))
     sys.modules[module.__name__] = module  # dataclasses and annotations are resolved there
     try:
-        with _foreign(str(path), "correct the plugin; --debug shows the traceback"):
+        with foreign(str(path), "correct the plugin; --debug shows the traceback"):
             exec(compile(source, str(path), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[module.__name__]
@@ -241,7 +241,7 @@ def _run(path: Path, name: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _foreign(where: str, hint: str) -> Iterator[None]:
+def foreign(where: str, hint: str) -> Iterator[None]:
     """Run code that is not ours: whatever it raises becomes one line; what it prints goes to stderr."""
     try:
         with contextlib.redirect_stdout(sys.stderr):

@@ -1,8 +1,6 @@
 """The checks of plugins and installed packages: called with what they name, and their results checked."""
 
-import contextlib
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from math import isfinite
@@ -13,7 +11,7 @@ from torch import nn
 from forgetkit.auditing.check import CHECKS, Check
 from forgetkit.auditing.policy import Policy
 from forgetkit.errors import ForgetkitError
-from forgetkit.registry import FAILURES, defined_at, place_of
+from forgetkit.registry import defined_at, foreign
 from forgetkit.training.classifier import Samples
 
 
@@ -62,23 +60,19 @@ def _counted(check: Check, name: str, policy: Policy) -> Check:
 def _run(name: str, passed: dict[str, object]) -> Check:
     """Call one check with what its signature names."""
     function = CHECKS[name]
-    named = inspect.signature(function).parameters
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            result = function(**{key: value for key, value in passed.items() if key in named})
-    except FAILURES as problem:
-        words = " ".join(str(problem).split())
-        raise _malformed(name, f"{type(problem).__name__}: {words}", place_of(problem)) from problem
+    named, place = inspect.signature(function).parameters, defined_at(function)
+    with foreign(place.rpartition(":")[0] or place, f"correct the check '{name}'; --debug shows the traceback"):
+        result = function(**{key: value for key, value in passed.items() if key in named})
     if result is None:
         return Check(name, "not-run", "does not apply to this model")
     if not isinstance(result, Check):
-        raise _malformed(name, f"it returned {type(result).__name__}, not a Check or None")
+        raise _malformed(name, f"returned {type(result).__name__}, not a Check or None")
     try:
         check = TypeAdapter(Check).validate_python(vars(result))
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_context=False)[0]
         fault = f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}"
-        raise _malformed(name, f"it returned a Check with an impossible {fault}") from problem
+        raise _malformed(name, f"returned a Check with an impossible {fault}") from problem
     return _finite(check)
 
 
@@ -96,7 +90,6 @@ def _is_finite(value: float | tuple[float, float]) -> bool:
     return all(map(isfinite, value if isinstance(value, tuple) else (value,)))
 
 
-def _malformed(name: str, why: str, place: str | None = None) -> ForgetkitError:
-    where = place or defined_at(CHECKS[name])
-    message = f"the check '{name}' cannot be used: {why} ({where})"
+def _malformed(name: str, why: str) -> ForgetkitError:
+    message = f"{defined_at(CHECKS[name])}: the check '{name}' {why}"
     return ForgetkitError("plugin-malformed", message, "return Check(name, verdict, note), or None if it was not run")
