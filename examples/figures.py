@@ -12,7 +12,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
 AUDITS = ("model.st --ids ids.txt", "model.forget.st", "deleted.st")
-SHOWN = re.compile(r"\S+\.st: |  because|check  |\S+ +\w+\* |right on")
+SHOWN = re.compile(r"\S+\.st: |  because|check  |\S+ +\w+\* |accuracy:")
 COLOURS = {
     r"NOT FORGOTTEN|OVER-FORGOTTEN|UTILITY LOST|fail\*": "bold red",
     r"(?<!NOT )(?<!OVER-)\bFORGOTTEN|pass\*": "bold green",
@@ -20,11 +20,9 @@ COLOURS = {
 COLOURS |= {r"INCONCLUSIVE|inconclusive\*": "bold yellow", r"^\$ .*": "bold"}
 COLUMNS = 112
 PLOT = "Is it like the models that never saw these samples?"
-RULE = r"^(?:svg|\.grid|\.axis|\.model|\.reference) [^{\n]*\{[^}]*\}"
 STYLE = """<style>
-svg { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --model: #0072b2; --original: #008a63;
-  --forget: #0072b2; --unseen: #d55e00; --right: #dceaf4; --spread: #c9ced4; background: #fff; }
-"""
+svg { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --forget: #0072b2; background: #fff; }
+</style>"""
 
 
 def main(folder: Path) -> None:
@@ -53,13 +51,12 @@ def draw(lines: list[str]) -> str:
 
 
 def plot(page: str) -> str:
-    """Return one figure of the report with the styles that it inherits from the page."""
+    """Return one figure of the report with the colours that it takes from the page."""
     figure = page[page.index(f"<h3>{PLOT}</h3>") :]
     drawing = figure[figure.index("<svg") : figure.index("</svg>") + 6]
-    rules = re.findall(RULE, page, re.MULTILINE)
     opening, rest = drawing.split(">", 1)
     sized = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="680"')
-    return f"{sized}>{STYLE}{chr(10).join(rules)}\n</style>{rest}\n"
+    return f"{sized}>{STYLE}{rest}\n"
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def test_epsilon_stands_beside_its_ceiling() -> None:
     check = checks(scores, included)["canaries-epsilon"]
     assert (check.verdict, check.gating, check.n) == ("info", False, 200)
     assert check.statistic == epsilon(200, 200)
-    assert check.note == "ε ≥ 4.19, of at most 4.19 at 200 guesses"
+    assert check.note == "ε ≥ 4.19 (with 200 guesses, 4.19 at most)"
 
 
 def test_the_check_is_not_run_while_included_canaries_are_not_forgotten() -> None:

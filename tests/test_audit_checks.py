@@ -173,7 +173,7 @@ def test_membership_pushed_below_is_a_failure_not_a_success() -> None:
 def test_membership_names_the_number_that_would_decide() -> None:
     rng = np.random.default_rng(0)
     found = membership(some_scores(rng.normal(0, 1, 100)), some_scores(rng.normal(0, 1, 2000)), level=0.05, margin=0.05)
-    assert "about 441 ids would show it" in found.note
+    assert "about 441 ids would pass" in found.note
 
 
 def test_utility_of_a_tiny_unseen_set_does_not_pass() -> None:
@@ -229,4 +229,4 @@ def test_scored_holds_phi_and_correctness() -> None:
 
 def test_an_interval_without_an_end_is_none_and_said() -> None:
     check = check_of("closer", Estimate(1.2, (0.8, float("inf")), (0.9, 7.0), 3), "inconclusive", "a distance")
-    assert (check.to_json()["interval"], check.note) == (None, "a distance; at least 0.800, without an upper end")
+    assert (check.to_json()["interval"], check.note) == (None, "a distance; at least 0.800, no upper bound")

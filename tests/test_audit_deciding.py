@@ -58,7 +58,7 @@ def test_what_has_no_power_informs_where_another_can_decide(checks: tuple[Check,
 def test_closer_that_cannot_pass_says_why_and_does_not_decide() -> None:
     check = a_closer(NEAR, 1.2)
     assert (check.gating, check.verdict) == (False, "info")
-    assert "the original is as near as they are" in check.note
+    assert "the original is as close as they are" in check.note
 
 
 def test_closer_decides_from_five_references_on() -> None:
@@ -66,7 +66,7 @@ def test_closer_decides_from_five_references_on() -> None:
 
 
 def test_an_undecided_audit_names_what_would_decide() -> None:
-    assert any("--reference, with 19 models" in reason for reason in verdict_of(FEW)[1])
+    assert any("--reference with 19 models" in reason for reason in verdict_of(FEW)[1])
     assert not any("--reference" in reason for reason in verdict_of(UNSURE)[1])
     assert not any("--reference" in reason for reason in verdict_of(FEW, a_rank(0.5, 0.5))[1])
 

@@ -152,7 +152,7 @@ def test_references_decide_and_a_chosen_mix_turns_the_burden_of_proof(
     found = Exchangeability(p, beside, 5, 0.05)
     assert found.holds is holds
     note = exchangeable_check(found, assumed=False).note
-    assert ("so membership and per-id are hints only" in note) is not holds
+    assert ("membership and per-id are therefore only hints" in note) is not holds
     assert ("the policy says they were drawn" in exchangeable_check(found, assumed=True).note) is not holds
 
 

@@ -194,7 +194,7 @@ def test_runs_that_were_given_up_count_as_the_cap_and_are_named() -> None:
     mixed = torch.arange(40) % 4  # four classes, one image: nothing can be learned
     check = relearn_check(linear(), (one, mixed), (one, mixed), NOTHING)
     assert (check.statistic, check.p) == (0, 1)
-    assert f"20 of 20 runs did not get there in {CAP} steps" in check.note
+    assert f"20 of 20 runs were given up after {CAP} steps" in check.note
 
 
 def test_the_check_informs_and_never_decides() -> None:

@@ -1,4 +1,4 @@
-"""What a check found. Rules: docs/audit.md."""
+"""The result of a check, and the registry of checks from outside. Rules: docs/audit.md."""
 
 import re
 from collections.abc import Callable
@@ -15,20 +15,22 @@ Verdict = Literal["forgotten", "not-forgotten", "over-forgotten", "utility-lost"
 
 @dataclass(frozen=True)
 class Check:
-    """One finding.
+    """The result of one check.
 
     Attributes:
         id: name of the check.
-        group: ``ids``, those asked about, or ``earlier``, those forgotten before.
-        gating: whether it decides the verdict; else it is information.
-        n: samples it rests on.
-        statistic: what was measured.
-        interval: its 95 % interval (at the default level).
-        null: the value where nothing leaks.
-        margin: how far from ``null`` still counts as nothing.
+        verdict: the outcome; ``info`` for one that only informs.
         note: what it means, in words.
-        proves: whether a pass of it shows that something was forgotten.
-        weak: whether nothing could have passed at this number of samples.
+        group: the samples: ``ids`` in question, those forgotten ``earlier``, or ``canaries``.
+        gating: whether it decides the verdict.
+        n: number of samples.
+        statistic: the measured value.
+        interval: its confidence interval, of 95 % at the default level.
+        null: the value where nothing leaks.
+        margin: the largest distance from ``null`` that still counts as nothing.
+        p: p-value, of a check that is a test.
+        proves: whether a pass shows that something was forgotten.
+        weak: whether no model could have passed at this number of samples.
     """
 
     id: str
@@ -51,7 +53,7 @@ class Check:
         return self.statistic is not None and self.null is not None and self.statistic < self.null
 
     def to_json(self) -> dict[str, Any]:
-        """Return the check as it stands in the report."""
+        """Return the check as the report has it."""
         names = ("id", "group", "gating", "n", "statistic", "null", "margin", "p", "verdict", "note")
         return {
             **{name: getattr(self, name) for name in names},
@@ -68,33 +70,33 @@ def check_of(
     null: float | None = None,
     margin: float | None = None,
 ) -> Check:
-    """Return a check that rests on an estimate; an interval without an end is none, and the note says so."""
+    """Return the check of an estimate; an interval without an upper bound is left out, with a note."""
     interval: tuple[float, float] | None = estimate.wide
     if not all(map(isfinite, estimate.wide)):
-        interval, note = None, f"{note}; at least {estimate.wide[0]:.3f}, without an upper end"
+        interval, note = None, f"{note}; at least {estimate.wide[0]:.3f}, no upper bound"
     return Check(
         id_, verdict, note, n=estimate.n, statistic=estimate.value, interval=interval, null=null, margin=margin
     )
 
 
 def with_control(check: Check, control: Check | None) -> Check:
-    """Return a check as it counts beside the same check on the original.
+    """Return a check as it counts, given the same check on the original.
 
-    A failure stands by itself. Anything else is information where the original does not fail as one that remembers:
-    then the check could not have told such a model.
+    A failure counts in any case. Anything else only informs, unless the original fails as a model that remembers:
+    otherwise the check would not have caught such a model.
     """
     if control is None or check.verdict == "fail" or (control.verdict == "fail" and not control.over):
         return check
-    return replace(check, verdict="info", gating=False, note=f"{_weakness(control)} (alone: {check.note})")
+    return replace(check, verdict="info", gating=False, note=f"{_weakness(control)} (by itself: {check.note})")
 
 
 def _weakness(control: Check) -> str:
-    """Say why a pass would prove nothing, from the check on the original, which did not fail."""
+    """Say why a pass would prove nothing, given the check on the original, which did not fail."""
     value, span, null = control.statistic, control.interval, control.null
     if value is None or span is None or null is None or span[0] <= null <= span[1]:
-        return "nothing measurable was memorised: the original cannot be told from the right value either"
-    side = "remembers" if value > null else "shuns"
-    return f"the original {side} them ({value:.3f}), but not surely by more than the margin: a pass would prove little"
+        return "nothing measurable was memorised: the original does not differ from the right value either"
+    side = "remembers them" if value > null else "is less certain of them"
+    return f"the original {side} ({value:.3f}), but not reliably beyond the margin: a pass would prove little"
 
 
 CheckFunction = Callable[..., Check | None]

@@ -143,7 +143,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 def _integrity(model: nn.Module, original: nn.Module | None, broken: str | None) -> Check:
     """Check what can be checked without a record: that the weights are finite, and not the original's."""
     if broken:
-        return Check("integrity", "fail", f"'{broken}' holds NaN or infinity", gating=True)
+        return Check("integrity", "fail", f"'{broken}' contains NaN or infinity", gating=True)
     if original is not None and tensor_digest(_state(model)) == tensor_digest(_state(original)):
         return Check("integrity", "fail", "the weights are the original's, bit for bit", gating=True)
     return Check("integrity", "not-run", NO_RECORD, gating=True)

@@ -24,19 +24,19 @@ from forgetkit.statistics.exchangeability import Exchangeability, assess_exchang
 
 @dataclass(frozen=True)
 class CheckResults:
-    """What the checks found, before the policy says which of them decide.
+    """The results of the checks, before the policy says which of them decide.
 
     Attributes:
         checks: in the order of the report.
         exchangeable: whether the ids may be taken for a random draw of their classes.
         masks: which single ids stand out.
-        beside: what was found beside references.
+        compared: results of the checks against references.
     """
 
     checks: list[Check]
     exchangeable: bool
     masks: Masks | None
-    beside: ReferenceResults
+    compared: ReferenceResults
 
 
 def judge(
@@ -67,16 +67,16 @@ def judge(
         self_check=checked.to_json() if checked else None,
     )
     remembered = _masked(evidence.ids, found.masks[0] if found.masks else None)
-    return Audited(report, tuple(checks), _curves(evidence, found.beside), remembered, checked)
+    return Audited(report, tuple(checks), _curves(evidence, found.compared), remembered, checked)
 
 
 def _check(evidence: Evidence, policy: Policy) -> CheckResults:
     """Run the checks."""
-    after, before, beside = evidence.after, evidence.before, ReferenceResults([])
+    after, before, compared = evidence.after, evidence.before, ReferenceResults([])
     checks = [evidence.integrity]
     if after is None:
         checks += [Check(name, "not-run", "NaN or infinity") for name in ("utility", "membership", "chance")]
-        return CheckResults([*checks, *evidence.others], True, None, beside)
+        return CheckResults([*checks, *evidence.others], True, None, compared)
     exchangeable, masks = True, None
     if len(after.forget):
         draw = _exchangeability(after, evidence.references, policy)
@@ -85,13 +85,13 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
     checks += checks_without_references(after, before, policy)
     if len(after.forget):
         if evidence.references:
-            beside = compare_with_references(after, before, evidence.references, level=policy.level)
+            compared = compare_with_references(after, before, evidence.references, level=policy.level)
         if len(after.unseen):
             single, masks = single_ids(after.forget, after.unseen)
             checks.append(single)
-            masks = beside.masks or masks  # with the samples' difficulty taken off
-        checks += beside.checks
-    return CheckResults([*checks, *evidence.others], exchangeable, masks, beside)
+            masks = compared.masks or masks  # corrected for the samples' difficulty
+        checks += compared.checks
+    return CheckResults([*checks, *evidence.others], exchangeable, masks, compared)
 
 
 def _exchangeability(after: ModelPredictions, references: list[ModelPredictions], policy: Policy) -> Exchangeability:
@@ -129,7 +129,7 @@ def _masked(ids: list[str], mask: NDArray[np.bool_] | None) -> list[str] | None:
     return None if mask is None else [id_ for id_, hit in zip(ids, mask, strict=True) if hit]
 
 
-def _curves(evidence: Evidence, beside: ReferenceResults) -> Curves | None:
+def _curves(evidence: Evidence, compared: ReferenceResults) -> Curves | None:
     """Return what the figures of a report are drawn from."""
     after, before = evidence.after, evidence.before
     if after is None or len(after.forget) == 0:
@@ -142,6 +142,6 @@ def _curves(evidence: Evidence, beside: ReferenceResults) -> Curves | None:
         original=before.forget.phi if before else None,
         original_unseen=before.unseen_alike.phi if before else None,
         references=tuple(model.forget.phi for model in evidence.references),
-        rank=beside.rank,
-        closer=beside.closer,
+        rank=compared.rank,
+        closer=compared.closer,
     )

@@ -1,6 +1,6 @@
-"""What an audit must find, written down beforehand: a TOML file, hashed into the report.
+"""The rules of an audit, agreed on beforehand: a TOML file whose SHA-256 is in the report.
 
-The keys are the fields of :class:`Policy`; what a file leaves out keeps its default:
+The keys are the fields of :class:`Policy`; each has a default:
 
     criterion = "retrain"
     membership_margin = 0.03
@@ -32,20 +32,20 @@ DECIDING: dict[Criterion, tuple[str, ...]] = {
     "retrain": ("integrity", "vanished", "utility", *ABOUT["retrain"]),
     "chance": ("integrity", "utility", *ABOUT["chance"]),
 }
-"""The checks that decide where a policy names none, each if it is run."""
+"""The checks that decide if the policy names none, each if it is run."""
 CAN_DECIDE = tuple(dict.fromkeys(check for checks in DECIDING.values() for check in checks))
-"""Checks that can pass and fail, beside registered ones; the others are information whatever a policy says."""
+"""Checks that can pass and fail, apart from registered ones; the others only inform, whatever a policy says."""
 LARGEST_POLICY = 1 << 20
-"""Bytes that a policy may have."""
+"""Most bytes of a policy."""
 MOST_DOTS = 20
-"""Dots in a line that is no comment: tomllib's memory grows with the square of the parts of a dotted key."""
+"""Most dots in a line that is no comment: tomllib's memory grows with the square of the parts of a dotted key."""
 LONGEST_REASON = 160
-"""Characters of a parser's complaint that a message shows."""
+"""Most characters of a parser's message that are shown."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Policy:
-    """What decides an audit, and by how much.
+    """The rules of an audit: which checks decide, and by which margins.
 
     Attributes:
         criterion: like a model retrained without the samples, or at chance on them.
@@ -55,7 +55,7 @@ class Policy:
         chance: under the criterion ``chance``: accuracy must be at chance, or may be below it as well.
         gating: ids of the checks that decide; None for those of the criterion.
         inconclusive: whether an inconclusive verdict exits 3 (``report``), 1 (``fail``) or 0 (``pass``).
-        assume_exchangeable: whether the ids are taken for a random draw of their classes, on the author's word.
+        assume_exchangeable: whether to assume that the ids are a random draw of their classes.
 
     Raises:
         pydantic.ValidationError: a value of the wrong type, or out of range.
@@ -88,21 +88,21 @@ class Policy:
 
     @property
     def deciding(self) -> tuple[str, ...]:
-        """Ids of the checks that decide: those named, else those of the criterion."""
+        """Ids of the checks that decide: those of ``gating``, or else those of the criterion."""
         return DECIDING[self.criterion] if self.gating is None else self.gating
 
     def to_json(self, digest: str | None) -> dict[str, Any]:
-        """Return the policy as it stands in the report; ``digest`` is that of its file, if there is one."""
+        """Return the policy as the report has it; ``digest`` is the SHA-256 of its file, if there is one."""
         return {**asdict(self), "gating": list(self.deciding), "sha256": digest}
 
 
 def policy_of(
     name: str | Path | None, *, criterion: str | None = None, level: float | None = None
 ) -> tuple[Policy, str | None]:
-    """Return what decides, and the digest of its file: a policy, or else the options of the command line.
+    """Return the policy of a file, or that of the command line's options, and the digest of the file.
 
     Raises:
-        ForgetkitError: ``usage`` where an option is no choice, or contradicts the file; else as :func:`read_policy`.
+        ForgetkitError: ``usage`` for an option that is unknown or contradicts the file; as :func:`read_policy`.
     """
     if criterion is not None:
         choice("--criterion", criterion, get_args(Criterion))
@@ -197,7 +197,7 @@ def _refusal(where: Path | str, message: str, hint: str | None = None) -> Forget
 
 
 def _shown(value: object) -> str:
-    """Return a value of a TOML file as a message may show it, however long or deep it is."""
+    """Return a value of a TOML file as a message can show it, whatever its length or depth."""
     if isinstance(value, str):
         return f"'{shorten(value)}'"
     if isinstance(value, bool):

@@ -47,6 +47,11 @@ class Case:
         """The models to compare with."""
         return [*self.references, *([self.original] if self.original else [])]
 
+    @property
+    def paths(self) -> list[Path]:
+        """The checkpoints."""
+        return [self.subject.path, *(path for path, _ in self.compared)]
+
     def check_weights(self) -> None:
         """Read every checkpoint that the audit compares with; raises ForgetkitError for a damaged one."""
         for path, record in self.compared:
@@ -83,13 +88,12 @@ def audit(
     """Judge whether a model has forgotten samples: a checkpoint, or a module in memory.
 
     A module is audited on ``forget``, ``retain`` and ``unseen``: pairs of images, of any shape and dtype that the
-    module accepts, and labels, int64 of shape ``(samples,)``. It maps a batch of images to logits of shape
-    ``(samples, classes)``; its weights and mode stay as they are. Checks that need a record are not run.
+    module accepts, and labels, int64 of shape ``(samples,)``. It maps images to logits of shape ``(samples, classes)``;
+    its weights and mode stay as they are. Checks that need a record are not run.
 
     Args:
         checkpoint: the model to judge: the path of a checkpoint, or a module.
-        ids: the ids in question: the path of an ID list, or the ids; without it, every id that the record of the
-            checkpoint names as forgotten.
+        ids: the ids in question, or the path of an ID list; without it, all that the record names as forgotten.
         original: the model trained on everything, the positive control; without it, the best verdict is inconclusive.
         references: models trained without the ids; a path may be a folder of checkpoints.
         policy: what decides, and by how much: the path of a TOML file, or a policy.
@@ -105,30 +109,19 @@ def audit(
         tell: told what is read and left out.
 
     Raises:
-        ForgetkitError: for what cannot be read, does not fit together, or is not complete; the code says why.
+        ForgetkitError: for what cannot be read or does not fit together; its code says why.
     """
     rules, digest = (policy, None) if isinstance(policy, Policy) else policy_of(policy)
     samples = dict(zip(SETS, (forget, retain, unseen), strict=True))
     if isinstance(checkpoint, nn.Module):
-        evidence = evidence_in_memory(
-            checkpoint,
-            *_modules(original, references),
-            _whole(samples, ids),
-            policy=rules,
-            relearn=relearn,
-        )
+        known, others = _modules(original, references)
+        parts = _whole(samples, ids)
+        evidence = evidence_in_memory(checkpoint, known, others, parts, policy=rules, relearn=relearn)
         return judge(evidence, rules, digest=digest, self_check=self_check, show_ids=show_ids)
-    if any(part is not None for part in samples.values()):
-        message = "forget, retain and unseen are for a module; a checkpoint has its data set and ids"
-        raise ForgetkitError("usage", message, "name the ids: audit(checkpoint, ids, original=...)")
+    _refuse_samples(samples)
+    first, more = _paths(original, references)
     case = open_case(
-        str(checkpoint),
-        _lists(ids),
-        original=None if original is None else _path(original),
-        references=[_path(one) for one in references],
-        source=source or Source(),
-        compute=compute or Compute(),
-        tell=tell,
+        str(checkpoint), _lists(ids), original=first, references=more, source=source, compute=compute, tell=tell
     )
     return run(case, rules, digest, relearn=relearn, self_check=self_check, show_ids=show_ids, fresh=fresh, tell=tell)
 
@@ -139,8 +132,8 @@ def open_case(
     *,
     original: str | None,
     references: Sequence[str],
-    source: Source,
-    compute: Compute,
+    source: Source | None = None,
+    compute: Compute | None = None,
     form: ListForm | None = None,
     tell: Tell = silent,
 ) -> Case:
@@ -151,15 +144,16 @@ def open_case(
         lists: ID lists, or the paths of some; none for every id that the record names as forgotten.
         original: the model trained on everything.
         references: models trained without the ids, or folders of them.
-        source: where the data is.
-        compute: where to compute; float32 unless it says otherwise.
+        source: where the data is, if the record does not lead to it.
+        compute: device, precision and threads; float32 unless it says otherwise.
         form: how lists are to be read.
         tell: told what is read and left out.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.auditing.subject.subject_of`, ``open_original`` and ``open_references``.
     """
-    subject = subject_of(checkpoint, lists, form or ListForm(), source=source, tell=tell)
+    compute = compute or Compute()
+    subject = subject_of(checkpoint, lists, form or ListForm(), source=source or Source(), tell=tell)
     known = None if original is None else open_original(original, subject)
     others = open_references(list(references), subject, tell)
     precision = "float32" if compute.precision == "auto" else compute.precision
@@ -214,10 +208,15 @@ def _modules(original: object, references: Iterable[object]) -> tuple[nn.Module 
     return (None, modules) if original is None else (modules.pop(), modules)
 
 
-def _path(name: object) -> str:
-    if isinstance(name, str | Path):
-        return str(name)
-    raise ForgetkitError("usage", f"a checkpoint is compared with checkpoints, not with a {type(name).__name__}")
+def _paths(original: object, references: Iterable[object]) -> tuple[str | None, list[str]]:
+    """Return the original and the references if they are paths."""
+    paths = []
+    for one in (*references, *(() if original is None else (original,))):
+        if not isinstance(one, str | Path):
+            message = f"a checkpoint is compared with checkpoints, not with a {type(one).__name__}"
+            raise ForgetkitError("usage", message, "name their files")
+        paths.append(str(one))
+    return (None, paths) if original is None else (paths.pop(), paths)
 
 
 def _whole(samples: dict[str, Samples | None], ids: object) -> dict[str, Samples]:
@@ -227,6 +226,12 @@ def _whole(samples: dict[str, Samples | None], ids: object) -> dict[str, Samples
         hint = "audit(model, forget=(images, labels), retain=(images, labels), unseen=(images, labels))"
         raise ForgetkitError("usage", "a module is audited on forget, retain and unseen samples, not on ids", hint)
     return found
+
+
+def _refuse_samples(samples: dict[str, Samples | None]) -> None:
+    if any(part is not None for part in samples.values()):
+        message = "forget, retain and unseen are for a module; a checkpoint has its data set and ids"
+        raise ForgetkitError("usage", message, "name the ids: audit(checkpoint, ids, original=...)")
 
 
 def _lists(ids: str | Path | Iterable[str] | None) -> list[str | IdList]:

@@ -1,4 +1,4 @@
-"""What an audit is about: the model, the samples in question, the original, the references; read and checked."""
+"""The subject of an audit: the model, the samples in question, the original, the references; read and checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from forgetkit.options import ListForm, Source
 
 Rows = NDArray[np.int64]
 Opened = tuple[Path, Record]
-"""A checkpoint whose record was read."""
+"""Path and record of a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Subject:
         record: its record.
         dataset: the data it was trained on.
         rows: training rows in question.
-        earlier: training rows forgotten before, where the question is about others.
-        named: whether the record names all that was asked about as forgotten.
-        canaries: those that the model was trained with; they are in none of the rows.
+        earlier: training rows forgotten before, if the audit is about others.
+        named: whether the record names every row in question as forgotten.
+        canaries: those that the model was trained with, if any; none of the rows is one.
     """
 
     path: Path
@@ -47,12 +47,12 @@ class Subject:
 
     @property
     def size(self) -> str:
-        """How much is asked about, in words."""
+        """Number of ids, and of canaries, in words."""
         return f"{len(self.rows)} ids" + (f" and {len(self.canaries)} canaries" if self.canaries else "")
 
     @property
     def retain_rows(self) -> Rows:
-        """Training rows that the model may know: trained, less everything forgotten or in question, and canaries."""
+        """Training rows that the model may know: all except those forgotten or in question, and canaries."""
         kept = self.record.retains(self.dataset.train.ids)
         kept[self.rows] = False
         if self.canaries:
@@ -73,7 +73,8 @@ def subject_of(
         tell: told what is left out.
 
     Raises:
-        ForgetkitError: ``ids-empty`` where neither lists nor record name an id; else as for a step.
+        ForgetkitError: ``ids-empty`` if neither lists nor record name an id; for the others see
+            :func:`forgetkit.files.header.open_checkpoint` and :mod:`forgetkit.data.of_checkpoint`.
     """
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source, tell)
@@ -81,12 +82,14 @@ def subject_of(
     trained = record.was_trained(dataset.train.ids)
     forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids) & trained)
     if gone := len(record.forgotten) - int(record.forgotten.contains(dataset.train.ids).sum()):
-        text = f"{gone} of {len(record.forgotten)} forgotten ids are no longer in the data; nothing is said of them"
+        text = (
+            f"{gone} of {len(record.forgotten)} forgotten ids are no longer in the data; the audit does not cover them"
+        )
         tell(Warned("ids-gone", text))
     if not lists:
         if gone and len(forgotten) == 0:
-            message = f"{path}: all forgotten ids are gone from the data, and no audit can look at them"
-            raise ForgetkitError("ids-empty", message, "audit before the rows are deleted, or on a copy of the data")
+            message = f"{path}: all forgotten ids are gone from the data, so they cannot be audited"
+            raise ForgetkitError("ids-empty", message, "audit before you delete the rows, or on a copy of the data")
         if len(forgotten) == 0:
             message = f"{path}: the record names no forgotten ids, and none were given"
             raise ForgetkitError("ids-empty", message, "name them with --ids")
@@ -94,7 +97,7 @@ def subject_of(
     ids = read_lists(lists, form, dataset, tell, forgotten=record.forgotten)
     trained = record.was_trained(ids)
     if untrained := int((~trained).sum()):
-        tell(Warned("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and left out"))
+        tell(Warned("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and are left out"))
     ids = [id_ for id_, kept in zip(ids, trained, strict=True) if kept]
     if not ids:
         raise ForgetkitError("ids-empty", "none of the ids was ever trained on: there is nothing to audit")
@@ -104,7 +107,7 @@ def subject_of(
 
 
 def _subject(path: Path, record: Record, dataset: Dataset, rows: Rows, earlier: Rows, *, named: bool) -> Subject:
-    """Return the subject, its canaries apart."""
+    """Return the subject, with its canaries separated from the other rows."""
     canaries = open_canaries(record, dataset)
     if canaries:
         rows, earlier = (np.setdiff1d(part, canaries.rows) for part in (rows, earlier))
@@ -131,7 +134,7 @@ def open_original(name: str, subject: Subject) -> Opened:
 def open_references(names: list[str], subject: Subject, tell: Tell) -> list[Opened]:
     """Return path and record of each reference; a folder stands for all ``.st`` files in it.
 
-    One that was trained by another recipe than the model under audit is left out, with a warning.
+    A reference trained by another recipe than the model under audit is left out, with a warning.
 
     Raises:
         ForgetkitError: ``checkpoint-missing`` for an empty folder, ``checkpoint-mismatch`` for a model of other data,
@@ -149,19 +152,19 @@ def open_references(names: list[str], subject: Subject, tell: Tell) -> list[Open
         if record.digest in opened or record.digest == subject.record.digest:
             raise ForgetkitError("checkpoint-mismatch", f"{path}: the same model is given twice")
         if not same_recipe(record, subject.record):
-            tell(Warned("other-recipe", f"{path}: trained by another recipe, or not from nothing; left out"))
+            tell(Warned("other-recipe", f"{path}: trained by another recipe, or not from scratch; left out"))
         else:
             opened[record.digest] = (path, record)
     return list(opened.values())
 
 
 def descends(record: Record, original: Record) -> bool:
-    """Say whether a model comes from the original, or was trained from nothing by its recipe."""
+    """Say whether a model descends from the original, or was trained from scratch by its recipe."""
     return any(step.parent == original.digest for step in record.steps) or same_recipe(record, original)
 
 
 def same_recipe(record: Record, original: Record) -> bool:
-    """Say whether a model was last trained by the original's recipe, on its data: from nothing, or its new head."""
+    """Say whether a model was last trained by the original's recipe and on its data: from scratch, or its new head."""
     trainings = [step for step in record.steps if step.command == "train"]
     same = _training(record) == _training(original) and same_data(record, original)
     return bool(trainings) and trainings[-1].parent == original.new_head and same

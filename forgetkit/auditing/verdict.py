@@ -6,14 +6,14 @@ from forgetkit.auditing.check import Check, Verdict
 from forgetkit.auditing.policy import Policy
 
 INCONCLUSIVE_EXITS = {"report": 3, "fail": 1, "pass": 0}
-"""What an inconclusive verdict exits with, by the policy's word."""
+"""Exit code of an inconclusive verdict, by the policy's setting."""
 
 
-WOULD_DECIDE = "to decide: --reference, with 19 models trained without the ids (rank), or 5 (closer)"
+WOULD_DECIDE = "what would decide: --reference with 19 models retrained without the ids (rank), or with 5 (closer)"
 
 
 def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
-    """Return what an audit exits with; ``inconclusive`` is the policy's word."""
+    """Return the exit code of an audit; ``inconclusive`` is the policy's setting."""
     if verdict == "inconclusive":
         return INCONCLUSIVE_EXITS[inconclusive]
     return 0 if verdict == "forgotten" else 1
@@ -23,7 +23,7 @@ def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]
     """Return the verdict over all checks, and its reasons.
 
     Args:
-        checks: what was found.
+        checks: as they count: see :func:`apply_policy`.
         original: whether the original was given; without it the best verdict is inconclusive.
     """
     failed = [check for check in checks if check.verdict == "fail"]
@@ -36,14 +36,16 @@ def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]
     if not any(check.proves and check.gating and check.verdict == "pass" for check in checks):
         weak = [check for check in checks if check.proves and check.group != "earlier" and check.verdict == "info"]
         reasons += [f"{check.id}: {check.note}" for check in weak]
-        reasons = reasons or ["no check that could tell a model that remembers has passed"]
+        reasons = reasons or ["no check passed that would have caught a model that remembers"]
         if original and _references_would_decide(checks):
             reasons.append(WOULD_DECIDE)
-    return ("inconclusive", reasons) if reasons else ("forgotten", ["every gating check passed, and could have failed"])
+    return (
+        ("inconclusive", reasons) if reasons else ("forgotten", ["every deciding check passed, and could have failed"])
+    )
 
 
 def _references_would_decide(checks: list[Check]) -> bool:
-    """Whether membership cannot decide, neither now nor with more luck, and there were too few references for rank."""
+    """Say whether membership cannot decide at this number of ids, and there were too few references for rank."""
     membership = [check for check in checks if check.id == "membership" and check.proves]
     blocked = any(check.verdict == "inconclusive" and not check.weak for check in membership)
     return bool(membership) and not blocked and not any(check.id == "rank" and check.proves for check in checks)
@@ -59,10 +61,10 @@ def _worst(failed: list[Check]) -> Verdict:
 
 
 def apply_policy(checks: list[Check], policy: Policy, *, exchangeable: bool) -> list[Check]:
-    """Return the checks as they count: what may not decide informs, whatever it found.
+    """Return the checks as they count: those that may not decide only inform, whatever they found.
 
     Args:
-        checks: what was found, each by itself.
+        checks: each by itself.
         policy: names the checks that may decide.
         exchangeable: whether the ids may be taken for a random draw of their classes.
     """
@@ -73,22 +75,22 @@ def apply_policy(checks: list[Check], policy: Policy, *, exchangeable: bool) -> 
 
 
 def as_hint(check: Check) -> Check:
-    """Let membership inform only: the samples that it compares with are not like these."""
+    """Let membership only inform: the samples that it compares with are not like these."""
     if check.id != "membership" or not check.gating:
         return check
-    note = f"a hint only: the ids were chosen, not drawn, and no policy assumes otherwise (alone: {check.note})"
-    return replace(_informing(check), note=note)
+    note = "only a hint: the ids were chosen, not drawn, and the policy does not assume otherwise"
+    return replace(_informing(check), note=f"{note} (by itself: {check.note})")
 
 
 def _by_policy(check: Check, policy: Policy) -> Check:
-    """Let a check that the policy does not name inform only."""
+    """Let a check that the policy does not name only inform."""
     if not check.gating or check.id in policy.deciding:
         return check
-    return replace(_informing(check), proves=False, note=f"{check.note}; does not decide, by the policy")
+    return replace(_informing(check), proves=False, note=f"{check.note}; the policy does not let it decide")
 
 
 def _without_weak(checks: list[Check]) -> list[Check]:
-    """Let a check that could not have passed at this number of ids inform only, where another can decide."""
+    """Let a check that could not have passed at this number of ids only inform, where another can decide."""
     if not any(check.gating and check.proves and not check.weak for check in checks):
         return checks
     return [_informing(check) if check.weak and check.verdict == "inconclusive" else check for check in checks]

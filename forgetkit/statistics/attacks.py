@@ -1,4 +1,4 @@
-"""What an attacker could gain from the scores: in advantage, at a low false-positive rate, and id by id."""
+"""What an attacker could gain from the scores: the advantage, the rates at few false positives, and single ids."""
 
 from dataclasses import dataclass
 from math import log, sqrt
@@ -10,13 +10,13 @@ from scipy import stats
 from forgetkit.statistics.intervals import Estimate, Interval, accuracy, check_level, clip
 from forgetkit.statistics.strata import Labels, Scores, check_scores, stratify
 
-# Half of these set the threshold; fewer than 5 expected false positives at 1 % would say nothing.
+# Half of these set the threshold; fewer than 5 expected false positives at 1 % are not informative.
 LOW_FPR_FROM = 1000
 
 
 @dataclass(frozen=True)
 class Advantage:
-    """What the best attack with a single threshold could gain.
+    """The gain of the best attack with a single threshold.
 
     Attributes:
         distance: the Kolmogorov-Smirnov distance, the largest TPR - FPR of any threshold, from either side.
@@ -56,13 +56,13 @@ class LowFpr:
 
 @dataclass(frozen=True)
 class PerId:
-    """Which ids stand out one by one.
+    """Which single ids stand out.
 
     Attributes:
         remembered: ids that score too high, bool of shape ``(n,)``.
         over_forgotten: ids that score too low, bool of shape ``(n,)``.
         needed: the fewest ids that must together lie beyond all unseen samples of their classes before one can be
-            discovered, or None where not even all of them would do.
+            discovered; None if not even all of them are enough.
     """
 
     remembered: NDArray[np.bool_]
@@ -71,7 +71,7 @@ class PerId:
 
     @property
     def possible(self) -> bool:
-        """Whether any discovery is possible with so many ids and unseen samples."""
+        """Whether any discovery is possible at this number of ids and unseen samples."""
         return self.needed is not None
 
 
@@ -99,10 +99,10 @@ def advantage(forget: Scores, unseen: Scores, *, level: float = 0.05) -> Advanta
 
 
 def low_fpr(forget: Scores, unseen: Scores, *, fpr: float = 0.01, level: float = 0.05) -> LowFpr | None:
-    """Measure the attack that may call only few unseen samples members.
+    """Measure the attack that may take only few unseen samples for members.
 
     The unseen samples at even positions set the threshold, those at odd positions measure it. Each tail's bound holds
-    with confidence ``1 - level``; whoever quotes the larger of the two halves ``level`` first.
+    with confidence ``1 - level``; to quote the larger of the two, halve ``level`` first.
 
     Args:
         forget: scores of the forget set, float64 of shape ``(n,)``.
@@ -133,9 +133,9 @@ def low_fpr(forget: Scores, unseen: Scores, *, fpr: float = 0.01, level: float =
 def per_id(
     forget: Scores, forget_labels: Labels, unseen: Scores, unseen_labels: Labels, *, rate: float = 0.05
 ) -> PerId:
-    """Find the ids whose score does not look like an unseen sample's of their class.
+    """Find the ids whose score is unlike that of unseen samples of their class.
 
-    An id of a class without unseen samples has p = 1. The two directions are tested apart.
+    An id of a class without unseen samples has p = 1. The two directions are tested separately.
 
     Args:
         forget: scores of the forget set, float64 of shape ``(n,)``.

@@ -1,4 +1,4 @@
-"""How well a guesser tells included canaries from withheld ones, and the privacy bound that follows."""
+"""How well a guesser tells included canaries from withheld ones, and the privacy bound that follows from it."""
 
 from math import log
 
@@ -9,20 +9,20 @@ from scipy import stats
 from forgetkit.statistics.intervals import check_level
 
 MARGIN = 0.05
-"""How far from ½ the guesser's accuracy may be."""
+"""Largest distance of the guesser's accuracy from ½."""
 
 
 def guesses(scores: NDArray[np.float64], included: NDArray[np.bool_]) -> tuple[int, int]:
-    """Count right guesses: "included" for the quarter with the highest scores, "withheld" for the lowest quarter.
+    """Count correct guesses: "included" for the quarter with the highest scores, "withheld" for the lowest quarter.
 
-    Ties are broken by the order of the candidates, which knows nothing of the coins.
+    Ties are broken by the order of the candidates, which does not depend on the coins.
 
     Args:
         scores: φ of each candidate for its assigned label, float64 of shape ``(candidates,)``, in draw order.
         included: the coins, bool of the same shape.
 
     Returns:
-        Right guesses, and guesses made.
+        Correct guesses, and guesses made.
     """
     quarter = len(scores) // 4
     order = np.argsort(scores, kind="stable")
@@ -33,7 +33,7 @@ def guesses(scores: NDArray[np.float64], included: NDArray[np.bool_]) -> tuple[i
 def epsilon(right: int, made: int, level: float = 0.05) -> float:
     """Return the largest ε that the guesses refute from below: sup{ε : P[Bin(made, e^ε/(1+e^ε)) ≥ right] < level}.
 
-    0 where there is none. Its ceiling at this number of guesses is ``epsilon(made, made)``.
+    0 if there is none. The largest possible value at this number of guesses is ``epsilon(made, made)``.
 
     Raises:
         ValueError: ``right`` is not in ``[0, made]``, or an impossible ``level``.
@@ -47,9 +47,9 @@ def epsilon(right: int, made: int, level: float = 0.05) -> float:
 
 
 def canaries_needed(*, power: float = 0.0, level: float = 0.05, margin: float = MARGIN) -> int:
-    """Return the fewest candidates that pass with probability ``power`` where nothing leaks; 0 for: at all.
+    """Return the fewest candidates that pass with probability ``power`` if nothing leaks; 0 for: that can pass at all.
 
-    Exact: a pass needs at least as many right and as many wrong guesses as put both ends of the interval of
+    Exact: a pass needs at least as many correct and as many wrong guesses as put both ends of the interval of
     confidence ``1 - 2 level`` inside the margin.
     """
     made = np.arange(2, int(8 / margin**2), 2)
@@ -62,6 +62,6 @@ def prospects(count: int) -> str:
     """Say what ``count`` candidates can show."""
     made = 2 * (count // 4)
     return (
-        f"{made} guesses, which can show ε up to {epsilon(made, made):.2f}; to pass as forgotten takes "
-        f"{canaries_needed():,} canaries, {canaries_needed(power=0.9):,} to do so 9 times in 10"
+        f"{made} guesses, which can show ε up to {epsilon(made, made):.2f}; passing as forgotten needs "
+        f"{canaries_needed():,} canaries, {canaries_needed(power=0.9):,} to pass in 9 of 10 audits"
     )

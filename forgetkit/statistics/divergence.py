@@ -1,4 +1,4 @@
-"""How far a model's answers are from those of models that never saw the forgotten samples: the divergence certificate.
+"""Distance of a model's softmax from that of models that never saw the forgotten samples: the divergence certificate.
 
 The distance of two softmax vectors p and q has a direction and a length: D = 1 - cosine, N = | ||p|| - ||q|| |, and
 ``N² + 2 ||p|| ||q|| D = ||p - q||²``. The total variation is at most ``½ sqrt(classes) ||p - q||``.
@@ -16,13 +16,13 @@ Probabilities = NDArray[np.float64]
 
 PROBE_QUANTILE = 0.95
 AUTO_FROM = 5
-"""References from which their own divergence is a bound."""
+"""Fewest references whose own divergence is a bound."""
 SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """How far two models are apart at each probe.
+    """Distance of two models at each probe.
 
     Attributes:
         cosine: D, one less the cosine of the two softmax vectors, float64 of shape ``(n,)``, in [0, 1].
@@ -42,12 +42,12 @@ class Divergence:
 
 @dataclass(frozen=True)
 class AutoBound:
-    """What honest retraining shows.
+    """The bound that honest retraining keeps.
 
     Attributes:
         value: the largest T of a reference against the mean of the others.
         statistics: those T, k of them.
-        false_alarms: how often, at most, one more reference lies above it by ``least_statistic``: 1 / (k + 1).
+        false_alarms: largest probability that one more reference exceeds it by ``least_statistic``: 1 / (k + 1).
     """
 
     value: float
@@ -98,7 +98,7 @@ def least_statistic(model: Probabilities, references: Iterable[Probabilities]) -
 
     A model above the bound is then further than each reference j from the mean of all models but the two. Of ``k + 1``
     exchangeable models at most one can be further than every other in that way, so one more reference lies above the
-    bound with a chance of at most ``1 / (k + 1)``. The mean of all k would be a smaller yardstick than the bound's.
+    bound with probability at most ``1 / (k + 1)``. The mean of all k would give smaller distances than the bound's.
 
     Args:
         model: softmax of the model, float of shape ``(n, classes)``.

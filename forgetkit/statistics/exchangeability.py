@@ -1,4 +1,4 @@
-"""Whether the ids are a random draw of their classes, so that membership may compare them with unseen samples."""
+"""Are the ids a random draw of their classes, so that the membership check may compare them with unseen samples?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from forgetkit.statistics.intervals import Estimate, normal_estimate
 from forgetkit.statistics.strata import Labels, Scores
 
 CHOSEN_LEVEL = 0.001
-"""How often a random draw is taken for a chosen one, by either test."""
+"""How often either test takes a random draw for a chosen one."""
 
 
 DRAWS = 1999
@@ -20,44 +20,44 @@ DRAWS = 1999
 
 @dataclass(frozen=True)
 class Exchangeability:
-    """What speaks for and against a random draw.
+    """The evidence for and against a random draw.
 
     Attributes:
-        p: of the mix of classes, were the ids drawn; at most 0.001 means chosen.
-        beside: mean AUC of the references, which saw neither side, with an interval of 99.9 %; ½ if drawn.
-        references: how many there are.
-        margin: how far from ½ the AUC may lie before membership is misled.
+        p: p-value of the mix of classes if the ids were drawn; at most 0.001 means chosen.
+        auc: mean AUC of the references, which saw neither side, with an interval of 99.9 %; ½ if drawn.
+        references: number of references.
+        margin: the distance of the AUC from ½ from which on the membership check would be misled.
     """
 
     p: float
-    beside: Estimate | None
+    auc: Estimate | None
     references: int
     margin: float
 
     @property
     def mixed(self) -> bool:
-        """Whether the classes are mixed as a random draw mixes them."""
+        """Whether the mix of classes may be that of a random draw."""
         return self.p > CHOSEN_LEVEL
 
     @property
     def like_unseen(self) -> bool:
-        """Whether the references do not tell the ids from unseen samples."""
-        return self.beside is not None and self.beside.wide[0] <= 0.5 <= self.beside.wide[1]
+        """Whether the references cannot tell the ids from unseen samples."""
+        return self.auc is not None and self.auc.wide[0] <= 0.5 <= self.auc.wide[1]
 
     @property
     def near_unseen(self) -> bool:
-        """Whether the references surely tell them by less than the margin."""
+        """Whether the difference in the references is certainly less than the margin."""
         within = (0.5 - self.margin, 0.5 + self.margin)
-        return self.beside is not None and within[0] <= self.beside.wide[0] and self.beside.wide[1] <= within[1]
+        return self.auc is not None and within[0] <= self.auc.wide[0] and self.auc.wide[1] <= within[1]
 
     @property
     def holds(self) -> bool:
         """Whether the ids may be compared with unseen samples of their classes.
 
-        References decide: the ids must not surely differ, or differ surely by less than the margin. A mix of classes
-        that shows the ids to be chosen turns the burden of proof: then they must surely differ by less.
+        References decide: the ids must not certainly differ, or certainly differ by less than the margin. If the mix of
+        classes shows that the ids were chosen, the burden of proof is reversed: they must certainly differ by less.
         """
-        if self.beside is None:
+        if self.auc is None:
             return self.mixed
         return self.near_unseen or (self.like_unseen and self.mixed)
 
@@ -70,7 +70,7 @@ def assess_exchangeability(
     *,
     margin: float,
 ) -> Exchangeability:
-    """Ask whether ids were drawn at random from their classes.
+    """Assess whether ids were drawn at random from their classes.
 
     Args:
         forget_labels: classes of the ids, int64 of shape ``(n,)``.
@@ -79,18 +79,18 @@ def assess_exchangeability(
         unseen_labels: classes of the unseen samples, ``(m,)``.
         margin: of the membership check.
     """
-    beside = None
+    auc = None
     if references and np.isin(forget_labels, unseen_labels).any():
         forget, unseen = (np.stack(scores) for scores in zip(*references, strict=True))
-        beside = mean_auc(forget, forget_labels, unseen, unseen_labels)
-    return Exchangeability(class_mix(forget_labels, retain_labels), beside, len(references), margin)
+        auc = mean_auc(forget, forget_labels, unseen, unseen_labels)
+    return Exchangeability(class_mix(forget_labels, retain_labels), auc, len(references), margin)
 
 
 def class_mix(forget_labels: Labels, retain_labels: Labels) -> float:
     """Test whether the classes of the forget set are those of a random draw without replacement; return p.
 
     A class of which nothing is retained counts as drawn: nothing was chosen within it. The statistic is Pearson's X²; p
-    is its rank among as many random draws, so the test errs at most as often as it says, however few the ids are.
+    is its rank among random draws of the same size, so the test keeps its level however few the ids are.
 
     Args:
         forget_labels: int64 of shape ``(n,)``.
@@ -116,8 +116,8 @@ def class_mix(forget_labels: Labels, retain_labels: Labels) -> float:
 def mean_auc(forget: Scores, forget_labels: Labels, unseen: Scores, unseen_labels: Labels) -> Estimate:
     """Return the class-stratified AUC, forget against unseen, in the mean over models that saw neither.
 
-    All models are asked about the same samples, so the error is that of the samples: it is the one that the mean of
-    their ranks has if forget and unseen samples of a class are shuffled, exact for ties and for models that agree.
+    All models score the same samples, so the error is that of the samples: that of the mean of their ranks if forget
+    and unseen samples of a class are shuffled. It is exact for ties and for models that agree.
 
     Args:
         forget: scores of k models, float64 of shape ``(k, n)``.

@@ -33,12 +33,12 @@ class Estimate:
 
 
 def judge(estimate: Estimate, *, null: float, margin: float) -> Verdict:
-    """Compare an estimate with the value that a never-trained sample would show, from both sides.
+    """Compare an estimate with the value that never-trained samples would show, from both sides.
 
     Args:
         estimate: the measured quantity.
         null: its value where nothing leaks.
-        margin: how far from ``null`` still counts as nothing, set beforehand, at least 0.
+        margin: largest distance from ``null`` that still counts as nothing, set beforehand, at least 0.
 
     Returns:
         "fail" if the wide interval lies wholly outside ``[null - margin, null + margin]``, "pass" if the narrow one
@@ -83,7 +83,7 @@ def normal_estimate(value: float, error: float, n: int, *, level: float, bounds:
     Raises:
         ValueError: an impossible ``level``.
     """
-    from scipy.special import ndtri  # steps need this module's classes, and scipy takes a tenth of a second
+    from scipy.special import ndtri  # other commands import this module, and scipy costs a tenth of a second
 
     outer, inner = (float(ndtri(1 - tail)) * error for tail in (check_level(level) / 2, level))
     wide = clip(value - outer, value + outer, bounds)
@@ -114,13 +114,13 @@ def utility(before_right: NDArray[np.bool_], after_right: NDArray[np.bool_], *, 
     """Estimate how much accuracy a model gained, both models judged on the same samples.
 
     Args:
-        before_right: where the original is right, bool of shape ``(n,)``.
-        after_right: where the model under audit is right, bool of shape ``(n,)``, in the same order.
+        before_right: where the original is correct, bool of shape ``(n,)``.
+        after_right: where the model under audit is correct, bool of shape ``(n,)``, in the same order.
         level: the share of wide intervals that may miss, in (0, 0.5).
 
     Returns:
-        The difference after - before, in [-1, 1]; a loss of accuracy is negative. Its intervals count one gain and one
-        loss more than there were: without them a few lost answers of 248 let a model pass twice as often as they may.
+        The difference after - before, in [-1, 1]; a loss of accuracy is negative. Its intervals count one more gain and
+        one more loss than there were: otherwise a model that lost a few of 248 answers passes twice as often as it may.
 
     Raises:
         ValueError: shapes that differ, no sample at all, or an impossible ``level``.

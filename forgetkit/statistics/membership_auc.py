@@ -1,7 +1,7 @@
-"""Do forgotten samples still rank like members? The class-stratified AUC of the score, and the ids it takes.
+"""Do forgotten samples still rank like members? The class-stratified AUC of the score, and the ids it needs.
 
-Comparing within a class takes the difficulty of the classes out of the question: a forget set of one easy class would
-otherwise look remembered beside an unseen set of all.
+Comparing within a class removes the difficulty of the classes: a forget set of one easy class would otherwise look
+remembered compared with an unseen set of all classes.
 """
 
 from dataclasses import dataclass
@@ -60,9 +60,9 @@ def stratified_auc(
 
 
 def ids_to_pass(unseen_count: int, *, margin: float = 0.05, level: float = 0.05) -> int | None:
-    """Count the ids below which even a perfect AUC of ½ could not pass.
+    """Return the fewest ids with which an AUC of exactly ½ can pass.
 
-    The variance is that of one class at AUC ½ without ties; many small classes take a few ids more.
+    The variance is that of one class at AUC ½ without ties; many small classes need a few ids more.
 
     Args:
         unseen_count: unseen samples to compare with, at least 1.
@@ -70,22 +70,22 @@ def ids_to_pass(unseen_count: int, *, margin: float = 0.05, level: float = 0.05)
         level: the error of each of the two one-sided tests, in (0, 0.5).
 
     Returns:
-        The smallest number of ids, or None where no number is enough.
+        The number of ids; None if no number is enough.
     """
     return _smallest_ids(unseen_count, (margin / float(ndtri(1 - level))) ** 2)
 
 
 def ids_to_decide(unseen_count: int, *, margin: float = 0.05, level: float = 0.05, power: float = 0.9) -> int | None:
-    """Count the ids with which a model at AUC ½ passes with the wanted power.
+    """Return the fewest ids with which a model at AUC ½ passes with the given power.
 
     Args:
         unseen_count: unseen samples to compare with, at least 1.
-        margin: how far from ½ still counts as nothing, in (0, 0.5).
+        margin: largest distance from ½ that still counts as nothing, in (0, 0.5).
         level: the error of each of the two one-sided tests, in (0, 0.5).
         power: the chance of passing where the AUC is exactly ½, in (0, 1).
 
     Returns:
-        The smallest number of ids, or None where no number is enough.
+        The number of ids; None if no number is enough.
 
     Source: the power of two one-sided tests at the null is ``2 Phi(margin / se - z) - 1``.
     """

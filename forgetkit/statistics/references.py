@@ -1,7 +1,7 @@
 """Is the model like models that never saw the forgotten samples? Statistics of an audit with references.
 
-A reference is trained by the original's recipe without the forgotten samples; k of them show what honest retraining
-gives, and how much that varies. Leave copies out: a copy is no second reference.
+A reference is trained by the original's recipe without the forgotten samples; k of them show the result of honest
+retraining and its variation. A copy is not a second reference.
 """
 
 from collections.abc import Iterable
@@ -23,15 +23,14 @@ from forgetkit.statistics.intervals import Estimate, Verdict, check_level
 from forgetkit.statistics.strata import Labels, Scores, check_scores
 
 CLOSER_MARGIN = 0.05
-SPREAD_FROM = 5  # references
-SMALLEST_SPREAD = 1e-6  # of log p; less is the rounding of a float32 softmax
+SPREAD_FROM, SMALLEST_SPREAD = 5, 1e-6  # references; of log p: less is the rounding of a float32 softmax
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Closer:
-    """How far a model is from the references, as a share of the original's distance.
+    """Distance of a model from the references, as a share of the original's distance.
 
     Attributes:
         ratio: 0 at the references' mean, 1 as far away as the original.
@@ -43,7 +42,7 @@ class Closer:
 
     @property
     def ceiling(self) -> float:
-        """The largest ratio that still counts as near: the largest floor and a margin of 0.05."""
+        """The largest ratio that still counts as near: the largest floor plus a margin of 0.05."""
         return max(self.floors) + CLOSER_MARGIN
 
     @property
@@ -53,7 +52,7 @@ class Closer:
 
     @property
     def verdict(self) -> Verdict:
-        """Judge the wide interval: by the ceiling a pass, above it and 1.05 a failure."""
+        """Pass if the wide interval lies below the ceiling, fail if it lies above both the ceiling and 1.05."""
         if self.possible and self.ratio.wide[1] <= self.ceiling:
             return "pass"
         return "fail" if self.ratio.wide[0] > max(1 + CLOSER_MARGIN, self.ceiling) else "inconclusive"
@@ -61,10 +60,10 @@ class Closer:
 
 @dataclass(frozen=True)
 class Rank:
-    """Where a model stands among the references by how much its scores stand apart.
+    """Rank of a model among the references by the distance of its scores from the others.
 
     Attributes:
-        p: the share of models, itself among them, that stand at least as far apart; in ``[1 / (k + 1), 1]``.
+        p: the share of models, itself included, that are at least as far apart; in ``[1 / (k + 1), 1]``.
         p_before: p of the original; None without one.
         apart: mean absolute distance from the other models, in standard deviations.
         signed: mean distance with its sign; positive is remembered, negative over-forgotten.
@@ -82,16 +81,16 @@ class Rank:
 
     @property
     def possible(self) -> bool:
-        """Whether there are references enough; if not, the verdict is always inconclusive."""
+        """Whether there are enough references; otherwise the verdict is always inconclusive."""
         return len(self.references) >= self.needed
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Which ids stand out once the difficulty that the references see is taken off.
+    """Which ids stand out, corrected for their difficulty to the references.
 
     Attributes:
-        found: the ids that stand out, and how few could.
+        found: the ids that stand out.
         forget: calibrated scores, float64 of shape ``(n,)``; positive is more certain than the references.
         unseen: the same of the unseen set, float64 of shape ``(m,)``.
         scaled: whether they are in units of the references' spread.
@@ -153,8 +152,8 @@ def rank(
 
     Args:
         phi_after: scores of the model under audit, float64 of shape ``(n,)``, finite.
-        phi_before: scores of the original on the same samples, float64 of shape ``(n,)``; None if it is not there:
-            then nothing shows that a model which remembers would fail, and none passes.
+        phi_before: scores of the original on the same samples, float64 of shape ``(n,)``; None without it: then nothing
+            shows that a model that remembers would fail, and no model passes.
         phi_references: scores of k >= 1 references, each of shape ``(n,)``, or one array ``(k, n)``.
         level: the error of the test, in (0, 0.5).
 
@@ -175,8 +174,8 @@ def rank(
         raise ValueError(f"cannot rank {len(references)} references: one shape, not {sorted(shapes)}, all finite")
     apart, signed, p = _place(phi_after, references)
     p_before = None if phi_before is None else _place(phi_before, references)[2]
-    told = p_before is not None and p_before <= level
-    verdict: Verdict = "fail" if p <= level else "pass" if told else "inconclusive"
+    caught = p_before is not None and p_before <= level
+    verdict: Verdict = "fail" if p <= level else "pass" if caught else "inconclusive"
     needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
     return Rank(p, p_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
 
@@ -191,7 +190,7 @@ def calibrate(
     unseen_labels: Labels,
     rate: float = 0.05,
 ) -> Calibrated:
-    """Find the ids whose certainty, less that of the references, is not that of an unseen sample of their class.
+    """Find the ids whose certainty, less that of the references, is unlike that of unseen samples of their class.
 
     The score is ``log p(y|x) - log mean_j p_j(y|x)``, from 5 references on divided by the standard deviation of
     ``log p_j(y|x)``. Most of a sample's difficulty cancels; for samples that are no random draw it stays approximate.
@@ -209,7 +208,7 @@ def calibrate(
         ValueError: what is no softmax, shapes that differ, no reference, or labels that do not fit.
 
     Source: Watson et al., "On the Importance of Difficulty Calibration in Membership Inference Attacks", 2022; the
-    conformal p-values and discoveries of ``exposure.per_id``.
+    conformal p-values and discoveries of ``attacks.per_id``.
     """
     models, models_unseen = read_models(p_references, fewest=1), read_models(p_references_unseen, fewest=1)
     if len(models) != len(models_unseen):
@@ -238,7 +237,7 @@ def _ratio(near: Scores, far: Scores, *, level: float, draws: int, seed: int) ->
 
 
 def _place(candidate: Scores, references: list[Scores]) -> tuple[Scores, float, float]:
-    """Return how far apart each model stands, the candidate first; the candidate's sign; and its p."""
+    """Return the distance of each model from the others, the candidate first; the candidate's sign; and its p."""
     models = np.vstack([candidate, *references], dtype=np.float64)
     # Where all agree, rounding of their mean must not look like a distance.
     centred = np.where(np.ptp(models, axis=0) > 0, models - models.mean(axis=0), 0.0)
@@ -251,11 +250,11 @@ def _place(candidate: Scores, references: list[Scores]) -> tuple[Scores, float, 
 
 
 def _residuals(after: Probabilities, references: list[Probabilities], labels: Labels, name: str) -> Scores:
-    """Return what a model is surer of the labels than the references are, float64 ``(n,)``."""
+    """Return how much more certain of the labels a model is than the references, float64 ``(n,)``."""
     n, classes = after.shape
     if labels.shape != (n,) or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"{name} labels of shape {labels.shape} do not fit a softmax of shape {after.shape}")
     true = np.stack([np.maximum(p[np.arange(n), labels], SMALLEST_PROBABILITY) for p in (after, *references)])
-    surer = np.log(true[0]) - np.log(true[1:].mean(axis=0))
+    more = np.log(true[0]) - np.log(true[1:].mean(axis=0))
     spread = np.log(true[1:]).std(axis=0, ddof=1) if len(references) >= SPREAD_FROM else 1.0
-    return np.asarray(surer / np.maximum(spread, SMALLEST_SPREAD))
+    return np.asarray(more / np.maximum(spread, SMALLEST_SPREAD))

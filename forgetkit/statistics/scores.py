@@ -1,4 +1,4 @@
-"""The score of a sample: how far its true class stands above all the others together."""
+"""The score of a sample: the log-odds of its true class."""
 
 import torch
 from torch import Tensor

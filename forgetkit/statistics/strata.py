@@ -84,7 +84,7 @@ def stratify(forget: Scores, forget_labels: Labels, unseen: Scores, unseen_label
 
 
 def auc(forget: Scores, forget_labels: Labels, unseen: Scores, unseen_labels: Labels) -> float:
-    """Compute the class-stratified AUC alone, for rules that look often.
+    """Compute the class-stratified AUC without its interval, for rules that measure it often.
 
     Args:
         forget: scores of the forget set, float64 of shape ``(n,)``.
@@ -93,7 +93,7 @@ def auc(forget: Scores, forget_labels: Labels, unseen: Scores, unseen_labels: La
         unseen_labels: their classes, int64 of shape ``(m,)``.
 
     Returns:
-        The chance, in [0, 1], that a forget sample scores above an unseen one of its class; a tie counts half.
+        The probability that a forget sample scores above an unseen one of its class; a tie counts half.
 
     Raises:
         ValueError: an empty set, a NaN, labels that do not fit, or no class in both sets.
@@ -130,7 +130,7 @@ def placements(own: Labels, other: Labels, own_class: Labels, other_counts: Labe
 
 
 def null_error(forget_labels: Labels, unseen_labels: Labels) -> float:
-    """Return the standard error that the class-stratified AUC has where nothing leaks.
+    """Return the standard error of the class-stratified AUC if nothing leaks.
 
     Args:
         forget_labels: int64 of shape ``(n,)``.

@@ -1,16 +1,6 @@
-"""Canaries: how well a guesser tells the candidates that were trained on from those that a coin withheld.
+"""Canaries: how well a guesser tells candidates that were trained on from those that a coin withheld.
 
-Where they are forgotten, the number of right guesses is Binomial(guesses, ½), whatever the score: exact, no reference.
-
-How an audit uses it::
-
-    canaries = open_canaries(subject.record, subject.dataset)  # forgetkit.data.canaries; None: there are none
-    images, _ = take(subject.dataset.train, canaries.rows, device)
-    after = phi(predict(classifier, images), torch.from_numpy(canaries.labels)).numpy()  # assigned labels, all of them
-    forgotten = subject.record.forgotten.contains(subject.dataset.train.ids_at(canaries.rows))
-    checks += canary_check(after, before, canaries.included, forgotten=forgotten, level=level)
-
-with ``before`` the same of the original, or None. Rows of candidates belong to no other check.
+If they are forgotten, the number of correct guesses is Binomial(guesses, ½), whatever the score: exact, no reference.
 """
 
 from dataclasses import replace
@@ -32,9 +22,9 @@ def canary_check(
     level: float = 0.05,
     margin: float = MARGIN,
 ) -> list[Check]:
-    """Check that included canaries look like withheld ones, and bound ε from below.
+    """Check that included canaries rank like withheld ones, and bound ε from below.
 
-    It decides if it fails, or if that many canaries could pass and the original fails as one that remembers.
+    It decides if it fails, or if so many canaries can pass and the original fails as a model that remembers.
 
     Args:
         after: φ of every candidate for its assigned label, by the model under audit; the order of the draw.
@@ -55,7 +45,7 @@ def canary_check(
     bound = Check(
         "canaries-epsilon",
         "info",
-        f"ε ≥ {epsilon(right, made, level):.2f}, of at most {epsilon(made, made, level):.2f} at {made} guesses",
+        f"ε ≥ {epsilon(right, made, level):.2f} (with {made} guesses, {epsilon(made, made, level):.2f} at most)",
         group="canaries",
         n=made,
         statistic=epsilon(right, made, level),
@@ -73,12 +63,12 @@ def _guessed(scores: NDArray[np.float64], included: NDArray[np.bool_], level: fl
     estimate = accuracy(right, made, level=level)
     verdict: CheckVerdict = judge(estimate, null=0.5, margin=margin)
     possible = len(included) >= canaries_needed(level=level, margin=margin)
-    meaning = {"fail": "remembered" if estimate.value > 0.5 else "over-forgotten: they stick out as unfamiliar"}
-    note = meaning.get(verdict, "like withheld canaries" if verdict == "pass" else "cannot tell")
-    note += f"; {right} of {made} guesses are right"
+    meaning = {"fail": "remembered" if estimate.value > 0.5 else "over-forgotten: they stand out as unfamiliar"}
+    note = meaning.get(verdict, "like withheld canaries" if verdict == "pass" else "undecided")
+    note += f"; {right} of {made} guesses are correct"
     if verdict == "inconclusive":
         verdict = "inconclusive" if possible else "info"
         enough = canaries_needed(power=0.9, level=level, margin=margin)
-        note += f"; if nothing leaked, {enough:,} canaries would show it 9 times in 10"
+        note += f"; if nothing leaked, {enough:,} canaries would pass in 9 of 10 audits"
     check = check_of("canaries", estimate, verdict, note, null=0.5, margin=margin)
     return replace(check, group="canaries", gating=possible or verdict == "fail", proves=True)

@@ -1,7 +1,7 @@
-"""Are the ids a random draw of their classes, or were they chosen? Membership compares with unseen samples.
+"""Are the ids a random draw of their classes, as the membership check assumes, or were they chosen?
 
-One person's samples, or the hardest ones, do not rank like unseen samples even if nothing of them is left. A list of
-ids does not say how it was made; the classes in it, and models that never saw either side, do.
+One person's samples, or the hardest ones, do not rank like unseen samples even in a model that never saw them. An ID
+list does not say how it was made; the mix of its classes, and models that saw neither side, do.
 """
 
 from dataclasses import replace
@@ -11,27 +11,27 @@ from forgetkit.statistics.exchangeability import Exchangeability
 
 
 def exchangeable_check(found: Exchangeability, *, assumed: bool) -> Check:
-    """Say in words what was found; ``assumed`` is the policy's word that the ids were drawn."""
-    note = "the classes are mixed as a random draw mixes them"
+    """Return the check; ``assumed`` says whether the policy assumes that the ids were drawn."""
+    note = "the mix of classes is that of a random draw"
     if not found.mixed:
-        note = f"chosen, not drawn: a random draw seldom mixes the classes so (p = {found.p:.4f})"
-    note += f"; {_beside(found)}"
+        note = f"chosen, not drawn: a random draw rarely has this mix of classes (p = {found.p:.4f})"
+    note += f"; {_in_references(found)}"
     if not found.holds:
-        note += "; the policy says they were drawn" if assumed else "; so membership and per-id are hints only"
-    at = found.beside
+        note += "; the policy says they were drawn" if assumed else "; membership and per-id are therefore only hints"
+    at = found.auc
     check = Check("exchangeable", "info", note, p=found.p)
     return check if at is None else replace(check, n=at.n, statistic=at.value, interval=at.wide, null=0.5)
 
 
-def _beside(found: Exchangeability) -> str:
-    """Say what the references, which saw neither side, make of the ids."""
-    if found.beside is None:
-        return "whether they are one person's, or hard ones, only --reference can show"
+def _in_references(found: Exchangeability) -> str:
+    """Say how the ids rank in the references, which saw neither side."""
+    if found.auc is None:
+        return "only --reference can show whether they are one person's, or hard ones"
     one = found.references == 1
     who = f"{'a reference' if one else f'{found.references} references'}, which saw neither,"
     if found.near_unseen or (found.like_unseen and found.mixed):
         return f"{who} cannot tell them from unseen samples"
     if found.like_unseen:
         return f"{who} cannot rule out that they differ from unseen samples by more than {found.margin:g}"
-    side = "easier" if found.beside.value > 0.5 else "harder"
+    side = "easier" if found.auc.value > 0.5 else "harder"
     return f"{who} {'finds' if one else 'find'} them {side} than unseen samples of their classes: chosen, not drawn"

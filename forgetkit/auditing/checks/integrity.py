@@ -1,4 +1,4 @@
-"""What an audit checks without statistics: the tensors, the record, the lineage, copies of forgotten images."""
+"""The check without statistics: finite weights, the record, the lineage, copies of forgotten images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,18 +9,18 @@ from forgetkit.files.record import Record
 
 
 def integrity(record: Record, original: Record | None, *, named: bool, broken: str | None, duplicates: int) -> Check:
-    """Check what needs no statistics.
+    """Check weights, record and lineage.
 
     Args:
         record: of the model under audit.
         original: of the original, if it was given.
         named: whether the record names every id in question as forgotten.
-        broken: name of a tensor that is not finite, if there is one.
-        duplicates: samples of the retain set that equal a forgotten image.
+        broken: name of a tensor that is not finite, if any.
+        duplicates: number of retained samples that equal a forgotten image.
     """
     faults = []
     if broken:
-        faults.append(f"'{broken}' holds NaN or infinity")
+        faults.append(f"'{broken}' contains NaN or infinity")
     if not named:
         faults.append("the record does not name these ids as forgotten")
     if original is not None and record.digest == original.digest:

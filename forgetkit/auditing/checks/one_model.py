@@ -1,4 +1,4 @@
-"""The statistical checks without references, from what models say. Statistics: the modules beside this one."""
+"""The statistical checks of one model, or of two, from their predictions. Their formulas: forgetkit.statistics."""
 
 import math
 from dataclasses import replace
@@ -17,12 +17,12 @@ Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """Which ids stand out as remembered, and which as over-forgotten; bool of shape ``(ids,)`` each."""
 
 FEWEST_IDS = 20
-"""Ids below which a membership check says nothing."""
+"""Fewest ids of a membership check that is not inconclusive."""
 VANISHED_MARGIN = 0.05
 
 
 def utility_check(after: Predictions, before: Predictions, *, level: float, margin: float) -> Check:
-    """Check that accuracy on unseen samples was not lost, paired; the same samples in both."""
+    """Check that accuracy on unseen samples was kept; both models predicted the same samples."""
     estimate = utility(before.correct, after.correct, level=level)
     verdict: CheckVerdict = judge_utility(estimate, margin=margin)
     fewest = math.ceil(math.log(level) / math.log(1 - margin))
@@ -32,12 +32,12 @@ def utility_check(after: Predictions, before: Predictions, *, level: float, marg
     if verdict == "inconclusive":
         spread = (estimate.narrow[1] - estimate.narrow[0]) / 2 * math.sqrt(estimate.n)
         enough = max(fewest, math.ceil((2 * spread / margin) ** 2))
-        note += f"; if nothing was lost, about {enough} unseen samples would show it"
+        note += f"; if nothing was lost, about {enough} unseen samples would pass"
     return replace(check_of("utility", estimate, verdict, note, null=0.0, margin=margin), gating=True)
 
 
 def membership(forget: Predictions, unseen: Predictions, *, level: float, margin: float) -> Check:
-    """Check that forgotten samples rank like unseen ones of their class: AUC of φ, ½ is right."""
+    """Check that forgotten samples rank like unseen ones of their class: the AUC of φ is ½."""
     blank = Check("membership", "inconclusive", "no unseen samples of these classes", gating=True, proves=True)
     if not np.isin(forget.labels, unseen.labels).any():
         return replace(blank, weak=True)
@@ -48,8 +48,8 @@ def membership(forget: Predictions, unseen: Predictions, *, level: float, margin
     weak = fewest is None or found.n < max(FEWEST_IDS, fewest)
     if found.n < FEWEST_IDS or (verdict == "pass" and weak):
         verdict = "inconclusive"
-    meaning = {"fail": "remembered" if found.estimate.value > 0.5 else "over-forgotten: they stick out as unfamiliar"}
-    note = meaning.get(verdict, "like unseen samples" if verdict == "pass" else "cannot tell")
+    meaning = {"fail": "remembered" if found.estimate.value > 0.5 else "over-forgotten: they stand out as unfamiliar"}
+    note = meaning.get(verdict, "like unseen samples" if verdict == "pass" else "undecided")
     if verdict == "inconclusive":
         note += f"; {_enough_ids(found.n, usable, level, margin)}"
     if found.left_out:
@@ -59,25 +59,34 @@ def membership(forget: Predictions, unseen: Predictions, *, level: float, margin
 
 
 def _enough_ids(n: int, usable: int, level: float, margin: float) -> str:
-    """Say how many ids would decide the membership check."""
+    """Say how many ids would decide the membership check, if any number does."""
     if n < FEWEST_IDS:
-        return f"{n} ids are too few, it takes {FEWEST_IDS} to say anything"
+        return f"{n} ids are too few: at least {FEWEST_IDS} are needed"
     enough = ids_to_decide(usable, margin=margin, level=level)
     if enough is None:
-        return f"with {usable} unseen samples no number of ids decides surely"
+        return f"with {usable} unseen samples, no number of ids is sure to decide"
     if enough <= n:
-        return "the value lies too near the margin for this number of ids"
-    return f"if nothing leaked, about {enough} ids would show it 9 times in 10"
+        return "the value is too close to the margin for this number of ids"
+    return f"if nothing leaked, about {enough} ids would pass in 9 of 10 audits"
 
 
 def chance(
-    right: NDArray[np.bool_], classes: int, *, level: float, gating: bool, at_most: bool = False, view: str = ""
+    correct: NDArray[np.bool_], classes: int, *, level: float, gating: bool, at_most: bool = False, view: str = ""
 ) -> Check:
-    """Check that accuracy on forgotten samples is that of a guess, 1/classes (Kim & Woo 2022, section 3.2).
+    """Check that accuracy on forgotten samples is that of a guess, 1/classes.
 
-    With ``at_most``, or no more than that (their section 6): below chance is no failure.
+    Args:
+        correct: which samples are classified correctly, bool of shape ``(samples,)``.
+        classes: number of classes.
+        level: error rate of the check.
+        gating: whether it decides.
+        at_most: whether accuracy below chance passes as well.
+        view: name of the view of the images, if they were changed.
+
+    Source: Kim & Woo, "Efficient two-stage model retraining for machine unlearning", 2022, sections 3.2 and 6
+    (``at_most``).
     """
-    estimate = accuracy(int(right.sum()), len(right), level=level)
+    estimate = accuracy(int(correct.sum()), len(correct), level=level)
     null, margin = 1 / classes, max(0.05, 1 / (2 * classes))
     judged = _from_above(estimate, null) if at_most else estimate
     verdict: CheckVerdict = judge(judged, null=null, margin=margin)
@@ -85,7 +94,7 @@ def chance(
         "fail": "above chance" if estimate.value > null else "below chance",
         "pass": "at most at chance" if at_most else "at chance",
     }
-    note = where.get(verdict, "cannot tell") + (f" ({view})" if view else "")
+    note = where.get(verdict, "undecided") + (f" ({view})" if view else "")
     if verdict == "inconclusive" and gating:
         note += f"; about {_ids_for_chance(null, margin, level)} ids would decide"
     check = check_of(
@@ -95,18 +104,18 @@ def chance(
 
 
 def _from_above(estimate: Estimate, null: float) -> Estimate:
-    """Return an estimate of which all that lies below ``null`` counts as ``null``."""
+    """Return an estimate with values below ``null`` raised to ``null``."""
     value, *ends = (max(end, null) for end in (estimate.value, *estimate.wide, *estimate.narrow))
     return replace(estimate, value=value, wide=(ends[0], ends[1]), narrow=(ends[2], ends[3]))
 
 
 def exposures(forget: Predictions, unseen: Predictions, *, level: float) -> list[Check]:
-    """Return what an attacker could gain, as information: the distance of φ, and rates at few false alarms."""
+    """Return what an attacker could gain, as information: the largest advantage, and rates at few false positives."""
     found = advantage(forget.phi, unseen.phi, level=level)
     blind = 0.87 * math.sqrt((len(forget) + len(unseen)) / (len(forget) * len(unseen)))
     note = (
         f"largest gain of any single threshold (equal groups of this size show about {blind:.2f}); "
-        f"a guess errs {found.bayes_error.value:.0%} of the time (blind: 50 %)"
+        f"the best guess errs in {found.bayes_error.value:.0%} of cases (a blind one in 50%)"
     )
     checks = [check_of("advantage", found.distance, "info", note, null=0.0)]
     tails = low_fpr(forget.phi, unseen.phi, level=level)
@@ -116,7 +125,8 @@ def exposures(forget: Predictions, unseen: Predictions, *, level: float) -> list
         ("low-fpr", tails.upper, "remembered"),
         ("low-fpr-over", tails.lower, "over-forgotten"),
     ):
-        note = f"found as {what} at 1 % false alarms; ε ≥ {tail.epsilon:.2f}, of at most {tail.ceiling:.2f} at this n"
+        bound = f"ε ≥ {tail.epsilon:.2f} (at this n, {tail.ceiling:.2f} at most)"
+        note = f"found as {what} at a false-positive rate of 1%; {bound}"
         checks.append(check_of(name, tail.tpr, "info", note, null=0.01))
     return checks
 
@@ -125,16 +135,16 @@ def single_ids(forget: Predictions, unseen: Predictions) -> tuple[Check, Masks]:
     """Return which single ids stand out among unseen samples of their class: a check, and two masks."""
     found = per_id(forget.phi, forget.labels, unseen.phi, unseen.labels)
     remembered, over = int(found.remembered.sum()), int(found.over_forgotten.sum())
-    note = f"{remembered} stand out as remembered, {over} as over-forgotten (5 % of them by mistake)"
+    note = f"{remembered} stand out as remembered, {over} as over-forgotten (about 5% of them by chance)"
     if not found.possible:
-        note = "no single id could be told at this number of ids and unseen samples"
+        note = "no single id could stand out at this number of ids and unseen samples"
     elif found.needed and found.needed > 1:
-        note += f"; fewer than {found.needed} together cannot be told"
+        note += f"; fewer than {found.needed} together cannot stand out"
     return Check("per-id", "info", note, n=len(forget)), (found.remembered, found.over_forgotten)
 
 
 def vanished(forget: Predictions, *, level: float) -> Check:
-    """Check that classes of which nothing was retained are gone. It can only fail: being wrong proves no forgetting.
+    """Check classes without retained samples. It can only fail: wrong answers do not prove forgetting.
 
     Args:
         forget: the forgotten samples of these classes.
@@ -144,7 +154,7 @@ def vanished(forget: Predictions, *, level: float) -> Check:
     failed = judge(estimate, null=0.0, margin=VANISHED_MARGIN) == "fail"
     known = ", ".join(str(label) for label in np.unique(forget.labels))
     note = (
-        f"nothing is retained of class {known}: retrained, a model is right on none; this one on {estimate.value:.2%}"
+        f"no sample of class {known} is retained: a retrained model has accuracy 0 on it, this one {estimate.value:.2%}"
     )
     check = check_of("vanished", estimate, "fail" if failed else "info", note, null=0.0, margin=VANISHED_MARGIN)
     return replace(check, gating=failed)
@@ -166,6 +176,6 @@ def _mean(found: Predictions, label: int) -> float:
 
 
 def _ids_for_chance(null: float, margin: float, level: float) -> int:
-    """Return the ids with which a model at chance passes 9 times in 10, by the normal approximation."""
+    """Return the ids with which a model at chance passes in 9 of 10 audits, by the normal approximation."""
     z = float(ndtri(1 - level) + ndtri(0.95))
     return math.ceil(null * (1 - null) * (z / margin) ** 2)

@@ -1,4 +1,4 @@
-"""Are forgotten samples learned again sooner than unseen ones? What is still in the weights comes back quickly."""
+"""Are forgotten samples relearned sooner than unseen ones? What the weights still hold comes back quickly."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -24,7 +24,7 @@ RATE = 0.01
 LEARNED = 0.1
 """The mean cross-entropy at which samples count as learned."""
 CAP = 200
-"""Steps after which a run is given up and counts as this many."""
+"""Most steps of a run; one that is not done by then is given up and counts as this many."""
 
 Rows = NDArray[np.int64]
 
@@ -45,7 +45,7 @@ class Relearned:
 
     @property
     def ratio(self) -> float:
-        """Mean of ``ln((1 + unseen) / (1 + forget))``: above 0, forgotten samples come back sooner."""
+        """Mean of ``ln((1 + unseen) / (1 + forget))``; above 0, forgotten samples are relearned sooner."""
         return float(np.mean(self._logs))
 
     @property
@@ -55,7 +55,7 @@ class Relearned:
 
     @property
     def given_up(self) -> int:
-        """Runs that did not get there in ``CAP`` steps."""
+        """Number of runs that were given up after ``CAP`` steps."""
         return sum(steps == CAP for steps in (*self.forget, *self.unseen))
 
     @property
@@ -108,6 +108,7 @@ def steps_to_learn(learner: nn.Module, samples: Samples, retain: Samples) -> int
     learned = False
 
     def loss(rows: Tensor) -> Tensor:
+        """Return the loss of the block and of these retained samples; note whether the block is learned."""
         nonlocal learned
         logits = learner(torch.cat([images, retain[0][rows]]))
         own = cross_entropy(logits[: len(labels)], labels)
@@ -158,18 +159,18 @@ def pair_by_class(forget: Rows, unseen: Rows, draw: np.random.Generator) -> Rows
 
 
 def relearn_check(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Check:
-    """Return what :func:`relearn` found, as information."""
+    """Return the result of :func:`relearn` as a check that only informs."""
     try:
         found = relearn(classifier, forget, unseen, retain, seed=seed)
     except ValueError as problem:
         return Check("relearn", "not-run", str(problem), n=len(forget[1]))
     runs = 2 * REPEATS
     note = (
-        f"{found.samples} at a time: learned again in {median(found.forget):g} steps, unseen ones in "
-        f"{median(found.unseen):g} (medians of {REPEATS}; exact p {found.p:.3f}); above 0, they come back sooner"
+        f"{found.samples} samples at a time: relearned in {median(found.forget):g} steps, unseen ones in "
+        f"{median(found.unseen):g} (medians of {REPEATS}; exact p {found.p:.3f}); above 0 means relearned sooner"
     )
     if found.given_up:
-        note += f"; {found.given_up} of {runs} runs did not get there in {CAP} steps"
+        note += f"; {found.given_up} of {runs} runs were given up after {CAP} steps"
     n = found.samples * REPEATS
     return Check("relearn", "info", note, n=n, statistic=found.ratio, null=0.0, p=found.p)
 
@@ -180,6 +181,6 @@ def _rows(samples: Samples, rows: Tensor) -> Samples:
 
 
 def _in_turn(count: int) -> Iterator[Tensor]:
-    """Yield for each step the rows of the retained samples that it takes."""
+    """Yield for each step the rows of its retained samples."""
     for step in range(CAP):
         yield torch.arange(step * SAMPLES, step * SAMPLES + min(SAMPLES, count)) % max(count, 1)

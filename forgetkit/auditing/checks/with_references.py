@@ -1,4 +1,4 @@
-"""The checks against references: models trained again by the same recipe without the samples in question."""
+"""The checks against references: models retrained by the same recipe without the samples in question."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from forgetkit.statistics.divergence import auto_bound, divergence, least_statis
 from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, calibrate, closer, rank
 
 CLOSER_FROM = 5
-"""References from which ``closer`` decides."""
+"""Fewest references with which ``closer`` decides."""
 
 Softmax = NDArray[np.float64]
 
@@ -76,9 +76,9 @@ def _all_ids(
 
 
 def single_ids(after: ModelPredictions, references: list[ModelPredictions]) -> tuple[Check, Masks]:
-    """Return which ids stand out once the difficulty that the references see is taken off: a check, and two masks.
+    """Return which ids stand out, corrected for their difficulty to the references: a check, and two masks.
 
-    It is approximate.
+    The correction is approximate.
     """
     found = calibrate(
         after.forget.softmax,
@@ -89,22 +89,25 @@ def single_ids(after: ModelPredictions, references: list[ModelPredictions]) -> t
         unseen_labels=after.unseen.labels,
     ).found
     remembered, over = int(found.remembered.sum()), int(found.over_forgotten.sum())
-    note = f"{remembered} stand out as remembered, {over} as over-forgotten, beside the references (approximate)"
+    note = f"{remembered} stand out as remembered, {over} as over-forgotten, compared with the references (approximate)"
     return Check("per-id-calibrated", "info", note, n=len(after.forget)), (found.remembered, found.over_forgotten)
 
 
 def rank_check(found: Rank) -> Check:
-    """Decide where there are references enough and the original stands apart; above 0 is remembered."""
+    """Return the check on the model's rank; it decides with enough references, if the original stands apart.
+
+    A statistic above 0 means remembered.
+    """
     models = len(found.references) + 1
-    apart = "remembered" if found.signed > 0 else "over-forgotten"
+    apart = "a model that remembers" if found.signed > 0 else "an over-forgotten one"
     note = {
-        "fail": f"stands apart from {models - 1} references as {apart} does",
-        "pass": f"one of {models} like models; the original is not",
+        "fail": f"stands apart from the {models - 1} references, as {apart} does",
+        "pass": f"like the {models - 1} references; the original is not",
     }.get(found.verdict, "no power: the original does not stand apart from the references either")
     if found.verdict == "inconclusive" and found.p_before is None:
-        note = f"one of {models} like models; needs --original to show that one which remembers would not be"
+        note = f"like the {models - 1} references; needs --original to show that a model that remembers is not"
     if not found.possible:
-        note = f"{models - 1} references; it takes {found.needed} to decide"
+        note = f"{models - 1} references; at least {found.needed} are needed to decide"
     decides = found.possible and found.verdict != "inconclusive"
     verdict: CheckVerdict = found.verdict if decides else "info"
     check = Check("rank", verdict, note, n=len(found.references), statistic=found.signed, null=0.0, p=found.p)
@@ -112,14 +115,15 @@ def rank_check(found: Rank) -> Check:
 
 
 def closer_check(found: Closer, count: int) -> Check:
-    """Decide from five references on, if the original is farther from them than they are from each other.
+    """Return the check on the distance to the references, as a share of the original's distance.
 
-    The statistic is the distance as a share of the original's. A model farther away than the original fails anyhow.
+    It decides with five references or more, if the original is farther from them than they are from each other. A model
+    farther away than the original fails in any case.
     """
     floor = max(found.floors)
     note = f"distance to {count} references, as a share of the original's; honest retraining: at most {floor:.2f}"
     if not found.possible:
-        note += "; no power: the original is as near as they are"
+        note += "; no power: the original is as close as they are"
     enough = count >= CLOSER_FROM
     decides = enough and (found.possible or found.verdict == "fail")
     verdict: CheckVerdict = found.verdict if decides else "info"
@@ -134,5 +138,7 @@ def divergence_check(after: Softmax, references: list[Softmax]) -> Check:
     if len(references) >= CLOSER_FROM:
         bound, least = auto_bound(references), least_statistic(after, references)
         word = "within" if least <= bound.value else "above"
-        note += f"; {word} what honest retraining shows ({bound.value:.3f}; false alarms {bound.false_alarms:.0%})"
+        note += (
+            f"; {word} the bound of honest retraining ({bound.value:.3f}; false-alarm rate {bound.false_alarms:.0%})"
+        )
     return Check("divergence", "info", note, n=len(after), statistic=value, null=0.0)

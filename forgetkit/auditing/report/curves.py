@@ -1,4 +1,4 @@
-"""What the figures of an audit are drawn from: scores of single samples, and the curves through them."""
+"""The data of an audit's figures: scores of single samples, and the curves through them."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from forgetkit.statistics.references import Closer, Rank
 from forgetkit.statistics.strata import Labels, Scores, forget_placements, shared_strata
 
 POINTS = 200
-"""Points of a curve; more samples are thinned to these, which moves it by at most 1/POINTS."""
+"""Most points of a curve; thinning moves it by at most 1/POINTS."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The scores behind an audit's figures, and what was found beside references.
+    """The scores behind an audit's figures, and the results of the checks against references.
 
     Attributes:
         forget: φ of the model under audit on the forget set, float64 of shape ``(n,)``.
@@ -23,8 +23,8 @@ class Curves:
         original: φ of the original on the forget set, ``(n,)``, if it was given.
         original_unseen: its φ on the same unseen samples, ``(m,)``, if it was given.
         references: φ of each reference on the forget set, each ``(n,)``; may be empty.
-        rank: what ``references.rank`` found, if it was run.
-        closer: what ``references.closer`` found, if it was run.
+        rank: result of ``references.rank``, if it was run.
+        closer: result of ``references.closer``, if it was run.
     """
 
     forget: Scores
@@ -40,11 +40,11 @@ class Curves:
 
 @dataclass(frozen=True)
 class Curve:
-    """A staircase that starts at height 0.
+    """A step function that starts at height 0.
 
     Attributes:
         x: where it rises, ascending, float64 of shape ``(points,)``.
-        height: what it rises to there, ascending to 1, of the same shape.
+        height: its height from there on, ascending to 1, of the same shape.
     """
 
     x: Scores
@@ -56,7 +56,7 @@ def shares(values: Scores, weights: Scores | None = None) -> Curve:
 
     Args:
         values: float64 of shape ``(n,)``, n >= 1, finite.
-        weights: at least 0 and not all 0, of the same shape; else all count the same.
+        weights: at least 0 and not all 0, of the same shape; equal if not given.
     """
     order = np.argsort(values, kind="stable")
     height = np.cumsum(np.ones(values.size) if weights is None else weights[order])
@@ -68,7 +68,7 @@ def shares(values: Scores, weights: Scores | None = None) -> Curve:
 
 
 def envelope(models: tuple[Scores, ...]) -> tuple[Curve, Curve]:
-    """Return the leftmost and the rightmost that the curves of several models are at each height.
+    """Return the leftmost and the rightmost of the curves of several models at each height.
 
     Args:
         models: scores of each model on the same samples, each float64 of shape ``(n,)``, at least one model.
@@ -78,11 +78,14 @@ def envelope(models: tuple[Scores, ...]) -> tuple[Curve, Curve]:
 
 
 def same_mix(labels: Labels, unseen_labels: Labels) -> Scores:
-    """Return weights that give unseen samples the forget set's mix of classes, float64 ``(m,)``; 0 for other classes.
+    """Return weights that give unseen samples the forget set's mix of classes.
 
     Args:
         labels: classes of the forget set, int64 of shape ``(n,)``.
         unseen_labels: classes of the unseen samples, int64 of shape ``(m,)``.
+
+    Returns:
+        float64 of shape ``(m,)``; 0 for classes that the forget set does not have.
     """
     size = int(max(labels.max(initial=0), unseen_labels.max(initial=0))) + 1
     wanted, there = np.bincount(labels, minlength=size), np.bincount(unseen_labels, minlength=size)
@@ -90,7 +93,7 @@ def same_mix(labels: Labels, unseen_labels: Labels) -> Scores:
 
 
 def roc(forget: Scores, labels: Labels, unseen: Scores, unseen_labels: Labels) -> Curve:
-    """Return the share of forget samples found (height) at each share of unseen samples of their class accused (x).
+    """Return the true-positive rate (height) over the false-positive rate among unseen samples of the same class (x).
 
     The area under it is the class-stratified AUC of the membership check.
 

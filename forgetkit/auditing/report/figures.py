@@ -1,4 +1,4 @@
-"""The figures of an audit, drawn by matplotlib. Their titles, and how to read them, are the page's template's."""
+"""The figures of an audit, drawn by matplotlib. The template has their titles and explanations."""
 
 import io
 import re
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VIEWS = {"chance": "as they are", "chance-hflip": "mirrored", "chance-vflip": "upside down", "chance-crop": "magnified"}
 SPAN = (0.005, 0.995)
-"""Quantiles of the scores between which the axis of the first figure reaches."""
+"""Quantiles of the scores that bound the axis of the first figure."""
 WIDTH, TALL, ROW = 340, 290, 28
 """Width of a figure in pixels, about a telephone's, so that text is read at its own size there; height of a figure with
 curves; height of one row in the others."""
@@ -46,7 +46,7 @@ GUESSING: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: which one it is, the ``viewBox`` of its SVG element, and what that element holds."""
+    """A figure: its name, the ``viewBox`` of its SVG element, and the content of that element."""
 
     name: str
     view: str
@@ -58,7 +58,7 @@ def figures(report: dict[str, Any], curves: Curves | None) -> list[Figure]:
 
     Args:
         report: what :func:`forgetkit.auditing.report.table.document` returned.
-        curves: what most of them are drawn from; None where the weights are broken.
+        curves: the data of most of them; None where the outputs are not finite.
     """
     from matplotlib import style
 
@@ -83,7 +83,7 @@ def _scores(curves: Curves) -> Figure:
     groups = [curves.forget, curves.unseen, *curves.references, *([] if curves.original is None else [curves.original])]
     low, high = np.quantile(np.concatenate(groups), SPAN).tolist()
     pad = 0.04 * (high - low) or 1.0
-    axes = _axes(TALL, (low - pad, high + pad), "unsure  ←  score φ  →  sure of the true class")
+    axes = _axes(TALL, (low - pad, high + pad), "uncertain  ←  score φ  →  certain of the true class")
     _set_shares(axes, "share of the group at or below this score")
     if curves.references:
         left, right = envelope(curves.references)

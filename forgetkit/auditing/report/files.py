@@ -1,7 +1,7 @@
-"""The files that an audit writes beside what it prints."""
+"""The report files of an audit."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,20 +12,22 @@ from forgetkit.auditing.report.markdown import summary
 from forgetkit.auditing.result import Audited
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell
+from forgetkit.files.lineage import lineage
 from forgetkit.files.publish import check_target, publish_text
+from forgetkit.files.record import Record
 
 UNMEASURED = "# not measured\n"
 
 
 @dataclass(frozen=True)
 class Reports:
-    """Where to write; an audit's own reports are replaced.
+    """Where to write reports; existing reports of an audit are replaced.
 
     Attributes:
         junit: JUnit XML.
-        summary: Markdown; ``GITHUB_STEP_SUMMARY``, where that is set, is appended to besides.
+        summary: Markdown; it is appended to ``GITHUB_STEP_SUMMARY`` in any case, if that is set.
         html: a page that needs nothing else.
-        remembered_out: an ID list of what stands out as remembered.
+        remembered_out: an ID list of the samples that stand out as remembered.
     """
 
     junit: str | None = None
@@ -52,17 +54,15 @@ class Reports:
                 raise ForgetkitError("usage", f"{other} and {option} name the same file: {name}")
             taken[Path(name).resolve()] = option
 
-    def write(
-        self, audited: Audited, name: str, tell: Tell, warnings: list[dict[str, str]], lineage: Sequence[str]
-    ) -> None:
-        """Write what was asked for.
+    def write(self, audited: Audited, name: str, tell: Tell, warnings: list[dict[str, str]], record: Record) -> None:
+        """Write the reports.
 
         Args:
-            audited: what was found.
-            name: the checkpoint's.
-            tell: told where a list is empty.
-            warnings: what was warned of while reading.
-            lineage: lines about the checkpoint.
+            audited: the result.
+            name: the checkpoint, as the user named it.
+            tell: told if the ID list is empty.
+            warnings: codes and messages of the warnings so far.
+            record: the checkpoint's, for its lineage.
 
         Raises:
             ForgetkitError: ``out-of-space`` or ``output-unwritable``.
@@ -71,12 +71,12 @@ class Reports:
         if self.junit:
             publish_text(Path(self.junit), junit(report, name))
         if self.html:
-            publish_text(Path(self.html), html(report, name, audited.curves, lineage))
+            publish_text(Path(self.html), html(report, name, audited.curves, lineage(name, record)))
         if self.remembered_out:
             publish_text(Path(self.remembered_out), id_list(audited.remembered))
             if not audited.remembered:
                 what = "not measured" if audited.remembered is None else "no id stands out as remembered"
-                tell(Note(f"{self.remembered_out}: {what}; a step refuses a list without ids"))
+                tell(Note(f"{self.remembered_out}: {what}; other commands refuse a list without ids"))
         if self.summary:
             publish_text(Path(self.summary), summary(report, name))
         if step := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -84,9 +84,9 @@ class Reports:
 
     @contextmanager
     def erring(self, name: str) -> Iterator[None]:
-        """Where an audit of ``name`` comes to no verdict, say so in JUnit XML: an earlier report must not stay green.
+        """Write an error to JUnit XML if the audit of ``name`` ends without a verdict: no earlier success may stay.
 
-        Nothing else is replaced: the path may be a mistake.
+        A file that is not XML is left alone: the path may be a mistake.
         """
         try:
             yield
@@ -98,14 +98,14 @@ class Reports:
 
 
 def id_list(ids: list[str] | None) -> str:
-    """Return an ID list, sorted by UTF-8 bytes; empty for no id, one comment where it was not measured."""
+    """Return the text of an ID list, sorted by UTF-8 bytes; empty without ids, a comment if ``ids`` is None."""
     if ids is None:
         return UNMEASURED
     return "".join(f"{id_}\n" for id_ in sorted(ids, key=str.encode))
 
 
 def _is_report(path: Path) -> bool:
-    """Say whether nothing is lost at ``path``: there is no file, or XML."""
+    """Say whether ``path`` may be replaced: it does not exist, or is XML."""
     try:
         with path.open("rb") as stream:
             return stream.read(5) == b"<?xml"

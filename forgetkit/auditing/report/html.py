@@ -1,4 +1,4 @@
-"""An audit as one HTML page that needs nothing else: no script, no font, no network. Its text is the template's."""
+"""An audit as one HTML page without scripts, fonts or network. The template has its text."""
 
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -19,7 +19,7 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
     """Return a report as a page for readers who know no statistics.
 
     Args:
-        report: what :func:`.table.document` returned; its ``warnings``, where it has them, are shown.
+        report: what :func:`.table.document` returned; its ``warnings``, if it has any, are shown.
         name: the checkpoint; only its file name is shown.
         curves: what the figures are drawn from; None where the weights are broken.
         lineage: lines about the checkpoint, as ``forgetkit inspect`` prints them.
@@ -31,7 +31,7 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
     from markupsafe import Markup
 
     def printable(value: object) -> object:
-        """Put a space for what no page can carry, or what would turn the reading direction."""
+        """Replace characters that no page can show, or that change the reading direction, by spaces."""
         if isinstance(value, Markup):
             return value
         return "".join(one if one.isprintable() or one == "\n" else " " for one in str(value))
@@ -79,11 +79,11 @@ def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float |
     """Return the lowest and the highest value that a check calls right, None for an open end.
 
     Args:
-        check: as it stands in the report.
+        check: as the report has it.
         policy: likewise.
 
     Returns:
-        None where the check does not decide, or not by a margin.
+        None if the check does not decide, or not by a margin.
     """
     if check["null"] is None or check["margin"] is None or not check["gating"]:
         return None
@@ -95,7 +95,7 @@ def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float |
 
 
 def comparison(check: dict[str, Any], policy: dict[str, Any]) -> str:
-    """Return in words what the value of a check is to be held against; nothing where there is no such thing."""
+    """Return in words what the value of a check is compared with; nothing if there is no such value."""
     if check["id"] == "rank" and check["gating"]:
         return f"right: p above {policy['level']:g}"
     right, shown = right_values(check, policy), row(check)[4]
@@ -113,7 +113,7 @@ def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
     p = "" if check["p"] is None else f"p = {check['p']:.3f}"
     return {
         "name": name,
-        "asks": f"About {words.about(check)}. {words.question(check)}",
+        "asks": f"About {words.about(check)}. {words.question(check)}".rstrip(),
         "verdict": check["verdict"],
         "result": words.RESULTS[check["verdict"]],
         "bar": _bar(check, policy),
@@ -127,14 +127,14 @@ def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bar(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any] | None:
-    """Return where value, interval and right values lie on a bar of width ``BAR``; None without an interval."""
+    """Return the positions of value, interval and right values on a bar of width ``BAR``; None without an interval."""
     value, span, null = check["statistic"], check["interval"], check["null"]
     if value is None or span is None or null is None:
         return None
     reach = 1.15 * max(2 * (check["margin"] or 0.0), *(abs(end - null) for end in (value, *span)), 1e-9)
 
     def at(value: float) -> float:
-        """Return where ``value`` lies, two units from either edge at the least."""
+        """Return the position of ``value``, at least two units from either edge."""
         share: float = (value - null + reach) / (2 * reach)
         return round(2 + (BAR - 4) * min(max(share, 0.0), 1.0), 1)
 
@@ -152,7 +152,7 @@ def _bar(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any] | None
 
 
 def _single(report: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return how many single samples stand out; which ones only where the report lists them."""
+    """Return how many single samples stand out, and which ones if the report lists them."""
     count, ids = report["ids"][key]["count"], report["ids"][key]["ids"]
     found = "not measured" if count is None else str(count or "none found")
     return {"kind": key.replace("_", "-"), "found": found, "ids": ids or []}

@@ -15,8 +15,8 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 def junit(report: dict[str, Any], name: str) -> str:
     """Return a report as one suite: a case for each check, and one for the verdict over all.
 
-    A failed check is a failure. An inconclusive one is skipped, and so is one that would decide but was not run. All
-    else passes and says in its output what was found. The verdict follows the exit code of the report.
+    A failed check is a failure. An inconclusive check is skipped, and so is a deciding one that was not run. All others
+    pass, with their result in the output. The case of the verdict follows the exit code of the report.
 
     Args:
         report: what :func:`forgetkit.auditing.report.table.document` returned.
@@ -35,7 +35,7 @@ def junit(report: dict[str, Any], name: str) -> str:
 
 
 def junit_of_error(problem: Exception, name: str) -> str:
-    """Return an audit that came to no verdict, as one suite whose only case is an error; else as :func:`junit`."""
+    """Return an audit without a verdict as one suite whose only case is an error."""
     suite = Element("testsuite", name=printable(f"forgetkit audit {PurePath(name).name}"))
     _outcome(_case(suite, "verdict", "forgetkit.audit"), "error", str(problem), f"{type(problem).__name__}: {problem}")
     return _whole(suite)
@@ -56,7 +56,7 @@ def _whole(suite: Element) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` on one line, without what neither XML nor UTF-8 can carry."""
+    """Return ``text`` on one line, without characters that XML or UTF-8 cannot represent."""
     return _UNSEEN.sub("", " ".join(text.split()))
 
 

@@ -35,8 +35,8 @@ def summary(report: dict[str, Any], name: str) -> str:
         [f"## {escape(PurePath(name).name)}: {escape(WORDS[report['verdict']])}"],
         _points(report["reasons"]),
         _table(COLUMNS, [row(check) for check in report["checks"]]),
-        [escape("* decides; the others inform")],
-        _table(("right on", "accuracy"), rates),
+        [escape("* decides; the others only inform")],
+        _table(("samples", "accuracy"), rates),
         ["### Limits"],
         _points(report["limits"]),
     ]
@@ -44,7 +44,7 @@ def summary(report: dict[str, Any], name: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return ``text`` on one line, every character as it is: no markup, no HTML, no end of a cell."""
+    """Return ``text`` on one line, with every character escaped that Markdown or HTML would interpret."""
     return _MARKUP.sub(r"\\\1", printable(text))
 
 

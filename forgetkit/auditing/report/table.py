@@ -1,4 +1,4 @@
-"""An audit in words: a table for the terminal, a document for programs."""
+"""The result of an audit as a table for the terminal and as a document for programs."""
 
 from typing import Any
 
@@ -6,22 +6,27 @@ from forgetkit.auditing.check import Check, Verdict
 from forgetkit.auditing.verdict import exit_code
 
 WORDS: dict[Verdict, str] = {
-    "forgotten": "FORGOTTEN: what was measured is what a model that never saw these samples would show",
+    "forgotten": "FORGOTTEN: the measurements are those of a model that never saw these samples",
     "not-forgotten": "NOT FORGOTTEN",
-    "over-forgotten": "OVER-FORGOTTEN: the samples stick out as unfamiliar, which gives them away as well",
+    "over-forgotten": "OVER-FORGOTTEN: the samples stand out as unfamiliar, which gives them away as well",
     "utility-lost": "UTILITY LOST: the model has lost accuracy on unseen samples",
-    "inconclusive": "INCONCLUSIVE: these checks can neither clear the model nor convict it",
+    "inconclusive": "INCONCLUSIVE: these checks can neither clear nor convict the model",
 }
 LIMITS = [
     "Statistical checks on one model: evidence within the stated margins, no certificate; no other attack was tried.",
-    "The membership check takes the forgotten samples for a random draw of their class. For one person's samples, "
-    "or the hardest ones, it does not hold.",
-    "Whoever holds the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
+    "The membership check assumes that the forgotten samples are a random draw of their class. For one person's "
+    "samples, or the hardest ones, it is not valid.",
+    "Anyone who has the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
 ]
 
 
 def table(path: str, report: dict[str, Any]) -> list[str]:
-    """Return the lines for the terminal: the verdict in words, then the figures. ``report`` is :func:`document`'s."""
+    """Return the lines for the terminal: verdict, reasons, checks, accuracies, limits.
+
+    Args:
+        path: the checkpoint, as the user named it.
+        report: what :func:`document` returned.
+    """
     shown = {name: "-" if rate is None else f"{rate:.2%}" for name, rate in report["accuracy"].items()}
     rows = [
         ("check", "verdict", "value", "interval", "compare with", "n", ""),
@@ -36,16 +41,16 @@ def table(path: str, report: dict[str, Any]) -> list[str]:
         *(f"  because {reason}" for reason in report["reasons"]),
         "",
         *lines,
-        "* decides; the others inform",
+        "* decides; the others only inform",
         "",
-        f"right on: forget {shown['forget']}, retain {shown['retain']}, check half of unseen {shown['unseen']} "
+        f"accuracy: forget {shown['forget']}, retain {shown['retain']}, check half of unseen {shown['unseen']} "
         f"(original {shown['original_unseen']})",
         *(f"limit: {text}" for text in report["limits"]),
     ]
 
 
 def row(check: dict[str, Any]) -> tuple[str, ...]:
-    """Return name, verdict, value, interval, value to compare with, n and note of a check, as they are shown."""
+    """Return name, verdict, value, interval, value to compare with, n and note of a check, as reports show them."""
     name = check["id"] if check["group"] == "ids" else f"{check['group']}/{check['id']}"
     value, span = check["statistic"], check["interval"]
     return (
@@ -60,7 +65,7 @@ def row(check: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _target(check: dict[str, Any]) -> str:
-    """Return the value where nothing leaks; chance is one only under the criterion that says so."""
+    """Return the value where nothing leaks; chance is that only under its criterion."""
     null, margin = check["null"], check["margin"]
     if null is None:
         return ""
@@ -80,7 +85,7 @@ def document(
     policy: dict[str, Any],
     self_check: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the report; no time, no path, so that the same inputs have the same bytes."""
+    """Return the report. It has no time and no path, so that the same inputs give the same bytes."""
     return {
         "ok": True,
         "verdict": verdict,
@@ -99,6 +104,6 @@ def document(
 def _untested(checks: list[Check]) -> str:
     """Say what was not tested."""
     run = {check.id for check in checks if check.verdict != "not-run"}
-    optional = {"canaries": "canaries", "relearn": "learning the samples again", "rank": "models trained without them"}
+    optional = {"canaries": "canaries", "relearn": "relearning the samples", "rank": "models trained without them"}
     left = [words for name, words in optional.items() if name not in run]
-    return f"Not tested: {', '.join([*left, 'attacks that train models of their own'])}, other copies of data or model."
+    return f"Not tested: {', '.join([*left, 'attacks that train their own models'])}, other copies of data or model."

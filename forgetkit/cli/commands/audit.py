@@ -1,41 +1,42 @@
-"""``forgetkit audit``: was it forgotten?"""
+"""``forgetkit audit``: has the model forgotten?"""
 
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forgetkit.cli.console import Console
 from forgetkit.options import INPUT, OUTPUT, Argument, Compute, Fresh, ListForm, Option, Say, Source
 
+if TYPE_CHECKING:
+    from forgetkit.auditing.result import Audited
+
 
 @dataclass(frozen=True)
 class Compared:
-    """What is asked about, and the models to compare with."""
+    """The samples in question, and the models to compare with."""
 
     ids: Annotated[
         list[str] | None,
         Option(
-            "The ids in question; else all the record names.",
+            "ID list of the samples in question; without it, all that the record names as forgotten. Repeat for more.",
             metavar="FILE",
-            flags=(
-                "--ids",
-                "-i",
-            ),
+            flags=("--ids", "-i"),
             panel=INPUT,
         ),
     ] = None
-    original: Annotated[str | None, Option("The model trained on everything.", metavar="CHECKPOINT", panel=INPUT)] = (
-        None
-    )
+    original: Annotated[
+        str | None,
+        Option("The original, trained on all samples: the positive control.", metavar="CHECKPOINT", panel=INPUT),
+    ] = None
     reference: Annotated[
         list[str] | None,
         Option(
-            "A model trained again without the ids, or a folder of them. Repeat for more.",
+            "A model retrained without the ids, or a folder of such models. Repeat for more.",
             metavar="FILE-or-FOLDER",
             panel=INPUT,
         ),
@@ -44,56 +45,49 @@ class Compared:
 
 @dataclass(frozen=True)
 class Judging:
-    """What decides."""
+    """The rules of the audit."""
 
     criterion: Annotated[
         str | None,
         Option(
-            "Like a retrained model, or at chance; retrain, if neither this nor a policy says so.",
+            "Compare with a retrained model, or with chance; retrain, unless the policy says otherwise.",
             metavar="retrain|chance",
         ),
     ] = None
     level: Annotated[
         float | None,
-        Option(
-            "Error rate of each check; 0.05, if neither this nor a policy says so.", metavar="P", min=0.001, max=0.2
-        ),
+        Option("Error rate of each check; 0.05, unless the policy says otherwise.", metavar="P", min=0.001, max=0.2),
     ] = None
-    policy: Annotated[
-        str | None,
-        Option("What decides, and by how much, agreed on before: TOML.", metavar="FILE"),
-    ] = None
+    policy: Annotated[str | None, Option("TOML file with the rules that were agreed on.", metavar="FILE")] = None
     relearn: Annotated[
         bool,
-        Option("Count the steps that teach the ids again, beside unseen samples.", flags=("--relearn",)),
+        Option("Also count the steps that teach the ids again, compared with unseen samples.", flags=("--relearn",)),
     ] = False
     self_check: Annotated[
         bool,
-        Option(
-            "Say how often the checks err, and what they see, at these numbers of samples.", flags=("--self-check",)
-        ),
+        Option("Also measure how often the checks err at these numbers of samples.", flags=("--self-check",)),
     ] = False
     exit_zero: Annotated[bool, Option("Exit 0 whatever the verdict.", flags=("--exit-zero",))] = False
 
 
 @dataclass(frozen=True)
 class Files:
-    """What is written beside the verdict."""
+    """The report files."""
 
-    junit: Annotated[str | None, Option("Write JUnit XML, too.", metavar="FILE", panel=OUTPUT)] = None
+    junit: Annotated[str | None, Option("Also write JUnit XML.", metavar="FILE", panel=OUTPUT)] = None
     summary: Annotated[
         str | None,
         Option(
-            "Write Markdown, too; else append to GITHUB_STEP_SUMMARY where that is set.", metavar="FILE", panel=OUTPUT
+            "Also write Markdown. It is appended to GITHUB_STEP_SUMMARY in any case, if that is set.",
+            metavar="FILE",
+            panel=OUTPUT,
         ),
     ] = None
     html: Annotated[
-        str | None,
-        Option("Write a page that opens without a network, too.", metavar="FILE", panel=OUTPUT),
+        str | None, Option("Also write a web page that opens without a network.", metavar="FILE", panel=OUTPUT)
     ] = None
     remembered_out: Annotated[
-        str | None,
-        Option("Write the ids that stand out as remembered, too.", metavar="FILE", panel=OUTPUT),
+        str | None, Option("Also write the ids that stand out as remembered.", metavar="FILE", panel=OUTPUT)
     ] = None
     show_ids: Annotated[bool, Option("List single ids in the report.", flags=("--show-ids",), panel=OUTPUT)] = False
 
@@ -112,8 +106,8 @@ def audit(
 ) -> None:
     """Judge whether samples were forgotten: exit 0 forgotten, 1 not, 3 inconclusive.
 
-    A check passes only if its interval lies inside its margin, and could have failed: the original must fail it.
-    Few ids end inconclusive, with the number that would decide. An asterisk marks the checks that decide.
+    A check passes only if its confidence interval lies within the margin and the original model fails the same check.
+    With too few ids the verdict is inconclusive; the report says how many would suffice. * marks the deciding checks.
 
     Examples:
         forgetkit audit model.relabel.st --original model.st
@@ -124,7 +118,6 @@ def audit(
     from forgetkit.auditing.policy import policy_of
     from forgetkit.auditing.report.files import Reports
     from forgetkit.auditing.run import open_case, run
-    from forgetkit.files.lineage import lineage
 
     console = Console(say)
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out)
@@ -140,8 +133,7 @@ def audit(
             form=form,
             tell=console,
         )
-        subject = case.subject
-        reports.check((subject.path, *(path for path, _ in case.compared), *_read(compared, judging)))
+        reports.check((*case.paths, *_read(compared, judging)))
         if say.dry_run:
             case.check_weights()
             console.note("dry run: nothing was computed")
@@ -156,12 +148,8 @@ def audit(
             fresh=fresh,
             tell=console,
         )
-        reports.write(found, checkpoint, console, console.warnings, lineage(checkpoint, subject.record))
-        lines = found.lines(checkpoint)
-        if say.as_json or not sys.stdout.isatty():  # else the verdict is there already
-            for line in takewhile(bool, lines):
-                console.note(line)
-        console.result(lines, found.report)
+        reports.write(found, checkpoint, console, console.warnings, case.subject.record)
+        _print(found, checkpoint, console)
     if not judging.exit_zero and found.exit_code:
         raise typer.Exit(found.exit_code)
 
@@ -169,3 +157,12 @@ def audit(
 def _read(compared: Compared, judging: Judging) -> list[Path]:
     """Return the files that were read and that no report may replace, except the checkpoints."""
     return [Path(name) for name in (*(compared.ids or []), judging.policy) if name and name != "-"]
+
+
+def _print(found: "Audited", checkpoint: str, console: Console) -> None:
+    """Print the result, and verdict and reasons on stderr where stdout does not show them on a terminal."""
+    lines = found.lines(checkpoint)
+    if console.says.as_json or not sys.stdout.isatty():
+        for line in takewhile(bool, lines):
+            console.note(line)
+    console.result(lines, found.report)
