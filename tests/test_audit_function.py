@@ -145,7 +145,7 @@ def test_weights_that_are_not_finite_are_a_verdict(parts: dict[str, Samples]) ->
     [
         ({"unseen": None}, "usage", "a module is audited on forget, retain and unseen samples, not on ids"),
         ({"ids": ["1"]}, "usage", "a module is audited on forget, retain and unseen samples, not on ids"),
-        ({"original": "m.st"}, "usage", "a module is compared with modules, not with 'm.st'"),
+        ({"original": "m.st"}, "usage", "a module cannot be compared with str 'm.st'"),
         ({"forget": (np.zeros((2, 3)), torch.zeros(2))}, "usage", "forget: ndarray and Tensor, not two tensors"),
         (
             {"forget": (torch.zeros(2, 36), torch.zeros(3))},

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -114,24 +115,23 @@ def audit(
     rules, digest = (policy, None) if isinstance(policy, Policy) else policy_of(policy)
     samples = dict(zip(SETS, (forget, retain, unseen), strict=True))
     if isinstance(checkpoint, nn.Module):
-        known, others = _modules(original, references)
+        known, others = _compared(original, references, modules=True)
         parts = _whole(samples, ids)
         evidence = evidence_in_memory(checkpoint, known, others, parts, policy=rules, relearn=relearn)
         return judge(evidence, rules, digest=digest, self_check=self_check, show_ids=show_ids)
     _refuse_samples(samples)
-    first, more = _paths(original, references)
-    case = open_case(
-        str(checkpoint), _lists(ids), original=first, references=more, source=source, compute=compute, tell=tell
-    )
+    known, others = _compared(original, references, modules=False)
+    lists = _lists(ids)
+    case = open_case(checkpoint, lists, original=known, references=others, source=source, compute=compute, tell=tell)
     return run(case, rules, digest, relearn=relearn, self_check=self_check, show_ids=show_ids, fresh=fresh, tell=tell)
 
 
 def open_case(
-    checkpoint: str,
+    checkpoint: str | Path,
     lists: Sequence[str | IdList],
     *,
-    original: str | None,
-    references: Sequence[str],
+    original: str | Path | None,
+    references: Sequence[str | Path],
     source: Source | None = None,
     compute: Compute | None = None,
     form: ListForm | None = None,
@@ -153,9 +153,9 @@ def open_case(
         ForgetkitError: as :func:`forgetkit.auditing.subject.subject_of`, ``open_original`` and ``open_references``.
     """
     compute = compute or Compute()
-    subject = subject_of(checkpoint, lists, form or ListForm(), source=source or Source(), tell=tell)
-    known = None if original is None else open_original(original, subject)
-    others = open_references(list(references), subject, tell)
+    subject = subject_of(str(checkpoint), lists, form or ListForm(), source=source or Source(), tell=tell)
+    known = None if original is None else open_original(str(original), subject)
+    others = open_references([str(one) for one in references], subject, tell)
     precision = "float32" if compute.precision == "auto" else compute.precision
     machine = set_up(compute.device, precision, compute.threads)
     tell(Note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}"))
@@ -197,26 +197,15 @@ def run(
     return judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
 
 
-def _modules(original: object, references: Iterable[object]) -> tuple[nn.Module | None, list[nn.Module]]:
-    """Return the original and the references if they are modules."""
-    modules = []
-    for one in (*references, *(() if original is None else (original,))):
-        if not isinstance(one, nn.Module):
-            hint = "load it first: forgetkit.models.checkpoint.load(path)"
-            raise ForgetkitError("usage", f"a module is compared with modules, not with {one!r}", hint)
-        modules.append(one)
-    return (None, modules) if original is None else (modules.pop(), modules)
-
-
-def _paths(original: object, references: Iterable[object]) -> tuple[str | None, list[str]]:
-    """Return the original and the references if they are paths."""
-    paths = []
-    for one in (*references, *(() if original is None else (original,))):
-        if not isinstance(one, str | Path):
-            message = f"a checkpoint is compared with checkpoints, not with a {type(one).__name__}"
-            raise ForgetkitError("usage", message, "name their files")
-        paths.append(str(one))
-    return (None, paths) if original is None else (paths.pop(), paths)
+def _compared(original: object, references: Iterable[object], *, modules: bool) -> tuple[Any, list[Any]]:
+    """Return the original and the references if all are modules, or none is."""
+    others = list(references)
+    for one in (original, *others):
+        if one is not None and isinstance(one, nn.Module) is not modules:
+            message = f"a {'module' if modules else 'checkpoint'} cannot be compared with {type(one).__name__} {one!r}"
+            hint = "compare modules with modules, and paths of checkpoints with paths; checkpoint.load makes a module"
+            raise ForgetkitError("usage", " ".join(message.split()), hint)
+    return original, others
 
 
 def _whole(samples: dict[str, Samples | None], ids: object) -> dict[str, Samples]:
