@@ -41,11 +41,11 @@ def runs(tmp_path: Path, text: str, profile: str | None = None) -> list[One]:
         ("[profiles.p]\ny = 1\n" + RUN.format("a", "train"), "plan.toml: ", "profile 'p' has no key 'y'", "known"),
         (RUN.format("a", "train") + "onyl = {}\n", "plan.toml:1: ", "no key 'onyl'", "did you mean 'only'?"),
         ("\n" + RUN.format("a", "tarin"), "plan.toml:2: ", "no command 'tarin'", "did you mean 'train'?"),
-        (RUN.format("a", "train --like {b}"), "plan.toml:1: ", "names {b}, no variable or run", "known: a, folder"),
-        (RUN.format("a", "train -o x"), "plan.toml:1: ", "-o is the sweep's own", "leave it out"),
+        (RUN.format("a", "train --like {b}"), "plan.toml:1: ", "uses {b}, which is neither", "known: a, folder"),
+        (RUN.format("a", "train -o x"), "plan.toml:1: ", "the sweep sets -o itself", "leave it out"),
         (RUN.format("a", "train 'x"), "plan.toml:1: ", "no closing quotation", ""),
         (RUN.format("a", "train --like {b}") + RUN.format("b", "train --like {a}"), "plan.toml:1: ", "a → b → a", ""),
-        ('[variables]\nx = "{x}"\n' + RUN.format("a", "train {x}"), "plan.toml:3: ", "holds itself", ""),
+        ('[variables]\nx = "{x}"\n' + RUN.format("a", "train {x}"), "plan.toml:3: ", "contains itself", ""),
         (RUN.format("a", "audit m.st") + RUN.format("b", "audit {a}"), "plan.toml:4: ", "writes no file", ""),
         (GRID + RUN.format("a", "train {way.option}"), "plan.toml:9: ", "no key 'option'", "did you mean 'options'?"),
         (RUN.format("a", "train") + RUN.format("a", "train"), "plan.toml:4: ", "two runs are named 'a'", ""),
@@ -78,7 +78,7 @@ def test_unknown_profile_and_shard_are_exit_2(forgetkit: Run, tmp_path: Path) ->
 
 def test_run_goes_over_the_lists_that_it_names_and_those_of_its_inputs(tmp_path: Path) -> None:
     text = GRID + RUN.format("a", "train --seed {seed} {way.options}") + RUN.format("b", "forget-ids {a} -f {share}")
-    with pytest.raises(ForgetkitError, match="-f is the sweep's own"):
+    with pytest.raises(ForgetkitError, match="the sweep sets -f itself"):
         runs(tmp_path, text)
     found = runs(tmp_path, text.replace("-f", "--fraction"))
     assert [run.name for run in found] == ["a"] * 6 + ["b"] * 12
