@@ -14,6 +14,7 @@ from tests.conftest import Run
 
 ROOT = Path(__file__).parent.parent
 RUN = '[[run]]\nname = "{}"\ncommand = "{}"\n'
+FIGURE = '[[figure]]\nfile = "f.svg"\nx = "x"\ny = "y"\n'
 GRID = """
 [variables]
 share = [0.1, 0.2]
@@ -41,7 +42,12 @@ def runs(tmp_path: Path, text: str, profile: str | None = None) -> list[One]:
         ("[profiles.p]\ny = 1\n" + RUN.format("a", "train"), "plan.toml: ", "profile 'p' has no key 'y'", "known"),
         (RUN.format("a", "train") + "onyl = {}\n", "plan.toml:1: ", "no key 'onyl'", "did you mean 'only'?"),
         ("\n" + RUN.format("a", "tarin"), "plan.toml:2: ", "no command 'tarin'", "did you mean 'train'?"),
-        (RUN.format("a", "train --like {b}"), "plan.toml:1: ", "uses {b}, which is neither", "known: a, folder"),
+        (
+            RUN.format("a", "train --like {b}"),
+            "plan.toml:1: ",
+            "{b} is neither a variable nor a run",
+            "known: a, folder",
+        ),
         (RUN.format("a", "train -o x"), "plan.toml:1: ", "the sweep sets -o itself", "leave it out"),
         (RUN.format("a", "train 'x"), "plan.toml:1: ", "no closing quotation", ""),
         (RUN.format("a", "train --like {b}") + RUN.format("b", "train --like {a}"), "plan.toml:1: ", "a → b → a", ""),
@@ -50,6 +56,15 @@ def runs(tmp_path: Path, text: str, profile: str | None = None) -> list[One]:
         (GRID + RUN.format("a", "train {way.option}"), "plan.toml:9: ", "no key 'option'", "did you mean 'options'?"),
         (RUN.format("a", "train") + RUN.format("a", "train"), "plan.toml:4: ", "two runs are named 'a'", ""),
         ("title = 'x'\n", "plan.toml: ", "there is no run", "[[run]]"),
+        ("variables = 1\n" + RUN.format("a", "train"), "plan.toml: ", "needs a table as 'variables'", ""),
+        (RUN.format("a", "train") + "only = 1\n", "plan.toml:1: ", "run 'a' needs a table as 'only'", "for example"),
+        (RUN.format("a", "train") + FIGURE + 'run = "b"\n', "plan.toml: ", "shows run 'b'", "known: a"),
+        (
+            RUN.format("a", "train") + FIGURE + 'run = "a"\nby = [1]\n',
+            "plan.toml: ",
+            "needs text as 'by'",
+            "[[figure]]",
+        ),
     ],
 )
 def test_plan_that_is_wrong_is_exit_2_with_place_and_cure(

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 class Grid:
     """Which runs of the plan to make, with which values."""
 
-    profile: Annotated[
-        str | None,
-        Option("Use the values of this profile of the plan.", metavar="NAME"),
-    ] = None
+    profile: Annotated[str | None, Option("Use the values of this profile of the plan.", metavar="NAME")] = None
     quick: Annotated[bool, Option("Same as --profile quick.", flags=("--quick",))] = False
     shard: Annotated[
         str | None,
@@ -40,18 +37,7 @@ class Grid:
 def sweep(
     plan: Annotated[str, Argument("The plan: a TOML file.", "PLAN")],
     *,
-    out: Annotated[
-        str,
-        Option(
-            "Folder for all runs and tables.",
-            metavar="DIR",
-            flags=(
-                "--out",
-                "-o",
-            ),
-            panel=OUTPUT,
-        ),
-    ],
+    out: Annotated[str, Option("Folder for all runs and tables.", "DIR", flags=("--out", "-o"), panel=OUTPUT)],
     grid: Grid,
     say: Say,
 ) -> None:

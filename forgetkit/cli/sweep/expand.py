@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetkit.cli.mount import step_names
-from forgetkit.cli.sweep.plan import Plan, Template, Value, label, refusal
+from forgetkit.cli.sweep.plan import Plan, Template, Value, label
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.registry import did_you_mean
@@ -110,11 +110,11 @@ class _Expansion:
             return self.done[template.name]
         if template.name in self.open:
             circle = " → ".join([*self.open[self.open.index(template.name) :], template.name])
-            raise refusal(template.place, f"runs depend on each other in a circle: {circle}")
+            raise template.refusal(f"runs depend on each other in a circle: {circle}")
         self.open.append(template.name)
         found: dict[str, Run] = {}
         for command, binding, inputs in self._filled(template, template.command, {}, {}, 0):
-            if _is_for(template, binding, template.place):
+            if _is_for(template, binding):
                 run = self._run(template, command, binding, inputs)
                 found.setdefault(compact_json(run.parameters), run)
         self.open.pop()
@@ -130,7 +130,7 @@ class _Expansion:
             yield text, binding, inputs
             return
         if depth > DEEPEST:
-            raise refusal(template.place, f"a variable of run '{template.name}' contains itself")
+            raise template.refusal("one of its variables contains itself")
         name, key = hole[1], hole[2]
         if name in self.plan.runs and key is None:
             for other in self._agreeing(self.plan.runs[name], binding):
@@ -159,9 +159,7 @@ class _Expansion:
     def _values(self, template: Template, name: str, binding: Binding) -> Iterator[tuple[Value, Binding]]:
         if name not in self.plan.variables:
             hint = did_you_mean(name, [*self.plan.variables, *self.plan.runs, "folder"])
-            raise refusal(
-                template.place, f"run '{template.name}' uses {{{name}}}, which is neither a variable nor a run", hint
-            )
+            raise template.refusal(f"{{{name}}} is neither a variable nor a run", hint)
         values = self.plan.variables[name]
         if name in binding:
             yield binding[name], binding
@@ -174,29 +172,26 @@ class _Expansion:
         if isinstance(value, dict):
             key = key or "name"
             if key not in value:
-                message = f"run '{template.name}': '{label(value)}' of variable '{name}' has no key '{key}'"
-                raise refusal(template.place, message, did_you_mean(key, value))
+                message = f"'{label(value)}' of variable '{name}' has no key '{key}'"
+                raise template.refusal(message, did_you_mean(key, value))
             return str(value[key])
         if key is not None:
-            raise refusal(template.place, f"run '{template.name}': variable '{name}' has no keys")
+            raise template.refusal(f"variable '{name}' has no keys")
         return str(value)
 
     def _run(self, template: Template, command: str, binding: Binding, inputs: dict[str, str]) -> Run:
-        where = template.place
         try:
             words = tuple(shlex.split(command))
         except ValueError as problem:
-            raise refusal(where, f"run '{template.name}': {str(problem).lower()}") from problem
+            raise template.refusal(str(problem).lower()) from problem
         if not words or words[0] not in OUTPUTS:
             first = words[0] if words else ""
-            raise refusal(
-                where, f"run '{template.name}': a sweep has no command '{first}'", did_you_mean(first, OUTPUTS)
-            )
+            raise template.refusal(f"a sweep has no command '{first}'", did_you_mean(first, OUTPUTS))
         if taken := next((word for word in words if word.partition("=")[0] in TAKEN), None):
-            raise refusal(where, f"run '{template.name}': the sweep sets {taken} itself", "leave it out")
+            raise template.refusal(f"the sweep sets {taken} itself", "leave it out")
         for name in inputs:
             if OUTPUTS[self.done[name][0].words[0]] is None:
-                raise refusal(where, f"run '{template.name}' reads {{{name}}}, which writes no file")
+                raise template.refusal(f"it reads {{{name}}}, which writes no file")
         content = {"words": words, "inputs": inputs, "files": _files(words), "software": software()}
         address = hashlib.sha256(compact_json(content).encode()).hexdigest()[:20]
         return Run(template.name, binding, words, inputs, address)
@@ -206,11 +201,11 @@ def _agree(one: Binding, other: Binding) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def _is_for(template: Template, binding: Binding, where: str) -> bool:
+def _is_for(template: Template, binding: Binding) -> bool:
     """Return whether the run is for these values."""
     for name, values in template.only.items():
         if name not in binding:
-            raise refusal(where, f"'only' of run '{template.name}': it does not depend on '{name}'")
+            raise template.refusal(f"'only' names '{name}', on which it does not depend")
         if label(binding[name]) not in [label(value) for value in values]:
             return False
     return True

@@ -46,6 +46,10 @@ class Template:
     only: dict[str, list[Value]]
     place: str
 
+    def refusal(self, message: str, hint: str | None = None) -> ForgetkitError:
+        """Return the error for what is wrong with this run."""
+        return refusal(self.place, f"run '{self.name}': {message}", hint)
+
 
 @dataclass(frozen=True)
 class Plan:
