@@ -394,7 +394,7 @@ def test_a_reference_begins_at_the_same_new_head(forgetkit: Run, weights: Path, 
     excluding = ("--exclude", ids, "--epochs", "1", "--seed", "1")
     assert forgetkit("train", "--from", "a.st", *excluding, "-o", "same.st").code == 0
     other = forgetkit("train", "--like", "b.st", *excluding, "-o", "other.st")
-    assert "did not begin from nothing but from weights with a new head" in other.err
+    assert "was trained from weights with a new head, not from scratch" in other.err
     ran = forgetkit("audit", "b.st", "--ids", ids, "--reference", "same.st", "--reference", "other.st")
     assert "other.st: trained by another recipe, or not from nothing; left out" in ran.err
     assert "same.st: trained by another" not in ran.err

@@ -74,7 +74,7 @@ def test_two_killed_and_one_failing_of_twelve_runs_give_eleven_results(forgetkit
     ran = forgetkit("sweep", "plan.toml", "--out", "out", "--json")
     table = rows(tmp_path / "out" / "results.csv")
     assert (ran.code, len(table)) == (1, 12)
-    assert ran.err.count("killed by signal 9; once more") == 2
+    assert ran.err.count("killed by signal 9; trying again") == 2
     assert [row["run"] for row in table if row["outcome"] != "done"] == ["wrong"]
     assert [failed["run"] for failed in ran.json["failed"]] == ["wrong"]
     assert "'eleven'" in ran.json["failed"][0]["error"]
@@ -138,7 +138,7 @@ def test_data_that_are_not_here_are_not_run_and_no_failure(forgetkit: Run, plan:
     plan.write_text(plan.read_text().replace("--dataset digits --ids", "--dataset {data} --data-root none --ids"))
     ran = forgetkit("sweep", plan, "--out", "out", "--json")
     assert (ran.code, ran.json["metrics"]["not run"], ran.json["metrics"]["done"]) == (0, 4, 4)
-    assert "4 runs are not run: mnist is not in none" in ran.err
+    assert "4 runs were not run: mnist is not in none" in ran.err
 
 
 def test_step_that_does_not_reach_its_goal_is_a_result(forgetkit: Run, tmp_path: Path, model: Path, ids: Path) -> None:

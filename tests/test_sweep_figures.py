@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from forgetkit.cli.sweep.figures import drawn, lines_of
+from forgetkit.cli.sweep.figures import draw, lines_of
 from forgetkit.errors import ForgetkitError
 from tests.conftest import Run
 
@@ -54,7 +54,7 @@ def test_name_that_no_row_has_is_an_error_with_the_nearest() -> None:
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_same_lines_give_the_same_bytes(kind: str) -> None:
     lines = {"a": [(0.1, 1.0), (0.2, 2.0)], "b": [(0.1, 2.0)]}
-    assert drawn(lines, FIGURE, kind) == drawn(lines, FIGURE, kind)
+    assert draw(lines, FIGURE, kind) == draw(lines, FIGURE, kind)
 
 
 def test_figure_of_a_plan_is_drawn_beside_its_table(forgetkit: Run, tmp_path: Path) -> None:

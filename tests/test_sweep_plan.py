@@ -14,6 +14,7 @@ from tests.conftest import Run
 
 ROOT = Path(__file__).parent.parent
 RUN = '[[run]]\nname = "{}"\ncommand = "{}"\n'
+FIGURE = '[[figure]]\nfile = "f.svg"\nx = "x"\ny = "y"\n'
 GRID = """
 [variables]
 share = [0.1, 0.2]
@@ -41,15 +42,29 @@ def runs(tmp_path: Path, text: str, profile: str | None = None) -> list[One]:
         ("[profiles.p]\ny = 1\n" + RUN.format("a", "train"), "plan.toml: ", "profile 'p' has no key 'y'", "known"),
         (RUN.format("a", "train") + "onyl = {}\n", "plan.toml:1: ", "no key 'onyl'", "did you mean 'only'?"),
         ("\n" + RUN.format("a", "tarin"), "plan.toml:2: ", "no command 'tarin'", "did you mean 'train'?"),
-        (RUN.format("a", "train --like {b}"), "plan.toml:1: ", "names {b}, no variable or run", "known: a, folder"),
-        (RUN.format("a", "train -o x"), "plan.toml:1: ", "-o is the sweep's own", "leave it out"),
+        (
+            RUN.format("a", "train --like {b}"),
+            "plan.toml:1: ",
+            "{b} is neither a variable nor a run",
+            "known: a, folder",
+        ),
+        (RUN.format("a", "train -o x"), "plan.toml:1: ", "the sweep sets -o itself", "leave it out"),
         (RUN.format("a", "train 'x"), "plan.toml:1: ", "no closing quotation", ""),
         (RUN.format("a", "train --like {b}") + RUN.format("b", "train --like {a}"), "plan.toml:1: ", "a → b → a", ""),
-        ('[variables]\nx = "{x}"\n' + RUN.format("a", "train {x}"), "plan.toml:3: ", "holds itself", ""),
+        ('[variables]\nx = "{x}"\n' + RUN.format("a", "train {x}"), "plan.toml:3: ", "contains itself", ""),
         (RUN.format("a", "audit m.st") + RUN.format("b", "audit {a}"), "plan.toml:4: ", "writes no file", ""),
         (GRID + RUN.format("a", "train {way.option}"), "plan.toml:9: ", "no key 'option'", "did you mean 'options'?"),
         (RUN.format("a", "train") + RUN.format("a", "train"), "plan.toml:4: ", "two runs are named 'a'", ""),
         ("title = 'x'\n", "plan.toml: ", "there is no run", "[[run]]"),
+        ("variables = 1\n" + RUN.format("a", "train"), "plan.toml: ", "needs a table as 'variables'", ""),
+        (RUN.format("a", "train") + "only = 1\n", "plan.toml:1: ", "run 'a' needs a table as 'only'", "for example"),
+        (RUN.format("a", "train") + FIGURE + 'run = "b"\n', "plan.toml: ", "shows run 'b'", "known: a"),
+        (
+            RUN.format("a", "train") + FIGURE + 'run = "a"\nby = [1]\n',
+            "plan.toml: ",
+            "needs text as 'by'",
+            "[[figure]]",
+        ),
     ],
 )
 def test_plan_that_is_wrong_is_exit_2_with_place_and_cure(
@@ -78,7 +93,7 @@ def test_unknown_profile_and_shard_are_exit_2(forgetkit: Run, tmp_path: Path) ->
 
 def test_run_goes_over_the_lists_that_it_names_and_those_of_its_inputs(tmp_path: Path) -> None:
     text = GRID + RUN.format("a", "train --seed {seed} {way.options}") + RUN.format("b", "forget-ids {a} -f {share}")
-    with pytest.raises(ForgetkitError, match="-f is the sweep's own"):
+    with pytest.raises(ForgetkitError, match="the sweep sets -f itself"):
         runs(tmp_path, text)
     found = runs(tmp_path, text.replace("-f", "--fraction"))
     assert [run.name for run in found] == ["a"] * 6 + ["b"] * 12

@@ -1,4 +1,4 @@
-"""The command line: the app, and the one place where errors are printed."""
+"""The command line: the app, and the only place where errors are printed."""
 
 import functools
 import gc
@@ -73,7 +73,7 @@ def run(arguments: list[str]) -> int:
             load_named_plugins(arguments)
         commands = command_line(wanted, tuple(registered_methods()))
         code = int(commands(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
-        write_result("", end="")  # a help text may wait in the buffer
+        write_result("", end="")  # help text may still be in the buffer
         return _interrupted() if code == INTERRUPTED else code
     except ForgetkitError as problem:
         code = stopping()
@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> int:
         return _fail(ForgetkitError("usage", *usage_error(problem)), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
-    except SystemExit as left:  # Rich's answer to a reader of the help who has gone away is exit 1
+    except SystemExit as left:  # if the reader of the help has gone away, Rich exits with 1
         return _interrupted(TERMINATED) if left.code == TERMINATED else 0 if _asks_help(arguments) else BUG
     except Exception as problem:
         if code := stopping():
@@ -95,12 +95,12 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Run the command that the process was started with, and exit."""
-    gc.set_threshold(50_000)  # what imports make stays: to look for garbage in it takes a fifth of torch's import,
+    gc.set_threshold(50_000)  # what imports create stays: searching it for garbage costs a fifth of torch's import,
     install()
     _prepare_streams()
     code = run(sys.argv[1:])
     ignore()
-    gc.freeze()  # and as long again at the end
+    gc.freeze()  # and as much again at exit
     sys.exit(code)
 
 
@@ -109,14 +109,14 @@ def _asks_help(arguments: list[str]) -> bool:
 
 
 def _prepare_streams() -> None:
-    """Put the null device where a stream is closed; write UTF-8, as ID lists are; no escape code off a terminal."""
+    """Replace closed streams by the null device, write UTF-8 as ID lists do, and no escape codes off a terminal."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     if not is_terminal(sys.stdout):
-        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"  # else FORCE_COLOR and GITHUB_ACTIONS colour the help
+        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"  # otherwise FORCE_COLOR and GITHUB_ACTIONS colour the help
 
 
 def _interrupted(code: int = INTERRUPTED) -> int:
@@ -132,7 +132,7 @@ def _fail(problem: ForgetkitError, *, as_json: bool) -> int:
 
 
 def _bug(problem: Exception, *, as_json: bool) -> int:
-    """Say in one line that forgetkit is at fault, and where the details are."""
+    """Print one line that says that forgetkit is at fault and where the details are."""
     details = traceback.format_exc()
     if debugging():
         say(details)
@@ -141,5 +141,7 @@ def _bug(problem: Exception, *, as_json: bool) -> int:
         log.write(details)
         where = f"the details are in {log.name}"
     message = f"a bug in forgetkit ({type(problem).__name__}); {where}"
-    print_error(ForgetkitError("bug", message, "report it; read that file before you share it"), as_json=as_json)
+    print_error(
+        ForgetkitError("bug", message, "please report it; read the details before you share them"), as_json=as_json
+    )
     return BUG

@@ -1,4 +1,4 @@
-"""What the shell offers where a word is begun: names that are known, and checkpoints. Without torch."""
+"""Shell completion: known names, and checkpoints. Without torch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from forgetkit.options import OPTIMIZERS, PRECISIONS
 from forgetkit.training.recipe import AUGMENTS, SCHEDULES
 
 MODELS = ("convnet", "resnet50", "torchvision:", "timm:")
-"""Those of ``forgetkit.models``, which imports torch."""
+"""The names of ``forgetkit.models``, which would import torch."""
 OFFERS: dict[str, tuple[str, ...]] = {
     "model": MODELS,
     "optimizer": OPTIMIZERS,
@@ -16,7 +16,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": PRECISIONS,
 }
-"""Values of options, by the option's name."""
+"""Known values of options, by the option's name."""
 CHECKPOINTS = ("checkpoint", "original", "teacher", "forget_teacher", "like", "from_", "reference")
 """Options and arguments that name a checkpoint."""
 
@@ -24,7 +24,7 @@ Offer = Callable[[str], list[str]]
 
 
 def offer_of(name: str) -> Offer | None:
-    """Return what completes the option or argument ``name``, if there is anything but files to offer."""
+    """Return what completes the option or argument ``name``; None if any file may be meant."""
     if name in CHECKPOINTS:
         return checkpoints
     if name == "dataset":
@@ -33,7 +33,7 @@ def offer_of(name: str) -> Offer | None:
 
 
 def checkpoints(incomplete: str) -> list[str]:
-    """Return the checkpoints, and the folders to go into, whose paths begin with ``incomplete``."""
+    """Return the checkpoints, and the folders, whose paths begin with ``incomplete``."""
     head, slash, tail = incomplete.rpartition("/")
     try:
         found = sorted(Path(head + slash or ".").iterdir())

@@ -1,4 +1,4 @@
-"""Usage errors in words that say what to do: the option or command that was meant, an example, no jargon."""
+"""Usage errors that say what to do: the option or command that was meant, or an example."""
 
 import re
 
@@ -24,7 +24,7 @@ MEANT = {
     "show": "inspect",
     "info": "inspect",
 }
-"""What other tools call it."""
+"""Names that other tools use, and forgetkit's."""
 REWORDED = (
     (r"Input should be a valid integer, unable to parse string as an integer", "not a whole number"),
     (r"Input should be a valid number, unable to parse string as a number", "not a number"),
@@ -35,7 +35,7 @@ REWORDED = (
 
 
 def usage_error(problem: typer.TyperException) -> tuple[str, str]:
-    """Return message and hint of what Typer found wrong with a command line."""
+    """Return message and hint for what Typer found wrong with a command line."""
     text, _, offered = problem.format_message().partition(". Did you mean ")
     text = " ".join(text.split(" (Possible options:")[0].split()).rstrip(".")
     for pattern, words in REWORDED:

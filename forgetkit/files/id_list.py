@@ -22,6 +22,9 @@ LONGEST_ID = 1024
 LARGEST_LIST = 1 << 28
 """Most bytes that an ID list may have, once unpacked."""
 
+Ids = str | Path | Iterable[object]
+"""The path of an ID list, or the ids themselves."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
 UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """What no id may hold."""
@@ -82,6 +85,11 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
 def ids_of(name: str, ids: Iterable[str]) -> IdList:
     """Return ids as the list ``name``; raises ForgetkitError ``ids-malformed`` or ``ids-empty``."""
     return _collect(name, enumerate(ids, 1), strict=False)
+
+
+def as_list(ids: Ids, name: str = "the ids given") -> str | IdList:
+    """Return the path of an ID list, or ids from memory as the list ``name``; raises as :func:`ids_of`."""
+    return str(ids) if isinstance(ids, str | Path) else ids_of(name, map(str, ids))
 
 
 def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen: Container[str] = frozenset()) -> None:

@@ -1,4 +1,4 @@
-"""The samples of each step: which ones, in which order, changed how."""
+"""The samples of each step: which ones, in which order, and how they are augmented."""
 
 import itertools
 import math
@@ -15,10 +15,13 @@ def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float 
 
     Args:
         count: number of samples.
-        batch_size: rows in a batch; above 1, a last batch of one row joins the one before it (batch norm needs two).
-        seed: with ``epoch``, the source of randomness.
+        batch_size: rows in a batch; above 1, a last batch of one row joins the one before: batch norm needs two.
+        seed: together with ``epoch``, the source of randomness.
         epoch: counted from 1.
         part: share of the samples that this epoch draws, in (0, 1].
+
+    Returns:
+        int64 tensors of shape ``(batch,)``.
     """
     rows = torch.randperm(count, generator=generator_for(seed, "order", epoch))[: math.ceil(count * part)]
     batches = list(torch.split(rows, batch_size))
@@ -28,7 +31,7 @@ def shuffled(count: int, batch_size: int, *, seed: int, epoch: int, part: float 
 
 
 def passes(count: int, batch_size: int, *, seed: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
-    """Yield the rows of batches, pass after pass, each in an order of its own; with the number of the pass, from 1."""
+    """Yield number of the pass, from 1, and rows of each batch, pass after pass, each in a new random order."""
     for number in itertools.count(1):
         for rows in one_pass(count, batch_size, seed=seed, purpose=purpose, number=number):
             yield number, rows
@@ -40,17 +43,17 @@ def one_pass(count: int, batch_size: int, *, seed: int, purpose: str, number: in
 
 
 def drawn_changes(kind: str, count: int, size: tuple[int, int], seed: int) -> tuple[Tensor, ...]:
-    """Draw how :func:`augmented` changes each of ``count`` images of a height and width.
+    """Draw how :func:`augmented` changes each of ``count`` images.
 
     Args:
-        kind: ``none``; ``flip``, to mirror half of them; ``flip-crop``, to shift each by up to an eighth as well.
-        count: of images.
-        size: height and width.
-        seed: of the draw.
+        kind: ``none``; ``flip``, to mirror half of the images; ``flip-crop``, to shift each by up to an eighth as well.
+        count: number of images.
+        size: height and width of an image.
+        seed: seed of the draw.
 
     Returns:
-        nothing; which are mirrored, bool of shape ``(count,)``; and from which row and column on each is taken after
-        zeros were put around it, int64 of shape ``(count,)``.
+        for ``none``, nothing; for the others which images are mirrored, bool of shape ``(count,)``; for ``flip-crop``
+        also the first row and the first column of the crop from the image padded with zeros, each int64 of that shape.
     """
     if kind == "none":
         return ()
@@ -62,7 +65,7 @@ def drawn_changes(kind: str, count: int, size: tuple[int, int], seed: int) -> tu
 
 
 def augmented(images: Tensor, flip: Tensor | None = None, *corner: Tensor) -> Tensor:
-    """Return images changed as :func:`drawn_changes` says, on the device of the images."""
+    """Return images ``(count, channels, height, width)`` changed as :func:`drawn_changes` says, on their device."""
     if flip is None:
         return images
     images = torch.where(flip[:, None, None, None], images.flip(3), images)
@@ -80,5 +83,5 @@ def augmented(images: Tensor, flip: Tensor | None = None, *corner: Tensor) -> Te
 
 
 def _margins(size: tuple[int, int]) -> tuple[int, int]:
-    """Return by how many rows and columns images are shifted, at the most."""
+    """Return by how many rows and columns images are shifted at most."""
     return max(1, size[0] // 8), max(1, size[1] // 8)

@@ -1,6 +1,6 @@
-"""Optimizer steps; on a GPU, a step like one before is launched whole, from a graph that was recorded of it.
+"""Optimizer steps; on a GPU, a step that resembles an earlier one is launched whole, as a recorded CUDA graph.
 
-Launching the kernels of a small model's step one by one takes a GPU's host four times as long as running them.
+The kernels of a small model are so short that launching them one by one takes four times as long as running them.
 """
 
 import random
@@ -19,13 +19,14 @@ from torch.optim import Optimizer
 B = TypeVar("B")
 Step = Callable[[], Tensor]
 WARM_UP = 8
-"""Steps that are taken one kernel at a time before one like them is recorded: libraries choose kernels in the first."""
+"""Steps of a kind that are taken kernel by kernel before one is recorded: in the first, libraries choose kernels."""
 MOST = 4
-"""Graphs that are kept; each holds the memory of its step."""
+"""Graphs that are kept at most; each holds the memory of its step."""
 ROOM = 3
-"""How often the memory of a process must fit into the GPU's for another graph."""
+"""How many times the memory of this process must fit into the GPU before another graph is recorded."""
 
 _RECORDS = True
+"""Whether steps are recorded and launched in this process."""
 _GRAPHS: WeakKeyDictionary[Optimizer, "Graphs"] = WeakKeyDictionary()
 
 
@@ -39,7 +40,7 @@ def take_step(optimizer: Optimizer, loss: Callable[[B], Tensor], batch: B) -> Te
 
 
 def graphs_of(optimizer: Optimizer) -> "Graphs | None":
-    """Return what records the steps of ``optimizer``; None where that cannot be: on a CPU, say."""
+    """Return what records the steps of ``optimizer``; None if they cannot be recorded, for example on a CPU."""
     if optimizer not in _GRAPHS and _can_be_recorded(optimizer):
         _GRAPHS[optimizer] = Graphs(optimizer, record, watched)
     return _GRAPHS.get(optimizer)
@@ -47,7 +48,7 @@ def graphs_of(optimizer: Optimizer) -> "Graphs | None":
 
 @contextmanager
 def one_by_one() -> Iterator[None]:
-    """Record and launch no step for as long as this lasts: in a launch no hook of a model is called."""
+    """Within this context, record and launch no step: a launch would call no hook of a model."""
     global _RECORDS
     before, _RECORDS = _RECORDS, False
     try:
@@ -57,15 +58,16 @@ def one_by_one() -> Iterator[None]:
 
 
 class Graphs:
-    """Takes steps; launches those that were recorded.
+    """Takes steps, and launches those that were recorded.
 
-    A step is like another where its loss is the same function and its tensors have the same shapes and types. All else
-    that the loss reads must be the same tensors as before. The rates may change: they are copied to the device.
+    Two steps are of the same kind if their loss is the same function and their tensors have the same shapes and types.
+    A graph reads and writes the memory that it was recorded with, so everything else that the loss reads must stay in
+    the same tensors. The rates may change: the graph reads them from the device, where they are copied to.
 
     Args:
-        optimizer: of the steps; it is not kept.
-        record: given a step, returns what takes it again.
-        watch: takes a step; says whether it can be recorded, as far as that shows.
+        optimizer: takes the steps. No reference to it is kept, so that its graphs are freed with it.
+        record: takes a function that takes a step; returns one that takes it again.
+        watch: takes a step; returns its loss and whether such a step can be recorded, as far as that shows.
     """
 
     def __init__(
@@ -81,12 +83,12 @@ class Graphs:
         optimizer.register_load_state_dict_post_hook(lambda _: self._forget())
 
     def _forget(self) -> None:
-        """Begin anew: with another state of the optimizer, which those recorded do not know, or for lack of room."""
+        """Drop all graphs: they would still update the optimizer's former state, or there is no room for another."""
         self._recorded.clear()
         self._seen.clear()
 
     def take_step(self, optimizer: Optimizer, loss: Callable[[Any], Tensor], batch: Any) -> Tensor:  # noqa: ANN401 - any
-        """Take one step; return the loss, detached."""
+        """Take one step; return its loss, detached."""
         tensors = batch if isinstance(batch, tuple) else (batch,)
         if not all(isinstance(tensor, Tensor) for tensor in tensors):
             return take_step(optimizer, loss, batch)
@@ -100,7 +102,8 @@ class Graphs:
             inputs, launch = self._recorded[kind]
             for held, tensor in zip(inputs, tensors, strict=True):
                 held.copy_(tensor, non_blocking=True)
-            return launch().clone()
+            return launch().clone()  # the next launch overwrites it
+        # copies even before recording: the graph must read these very tensors, which nobody else may change or free
         inputs = [tensor.to(self._device, copy=True) for tensor in tensors]
         given = tuple(inputs) if isinstance(batch, tuple) else inputs[0]
         self._seen[kind] += 1
@@ -116,10 +119,11 @@ class Graphs:
         if len(self._recorded) == MOST:
             self._forget()
         self._recorded[kind] = inputs, recorded
-        return recorded().clone()
+        return recorded().clone()  # recording launches nothing: this takes the step
 
     @contextmanager
     def _rates_on_device(self, optimizer: Optimizer) -> Iterator[None]:
+        """Within this context, keep the rates in tensors: a number would be recorded as a constant."""
         rates = [group["lr"] for group in optimizer.param_groups]
         for group, held in zip(optimizer.param_groups, self._rates, strict=True):
             group["lr"] = held
@@ -130,7 +134,11 @@ class Graphs:
                 group["lr"] = rate
 
     def _recording(self, optimizer: Optimizer, loss: Callable[[Any], Tensor], batch: Any) -> Step | None:  # noqa: ANN401
-        """Record a step; None, and never again, where it cannot be, or would draw the same numbers each time."""
+        """Record a step; return None, and record no other, if it cannot be recorded or draws numbers on the CPU.
+
+        A graph would repeat numbers that Python, numpy or torch drew on the CPU while it was recorded; those that the
+        GPU draws are new at each launch.
+        """
         before, launch = _drawn(), None
         try:
             launch = self._record(lambda: take_step(optimizer, loss, batch))
@@ -144,11 +152,11 @@ class Graphs:
 
 
 def record(step: Step) -> Step:
-    """Return what launches all kernels of ``step`` at once; it is not taken by that.
+    """Record the kernels of ``step`` without running them; return what launches all of them at once.
 
     Raises:
-        RuntimeError: for a step that cannot be recorded; nothing is recorded any more, since torch leaves the memory of
-            a failed recording as it is.
+        RuntimeError: for a step that cannot be recorded. Nothing is recorded any more in this process, since torch
+            does not clean up the memory of a failed recording.
     """
     global _RECORDS
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
@@ -156,11 +164,12 @@ def record(step: Step) -> Step:
     known = generator.clone_state()
     _clear_workspaces()
     try:
+        # on the current stream, as the steps before it; thread_local: other threads may use the GPU meanwhile
         with torch.cuda.stream(stream), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             value = step()
     except RuntimeError:
         _RECORDS = False
-        generator.graphsafe_set_state(known)  # the other one waits for the end of the recording
+        generator.graphsafe_set_state(known)  # the state of the failed recording waits for an end that never comes
         raise
     finally:
         _clear_workspaces()
@@ -173,14 +182,15 @@ def record(step: Step) -> Step:
 
 
 def _clear_workspaces() -> None:
-    """Let matrix products take new scratch memory: graphs on different streams must not share one."""
+    """Make matrix products take new scratch memory: graphs on different streams must not write into the same."""
     torch._C._cuda_clearCublasWorkspaces()
 
 
 def watched(step: Step) -> tuple[Tensor, bool]:
-    """Take a step; return the loss, and whether it can be recorded.
+    """Take a step; return its loss, and whether it can be recorded.
 
-    No graph can hold an operation that waits for the GPU. And it keeps the memory of its step, so there must be room.
+    It cannot if an operation waits for the GPU, which nothing in a graph can, or if the memory that the graph would
+    keep for the step leaves too little room.
     """
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as seen:
@@ -196,20 +206,20 @@ def watched(step: Step) -> tuple[Tensor, bool]:
 
 
 def _can_be_recorded(optimizer: Optimizer) -> bool:
-    """Return whether all tensors are on one GPU and the optimizer was made by :func:`make_optimizer`."""
+    """Return whether all weights are on one GPU, and the optimizer keeps its state there, as make_optimizer's do."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     groups = all(group.get("capturable") or group.get("fused") for group in optimizer.param_groups)
     return groups and weights[0].is_cuda and len({weight.device for weight in weights}) == 1
 
 
 def _drawn() -> tuple[Any, ...]:
-    """Return where the sources of randomness stand that a graph knows nothing of: Python's, torch's, numpy's."""
+    """Return the states of the generators on the CPU, which a graph does not know: Python's, torch's and numpy's."""
     numbers = sys.modules.get("numpy.random")
     return random.getstate(), torch.default_generator.get_state().tolist(), numbers.get_state() if numbers else None
 
 
 def _draw_from(drawn: tuple[Any, ...]) -> None:
-    """Put the sources of randomness back."""
+    """Restore what :func:`_drawn` returned."""
     random.setstate(drawn[0])
     torch.default_generator.set_state(torch.tensor(drawn[1], dtype=torch.uint8))
     if drawn[2] is not None:

@@ -1,4 +1,4 @@
-"""Runs side by side on one GPU: one small model leaves most of it idle."""
+"""Several runs at the same time on one GPU, most of which a single small model leaves idle."""
 
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -11,19 +11,19 @@ from forgetkit.training.cuda_graphs import WARM_UP
 
 T = TypeVar("T")
 MOST = 16
-"""Runs at a time; more gain nothing on an H100."""
+"""Runs at the same time; more gain nothing on an H100."""
 LOOK = 2 * WARM_UP
 """Steps of the first run after which its memory is measured."""
 
 
 def side_by_side(runs: Iterator[Generator[None, None, T]], device: str, most: int = 0) -> Iterator[T]:
-    """Take the steps of several runs in turn, each run on a stream of its own; yield what each comes to as it ends.
+    """Take the steps of several runs in turn, each run on its own stream; yield the result of each when it ends.
 
     Args:
-        runs: begun when their turn comes.
+        runs: each is started when there is room for it.
         device: the GPU; any other name runs them without streams.
-        most: runs at a time; 0 for as many as the GPU gains by. Never more than its memory holds by what the first
-            one takes.
+        most: runs at the same time; 0 for as many as the GPU gains by. There are never more than its memory holds if
+            each takes as much as the first.
     """
     running: list[tuple[Generator[None, None, T], AbstractContextManager[object]]] = []
     room, steps = 1, 0
@@ -58,9 +58,9 @@ def _stream(device: str) -> AbstractContextManager[object]:
 
 
 def _fitting(device: str) -> int:
-    """Return how many runs four fifths of the memory hold, where one takes all that is taken now.
+    """Return how many runs four fifths of the memory hold, if one run takes all that is taken now.
 
-    Before torch 2.14, graphs share what dropout draws from, whatever their streams.
+    Before torch 2.14 it is 1: graphs on different streams share the generator that dropout draws from.
     """
     if not device.startswith("cuda"):
         return MOST

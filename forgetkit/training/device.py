@@ -1,4 +1,4 @@
-"""Where and how the arithmetic is done: device, precision, threads, determinism."""
+"""Device, precision, threads and determinism of all arithmetic, and seeds for every purpose."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ class Machine:
 
     Attributes:
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``float32``, or ``bfloat16`` for matrix products under autocast (weights stay float32).
+        precision: ``float32``, or ``bfloat16`` for matrix products under autocast; weights are float32 in both.
         threads: CPU threads of one operation.
     """
 
@@ -28,28 +28,33 @@ class Machine:
     threads: int
 
     def options(self) -> dict[str, object]:
-        """Return what a step records of it: the kind of device, not which one."""
+        """Return what a step records: the kind of device, not its number."""
         return {"device": torch.device(self.device).type, "precision": self.precision, "threads": self.threads}
 
 
 def set_up(device: str, precision: str, threads: int) -> Machine:
-    """Resolve ``auto`` (and 0 threads) and make torch deterministic; before the first CUDA call.
+    """Resolve ``auto``, and 0 threads, and make torch deterministic; to be called before any use of CUDA.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: CPU threads of this process; 0 for all cores.
 
     Raises:
-        ForgetkitError: ``usage`` for a device or precision that is not to be had here.
+        ForgetkitError: ``usage`` for a device, precision or number of threads that this machine does not have.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import the compiler: 1.3 s
-    torch._C._set_deterministic_fill_uninitialized_memory(False)  # it takes up to a tenth of a training
+    torch._C._set_deterministic_fill_uninitialized_memory(False)  # filling costs up to a tenth of a training
     torch.backends.cudnn.benchmark = False
     most = max(available_cores(), MOST_THREADS)
     if threads > most:
-        raise ForgetkitError("usage", f"--threads: {threads} is more than {most}", "0 takes all cores")
+        raise ForgetkitError("usage", f"{threads} is more than {most}", "0 means all cores", option="threads")
     threads = threads or available_cores()
     torch.set_num_threads(threads)
     device = _device(device)
     if device.startswith("cuda:"):
-        torch.cuda.set_device(device)  # streams, graphs and generators are the current one's
+        torch.cuda.set_device(device)  # streams, graphs and generators belong to the current device
     if precision not in PRECISIONS:
         raise ForgetkitError("usage", f"there is no precision '{precision}'", f"known: {', '.join(PRECISIONS)}")
     if precision == "auto":
@@ -77,7 +82,7 @@ def _device(name: str) -> str:
 
 
 def _has_bfloat16(device: str) -> bool:
-    """Say whether the device multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+    """Return whether the device multiplies bfloat16 in hardware; in software it is slower than float32."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
@@ -85,7 +90,7 @@ def _has_bfloat16(device: str) -> bool:
 
 
 def seed_for(seed: int, *purpose: object) -> int:
-    """Return a seed of its own for each purpose (epoch, step …), so that randomness needs no history.
+    """Return a different seed for each purpose (epoch, step …), so that no draw depends on earlier ones.
 
     Returns:
         an integer in ``[0, 2**63)``.
@@ -100,9 +105,9 @@ def generator_for(seed: int, *purpose: object) -> torch.Generator:
 
 
 def seed_generators(device: torch.device, seed: int) -> None:
-    """Seed what dropout draws from, on the CPU and on ``device``.
+    """Seed the generators that dropout draws from, on the CPU and on ``device``.
 
-    ``torch.manual_seed`` seeds every GPU; for each that is not in use yet, it keeps the stack of its caller, each time.
+    ``torch.manual_seed`` would seed every GPU, and with each call keep a stack trace for each that is not in use yet.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""What a checkpoint's metrics measure, before and after a step."""
+"""Measurements for a checkpoint's metrics, and estimates of time."""
 
 import math
 import time
@@ -74,10 +74,10 @@ def _predicted(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def weight_change(start: Mapping[str, Tensor], model: nn.Module) -> float:
-    """Return ‖θ − θ₀‖ / ‖θ₀‖ over the floating-point tensors of a model; ``start`` lies on the CPU."""
+    """Return ‖θ − θ₀‖ / ‖θ₀‖ over the floating-point tensors of a model; ``start`` holds θ₀, on the CPU."""
     moved, length = [], []
     for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point():  # in parts: doubles take twice the memory, and there are three
+        if tensor.is_floating_point():  # in parts: three copies in double precision would take six times the memory
             both = (torch.split(one.reshape(-1), PART) for one in (tensor.detach().cpu(), start[name]))
             for now, before in ((one.double(), other.double()) for one, other in zip(*both, strict=True)):
                 moved.append(float((now - before).square().sum()))
@@ -86,27 +86,28 @@ def weight_change(start: Mapping[str, Tensor], model: nn.Module) -> float:
 
 
 BATCH = 128
+"""Samples by which the time of a pass is estimated."""
 
 
 def pass_seconds(classifier: Classifier, samples: tuple[Tensor, Tensor], count: int) -> float:
-    """Estimate the seconds of a forward and backward pass over ``count`` samples, by some of them; nothing is kept."""
+    """Estimate the seconds of a forward and backward pass over ``count`` samples from some of them; keep nothing."""
     if not count:
         return 0.0
     images, labels = samples
     weights = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     classifier.eval()
     seconds = 0.0
-    for _ in range(2):  # the first makes the libraries ready
+    for _ in range(2):  # the first pass includes the start-up of libraries
         begun = time.perf_counter()
         loss = cross_entropy(classifier(images), labels)
         torch.autograd.grad(loss, weights, allow_unused=True)
-        loss.item()  # there once a GPU has done all of it
+        loss.item()  # waits until a GPU has finished
         seconds = time.perf_counter() - begun
     return seconds / len(labels) * count
 
 
 def about(seconds: float) -> str:
-    """Say a time: as coarse as an estimate is."""
+    """Return an estimated time in words, with two digits at most."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"about {seconds / size:.2g} {unit}"

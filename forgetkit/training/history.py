@@ -1,4 +1,4 @@
-"""What a training saw so far, and where it stands."""
+"""What a training measured so far, and how it continues after an interruption."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +13,13 @@ LOOP = "epochs"
 
 @dataclass
 class History:
-    """What a training saw: one entry an epoch (``epoch``, ``loss``, ``tune_accuracy`` where it looked), and the best.
+    """What a training measured.
 
-    ``best_epoch`` is None where no epoch was looked at; ``best`` holds the weights of that epoch where they are to be
-    kept.
+    Attributes:
+        epochs: one entry an epoch: ``epoch``, ``loss`` and, if it was measured, ``tune_accuracy``.
+        best_epoch: the epoch with the highest accuracy on the tune half; None if it was not measured.
+        best_right: that accuracy, in [0, 1]; -1 before the first.
+        best: the weights after that epoch, if they are to be kept.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -27,7 +30,7 @@ class History:
 
 @dataclass(frozen=True)
 class Position:
-    """The epoch (counted from 1), how many of its steps were taken, and the sum of their losses, of shape ``()``."""
+    """An epoch, counted from 1, the number of its steps taken so far, and the sum of their losses, of shape ``()``."""
 
     epoch: int
     step: int
@@ -35,7 +38,7 @@ class Position:
 
 
 def place_of(history: History, position: Position, model: nn.Module, optimizer: Optimizer) -> Place:
-    """Return where a training stands, for :func:`go_on`."""
+    """Return the state of a training, for :func:`go_on`."""
     tensors = pack(model, optimizer) | {"total": position.total.cpu()}
     tensors |= {f"best.{name}": tensor.cpu().contiguous() for name, tensor in (history.best or {}).items()}
     at = {"epoch": position.epoch, "step": position.step, "epochs": history.epochs}
@@ -43,7 +46,7 @@ def place_of(history: History, position: Position, model: nn.Module, optimizer: 
 
 
 def go_on(bookmark: Bookmark, history: History, model: nn.Module, optimizer: Optimizer) -> Position | None:
-    """Put model, optimizer and history back to where an earlier run stood; return where, or None."""
+    """Restore model, optimizer and history of an interrupted run; return its position, or None if there is none."""
     place = bookmark.open(LOOP)
     if place is None:
         return None

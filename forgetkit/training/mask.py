@@ -1,4 +1,4 @@
-"""Weights that may not move: a file says which may, and around every step of any optimizer the others are put back."""
+"""Masks: a file says which weights may change; after every step of any optimizer the others are restored."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,13 +22,18 @@ METADATA = "forgetkit-mask"
 
 
 def read_mask(path: Path, expected: str | None = None) -> tuple[dict[str, Tensor], str]:
-    """Return which weights may move, bool by name, and the digest of that, which must be the ``expected`` one, if any.
+    """Return which weights may change, bool by name, and the digest of that.
+
+    Args:
+        path: a file that ``mask`` wrote.
+        expected: the digest that it must have, if any.
 
     Raises:
-        ForgetkitError: ``checkpoint-malformed`` for a file that is no mask, else as reading a header.
+        ForgetkitError: ``checkpoint-malformed`` for another kind of file; ``checkpoint-mismatch`` for another digest;
+            as reading a header.
     """
     if METADATA not in (read_header(path).get("__metadata__") or {}):
-        message = f"{path}: not a mask"
+        message = f"{path} is not a mask"
         raise ForgetkitError("checkpoint-malformed", message, "make one with: forgetkit mask MODEL.st --ids IDS.txt")
     try:
         found = load_file(path)
@@ -36,12 +41,17 @@ def read_mask(path: Path, expected: str | None = None) -> tuple[dict[str, Tensor
         raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", "the file is damaged") from problem
     digest = tensor_digest(found)
     if expected not in (None, digest):
-        raise ForgetkitError("checkpoint-mismatch", f"{path}: the mask was replaced meanwhile", "start again")
+        raise ForgetkitError(
+            "checkpoint-mismatch", f"{path}: the mask was replaced meanwhile", "start the command again"
+        )
     return found, digest
 
 
 def publish_mask(path: Path, chosen: Mapping[str, Tensor], content: Mapping[str, Any]) -> str:
-    """Write which weights may move, bool by name, and ``content``, which says how they were found; return the digest.
+    """Write which weights may change, bool by name, and ``content``, which says how they were chosen.
+
+    Returns:
+        the digest of the mask.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.files.publish.publish`.
@@ -53,7 +63,7 @@ def publish_mask(path: Path, chosen: Mapping[str, Tensor], content: Mapping[str,
 
 
 def made_mask(path: Path, content: Mapping[str, Any]) -> str | None:
-    """Return the digest of the mask at ``path`` if it is whole and was found as ``content`` says."""
+    """Return the digest of the mask at ``path`` if it is undamaged and was chosen as ``content`` says; else None."""
     with suppress(ForgetkitError, OSError, ValueError):
         known = json.loads(read_header(path).get("__metadata__", {}).get(METADATA, "null"))
         if isinstance(known, dict) and known == {"version": 1, **content, "digest": known.get("digest")}:
@@ -63,24 +73,25 @@ def made_mask(path: Path, content: Mapping[str, Any]) -> str | None:
 
 @contextmanager
 def masked(model: nn.Module, mask: Mapping[str, Tensor] | None) -> Iterator[None]:
-    """Keep weights where ``mask`` is false, with their momentum, and all running statistics, as they are now.
+    """Within this context, keep weights where ``mask`` is false, their momentum, and all running statistics.
 
-    Zero gradients alone would not do: weight decay and momentum move weights without one.
+    Zero gradients alone would not suffice: weight decay and momentum change weights without a gradient.
 
     Args:
-        model: as its checkpoint names its weights.
-        mask: which weights may move, bool by name; None for all of them.
+        model: its parameters have the names that its checkpoint has.
+        mask: which weights may change, bool by name; None for all of them.
 
     Raises:
-        ForgetkitError: ``checkpoint-mismatch`` where its names or shapes are not those of the model's weights.
+        ForgetkitError: ``checkpoint-mismatch`` if its names or shapes are not those of the model's weights.
     """
     if mask is None:
         yield
         return
     weights = dict(model.named_parameters())
     if {name: weight.shape for name, weight in weights.items()} != {name: of.shape for name, of in mask.items()}:
-        message = "--mask: its names and shapes are not those of the model's weights"
-        raise ForgetkitError("checkpoint-mismatch", message, "make it from this checkpoint: forgetkit mask")
+        message = "its names and shapes are not those of the model's weights"
+        hint = "make it from this checkpoint: forgetkit mask"
+        raise ForgetkitError("checkpoint-mismatch", message, hint, option="mask")
     free = {weights[name]: of.to(weights[name].device) for name, of in mask.items()}
     kept = {weight: weight.detach().clone() for weight in free}
     statistics = [(buffer, buffer.clone()) for buffer in model.buffers()]

@@ -14,9 +14,9 @@ from forgetkit.training.recipe import Recipe
 
 
 def _uncompiled(kind: Any) -> Any:  # noqa: ANN401 - torch's classes differ in what they take
-    """Return an optimizer's class without its doors to torch's compiler, whose import takes longer than many a step."""
-    doors = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
-    plain = {name: inspect.unwrap(getattr(kind, name)) for name in doors}
+    """Return an optimizer's class without its calls of torch's compiler, whose import takes longer than many a step."""
+    wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
     return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
@@ -28,7 +28,14 @@ _ADAM, _ADAMW, _ADADELTA, _SGD = map(
 def make_optimizer(
     model: nn.Module, name: str, *, rate: float, momentum: float = 0.0, weight_decay: float = 0.0
 ) -> Optimizer:
-    """Return the optimizer ``name`` over the model's parameters; on a GPU, one whose steps can be recorded.
+    """Return an optimizer over the model's parameters that have gradients; on a GPU, one whose steps can be recorded.
+
+    Args:
+        model: at least one of its parameters has a gradient.
+        name: ``adam``, ``adamw``, ``adadelta`` or ``sgd``.
+        rate: learning rate, above 0.
+        momentum: momentum of sgd, in [0, 1).
+        weight_decay: 0 or more.
 
     Raises:
         ForgetkitError: ``usage`` for an unknown name.
@@ -42,7 +49,7 @@ def make_optimizer(
         optimizer = _ADAMW(parameters, lr=rate, weight_decay=weight_decay, fused=True, capturable=on_gpu)
     elif name == "adadelta":
         optimizer = _ADADELTA(parameters, lr=rate, weight_decay=weight_decay, capturable=on_gpu)
-    elif name == "sgd":  # on a CPU, its fused kernel takes four times as long on channels_last weights
+    elif name == "sgd":  # on a CPU, its fused kernel is four times slower with channels_last weights
         optimizer = _SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay, fused=on_gpu or None)
     else:
         raise ForgetkitError("usage", f"there is no optimizer '{name}'", did_you_mean(name, OPTIMIZERS))
@@ -58,7 +65,7 @@ def optimizer_of(model: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 def _lay_out(optimizer: Optimizer) -> None:
-    """Lay loaded state out in memory as its parameter is: fused kernels go by memory, not by index."""
+    """Give loaded state the memory layout of its parameter: fused kernels go by memory, not by index."""
     for parameter, entries in optimizer.state.items():
         for name, value in entries.items():
             if torch.is_tensor(value) and value.shape == parameter.shape:

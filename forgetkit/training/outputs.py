@@ -1,4 +1,4 @@
-"""Where a command writes, and whether that is done already. Without torch."""
+"""Where a command writes, and whether an earlier run has written it already. Without torch."""
 
 import hashlib
 import os
@@ -22,12 +22,13 @@ class Written:
     """A checkpoint that a command wrote.
 
     Attributes:
-        command: its name.
+        command: name of the command.
         path: the checkpoint.
-        record: the checkpoint's record.
-        seconds: how long it took.
-        source: the checkpoint that it started from, or trained like, if any.
-        state: whether it was written now, was there already, or no id was left to forget: then ``path`` is the input.
+        record: its record.
+        seconds: wall-clock time of the command.
+        source: the checkpoint that the command started from, or trained like, if any.
+        state: whether the checkpoint was written now or earlier, or no id was left to forget: then ``path`` is the
+            input.
     """
 
     command: str
@@ -39,7 +40,7 @@ class Written:
 
 
 def output_path(path: Path, command: str, out: str | None) -> Path:
-    """Return where a step writes: ``out``, else beside its input: ``model.st`` → ``model.relabel.st``."""
+    """Return where a step writes: ``out`` if given, else beside its input: ``model.st`` → ``model.relabel.st``."""
     if out:
         return Path(out)
     stem, _, last = path.stem.rpartition(".")
@@ -51,15 +52,15 @@ def output_path(path: Path, command: str, out: str | None) -> Path:
 
 
 def up_to_date(target: Path, expected: Record, beside: tuple[Path, ...] = ()) -> Record | None:
-    """Return the record at ``target`` if the file there is what the command would write.
+    """Return the record at ``target`` if the file there is what the command would write; else None.
 
-    That is: the same steps (but for what they measured), the same trained and forgotten sets, made by this software,
-    undamaged, and with all the files that the command writes beside it.
+    It is if it has the same steps (except their metrics), the same trained and forgotten sets and the same software,
+    is undamaged, and all files that the command writes beside it exist.
 
     Args:
         target: the output.
         expected: the record that the command would write, without digest and metrics.
-        beside: what it writes beside the checkpoint.
+        beside: the files that it writes beside the checkpoint.
     """
     from forgetkit.models.checkpoint import load_tensors
 
@@ -82,12 +83,12 @@ def up_to_date(target: Path, expected: Record, beside: tuple[Path, ...] = ()) ->
 
 
 def _trained(record: Record) -> str | None:
-    """Return the digest of the trained set; None for the whole split. The empty set is not the whole."""
+    """Return the digest of the trained set, which may be empty; None for the whole split."""
     return None if record.trained is None else record.trained.digest
 
 
 def asked_of(expected: Record, beside: tuple[Path, ...] = ()) -> str:
-    """Return the SHA-256 of what a command was asked to write: the record without digest and metrics, and what else."""
+    """Return the SHA-256 of what a command is to write: its record without digest and metrics, and names of files."""
     return hashlib.sha256(dumps(expected).encode() + b"".join(os.fsencode(path.name) for path in beside)).hexdigest()
 
 
@@ -97,7 +98,7 @@ def software() -> dict[str, str]:
 
 
 def done_already(command: str, path: Path, record: Record, beside: Iterable[Path] = ()) -> Written:
-    """Return what an earlier run of the same command wrote; what a killed process left beside it is removed."""
+    """Return what an earlier run of the same command wrote, and remove what a killed process left beside it."""
     for one in (path, *beside):
         tidy(one)
         sync_folder(one)
@@ -105,11 +106,11 @@ def done_already(command: str, path: Path, record: Record, beside: Iterable[Path
 
 
 def next_training(path: Path) -> str:
-    """Return the command that trains a checkpoint whose head is new."""
+    """Return the command that trains a checkpoint with a new head."""
     return f"forgetkit train --from {path} -o {path.with_name(f'{path.stem}.trained{path.suffix}')}"
 
 
 def ids_entry(ids: Iterable[str]) -> dict[str, Any] | None:
-    """Return what a step records of the ids it used, or None where there are none."""
+    """Return what a step records of the ids it used; None if it used none."""
     ids = list(ids)
     return {"count": len(ids), "digest": digest_of(ids)} if ids else None

@@ -1,4 +1,4 @@
-"""The recipe of a training: everything but the seed, the data and the machine."""
+"""The recipe of a training: everything except the seed, the data and the machine."""
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,7 +11,7 @@ SCHEDULES = ("constant", "cosine")
 AUGMENTS = ("none", "flip", "flip-crop")
 KEEPS = ("last", "best")
 MOST_EPOCHS = 1 << 31
-"""More than anyone trains."""
+"""No record holds that many."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Recipe:
         epochs: passes over the data.
         optimizer: one of ``OPTIMIZERS``.
         rate: learning rate, above 0.
-        momentum: of sgd, in [0, 1).
+        momentum: momentum of sgd, in [0, 1).
         weight_decay: 0 or more; AdamW's default is 0.01.
-        schedule: ``constant``, or ``cosine`` down to 0.
-        augment: ``none``, ``flip`` (left and right) or ``flip-crop`` (and shifted by up to an eighth).
-        batch_size: samples in a step.
-        keep: the ``last`` epoch's weights, or those of the ``best`` on the tune half.
+        schedule: of the rate: ``constant``, or ``cosine`` down to 0.
+        augment: ``none``, ``flip`` (left to right) or ``flip-crop`` (also shifted by up to an eighth).
+        batch_size: samples in a step, 1 or more.
+        keep: which weights to keep: those of the ``last`` epoch, or of the ``best`` one on the tune half.
     """
 
     epochs: int = 20
@@ -42,10 +42,10 @@ class Recipe:
 
 
 def recipe_of(recorded: dict[str, Any]) -> Recipe:
-    """Return the recipe that stands in a record, without the machine.
+    """Return the recipe in a record, without the machine.
 
     Raises:
-        ForgetkitError: ``checkpoint-malformed`` where it is not one.
+        ForgetkitError: ``checkpoint-malformed`` if it is not one.
     """
     try:
         found = Recipe(**{field.name: recorded[field.name] for field in fields(Recipe)})
@@ -59,10 +59,10 @@ def recipe_of(recorded: dict[str, Any]) -> Recipe:
 
 
 def recorded_epochs(recorded: dict[str, Any]) -> int:
-    """Return how many epochs a record says; 1 where it says nothing.
+    """Return the number of epochs in a record; 1 if it has none.
 
     Raises:
-        ForgetkitError: ``checkpoint-malformed`` where that is no number of epochs.
+        ForgetkitError: ``checkpoint-malformed`` for anything else than a number of epochs.
     """
     epochs = recorded.get("epochs", 1)
     if type(epochs) is not int or not 1 <= epochs < MOST_EPOCHS:
@@ -71,26 +71,30 @@ def recorded_epochs(recorded: dict[str, Any]) -> int:
 
 
 def halved(recipe: Recipe) -> Recipe:
-    """Return ``recipe`` with half its epochs, rounded up, and the last one kept (Kim & Woo 2022, section 4)."""
+    """Return ``recipe`` with half its epochs, rounded up, keeping the last one (Kim & Woo 2022, section 4)."""
     return replace(recipe, epochs=math.ceil(recipe.epochs / 2), keep="last")
 
 
 def resolve_recipe(base: Recipe, given: Training) -> Recipe:
-    """Return ``base`` with the options that were given on the command line.
+    """Return ``base`` with the settings that are given.
 
-    Another optimizer begins with its own momentum and weight decay.
+    Another optimizer starts with its own default momentum and weight decay.
 
     Raises:
-        ForgetkitError: ``usage`` for a value that is not to be had.
+        ForgetkitError: as :func:`check_recipe`.
     """
     changes = {name: value for name, value in asdict(given).items() if value is not None}
-    if changes.get("optimizer", base.optimizer) != base.optimizer:  # what was set for another one does not fit
+    if changes.get("optimizer", base.optimizer) != base.optimizer:  # the other one's settings do not fit
         base = replace(base, momentum=0.0, weight_decay=0.01 if changes["optimizer"] == "adamw" else 0.0)
-    recipe = replace(base, **changes)
+    return check_recipe(replace(base, **changes))
+
+
+def check_recipe(recipe: Recipe) -> Recipe:
+    """Return ``recipe`` if all its values are possible; raises ForgetkitError ``usage`` if not."""
     if recipe.epochs < 1 or recipe.batch_size < 1 or recipe.weight_decay < 0:
-        raise ForgetkitError("usage", "epochs and batch size must be at least 1, weight decay not below 0")
+        raise ForgetkitError("usage", "epochs and batch size must be at least 1, weight decay at least 0")
     check_optimizer(recipe.optimizer, recipe.rate, recipe.momentum)
-    choice("--schedule", recipe.schedule, SCHEDULES)
-    choice("--augment", recipe.augment, AUGMENTS)
-    choice("--keep", recipe.keep, KEEPS)
+    choice("schedule", recipe.schedule, SCHEDULES)
+    choice("augment", recipe.augment, AUGMENTS)
+    choice("keep", recipe.keep, KEEPS)
     return recipe

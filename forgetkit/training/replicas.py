@@ -1,6 +1,6 @@
-"""Trainings carried out: what is done already is left, several go side by side, then all are reported."""
+"""Several jobs: those that are done already are left alone, the others run at the same time."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children
@@ -10,7 +10,7 @@ from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import find_dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.events import Event, Note, Paused, Resumed, Tell, Warned, silent
+from forgetkit.events import Event, Note, Paused, Resumed, Tell, Warned
 from forgetkit.files.interrupts import install
 from forgetkit.files.publish import check_target
 from forgetkit.options import ResumableOutput
@@ -19,13 +19,13 @@ from forgetkit.registry import load_plugins, loaded_plugins
 from forgetkit.training.cuda_streams import side_by_side
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import about
-from forgetkit.training.job import Plan, carry_out, carry_out_steps, epoch_seconds, mask_of, start_model
-from forgetkit.training.mask import masked
+from forgetkit.training.job import Job
 from forgetkit.training.outputs import Written, done_already, up_to_date
+from forgetkit.training.run_job import estimate_seconds, run_job, run_steps
 
 
-def finish(
-    plans: list[Plan],
+def run_missing(
+    jobs: list[Job],
     dataset: Dataset,
     inputs: tuple[Path, ...],
     tell: Tell,
@@ -33,103 +33,80 @@ def finish(
     *,
     workers: int,
 ) -> list[Written]:
-    """Carry out the plans that are not done already; ``inputs`` no output may replace.
-
-    Returns:
-        what was written, and what was there; empty in a dry run.
-    """
-    finished = {plan.target: record for plan in plans if (record := up_to_date(plan.target, plan.record, plan.beside))}
-    missing = [plan for plan in plans if plan.target not in finished]
-    _check_targets(missing, inputs, force=output.force)
-    found = [
-        done_already("train", plan.target, finished[plan.target], plan.beside)
-        for plan in plans
-        if plan.target in finished
-    ]
-    if missing:
-        tell(Note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].says()}"))
-    if output.dry_run:
-        _estimate(missing, dataset, tell, of=len(plans), workers=workers)
-        return []
-    if len(plans) > 1 and missing:
-        carry_out_all(missing, dataset, workers, found.append, tell=tell, force=output.force, fresh=output.fresh)
-    elif missing:
-        found.append(carry_out(missing[0], dataset, tell, force=output.force, fresh=output.fresh))
-    order = {plan.target: place for place, plan in enumerate(plans)}
-    return sorted(found, key=lambda written: order[written.path])
-
-
-def _estimate(missing: list[Plan], dataset: Dataset, tell: Tell, *, of: int, workers: int) -> None:
-    """Tell how long the trainings will take."""
-    for plan in missing[:1]:
-        with masked(model := start_model(plan), mask_of(plan)):
-            at_once = 1 if _on_gpu(plan) or of == 1 else min(len(missing), workers or available_cores())
-            seconds = epoch_seconds(plan, model, dataset) * plan.recipe.epochs * len(missing) / at_once
-            tell(Note(f"  {about(seconds)} of training"))
-    tell(Note("dry run: nothing was written"))
-
-
-def carry_out_all(
-    plans: list[Plan],
-    dataset: Dataset,
-    workers: int,
-    ended: Callable[[Written], None],
-    *,
-    tell: Tell = silent,
-    force: bool = False,
-    fresh: bool = False,
-) -> None:
-    """Carry out ``plans`` side by side, each as it would be by itself.
-
-    On a GPU, ``workers`` of them take their steps in turn, each on a stream of its own; elsewhere in as many processes,
-    with one thread each, as single runs would with ``--threads 1``.
+    """Run the jobs that are not done yet, each as it would run alone.
 
     Args:
-        plans: what to carry out, on one device.
-        dataset: to train on; other processes read it again.
-        workers: how many at a time; 0 for all cores, or as many as a GPU gains by.
-        ended: called with each that is written.
-        tell: told what the trainings warn of, and which go on where an earlier run stopped.
-        force: replace existing outputs.
-        fresh: do not go on where earlier runs stood.
+        jobs: trainings on one data set.
+        dataset: that data set.
+        inputs: files that no output may replace.
+        tell: gets the events.
+        output: ``force``, ``fresh`` and ``dry_run`` count.
+        workers: how many jobs run at the same time; 0 for all cores, or as many as a GPU has room for.
+
+    Returns:
+        what was written or was there already, in the order of ``jobs``; nothing in a dry run.
     """
-    if _on_gpu(plans[0]) and plans[0].mask is None:  # masks are hooks, which would take each other's steps for theirs
-        quiet = _only_important(tell)
-        runs = (carry_out_steps(plan, dataset, quiet, force=force, fresh=fresh) for plan in plans)
-        for written in side_by_side(runs, plans[0].machine.device, workers):
-            ended(written)
+    done = {job.target: record for job in jobs if (record := up_to_date(job.target, job.record, job.beside))}
+    missing = [job for job in jobs if job.target not in done]
+    for job in missing:
+        force = output.force or job.was_left
+        check_target(job.target, force=force, inputs=inputs)
+        for path in job.beside:
+            check_target(path, force=force, inputs=(*inputs, job.target))
+    if missing:
+        tell(Note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].summary}"))
+    if output.dry_run:
+        if missing:
+            at_once = 1 if _on_gpu(missing[0]) or len(jobs) == 1 else min(len(missing), workers or available_cores())
+            seconds = estimate_seconds(missing[0], dataset) * len(missing) / at_once
+            tell(Note(f"  estimated training time: {about(seconds)}"))
+        tell(Note("dry run: nothing was written"))
+        return []
+    found = [done_already("train", job.target, done[job.target], job.beside) for job in jobs if job.target in done]
+    if missing and len(jobs) > 1:
+        found += _run_several(missing, dataset, workers, tell, output)
+    elif missing:
+        found.append(run_job(missing[0], dataset, tell, force=output.force, fresh=output.fresh))
+    order = [job.target for job in jobs]
+    return sorted(found, key=lambda written: order.index(written.path))
+
+
+def _run_several(
+    jobs: list[Job], dataset: Dataset, workers: int, tell: Tell, output: ResumableOutput
+) -> Iterator[Written]:
+    """Run several jobs at the same time and yield what each wrote.
+
+    On a GPU they take their steps in turn, each on its own stream; elsewhere each runs in its own process with one
+    thread, as a single run would with ``--threads 1``.
+    """
+    important = _only_important(tell)
+    if _on_gpu(jobs[0]) and jobs[0].mask is None:  # masks are hooks of every optimizer, also of the other runs'
+        runs = (run_steps(job, dataset, important, force=output.force, fresh=output.fresh) for job in jobs)
+        yield from side_by_side(runs, jobs[0].machine.device, workers)
         return
-    workers = min(workers or available_cores(), len(plans))
-    pool = ProcessPoolExecutor(workers, prepare(__name__), initializer=_begin_worker)
+    pool = ProcessPoolExecutor(
+        min(workers or available_cores(), len(jobs)), prepare(__name__), initializer=_begin_worker
+    )
     try:
-        for done in as_completed([pool.submit(_worker, plan, loaded_plugins(), force, fresh) for plan in plans]):
+        for done in as_completed([pool.submit(_worker, job, loaded_plugins(), output) for job in jobs]):
             written, events = done.result()
             for event in events:
                 tell(event)
-            ended(written)
-    except BaseException as problem:  # interrupted, or one failed: the others' work is not waited for
+            yield written
+    except BaseException as problem:  # interrupted, or one failed: the work of the others is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
         for process in active_children():
             process.terminate()
         if isinstance(problem, BrokenProcessPool):
-            message = "a training's process was killed, for lack of memory perhaps"
-            hint = "train fewer at a time: --threads; those that ended are kept"
+            message = "a training process was killed, perhaps for lack of memory"
+            hint = "train fewer models at the same time: --threads N; those that ended are kept"
             raise ForgetkitError("out-of-memory", message, hint) from problem
         raise
     pool.shutdown()
 
 
-def _on_gpu(plan: Plan) -> bool:
-    return plan.machine.device.startswith("cuda")
-
-
-def _check_targets(plans: list[Plan], inputs: tuple[Path, ...], *, force: bool) -> None:
-    """Refuse outputs that cannot or must not be written, before anything is computed."""
-    for plan in plans:
-        replaced = force or plan.was_left
-        check_target(plan.target, force=replaced, inputs=inputs)
-        for path in plan.beside:
-            check_target(path, force=replaced, inputs=(*inputs, plan.target))
+def _on_gpu(job: Job) -> bool:
+    return job.machine.device.startswith("cuda")
 
 
 def _begin_worker() -> None:
@@ -138,20 +115,17 @@ def _begin_worker() -> None:
 
 
 def _only_important(tell: Tell) -> Tell:
-    """Return what passes on the events that a user must see of several trainings at once."""
+    """Return what passes on only the events that a user must see while several trainings run."""
     return lambda event: tell(event) if isinstance(event, Warned | Paused | Resumed) else None
 
 
-def _worker(plan: Plan, plugins: list[Path], force: bool, fresh: bool) -> tuple[Written, list[Event]]:
+def _worker(job: Job, plugins: list[Path], output: ResumableOutput) -> tuple[Written, list[Event]]:
     load_plugins(plugins)
-    set_up(plan.machine.device, plan.machine.precision, plan.machine.threads)
+    set_up(job.machine.device, job.machine.precision, job.machine.threads)
+    data = job.record.dataset
+    share, classes = data["options"].get("unseen"), job.record.classes
+    dataset = find_dataset(data["name"], data["fingerprint"], [job.root], unseen=share, classes=classes)
     events: list[Event] = []
-    written = carry_out(plan, _dataset_of(plan), _only_important(events.append), force=force, fresh=fresh)
+    tell = _only_important(events.append)
+    written = run_job(job, as_trained(dataset, job.record), tell, force=output.force, fresh=output.fresh)
     return written, events
-
-
-def _dataset_of(plan: Plan) -> Dataset:
-    data = plan.record.dataset
-    share, classes = data["options"].get("unseen"), plan.record.classes
-    dataset = find_dataset(data["name"], data["fingerprint"], [plan.root], unseen=share, classes=classes)
-    return as_trained(dataset, plan.record)

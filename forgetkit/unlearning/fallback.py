@@ -19,9 +19,9 @@ from forgetkit.statistics.divergence import AUTO_FROM
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict
 from forgetkit.training.device import Machine
-from forgetkit.training.job import Plan, make_plans
+from forgetkit.training.job import Job, plan_job
 from forgetkit.training.outputs import Written, output_path, up_to_date
-from forgetkit.training.replicas import finish
+from forgetkit.training.replicas import run_missing
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.sets import Sets
@@ -75,22 +75,22 @@ def check_limits(
 class Retraining:
     """A training from scratch without every id forgotten so far, in place of a step."""
 
-    plan: Plan
+    job: Job
     request: Request
 
     @property
     def done(self) -> bool:
         """Whether its checkpoint exists already."""
-        return up_to_date(self.plan.target, self.plan.record) is not None
+        return up_to_date(self.job.target, self.job.record) is not None
 
     def carry_out(
         self, tell: Tell, output: ResumableOutput, attempts: list[dict[str, Any]] | None = None
     ) -> Written | None:
         """Train and write; ``attempts`` are what was tried before it, for the metrics of its record."""
-        plan = replace(self.plan, attempts=attempts)
-        found = finish([plan], self.request.dataset, self.request.inputs, tell, output, workers=1)
+        job = replace(self.job, attempts=attempts)
+        found = run_missing([job], self.request.dataset, self.request.inputs, tell, output, workers=1)
         if self.request.booking and not output.dry_run:
-            self.request.booking.publish("train", read_record(self.plan.target).digest)
+            self.request.booking.publish("train", read_record(self.job.target).digest)
         return found[0] if found else None
 
 
@@ -140,7 +140,7 @@ def retraining(request: Request, machine: Machine, target: Path) -> Retraining:
 
 def training_without(
     request: Request, machine: Machine, training: Training | None = None, *, seed: int | None = None
-) -> Plan:
+) -> Job:
     """Plan a training without every id forgotten so far, by the recorded recipe, with another seed.
 
     Args:
@@ -150,7 +150,9 @@ def training_without(
         seed: the recorded one + 1 if not given.
     """
     record = request.record
-    chosen = TrainingSet(
+    base = Base(request.path, record, like=True)
+    samples = TrainingSet(
+        base,
         request.dataset,
         request.retain_rows,
         record.trained,
@@ -159,16 +161,5 @@ def training_without(
         [],
         record.recipe.get("canaries"),
     )
-    base = Base(request.path, record, like=True)
-    first = base.first_seed() if seed is None else seed
-    plans = make_plans(
-        base,
-        chosen,
-        machine,
-        model=("", {}),
-        training=training or Training(),
-        keep_optimizer=False,
-        seeds=range(first, first + 1),
-        targets=("", None),
-    )
-    return plans[0]
+    seed = base.next_seed if seed is None else seed
+    return plan_job(samples, machine, seed=seed, target=Path(), training=training)

@@ -15,10 +15,10 @@ from forgetkit.events import Note, Tell, silent
 from forgetkit.options import StepOptions, Training
 from forgetkit.training.cuda_graphs import one_by_one
 from forgetkit.training.device import Machine, seed_for, set_up
-from forgetkit.training.job import train_only
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.run_job import train_only
 from forgetkit.unlearning.distill import Distillation
 from forgetkit.unlearning.fallback import or_retrain, training_without
 from forgetkit.unlearning.inputs import Ids, Request, begin

@@ -1,6 +1,5 @@
 """The input of a step: its checkpoint, data set and ids, read and checked. Without torch."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +15,12 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
-from forgetkit.files.id_list import IdList
+from forgetkit.files.id_list import IdList, as_list
+from forgetkit.files.id_list import Ids as Ids
 from forgetkit.files.record import Record
 from forgetkit.files.request_book import Booking
 from forgetkit.options import Booked, StepOptions
 from forgetkit.training.outputs import Written
-
-Ids = str | Path | Iterable[str]
-"""Path of an ID list, or the ids themselves."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def begin(
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, options.source, tell)
     record = on_data(record, dataset)
-    lists: list[str | IdList] = [*(options.ids or [])] if ids is None else [_listed(ids)]
+    lists: list[str | IdList] = [*(options.ids or [])] if ids is None else [as_list(ids)]
     given = read_lists(lists, options.form, dataset, tell, forgotten=record.forgotten)
     if booking:
         booking.check(given)
@@ -140,16 +137,6 @@ def begin(
     request = Request(path, record, dataset, wanted, (path, *files, *((booking.book,) if booking else ())), booking)
     _ = request.forgotten  # raises, before any work, if the list is too long
     return request
-
-
-def _listed(ids: Ids) -> str | IdList:
-    """Return the path of an ID list, or a list of ids; raises ForgetkitError ``ids-empty``."""
-    if isinstance(ids, str | Path):
-        return str(ids)
-    lines = {id_: line for line, id_ in enumerate(ids, 1)}
-    if not lines:
-        raise ForgetkitError("ids-empty", "the list of ids is empty", "give at least one id")
-    return IdList("the ids given", lines)
 
 
 def booking_of(booked: Booked) -> Booking | None:

@@ -42,9 +42,10 @@ from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
 from forgetkit.training.classifier import Classifier, accuracy, on_machine, predict, take
 from forgetkit.training.device import Machine, set_up
-from forgetkit.training.job import carry_out, make_plans
+from forgetkit.training.job import plan_job
 from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.run_job import run_job
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.distill import Distillation, TeacherFiles
 from forgetkit.unlearning.inputs import Request
@@ -103,18 +104,9 @@ def trained(
     mask = known.contains(dataset.train.ids) if known else np.ones(len(dataset.train), dtype=bool)
     rows = np.flatnonzero(mask & ~gone.contains(dataset.train.ids))
     rows = np.sort(np.random.RandomState(seed).permutation(rows)[: round(part * len(rows))])
-    chosen = TrainingSet(dataset, rows, known, gone, ids, [], None)
-    plans = make_plans(
-        base,
-        chosen,
-        machine,
-        model=(model, {}),
-        training=training,
-        keep_optimizer=False,
-        seeds=range(seed, seed + 1),
-        targets=(str(out), None),
-    )
-    return carry_out(plans[0], dataset, QUIET).record
+    samples = TrainingSet(base, dataset, rows, known, gone, ids, [])
+    job = plan_job(samples, machine, seed=seed, target=out, model=model, training=training)
+    return run_job(job, dataset, QUIET).record
 
 
 @register_model("thin")

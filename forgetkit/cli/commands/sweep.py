@@ -18,47 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grid:
-    """Which runs of the plan, with which values."""
+    """Which runs of the plan to make, with which values."""
 
-    profile: Annotated[
-        str | None,
-        Option("Take the values of this profile of the plan.", metavar="NAME"),
-    ] = None
-    quick: Annotated[bool, Option("Short for --profile quick.", flags=("--quick",))] = False
+    profile: Annotated[str | None, Option("Use the values of this profile of the plan.", metavar="NAME")] = None
+    quick: Annotated[bool, Option("Same as --profile quick.", flags=("--quick",))] = False
     shard: Annotated[
         str | None,
-        Option("Only the I-th of N shares; they may share --out.", metavar="I/N", panel=COMPUTE),
+        Option("Run only share I of N. All shares may use the same --out.", metavar="I/N", panel=COMPUTE),
     ] = None
-    jobs: Annotated[int, Option("Runs side by side.", metavar="N", min=1, max=1024, panel=COMPUTE)] = 1
+    jobs: Annotated[int, Option("Runs at the same time.", metavar="N", min=1, max=1024, panel=COMPUTE)] = 1
 
     def check(self) -> None:
         """Refuse options that do not go together; raises ForgetkitError ``usage``."""
         if self.quick and self.profile not in {None, "quick"}:
-            raise ForgetkitError("usage", f"--quick is --profile quick, not {self.profile}", "give one of them")
+            raise ForgetkitError("usage", f"--quick means --profile quick, not {self.profile}", "give one of them")
 
 
 def sweep(
-    plan: Annotated[str, Argument("What to run: a TOML file.", "PLAN")],
+    plan: Annotated[str, Argument("The plan: a TOML file.", "PLAN")],
     *,
-    out: Annotated[
-        str,
-        Option(
-            "Folder of all runs and tables.",
-            metavar="DIR",
-            flags=(
-                "--out",
-                "-o",
-            ),
-            panel=OUTPUT,
-        ),
-    ],
+    out: Annotated[str, Option("Folder for all runs and tables.", "DIR", flags=("--out", "-o"), panel=OUTPUT)],
     grid: Grid,
     say: Say,
 ) -> None:
-    """Make the runs of a plan that are missing, and put all into one table.
+    """Run the commands of a plan that have no result yet, and write one table of all results.
 
-    Each run is an ordinary command with files of its own. One that fails is named, and the others go on: exit 1.
-    The same command again makes only what is missing.
+    Each run is an ordinary command with its own files. If one fails, the others continue, and the exit code is 1.
+    Repeat the sweep to run only what is missing.
 
     Examples:
         forgetkit sweep plan.toml --out sweep --dry-run
@@ -79,11 +65,11 @@ def sweep(
     threads = max(1, available_cores() // grid.jobs)
     state = Sweep(needed, root, grid.jobs, threads, console)
     state.collect()
-    _say_plan(state, reported, console, dry_run=say.dry_run)
+    _announce(state, reported, console, dry_run=say.dry_run)
     if say.dry_run:
         return
     _check_folder(root)
-    state.carry_out()
+    state.run()
     rows = rows_of(reported, needed, state.outcomes, root)
     written = write_table(read, rows, root, shard.suffix)
     written += draw_figures(read, rows, root, shard.suffix)
@@ -92,8 +78,8 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _say_plan(state: "Sweep", reported: "list[Run]", console: Console, *, dry_run: bool) -> None:
-    """Say how much is there and how much is missing; in a dry run also each command."""
+def _announce(state: "Sweep", reported: "list[Run]", console: Console, *, dry_run: bool) -> None:
+    """Say how many runs there are and how many are missing; in a dry run also each command."""
     from forgetkit.cli.sweep.table import line_of
 
     missing = [run for address, run in state.runs.items() if address not in state.outcomes]
@@ -117,7 +103,7 @@ def _check_folder(root: Path) -> None:
 
 
 def _report(state: "Sweep", rows: list[dict[str, Any]], written: list[Path], console: Console) -> list[dict[str, Any]]:
-    """Name what failed, count the outcomes, print the tables; returns the failed rows."""
+    """Warn of failed runs, count the outcomes, print the paths of the tables; return the failed runs."""
     from forgetkit.cli.sweep.outcome import FAILED, LOG
 
     counts = {"runs": len(rows), "fresh": state.fresh}
@@ -132,9 +118,9 @@ def _report(state: "Sweep", rows: list[dict[str, Any]], written: list[Path], con
             failed.append({"run": run.name, "parameters": run.parameters, "error": outcome.error, "log": str(log)})
     for reason in dict.fromkeys(row["error"] for row in rows if row["outcome"] == "not run"):
         count = sum(row["error"] == reason for row in rows)
-        console.warn("not-run", f"{count} runs are not run: {reason}")
+        console.warn("not-run", f"{count} runs were not run: {reason}")
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if name not in {"runs", "fresh"})
-    console.note(f"sweep: {said}; {state.fresh} of them now")
+    console.note(f"sweep: {said}; {state.fresh} of them in this sweep")
     document = {"ok": not failed, "command": "sweep", "outputs": [str(path) for path in written]}
     console.result([str(path) for path in written], {**document, "metrics": counts, "failed": failed})
     return failed

@@ -1,1 +1,1 @@
-"""A grid of runs from one plan: each an ordinary command, made once, and all in one table."""
+"""A grid of runs from one plan: each is an ordinary command that runs once, and one table holds all results."""

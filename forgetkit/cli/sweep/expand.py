@@ -1,4 +1,4 @@
-"""From the plan's templates to single runs: each variable's values put in, each run with the address of its content."""
+"""From the plan's templates to single runs: values filled in, and each run addressed by its content."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetkit.cli.mount import step_names
-from forgetkit.cli.sweep.plan import Plan, Template, Value, label, refusal
+from forgetkit.cli.sweep.plan import Plan, Template, Value, label
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.registry import did_you_mean
@@ -20,12 +20,12 @@ OUTPUTS = {
     "forget-ids": "ids.txt",
     "audit": None,
 }
-"""The commands that a run may be, and the file each writes in the run's folder."""
+"""The commands that a run may be, and the file that each writes into the run's folder."""
 TAKEN = {"--out", "-o", "--json", "--dry-run", "-n", "--force", "-f", "--quiet", "-q"}
-"""Options that the sweep gives itself, or that would leave no result."""
+"""Options that the sweep sets itself, or that would leave no result."""
 HOLE = re.compile(r"\{([a-z][a-z0-9_-]*)(?:\.([a-z][a-z0-9_-]*))?\}")
 DEEPEST = 100
-"""Holes that one command may have, those in the values of variables included."""
+"""Holes that a command may have, those in the values of variables included."""
 
 Binding = dict[str, Value]
 
@@ -35,11 +35,11 @@ class Run:
     """One run: a command whose inputs are files, or the outputs of other runs.
 
     Attributes:
-        name: the template's.
+        name: name of its template.
         binding: the value of each list variable that it depends on.
-        words: the command's, in which ``{run}`` stands for another run's output and ``{folder}`` for its own folder.
+        words: the command, with ``{run}`` in place of another run's output and ``{folder}`` in place of its folder.
         inputs: the addresses of those other runs, by name.
-        address: hex digest of the command, its inputs' addresses, the files that it names, and the software.
+        address: hex digest of the command, the addresses of its inputs, the files that it names, and the software.
     """
 
     name: str
@@ -55,21 +55,21 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Its name and parameters, for messages."""
+        """Name and parameters, for messages."""
         return " ".join([self.name, *(f"{name}={value}" for name, value in self.parameters.items())])
 
     def folder(self, root: Path) -> Path:
-        """Return where it writes."""
+        """Return the folder that it writes into."""
         return root / "runs" / self.address
 
     def output(self, root: Path) -> Path | None:
-        """Return the file that it writes for others, if it is a command that does."""
+        """Return the file that it writes for other runs, if its command writes one."""
         name = OUTPUTS[self.words[0]]
         return self.folder(root) / name if name else None
 
 
 def expand(plan: Plan) -> list[Run]:
-    """Return the runs of a plan, in its order; each comes after those it depends on.
+    """Return the runs of a plan in its order, each after the runs that it depends on.
 
     Raises:
         ForgetkitError: ``plan-malformed``, with file, line and run.
@@ -81,7 +81,7 @@ def expand(plan: Plan) -> list[Run]:
 
 
 def arguments(run: Run, runs: dict[str, Run], root: Path) -> list[str]:
-    """Return the command line of a run, with the paths of all that it reads and writes.
+    """Return the command line of a run, with the paths of everything that it reads and writes.
 
     Args:
         run: the run.
@@ -105,16 +105,16 @@ class _Expansion:
         self.index: dict[tuple[str, tuple[str, ...]], dict[tuple[object, ...], list[Run]]] = {}
 
     def runs_of(self, template: Template) -> list[Run]:
-        """Return the runs of a template, those that it depends on before them."""
+        """Return the runs of a template; the runs that they depend on are expanded first."""
         if template.name in self.done:
             return self.done[template.name]
         if template.name in self.open:
             circle = " → ".join([*self.open[self.open.index(template.name) :], template.name])
-            raise refusal(self._at(template), f"runs depend on each other in a circle: {circle}")
+            raise template.refusal(f"runs depend on each other in a circle: {circle}")
         self.open.append(template.name)
         found: dict[str, Run] = {}
         for command, binding, inputs in self._filled(template, template.command, {}, {}, 0):
-            if _is_meant(template, binding, self._at(template)):
+            if _is_for(template, binding):
                 run = self._run(template, command, binding, inputs)
                 found.setdefault(compact_json(run.parameters), run)
         self.open.pop()
@@ -124,13 +124,13 @@ class _Expansion:
     def _filled(
         self, template: Template, text: str, binding: Binding, inputs: dict[str, str], start: int, depth: int = 0
     ) -> Iterator[tuple[str, Binding, dict[str, str]]]:
-        """Yield ``text`` with every combination of values in its holes from ``start`` on; runs stay holes."""
+        """Yield ``text`` with every combination of values in its holes from ``start`` on; runs remain holes."""
         hole = HOLE.search(text, start)
         if hole is None:
             yield text, binding, inputs
             return
         if depth > DEEPEST:
-            raise refusal(self._at(template), f"a variable of run '{template.name}' holds itself")
+            raise template.refusal("one of its variables contains itself")
         name, key = hole[1], hole[2]
         if name in self.plan.runs and key is None:
             for other in self._agreeing(self.plan.runs[name], binding):
@@ -144,7 +144,7 @@ class _Expansion:
                 yield from self._filled(template, filled, bound, inputs, hole.start(), depth + 1)
 
     def _agreeing(self, template: Template, binding: Binding) -> list[Run]:
-        """Return the runs of a template whose values do not contradict ``binding``; from an index, for large grids."""
+        """Return the runs of a template whose values agree with ``binding``, looked up in an index: grids are large."""
         runs = self.runs_of(template)
         shared = tuple(name for name in binding if any(name in run.binding for run in runs[:1]))
         if any(run.binding.keys() != runs[0].binding.keys() for run in runs):
@@ -159,7 +159,7 @@ class _Expansion:
     def _values(self, template: Template, name: str, binding: Binding) -> Iterator[tuple[Value, Binding]]:
         if name not in self.plan.variables:
             hint = did_you_mean(name, [*self.plan.variables, *self.plan.runs, "folder"])
-            raise refusal(self._at(template), f"run '{template.name}' names {{{name}}}, no variable or run", hint)
+            raise template.refusal(f"{{{name}}} is neither a variable nor a run", hint)
         values = self.plan.variables[name]
         if name in binding:
             yield binding[name], binding
@@ -172,51 +172,47 @@ class _Expansion:
         if isinstance(value, dict):
             key = key or "name"
             if key not in value:
-                message = f"run '{template.name}': '{label(value)}' of variable '{name}' has no key '{key}'"
-                raise refusal(self._at(template), message, did_you_mean(key, value))
+                message = f"'{label(value)}' of variable '{name}' has no key '{key}'"
+                raise template.refusal(message, did_you_mean(key, value))
             return str(value[key])
         if key is not None:
-            raise refusal(self._at(template), f"run '{template.name}': variable '{name}' has no keys")
+            raise template.refusal(f"variable '{name}' has no keys")
         return str(value)
 
     def _run(self, template: Template, command: str, binding: Binding, inputs: dict[str, str]) -> Run:
-        where = self._at(template)
         try:
             words = tuple(shlex.split(command))
         except ValueError as problem:
-            raise refusal(where, f"run '{template.name}': {str(problem).lower()}") from problem
+            raise template.refusal(str(problem).lower()) from problem
         if not words or words[0] not in OUTPUTS:
             first = words[0] if words else ""
-            raise refusal(where, f"run '{template.name}': no command '{first}'", did_you_mean(first, OUTPUTS))
+            raise template.refusal(f"a sweep has no command '{first}'", did_you_mean(first, OUTPUTS))
         if taken := next((word for word in words if word.partition("=")[0] in TAKEN), None):
-            raise refusal(where, f"run '{template.name}': {taken} is the sweep's own", "leave it out")
+            raise template.refusal(f"the sweep sets {taken} itself", "leave it out")
         for name in inputs:
             if OUTPUTS[self.done[name][0].words[0]] is None:
-                raise refusal(where, f"run '{template.name}' reads {{{name}}}, which writes no file")
+                raise template.refusal(f"it reads {{{name}}}, which writes no file")
         content = {"words": words, "inputs": inputs, "files": _files(words), "software": software()}
         address = hashlib.sha256(compact_json(content).encode()).hexdigest()[:20]
         return Run(template.name, binding, words, inputs, address)
-
-    def _at(self, template: Template) -> str:
-        return f"{self.plan.path}:{template.line}"
 
 
 def _agree(one: Binding, other: Binding) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def _is_meant(template: Template, binding: Binding, where: str) -> bool:
-    """Say whether the values are among those that the run is for."""
+def _is_for(template: Template, binding: Binding) -> bool:
+    """Return whether the run is for these values."""
     for name, values in template.only.items():
         if name not in binding:
-            raise refusal(where, f"'only' of run '{template.name}': it does not depend on '{name}'")
+            raise template.refusal(f"'only' names '{name}', on which it does not depend")
         if label(binding[name]) not in [label(value) for value in values]:
             return False
     return True
 
 
 def _files(words: tuple[str, ...]) -> dict[str, str]:
-    """Return the digest of each file that a command names: another content is another run."""
+    """Return the digest of each file that a command names: a changed file makes another run."""
     found = {}
     for word in words:
         path = Path(word.partition("=")[2] if word.startswith("--") and "=" in word else word)

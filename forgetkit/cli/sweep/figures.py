@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.cli.sweep.plan import Plan
-from forgetkit.cli.sweep.table import flat
+from forgetkit.cli.sweep.table import flatten
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.publish import publish, write_bytes
 from forgetkit.registry import did_you_mean
@@ -16,12 +16,12 @@ Point = tuple[float, float]
 
 
 def draw_figures(plan: Plan, rows: list[Row], root: Path, shard: str) -> list[Path]:
-    """Draw what the plan asks for into ``root``; ``shard`` is put into the names. Returns the files.
+    """Draw the figures of the plan into ``root``, with ``shard`` in their names; return the files.
 
-    A figure without a point yet is left out.
+    A figure that has no point yet is left out.
 
     Raises:
-        ForgetkitError: ``plan-malformed`` for a figure of what no row has; else as for writing.
+        ForgetkitError: ``plan-malformed`` for a figure of a value that no row has; else as for writing.
     """
     written = []
     for figure in plan.figures:
@@ -29,18 +29,18 @@ def draw_figures(plan: Plan, rows: list[Row], root: Path, shard: str) -> list[Pa
         lines = lines_of(figure, rows, str(plan.path))
         if lines:
             written.append(path.with_name(f"{path.stem}{shard}{path.suffix}"))
-            picture = drawn(lines, figure, path.suffix.lstrip("."))
+            picture = draw(lines, figure, path.suffix.lstrip("."))
             publish(written[-1], lambda temporary, content=picture: write_bytes(temporary, content))  # type: ignore[misc]
     return written
 
 
 def lines_of(figure: dict[str, Any], rows: Iterable[Row], where: str) -> dict[str, list[Point]]:
-    """Return the points of each line, x ascending; runs of the same x (other seeds, say) are averaged.
+    """Return the points of each line, x ascending; runs with the same x (of other seeds, for example) are averaged.
 
     Args:
         figure: ``run``, ``x`` and ``y`` name a run, one of its parameters and one of its metrics; ``by``, if given, the
-            parameter that tells lines apart; ``where`` holds the values of parameters that rows must have.
-        rows: of the table.
+            parameter with a line for each value; ``where`` holds the values of parameters that rows must have.
+        rows: rows of the table.
         where: the plan's path, for messages.
 
     Raises:
@@ -49,7 +49,7 @@ def lines_of(figure: dict[str, Any], rows: Iterable[Row], where: str) -> dict[st
     found: dict[str, dict[float, list[float]]] = {}
     wanted = figure.get("where", {})
     for row in rows:
-        values = {**flat(row["metrics"]), **row["parameters"]}
+        values = {**flatten(row["metrics"]), **row["parameters"]}
         if (
             row["run"] != figure["run"]
             or row["outcome"] != "done"
@@ -66,8 +66,8 @@ def lines_of(figure: dict[str, Any], rows: Iterable[Row], where: str) -> dict[st
     return {name: [(x, sum(ys) / len(ys)) for x, ys in sorted(points.items())] for name, points in found.items()}
 
 
-def drawn(lines: dict[str, list[Point]], figure: dict[str, Any], kind: str) -> bytes:
-    """Return a picture of the lines, ``svg``, ``png`` or ``pdf``; the same lines give the same bytes."""
+def draw(lines: dict[str, list[Point]], figure: dict[str, Any], kind: str) -> bytes:
+    """Draw the lines as ``svg``, ``png`` or ``pdf``; the same lines give the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What came of a run, and the files in its folder that say so."""
+"""The outcome of a run, and the files in its folder that record it."""
 
 import json
 import os
@@ -11,23 +11,23 @@ from forgetkit.files.publish import publish_text
 
 DONE, NOT_REACHED, NOT_RUN, SKIPPED, FAILED = "done", "not reached", "not run", "skipped", "failed"
 RECORDED = (DONE, NOT_REACHED)
-"""What stays: the same run would end the same again."""
+"""Outcomes that last: the same run would end in the same way again."""
 RESULT, FAILURE, LOG, STDOUT = "result.json", "failure.json", "log.txt", "stdout.json"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
         state: :data:`DONE`; :data:`NOT_REACHED` (a step ended without reaching its goal: a result, but no file for
-            others); :data:`NOT_RUN` (the data are not here); :data:`SKIPPED` (a run that it needs has no file);
+            other runs); :data:`NOT_RUN` (its data set is missing); :data:`SKIPPED` (a run that it needs has no file);
             :data:`FAILED`.
-        exit_code: of the command; negative where a signal killed it; None where it was not run.
+        exit_code: exit code of the command; negative where a signal killed it; None where it was not run.
         seconds: wall-clock time.
-        cpu_seconds: of all its threads.
+        cpu_seconds: CPU time of all its threads.
         metrics: what the command measured.
-        error: its last word, where it did not end well.
+        error: the command's error message, where it did not end well.
     """
 
     state: str
@@ -38,28 +38,28 @@ class Outcome:
     error: str | None = None
 
 
-def judged(code: int, document: dict[str, Any], seconds: float, cpu_seconds: float) -> Outcome:
-    """Return the outcome of a command that ended: its exit code, and its JSON document.
+def judge(code: int, document: dict[str, Any], seconds: float, cpu_seconds: float) -> Outcome:
+    """Return the outcome of a command that ended with this exit code and JSON document.
 
-    An audit's verdict is a result, whatever it is.
+    Every verdict of an audit is a result.
     """
     times = round(seconds, 3), round(cpu_seconds, 3)
     if document.get("ok"):
         return Outcome(DONE, code, *times, _metrics(document))
-    error = str(document.get("message") or f"exit code {code}, and no document")
+    error = str(document.get("message") or f"exit code {code}, without a JSON document")
     state = {"not-reached": NOT_REACHED, "dataset-missing": NOT_RUN}.get(str(document.get("code")), FAILED)
     return Outcome(state, code, *times, None, error)
 
 
-def keep(folder: Path, outcome: Outcome) -> None:
+def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Write the outcome into the run's folder."""
     name = RESULT if outcome.state in RECORDED else FAILURE
     text = json.dumps(asdict(outcome), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     publish_text(folder / name, text + "\n")
 
 
-def kept(folder: Path, name: str = RESULT) -> Outcome | None:
-    """Return what the folder says came of its run, or None where it was not run, or not to its end."""
+def read_outcome(folder: Path, name: str = RESULT) -> Outcome | None:
+    """Return the outcome of the run in ``folder``, or None where no run has ended there."""
     try:
         return Outcome(**json.loads((folder / name).read_text()))
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def kept(folder: Path, name: str = RESULT) -> Outcome | None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a run that did not end left behind."""
+    """Make an empty folder for a run: files of a run that did not end are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.is_file() or path.is_symlink():
@@ -77,7 +77,7 @@ def clear(folder: Path) -> None:
 
 
 def _metrics(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what the table holds of a document: a step's metrics, or an audit's verdict, accuracies and checks."""
+    """Return what the table shows of a document: metrics of a step, or verdict, accuracies and checks of an audit."""
     if "verdict" not in document:
         return dict(document["metrics"])
     checks = {

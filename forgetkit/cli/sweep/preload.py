@@ -1,4 +1,4 @@
-"""The imports that every run needs, made once: a run then starts in a tenth of a second, not in five."""
+"""The imports that every run needs, made once: a run then starts in a tenth of a second instead of five."""
 
 import forgetkit.auditing.report.files
 import forgetkit.auditing.run

@@ -1,4 +1,4 @@
-"""One run in a process of its own, forked from one that has imported everything already."""
+"""One run in its own process, forked from a process that has already imported everything."""
 
 import fcntl
 import json
@@ -11,45 +11,45 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from forgetkit.cli.sweep.outcome import LOG, STDOUT, Outcome, clear, judged, keep, kept
+from forgetkit.cli.sweep.outcome import LOG, STDOUT, Outcome, clear, judge, read_outcome, write_outcome
 from forgetkit.processes import prepare, settle
 
 PRELOADED = "forgetkit.cli.sweep.preload"
 
 
 def start(words: list[str], folder: Path, threads: int) -> BaseProcess:
-    """Begin a run; what comes of it will stand in ``folder``.
+    """Start a run, which writes its outcome into ``folder``.
 
     Args:
         words: the command line, without the program's name.
-        folder: of the run; another process that makes the same run is waited for.
-        threads: CPU threads, where ``FORGETKIT_THREADS`` does not say.
+        folder: folder of the run; if another process makes the same run, this one waits for it.
+        threads: CPU threads, unless ``FORGETKIT_THREADS`` is set.
     """
     environment = {"FORGETKIT_THREADS": str(threads), **os.environ, "_TYPER_FORCE_DISABLE_TERMINAL": "1"}
-    process = prepare(PRELOADED).Process(target=carry_out, args=(words, folder, environment), name=folder.name)
+    process = prepare(PRELOADED).Process(target=run_here, args=(words, folder, environment), name=folder.name)
     process.start()
     return process
 
 
-def carry_out(words: list[str], folder: Path, environment: dict[str, str]) -> None:
-    """Run a command in this process, unless its outcome is there by now."""
+def run_here(words: list[str], folder: Path, environment: dict[str, str]) -> None:
+    """Run a command in this process, unless another process has written its outcome meanwhile."""
     settle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep ends its runs itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
-    with locked(folder):
-        if kept(folder) is None:
+    with lock(folder):
+        if read_outcome(folder) is None:
             clear(folder)
-            keep(folder, _outcome(words, folder))
+            write_outcome(folder, _outcome(words, folder))
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder; the system gives it back however the process ends."""
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder; the system releases it however the process ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -69,4 +69,4 @@ def _outcome(words: list[str], folder: Path) -> Outcome:
     except ValueError:
         document = {}
     (folder / STDOUT).unlink()
-    return judged(code, document if isinstance(document, dict) else {}, seconds, cpu_seconds)
+    return judge(code, document if isinstance(document, dict) else {}, seconds, cpu_seconds)

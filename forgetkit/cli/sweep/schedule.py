@@ -1,4 +1,4 @@
-"""Runs side by side: each as soon as what it needs is there, a failed one named, the others going on."""
+"""Parallel runs: each starts as soon as its inputs exist; if one fails, the others continue."""
 
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.sweep.expand import Run, arguments
-from forgetkit.cli.sweep.outcome import DONE, FAILED, FAILURE, NOT_RUN, SKIPPED, Outcome, keep, kept
+from forgetkit.cli.sweep.outcome import DONE, FAILED, FAILURE, NOT_RUN, SKIPPED, Outcome, read_outcome, write_outcome
 from forgetkit.cli.sweep.process import start
 
 TRIES = 2
-"""How often a run is begun that a signal ended: out of memory, say."""
+"""How often a run is started that a signal killed, for example for lack of memory."""
 PATIENCE = 5.0
-"""Seconds that a run has to end before it is killed."""
+"""Seconds that a run has to stop before it is killed."""
 
 
 @dataclass
@@ -22,12 +22,12 @@ class Sweep:
 
     Attributes:
         runs: all runs by address, each after those it depends on.
-        root: the folder.
-        jobs: processes side by side.
-        threads: CPU threads of each.
-        console: what is said.
-        outcomes: what has come of each run so far, by address.
-        active: the runs that are going on, by address.
+        root: folder of the sweep.
+        jobs: number of processes at the same time.
+        threads: CPU threads of each process.
+        console: prints the progress.
+        outcomes: outcome of each run that has one, by address.
+        active: processes of the current runs, by address.
         killed: how often each run was killed.
         fresh: how many runs ended in this sweep.
     """
@@ -43,13 +43,13 @@ class Sweep:
     fresh: int = 0
 
     def collect(self) -> None:
-        """Take over what came of runs earlier."""
+        """Read the outcomes of earlier sweeps."""
         for address, run in self.runs.items():
-            if outcome := kept(run.folder(self.root)):
+            if outcome := read_outcome(run.folder(self.root)):
                 self.outcomes[address] = outcome
 
-    def carry_out(self) -> None:
-        """Make every run that is missing."""
+    def run(self) -> None:
+        """Run everything that has no outcome yet."""
         try:
             while len(self.outcomes) < len(self.runs):
                 self._begin()
@@ -60,7 +60,7 @@ class Sweep:
             self._stop()
 
     def _begin(self) -> None:
-        """Start the first runs whose inputs are there; leave out those whose inputs will never be."""
+        """Start the first runs whose inputs exist; skip those whose inputs never will."""
         for address, run in self.runs.items():
             if address in self.outcomes or address in self.active:
                 continue
@@ -74,22 +74,22 @@ class Sweep:
                 self.active[address] = start(words, run.folder(self.root), self.threads)
 
     def _end(self) -> None:
-        """Take over what came of the runs that have ended."""
+        """Read the outcomes of the runs that have ended."""
         for address, process in list(self.active.items()):
             if process.exitcode is None:
                 continue
             process.join()
             del self.active[address]
             folder = self.runs[address].folder(self.root)
-            outcome = kept(folder) or kept(folder, FAILURE)
+            outcome = read_outcome(folder) or read_outcome(folder, FAILURE)
             if process.exitcode != 0:
                 self.killed[address] = self.killed.get(address, 0) + 1
                 outcome = Outcome(FAILED, process.exitcode, error=_end_of(process.exitcode))
                 if self.killed[address] < TRIES:
-                    self.console.note(f"sweep: {self.runs[address].title}: {outcome.error}; once more")
+                    self.console.note(f"sweep: {self.runs[address].title}: {outcome.error}; trying again")
                     continue
-                keep(folder, outcome)
-            self.outcomes[address] = outcome or Outcome(FAILED, process.exitcode, error="it left no result")
+                write_outcome(folder, outcome)
+            self.outcomes[address] = outcome or Outcome(FAILED, process.exitcode, error="the run left no result")
             self.fresh += 1
             self._tell(address)
 
@@ -99,7 +99,7 @@ class Sweep:
         self.console.note(f"sweep: {len(self.outcomes)} of {len(self.runs)}: {self.runs[address].title}: {end}")
 
     def _stop(self) -> None:
-        """End what still goes on; a run leaves its files whole or not at all."""
+        """Stop the current runs; a run leaves complete files or none."""
         for process in self.active.values():
             process.terminate()
         for process in self.active.values():
@@ -109,7 +109,7 @@ class Sweep:
 
 
 def _why(run: Run, outcomes: dict[str, Outcome]) -> str:
-    """Return which input is missing."""
+    """Return why a run was skipped: the input that has no file."""
     name, address = next(
         (name, one) for name, one in run.inputs.items() if one in outcomes and outcomes[one].state != DONE
     )

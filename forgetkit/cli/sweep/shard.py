@@ -1,4 +1,4 @@
-"""A share of a sweep: its last runs are dealt out, each with all that it depends on."""
+"""A share of a sweep: some of its final runs, with everything they depend on."""
 
 import re
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class Shard:
 
     @property
     def suffix(self) -> str:
-        """What the names of its files hold of it."""
+        """The part of its file names that tells shares apart."""
         return f".{self.number}-of-{self.count}" if self.count > 1 else ""
 
 
 def parse_shard(text: str | None) -> Shard:
-    """Return what ``i/n`` means; raises ForgetkitError ``usage``."""
+    """Return the share that ``i/n`` names; raises ForgetkitError ``usage``."""
     if text is None:
         return Shard()
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
@@ -31,10 +31,10 @@ def parse_shard(text: str | None) -> Shard:
 
 
 def share_of(runs: list[Run], shard: Shard) -> tuple[list[Run], dict[str, Run]]:
-    """Return the runs that a shard reports, and those that it needs by address, each after its inputs.
+    """Return the runs that a shard reports, and by address those that it needs, each after its inputs.
 
-    A run that nothing depends on is a leaf, and leaves are dealt out in turn. Another run is reported by the shard of
-    the first leaf that needs it, and made by whoever needs it first.
+    Leaves, on which no other run depends, are dealt out in turn. Any other run is reported by the shard of the first
+    leaf that needs it, and made by whichever shard needs it first.
     """
     known = {run.address: run for run in runs}
     inputs = {address for run in runs for address in run.inputs.values()}

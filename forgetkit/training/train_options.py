@@ -1,0 +1,131 @@
+"""Everything that a training can be told, for scripts and for ``forgetkit train`` alike. Without torch."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from forgetkit.errors import ForgetkitError
+from forgetkit.options import (
+    COMPUTE,
+    INPUT,
+    LARGEST_SEED,
+    Compute,
+    KeepOptimizer,
+    ListForm,
+    Log,
+    Mask,
+    Option,
+    ResumableOutput,
+    Source,
+    Training,
+    choice,
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Which model to train, from which weights, on which samples."""
+
+    model: Annotated[str | None, Option("convnet, resnet50 or torchvision:NAME.", metavar="NAME")] = None
+    model_option: Annotated[
+        list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE")
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        Option("Ids to leave out; they count as forgotten. Repeat for more.", metavar="FILE", panel=INPUT),
+    ] = None
+    only: Annotated[str | None, Option("Train on these ids and no others.", metavar="FILE", panel=INPUT)] = None
+    like: Annotated[
+        str | None,
+        Option("Train from scratch with this checkpoint's model, data, samples and recipe.", "CHECKPOINT", panel=INPUT),
+    ] = None
+    from_: Annotated[
+        str | None,
+        Option("Continue training from these weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT),
+    ] = None
+    mask: Mask = None
+
+
+@dataclass(frozen=True)
+class Planting:
+    """Canaries: samples that are put in or left out by the flip of a coin."""
+
+    canaries: Annotated[
+        int | None,
+        Option("For the audit: put in or leave out M samples, each by the flip of a coin.", metavar="M", min=8),
+    ] = None
+    canary_kind: Annotated[
+        str | None,
+        Option("Labels of canaries: mislabelled (a wrong class, the default) or natural (their own).", metavar="NAME"),
+    ] = None
+
+    @property
+    def kind(self) -> str:
+        """How canaries are labelled."""
+        return self.canary_kind or "mislabelled"
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How many models to train, from which seed on."""
+
+    replicas: Annotated[
+        int, Option("Train K models; {n} in --out is the seed.", metavar="K", min=1, max=10_000, panel=COMPUTE)
+    ] = 1
+    seed: Annotated[
+        int | None,
+        Option(
+            "Seed of everything random: 0; with --like, the recorded one + 1.",
+            "N",
+            min=0,
+            max=LARGEST_SEED,
+            panel=COMPUTE,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything that ``forgetkit train`` can be told."""
+
+    start: Start = Start()
+    training: Training = field(default_factory=Training)
+    planting: Planting = Planting()
+    keep_optimizer: KeepOptimizer = False
+    seeds: Seeds = Seeds()
+    log: Log = None
+    form: ListForm = field(default_factory=ListForm)
+    source: Source = field(default_factory=Source)
+    compute: Compute = field(default_factory=Compute)
+    output: ResumableOutput = field(default_factory=ResumableOutput)
+
+    def check(self) -> None:
+        """Refuse options that do not go together; raises ForgetkitError ``usage``."""
+        from forgetkit.data.canaries import KINDS
+
+        choice("canary_kind", self.planting.kind, KINDS)
+        start, canaries, several = self.start, self.planting.canaries is not None, self.seeds.replicas > 1
+        like, from_ = start.like is not None, start.from_ is not None
+        out, log = self.output.out or "", self.log or "{n}"
+        _refuse(like and from_, "--like trains from scratch, --from continues a training", "give one of them")
+        named = bool(start.model or start.model_option)
+        _refuse(
+            named and (like or from_), "--model does not go with --like or --from", "the checkpoint names its model"
+        )
+        masked, example = start.mask is not None, "for example: --from model.st --mask mask.st"
+        _refuse(masked and not from_, "--mask goes with --from: a new model has no weights to keep", example)
+        labelled = bool(self.planting.canary_kind)
+        _refuse(labelled and not canaries, "--canary-kind needs --canaries", "for example: --canaries 1000")
+        why, hint = "that model has already seen its samples", "train a model with canaries from scratch"
+        _refuse(canaries and from_, f"--canaries does not go with --from: {why}", hint)
+        why, hint = "each replica would flip other coins", "train one model with canaries, then replicas --like it"
+        _refuse(canaries and several, f"--canaries does not go with --replicas: {why}", hint)
+        _refuse(not out, "train needs --out", "for example: forgetkit train --dataset digits -o model.st")
+        example = "for example: -o refs/{n}.st"
+        _refuse(several and "{n}" not in out, "--replicas needs {n} in --out, for the seed", example)
+        example = "for example: --log logs/{n}.jsonl"
+        _refuse(several and "{n}" not in log, "--replicas needs {n} in --log, too", example)
+
+
+def _refuse(wrong: bool, message: str, hint: str) -> None:
+    if wrong:
+        raise ForgetkitError("usage", message, hint)
