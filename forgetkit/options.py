@@ -6,9 +6,9 @@ option of Typer's. A command takes a group (:class:`Source`, :class:`Compute`, :
 
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from forgetkit.errors import ForgetkitError
 
@@ -58,17 +58,13 @@ Momentum = Annotated[float, Option("Momentum of sgd.", metavar="FLOAT", min=0, m
 Log = Annotated[
     str | None, Option("Write one JSON object for each epoch or evaluation here.", metavar="FILE", panel=OUTPUT)
 ]
-UtilityMargin = Annotated[
-    float,
-    Option("Accuracy on the tune half that may be lost.", metavar="F"),
-]
+UtilityMargin = Annotated[float, Option("Accuracy on the tune half that may be lost.", metavar="F")]
 Mask = Annotated[
     str | None,
     Option("Change only the weights that this file of the mask command allows.", metavar="FILE", panel=INPUT),
 ]
 Fresh = Annotated[
-    bool,
-    Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=OUTPUT),
+    bool, Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=OUTPUT)
 ]
 Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=INPUT)
 KeepOptimizer = Annotated[
@@ -101,44 +97,18 @@ class ListForm:
     ] = False
 
 
-IdFiles = Annotated[
-    list[str], Option("ID list; - is stdin. Repeat for more.", metavar="FILE", flags=("--ids", "-i"), panel=INPUT)
-]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lists(ListForm):
-    """ID lists."""
-
-    ids: IdFiles
-
-
-@dataclass(frozen=True)
-class Booked:
-    """The request that a step fulfils."""
-
-    request: Annotated[
-        str | None,
-        Option("The request in --book that this fulfils.", metavar="REQUEST", panel=INPUT),
-    ] = None
-    book: Annotated[str | None, Book] = None
-
-
 @dataclass(frozen=True)
 class Source:
     """Where the data is."""
 
     dataset: Annotated[
-        str | None,
-        Option("Data set, when the record's name does not lead to it.", metavar="NAME", panel=INPUT),
+        str | None, Option("Data set, when the record's name does not lead to it.", metavar="NAME", panel=INPUT)
     ] = None
     data_root: Annotated[
-        str | None,
-        Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT),
+        str | None, Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT)
     ] = None
     download: Annotated[
-        bool,
-        Option("Fetch a missing data set. Nothing is fetched without it.", flags=("--download",), panel=INPUT),
+        bool, Option("Fetch a missing data set. Nothing is fetched without it.", flags=("--download",), panel=INPUT)
     ] = False
     unseen: Annotated[
         float | None,
@@ -165,33 +135,11 @@ class Plugins:
 
 
 @dataclass(frozen=True)
-class Training:
-    """How to train; what is not given comes from the defaults, or from the recipe of a checkpoint."""
-
-    epochs: Annotated[int | None, Option("Passes over the data.", metavar="N", min=1, max=MOST)] = None
-    optimizer: Annotated[str | None, Option("adam, adamw, adadelta or sgd.", metavar="NAME")] = None
-    rate: Annotated[float | None, Option("Learning rate.", metavar="FLOAT")] = None
-    momentum: Annotated[float | None, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)] = None
-    weight_decay: Annotated[float | None, Option("Weight decay.", metavar="FLOAT", min=0)] = None
-    schedule: Annotated[str | None, Option("Rate over time: constant or cosine.", metavar="NAME")] = None
-    augment: Annotated[
-        str | None,
-        Option("Random changes of images: none, flip, flip-crop.", metavar="NAME"),
-    ] = None
-    batch_size: Annotated[int | None, Option("Samples in a step.", metavar="N", min=1, max=MOST)] = None
-    keep: Annotated[
-        str | None,
-        Option("Weights to keep: last epoch's, or best on the tune half.", metavar="last|best"),
-    ] = None
-
-
-@dataclass(frozen=True)
 class Compute:
     """On what the arithmetic runs."""
 
     device: Annotated[
-        str,
-        Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE),
+        str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE)
     ] = "auto"
     precision: Annotated[
         str,
@@ -203,8 +151,7 @@ class Compute:
         ),
     ] = "auto"
     threads: Annotated[
-        int,
-        Option("CPU threads; 0 for all.", metavar="N", min=0, envvar="FORGETKIT_THREADS", panel=COMPUTE),
+        int, Option("CPU threads; 0 for all.", metavar="N", min=0, envvar="FORGETKIT_THREADS", panel=COMPUTE)
     ] = 0
 
 
@@ -213,27 +160,9 @@ class Say:
     """What is said, and how."""
 
     as_json: Annotated[bool, Option("Print one JSON document.", flags=("--json",), panel=OUTPUT)] = False
-    quiet: Annotated[
-        bool,
-        Option(
-            "Only warnings and errors.",
-            flags=(
-                "--quiet",
-                "-q",
-            ),
-            panel=OUTPUT,
-        ),
-    ] = False
+    quiet: Annotated[bool, Option("Only warnings and errors.", flags=("--quiet", "-q"), panel=OUTPUT)] = False
     dry_run: Annotated[
-        bool,
-        Option(
-            "Check everything, say the plan, write nothing.",
-            flags=(
-                "--dry-run",
-                "-n",
-            ),
-            panel=OUTPUT,
-        ),
+        bool, Option("Check everything, say the plan, write nothing.", flags=("--dry-run", "-n"), panel=OUTPUT)
     ] = False
     debug: Annotated[bool, Option("Show tracebacks.", flags=("--debug",), envvar="FORGETKIT_DEBUG", panel=OUTPUT)] = (
         False
@@ -249,24 +178,11 @@ class Output(Say):
         Option(
             "Where to write; else a step writes beside its input, forget-ids to stdout.",
             metavar="FILE",
-            flags=(
-                "--out",
-                "-o",
-            ),
+            flags=("--out", "-o"),
             panel=OUTPUT,
         ),
     ] = None
-    force: Annotated[
-        bool,
-        Option(
-            "Replace an existing output.",
-            flags=(
-                "--force",
-                "-f",
-            ),
-            panel=OUTPUT,
-        ),
-    ] = False
+    force: Annotated[bool, Option("Replace an existing output.", flags=("--force", "-f"), panel=OUTPUT)] = False
 
 
 @dataclass(frozen=True)
@@ -274,31 +190,6 @@ class ResumableOutput(Output):
     """What is printed and written of a run that can be resumed."""
 
     fresh: Fresh = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepOptions:
-    """What every unlearning step has in common: what it reads, where it computes, and what it writes."""
-
-    ids: IdFiles = field(default_factory=list, metadata={"required": True})  # on the command line
-    form: ListForm = ListForm()
-    booked: Booked = Booked()
-    seed: Seed = 0
-    source: Source = Source()
-    compute: Compute = Compute()
-    output: ResumableOutput = ResumableOutput()
-
-    def writing(self, out: str | Path | None) -> Self:
-        """Return the same with ``out`` as the output, if it is given."""
-        return self if out is None else replace(self, output=replace(self.output, out=str(out)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodOptions(StepOptions):
-    """The same, for a method that trains: it may be limited to some weights, and keeps a log."""
-
-    mask: Mask = None
-    log: Log = None
 
 
 def choice(name: str, value: str, known: tuple[str, ...]) -> str:

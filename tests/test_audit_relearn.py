@@ -19,8 +19,8 @@ from forgetkit.auditing.checks.relearn import (
     steps_to_learn,
 )
 from forgetkit.training.classifier import Classifier, Samples
-from forgetkit.training.loop import Update, fit
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.updates import Update, fit
 
 NOTHING = (torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
 

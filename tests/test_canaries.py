@@ -23,12 +23,12 @@ from forgetkit.files.header import read_record
 from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
-from forgetkit.options import StepOptions
 from forgetkit.statistics.canary_guesses import epsilon, guesses
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict
 from forgetkit.training.device import Machine
 from forgetkit.unlearning.inputs import Request, begin
+from forgetkit.unlearning.step_options import StepOptions
 from tests.conftest import Run
 
 COUNT, SEED = 200, 3

@@ -17,7 +17,7 @@ from forgetkit.methods.distill import distillation_loss
 from forgetkit.training.batches import shuffled
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.resume import Bookmark
-from forgetkit.unlearning.distill import Distillation
+from forgetkit.unlearning.distillation import Distillation
 from forgetkit.unlearning.method_options import Distill
 from tests import tiny
 from tests.conftest import Run

@@ -14,9 +14,10 @@ from forgetkit.training import cuda_graphs as graphs
 from forgetkit.training.classifier import Classifier, predict
 from forgetkit.training.cuda_graphs import WARM_UP, graphs_of
 from forgetkit.training.device import set_up
-from forgetkit.training.loop import Update, fit, train
+from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
+from forgetkit.training.updates import Update, fit
 from forgetkit.unlearning.forget import Meter
 from tests.conftest import Run
 
@@ -66,7 +67,7 @@ def trained(odd: str = "", *, precision: str = "float32", **recipe: object) -> C
     model = classifier(odd, precision)
     optimizer = make_optimizer(model, given.optimizer, rate=given.rate, momentum=given.momentum)
     random.seed(0)
-    train(model, *samples(), recipe=given, optimizer=optimizer, tune=samples(8), seed=0)
+    complete(train_steps(model, *samples(), recipe=given, optimizer=optimizer, tune=samples(8), seed=0))
     steps = graphs_of(optimizer)
     assert steps is not None
     assert bool(steps._recorded) == (not odd and graphs.WARM_UP == WARM_UP)
@@ -95,7 +96,7 @@ def test_a_budget_counts_every_image() -> None:
     model, recipe, meter = classifier(), Recipe(epochs=2, batch_size=16), Meter(most=10**9)
     optimizer = make_optimizer(model, "adam", rate=0.01)
     with meter.on(model):
-        train(model, *samples(), recipe=recipe, optimizer=optimizer, tune=samples(8), seed=0)
+        complete(train_steps(model, *samples(), recipe=recipe, optimizer=optimizer, tune=samples(8), seed=0))
     assert meter.spent == 3 * 2 * COUNT
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from forgetkit.methods.joint import joint
 from forgetkit.training.classifier import predict
 from forgetkit.training.device import generator_for
-from forgetkit.training.loop import fit
+from forgetkit.training.updates import fit
 from tests.tiny import CLASSES, network, note, same, samples, sgd, weights
 
 FORGET, RETAIN = samples(10, 100), samples(24, 0)

@@ -20,8 +20,8 @@ from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import accuracy, predict
 from forgetkit.training.resume import Bookmark
 from forgetkit.unlearning.method_options import Neutralize
-from forgetkit.unlearning.neutralize import Neutralization, _accuracy_to
-from forgetkit.unlearning.step import Outcome
+from forgetkit.unlearning.neutralization import Neutralization, _accuracy_to
+from forgetkit.unlearning.outcome import Outcome
 from tests import tiny
 from tests.conftest import Run
 from tests.tiny import Halted, Halting, carry_out, recall, same, sets, sgd

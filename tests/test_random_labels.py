@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from forgetkit.methods.targets import any_label_targets, contrast_targets
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -17,9 +16,9 @@ from torch.optim import SGD, Optimizer
 from forgetkit.methods.random_labels import any_label_targets, contrast_targets, random_labels
 from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.training.device import generator_for
-from forgetkit.training.loop import Update, fit, walk
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, fit, walk
 from tests.conftest import Run
 from tests.tiny import CLASSES, Halted, Halting, carry_out, network, note, recall, same, samples
 

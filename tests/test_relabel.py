@@ -14,8 +14,8 @@ from torch.optim import SGD, Adadelta, Adam, Optimizer
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.device import generator_for
-from forgetkit.training.loop import fit
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.updates import fit
 from tests import tiny
 from tests.conftest import Run
 from tests.tiny import carry_out, note, weights

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 
-from forgetkit.training.loop import Update, fit
+from forgetkit.training.updates import Update, fit
 from forgetkit.unlearning.backtracking import Braking, brake
 from forgetkit.unlearning.membership_gauge import Reading
 from forgetkit.unlearning.rate_search import Evaluation, Trial, best_of, find_rate

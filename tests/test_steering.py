@@ -17,8 +17,8 @@ from forgetkit.events import silent
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 from forgetkit.training.classifier import Samples, take
-from forgetkit.training.loop import Update
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update
 from forgetkit.unlearning.backtracking import Braking
 from forgetkit.unlearning.early_stopping import Begin, Stopped, rehearsed_steps, stop_when_forgotten
 from forgetkit.unlearning.inputs import Request

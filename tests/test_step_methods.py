@@ -28,10 +28,10 @@ from forgetkit.methods.scrub import SHIFT, scrub
 from forgetkit.training.batches import passes, shuffled
 from forgetkit.training.classifier import Classifier, Samples
 from forgetkit.training.device import Machine
-from forgetkit.training.loop import Update, fit
 from forgetkit.training.mask import masked
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, fit
 from forgetkit.unlearning.backtracking import Braking, brake
 from forgetkit.unlearning.membership_gauge import gauge_of
 from forgetkit.unlearning.run_method import MethodRun

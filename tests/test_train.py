@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Progress
 from forgetkit.files.header import read_record
-from forgetkit.options import Compute, ResumableOutput, Training
+from forgetkit.options import Compute, ResumableOutput
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.train import fit_model, train, train_all
-from forgetkit.training.train_options import Seeds, Start, TrainOptions
+from forgetkit.training.train_options import Seeds, Start, Training, TrainOptions
 from tests.conftest import Run
 
 IDS = ["3", "1", "20"]

@@ -17,14 +17,15 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Training
 from forgetkit.training.batches import augmented, drawn_changes, shuffled
 from forgetkit.training.classifier import Classifier, Samples, accuracy, predict
 from forgetkit.training.history import History
-from forgetkit.training.loop import Update, fit, started, train, walk
+from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import make_optimizer, optimizer_of
 from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.train_options import Training
+from forgetkit.training.updates import Update, fit, started, walk
 from tests import tiny
 from tests.tiny import Halted, Halting, note, recall, same, sgd, weights
 
@@ -51,8 +52,16 @@ def run(
     """Train on the samples with plain SGD."""
     recipe = Recipe(**{"epochs": 3, "optimizer": "sgd", "rate": 0.1, "batch_size": 16, **changes})
     optimizer = optimizer_of(model, recipe)
-    return train(
-        model, *(data or samples()), recipe=recipe, optimizer=optimizer, tune=samples(32, 200), seed=seed, watch=watch
+    return complete(
+        train_steps(
+            model,
+            *(data or samples()),
+            recipe=recipe,
+            optimizer=optimizer,
+            tune=samples(32, 200),
+            seed=seed,
+            watch=watch,
+        )
     )
 
 
@@ -210,7 +219,7 @@ def rates(schedule: str) -> list[float]:
     model, recipe = network(), Recipe(epochs=3, optimizer="sgd", rate=0.2, batch_size=16, schedule=schedule)
     optimizer = optimizer_of(model, recipe)
     optimizer.register_step_pre_hook(lambda moving, *_: found.append(moving.param_groups[0]["lr"]))
-    train(model, *samples(), recipe=recipe, optimizer=optimizer, tune=samples(8), seed=0)
+    complete(train_steps(model, *samples(), recipe=recipe, optimizer=optimizer, tune=samples(8), seed=0))
     return found
 
 

@@ -10,8 +10,8 @@ from torch.optim import SGD, Optimizer
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 from forgetkit.training.classifier import Classifier, Samples
-from forgetkit.training.loop import Update, fit
 from forgetkit.training.resume import Bookmark, Place
+from forgetkit.training.updates import Update, fit
 from forgetkit.unlearning.sets import Sets
 
 CLASSES = 4

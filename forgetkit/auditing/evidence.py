@@ -9,12 +9,7 @@ from forgetkit.auditing.checks.integrity import copies, integrity
 from forgetkit.auditing.checks.registered import run_registered
 from forgetkit.auditing.checks.relearn import relearn_check
 from forgetkit.auditing.policy import Policy
-from forgetkit.auditing.predictions import (
-    ModelPredictions,
-    predict_control,
-    predict_references,
-    predict_subject,
-)
+from forgetkit.auditing.predictions import ModelPredictions, predict_control, predict_references, predict_subject
 from forgetkit.auditing.subject import Opened, Subject
 from forgetkit.data.dataset import images_at
 from forgetkit.files.id_list import digest_of

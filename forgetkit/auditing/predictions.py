@@ -15,7 +15,8 @@ from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import Classifier, on_machine, predict, take
 from forgetkit.training.device import Machine
-from forgetkit.training.resume import Bookmark, Place, part
+from forgetkit.training.packing import part
+from forgetkit.training.resume import Bookmark, Place
 
 SETS = ("forget", "unseen", "retain", "earlier")
 VIEWS = ("hflip", "vflip", "crop")

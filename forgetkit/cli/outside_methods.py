@@ -9,9 +9,10 @@ from typing import Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.methods.register import METHODS, OutsideMethod, method_named
-from forgetkit.options import Checkpoint, MethodOptions, Option
+from forgetkit.options import Checkpoint, Option
 from forgetkit.registry import load_plugins
 from forgetkit.unlearning.method_options import StepSettings
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 def command_of(name: str) -> Callable[..., None]:

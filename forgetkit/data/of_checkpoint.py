@@ -49,12 +49,7 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
 
 
 def read_lists(
-    sources: Iterable[str | IdList],
-    form: ListForm,
-    dataset: Dataset,
-    tell: Tell,
-    *,
-    forgotten: KeySet | None = None,
+    sources: Iterable[str | IdList], form: ListForm, dataset: Dataset, tell: Tell, *, forgotten: KeySet | None = None
 ) -> list[str]:
     """Return the unique ids of ID lists, named or read already, checked against the training split.
 

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.training.batches import passes
 from forgetkit.training.classifier import Samples
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 
 def ascend(

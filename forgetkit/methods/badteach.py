@@ -15,7 +15,7 @@ from forgetkit.methods.losses import divergence
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.device import generator_for
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 
 def badteach(

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 
 def penalty_at(epoch: int, epochs: int, *, l1: float, free: int = 0) -> float:

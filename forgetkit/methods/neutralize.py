@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 
 def average_outputs(outputs: Tensor, labels: Tensor) -> Tensor:

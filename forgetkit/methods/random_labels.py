@@ -20,7 +20,7 @@ from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.training.batches import one_pass
 from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.device import generator_for
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 
 def random_labels(

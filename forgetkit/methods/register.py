@@ -64,7 +64,7 @@ def register_method(name: str, *, paper: str = "") -> Callable[[F], F]:
 
     The function takes the model, the forget set and the retain set, each set images and labels; then, by keyword, its
     own typed options with their defaults, and any of ``optimizer``, ``seed``, ``classes`` and ``untrained``. It yields
-    the loss of each step, which is taken for it, or :class:`forgetkit.training.loop.Update`.
+    the loss of each step, which is taken for it, or :class:`forgetkit.training.updates.Update`.
 
     Args:
         name: of the command, such as ``shrink``.

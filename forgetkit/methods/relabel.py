@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.training.classifier import Samples
 from forgetkit.training.device import generator_for
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 
 def wrong_label_targets(labels: Tensor, classes: int, *, count: int, generator: Generator) -> Tensor:

@@ -19,7 +19,7 @@ from forgetkit.methods.importance import top
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples, at_once
 from forgetkit.training.device import seed_for
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 Kernels = dict[str, Tensor]
 

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from forgetkit.methods.losses import divergence
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples, predict
-from forgetkit.training.loop import Update
+from forgetkit.training.updates import Update
 
 SHIFT = 1 << 20
 """Added to the epochs of the forget set, so that both sets are shuffled independently."""

@@ -175,6 +175,7 @@ def record(step: Step) -> Step:
         _clear_workspaces()
 
     def launch() -> Tensor:
+        """Copy the batch in and launch the recorded step."""
         graph.replay()
         return value
 

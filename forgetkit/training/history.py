@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forgetkit.training.resume import Bookmark, Place, pack, part, unpack
+from forgetkit.training.packing import pack, part, unpack
+from forgetkit.training.resume import Bookmark, Place
 
 LOOP = "epochs"
 

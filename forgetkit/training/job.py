@@ -12,11 +12,11 @@ from forgetkit.files.id_list import digest_of
 from forgetkit.files.lock import was_left
 from forgetkit.files.record import Record, Step
 from forgetkit.models.optimizer_state import find_optimizer, optimizer_path
-from forgetkit.options import Training
 from forgetkit.training.device import Machine
 from forgetkit.training.mask import read_mask
 from forgetkit.training.outputs import asked_of, ids_entry
 from forgetkit.training.recipe import Recipe, recipe_of, resolve_recipe
+from forgetkit.training.train_options import Training
 from forgetkit.training.training_set import TrainingSet
 
 

@@ -1,11 +1,10 @@
 """The only training loop: updates of an optimizer, one after another or in epochs."""
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial, wraps
-from itertools import chain, islice
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,99 +16,14 @@ from forgetkit.events import Measured, Tell, progress, silent
 from forgetkit.models.finite import check_gradients, cure
 from forgetkit.training.batches import augmented, drawn_changes, shuffled
 from forgetkit.training.classifier import Samples, accuracy, predict, state_of
-from forgetkit.training.cuda_graphs import graphs_of, take_step
 from forgetkit.training.device import seed_for, seed_generators
 from forgetkit.training.history import LOOP, History, Position, go_on, place_of
 from forgetkit.training.recipe import Recipe
-from forgetkit.training.resume import Bookmark, Place, pack, unpack
+from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, fit
 
 T = TypeVar("T")
-P = ParamSpec("P")
 Batch = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Update:
-    """One step of an optimizer: the scalar loss to descend, and the batch that it takes.
-
-    The loss is the same function for all updates in which it is the same: a GPU then records it once.
-
-    Attributes:
-        loss: takes ``batch``.
-        batch: a tensor or a tuple of tensors.
-        epoch: pass over the data that the update belongs to, counted from 1; 0 where that does not matter.
-    """
-
-    loss: Callable[[Any], Tensor]
-    batch: Any
-    epoch: int = 0
-
-
-def fit(optimizer: Optimizer, updates: Iterable[Update]) -> Iterator[Tensor]:
-    """Carry out ``updates``; yield the loss of each. The caller stops by stopping to ask.
-
-    On a GPU, steps on tensors are recorded and launched whole (:mod:`forgetkit.training.cuda_graphs`): what a loss
-    reads besides its batch must stay the same.
-    """
-    graphs = graphs_of(optimizer)
-    step = graphs.take_step if graphs else take_step
-    for update in updates:
-        yield step(optimizer, update.loss, update.batch)
-
-
-def started(updates: Iterator[Update], done: int = 0) -> Iterator[Update]:
-    """Skip the first ``done`` updates and return the others.
-
-    What a method computes before its first update, such as a teacher's outputs, is computed here, while the model still
-    is as the method found it.
-    """
-    if done:
-        for _ in islice(updates, done):
-            pass
-        return updates
-    first = list(islice(updates, 1))
-    return chain(first, updates)
-
-
-def walk(
-    bookmark: Bookmark,
-    loop: str,
-    model: nn.Module,
-    begin: Callable[[], tuple[Optimizer, Iterator[Update]]],
-    *,
-    label: str = "",
-    total: int = 0,
-    tell: Tell = silent,
-) -> tuple[Optimizer, int]:
-    """Carry out all updates of a method, from where an interrupted run stopped.
-
-    Args:
-        bookmark: keeps and recalls the state of the run.
-        loop: name of the loop in that state.
-        model: changed by the updates.
-        begin: returns an optimizer, and the updates for the model as it is.
-        label: of the progress events.
-        total: number of updates, for the progress.
-        tell: receives the progress.
-
-    Returns:
-        the optimizer, and the number of updates.
-    """
-    left = bookmark.open(loop)
-    taken = left.at["steps"] if left else 0
-    optimizer, updates = begin()
-    updates = started(updates, taken)
-    if left:
-        unpack(left.tensors, model, optimizer)
-
-    def place() -> Place:
-        """Return the position to keep."""
-        return Place({"steps": taken}, pack(model, optimizer))
-
-    for _ in progress(fit(optimizer, updates), label, total - taken, tell):
-        taken += 1
-        bookmark.reached(loop, place)
-    return optimizer, taken
 
 
 def fit_epochs(
@@ -209,23 +123,16 @@ def _measure(model: nn.Module, history: History, tune: Samples, *, keep: bool) -
         history.best = state_of(model) if keep else None
 
 
-def whole(steps: Callable[P, Generator[None, None, T]]) -> Callable[P, T]:
-    """Return the function that takes all steps, and returns what they come to."""
-
-    @wraps(steps)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        """Take all steps."""
-        taken = steps(*args, **kwargs)
-        try:
-            while True:
-                next(taken)
-        except StopIteration as ended:
-            found: T = ended.value
-            return found
-        finally:
-            taken.close()  # where a signal came between two steps
-
-    return run
+def complete(steps: Generator[None, None, T]) -> T:
+    """Take all steps of a training; return its result."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as ended:
+        found: T = ended.value
+        return found
+    finally:
+        steps.close()  # if a signal came between two steps
 
 
 def train_steps(
@@ -276,10 +183,6 @@ def train_steps(
         tell=tell,
         bookmark=bookmark,
     )
-
-
-train = whole(train_steps)
-"""Train to the end; returns the :class:`forgetkit.training.history.History`."""
 
 
 def drawn_batches(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, part: float = 1.0) -> list[Batch]:

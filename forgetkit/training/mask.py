@@ -98,6 +98,7 @@ def masked(model: nn.Module, mask: Mapping[str, Tensor] | None) -> Iterator[None
     held: dict[tuple[Tensor, str], Tensor] = {}
 
     def before(optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401 - what torch hands over
+        """Keep what a step would change."""
         held.clear()
         for weight, of in free.items():
             if weight.grad is not None:
@@ -106,6 +107,7 @@ def masked(model: nn.Module, mask: Mapping[str, Tensor] | None) -> Iterator[None
             held.update({(weight, key): value.clone() for key, value in state.items() if _fits(value, weight)})
 
     def put_back(optimizer: Optimizer | None, *_: Any) -> None:  # noqa: ANN401 - what torch hands over
+        """Restore the weights that may not change."""
         with torch.no_grad():
             for weight, of in free.items():
                 weight.copy_(torch.where(of, weight, kept[weight]))

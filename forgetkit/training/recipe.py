@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Training, check_optimizer, choice
+from forgetkit.options import check_optimizer, choice
+from forgetkit.training.train_options import Training
 
 SCHEDULES = ("constant", "cosine")
 AUGMENTS = ("none", "flip", "flip-crop")

@@ -20,18 +20,13 @@ from forgetkit.training.cuda_streams import side_by_side
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import about
 from forgetkit.training.job import Job
+from forgetkit.training.loop import complete
 from forgetkit.training.outputs import Written, done_already, up_to_date
-from forgetkit.training.run_job import estimate_seconds, run_job, run_steps
+from forgetkit.training.run_job import estimate_seconds, run_steps
 
 
 def run_missing(
-    jobs: list[Job],
-    dataset: Dataset,
-    inputs: tuple[Path, ...],
-    tell: Tell,
-    output: ResumableOutput,
-    *,
-    workers: int,
+    jobs: list[Job], dataset: Dataset, inputs: tuple[Path, ...], tell: Tell, output: ResumableOutput, *, workers: int
 ) -> list[Written]:
     """Run the jobs that are not done yet, each as it would run alone.
 
@@ -66,7 +61,7 @@ def run_missing(
     if missing and len(jobs) > 1:
         found += _run_several(missing, dataset, workers, tell, output)
     elif missing:
-        found.append(run_job(missing[0], dataset, tell, force=output.force, fresh=output.fresh))
+        found.append(complete(run_steps(missing[0], dataset, tell, force=output.force, fresh=output.fresh)))
     order = [job.target for job in jobs]
     return sorted(found, key=lambda written: order.index(written.path))
 
@@ -127,5 +122,5 @@ def _worker(job: Job, plugins: list[Path], output: ResumableOutput) -> tuple[Wri
     dataset = find_dataset(data["name"], data["fingerprint"], [job.root], unseen=share, classes=classes)
     events: list[Event] = []
     tell = _only_important(events.append)
-    written = run_job(job, as_trained(dataset, job.record), tell, force=output.force, fresh=output.fresh)
+    written = complete(run_steps(job, as_trained(dataset, job.record), tell, force=output.force, fresh=output.fresh))
     return written, events

@@ -20,7 +20,7 @@ from forgetkit.training.device import seed_for
 from forgetkit.training.evaluate import BATCH, measure, pass_seconds
 from forgetkit.training.history import History
 from forgetkit.training.job import Job
-from forgetkit.training.loop import train_steps, whole
+from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.mask import masked, read_mask
 from forgetkit.training.optimizers import optimizer_of
 from forgetkit.training.outputs import Written
@@ -62,10 +62,6 @@ def run_steps(
     return Written("train", job.target, written, time.monotonic() - begun, job.source)
 
 
-run_job = whole(run_steps)
-"""Run a job to its end; returns what was written. Arguments and exceptions are those of :func:`run_steps`."""
-
-
 def train_only(
     job: Job, dataset: Dataset, tell: Tell, *, watch: Callable[[nn.Module], AbstractContextManager[None]]
 ) -> Classifier:
@@ -80,7 +76,7 @@ def train_only(
     classifier = on_machine(start_model(job), job.record, job.machine)
     optimizer = optimizer_of(classifier, job.recipe)
     with watch(classifier):
-        whole(_train)(job, classifier, optimizer, dataset, Bookmark(), tell, "second teacher")
+        complete(_train(job, classifier, optimizer, dataset, Bookmark(), tell, "second teacher"))
     return classifier
 
 
@@ -113,17 +109,12 @@ def estimate_seconds(job: Job, dataset: Dataset) -> float:
 
 
 def _train(
-    job: Job,
-    classifier: Classifier,
-    optimizer: Optimizer,
-    dataset: Dataset,
-    bookmark: Bookmark,
-    tell: Tell,
-    label: str,
+    job: Job, classifier: Classifier, optimizer: Optimizer, dataset: Dataset, bookmark: Bookmark, tell: Tell, label: str
 ) -> Generator[None, None, History]:
     begun, spent = time.monotonic(), bookmark.log[-1]["seconds"] if bookmark.log else 0.0
 
     def watch(entry: dict[str, Any]) -> None:
+        """Add the measurements of an epoch to the log."""
         bookmark.log.append({**entry, "seconds": round(spent + time.monotonic() - begun, 3)})
 
     return train_steps(

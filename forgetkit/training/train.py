@@ -174,23 +174,25 @@ def fit_model(
     Raises:
         ForgetkitError: ``usage`` for a recipe that is not possible; ``diverged`` where the loss is not finite.
     """
-    from forgetkit.training.loop import train as train_loop
+    from forgetkit.training.loop import complete, train_steps
     from forgetkit.training.optimizers import optimizer_of
     from forgetkit.training.recipe import Recipe, check_recipe
 
     recipe = check_recipe(recipe or Recipe())
     if recipe.keep == "best" and tune is None:
         raise ForgetkitError("usage", "keep='best' needs unseen samples to choose the epoch by", "give tune=")
-    return train_loop(
-        model,
-        images,
-        labels,
-        recipe=recipe,
-        optimizer=optimizer_of(model, recipe),
-        tune=tune or (images[:0], labels[:0]),
-        seed=seed,
-        watch=(lambda _: None) if tune else None,
-        tell=tell,
+    return complete(
+        train_steps(
+            model,
+            images,
+            labels,
+            recipe=recipe,
+            optimizer=optimizer_of(model, recipe),
+            tune=tune or (images[:0], labels[:0]),
+            seed=seed,
+            watch=(lambda _: None) if tune else None,
+            tell=tell,
+        )
     )
 
 

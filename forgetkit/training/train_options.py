@@ -8,6 +8,7 @@ from forgetkit.options import (
     COMPUTE,
     INPUT,
     LARGEST_SEED,
+    MOST,
     Compute,
     KeepOptimizer,
     ListForm,
@@ -16,9 +17,25 @@ from forgetkit.options import (
     Option,
     ResumableOutput,
     Source,
-    Training,
     choice,
 )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train; what is not given comes from the defaults, or from the recipe of a checkpoint."""
+
+    epochs: Annotated[int | None, Option("Passes over the data.", metavar="N", min=1, max=MOST)] = None
+    optimizer: Annotated[str | None, Option("adam, adamw, adadelta or sgd.", metavar="NAME")] = None
+    rate: Annotated[float | None, Option("Learning rate.", metavar="FLOAT")] = None
+    momentum: Annotated[float | None, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)] = None
+    weight_decay: Annotated[float | None, Option("Weight decay.", metavar="FLOAT", min=0)] = None
+    schedule: Annotated[str | None, Option("Rate over time: constant or cosine.", metavar="NAME")] = None
+    augment: Annotated[str | None, Option("Random changes of images: none, flip, flip-crop.", metavar="NAME")] = None
+    batch_size: Annotated[int | None, Option("Samples in a step.", metavar="N", min=1, max=MOST)] = None
+    keep: Annotated[
+        str | None, Option("Weights to keep: last epoch's, or best on the tune half.", metavar="last|best")
+    ] = None
 
 
 @dataclass(frozen=True)

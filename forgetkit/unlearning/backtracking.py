@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.training.classifier import state_of
-from forgetkit.training.resume import Bookmark, Place, pack, pack_optimizer, part, unpack
+from forgetkit.training.packing import pack, pack_optimizer, part, unpack
+from forgetkit.training.resume import Bookmark, Place
 from forgetkit.unlearning.membership_gauge import Gauge, Reading, keeps_accuracy
 from forgetkit.unlearning.rate_search import Evaluation
 
@@ -77,8 +78,7 @@ def brake(
     """Take ``steps``, measure often, and end in the best state seen; the model has it when this generator ends.
 
     It ends once the gap reaches 0 or changes sign, falls further below 0, or the steps end. A reading that jumps across
-    0 is undone. The best state has the smallest gap of those that keep accuracy, or of all if none does; the start does
-    not count.
+    0 is undone. The best state after the start has the smallest gap of those that keep accuracy, or else of all.
 
     Args:
         model: changed in place.

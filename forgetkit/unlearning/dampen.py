@@ -9,7 +9,6 @@ from torch import nn
 from forgetkit.events import Tell, silent
 from forgetkit.methods.dampen import dampen as dampen_weights
 from forgetkit.methods.importance import importance as importance_of
-from forgetkit.options import StepOptions
 from forgetkit.training.classifier import take
 from forgetkit.training.device import set_up
 from forgetkit.training.importance import read_importance
@@ -17,8 +16,10 @@ from forgetkit.training.outputs import Written
 from forgetkit.training.resume import Bookmark
 from forgetkit.unlearning.inputs import Ids, begin
 from forgetkit.unlearning.method_options import Dampen
+from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step
+from forgetkit.unlearning.step import carry_out, new_step
+from forgetkit.unlearning.step_options import StepOptions
 
 
 def dampen(

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from forgetkit.events import Measured, Tell, progress
 from forgetkit.training.classifier import Samples
-from forgetkit.training.loop import Update, fit, started, walk
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, fit, started, walk
 from forgetkit.unlearning.backtracking import BRAKE, Braking, brake
 from forgetkit.unlearning.membership_gauge import Gauge, Reading, describe, pooled
 from forgetkit.unlearning.rate_search import Evaluation, best_of

@@ -14,7 +14,7 @@ from forgetkit.events import Tell, Warned
 from forgetkit.files.header import read_record
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
-from forgetkit.options import ResumableOutput, Training
+from forgetkit.options import ResumableOutput
 from forgetkit.statistics.divergence import AUTO_FROM
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict
@@ -22,6 +22,7 @@ from forgetkit.training.device import Machine
 from forgetkit.training.job import Job, plan_job
 from forgetkit.training.outputs import Written, output_path, up_to_date
 from forgetkit.training.replicas import run_missing
+from forgetkit.training.train_options import Training
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.sets import Sets
@@ -29,11 +30,7 @@ from forgetkit.unlearning.stream_limits import Limits, check_divergence, check_m
 
 
 def check_limits(
-    classifier: nn.Module,
-    sets: Sets,
-    limits: Limits,
-    references: list[tuple[Path, Record]],
-    machine: Machine,
+    classifier: nn.Module, sets: Sets, limits: Limits, references: list[tuple[Path, Record]], machine: Machine
 ) -> dict[str, Any]:
     """Judge a model after a step over all ids forgotten so far.
 

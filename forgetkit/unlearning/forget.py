@@ -12,19 +12,21 @@ from torch import Tensor, nn
 
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Note, Tell, silent
-from forgetkit.options import StepOptions, Training
 from forgetkit.training.cuda_graphs import one_by_one
 from forgetkit.training.device import Machine, seed_for, set_up
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.run_job import train_only
-from forgetkit.unlearning.distill import Distillation
+from forgetkit.training.train_options import Training
+from forgetkit.unlearning.distillation import Distillation
 from forgetkit.unlearning.fallback import or_retrain, training_without
 from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.method_options import Distill, Forget
+from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import Outcome, carry_out, new_step
+from forgetkit.unlearning.step import carry_out, new_step
+from forgetkit.unlearning.step_options import StepOptions
 
 TRAINING = 3
 """Cost of an image in a training step, in predictions of an image."""

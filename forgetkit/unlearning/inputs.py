@@ -19,8 +19,8 @@ from forgetkit.files.id_list import IdList, as_list
 from forgetkit.files.id_list import Ids as Ids
 from forgetkit.files.record import Record
 from forgetkit.files.request_book import Booking
-from forgetkit.options import Booked, StepOptions
 from forgetkit.training.outputs import Written
+from forgetkit.unlearning.step_options import Booked, StepOptions
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,7 @@ def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
 
 
 def begin(
-    command: str,
-    checkpoint: str,
-    options: StepOptions,
-    *,
-    ids: Ids | None = None,
-    needs_ids: bool = True,
-    tell: Tell,
+    command: str, checkpoint: str, options: StepOptions, *, ids: Ids | None = None, needs_ids: bool = True, tell: Tell
 ) -> Request | Written:
     """Read and check the input of a step.
 

@@ -12,28 +12,24 @@ from forgetkit.errors import NotReached
 from forgetkit.events import Tell, silent
 from forgetkit.files.id_list import draw
 from forgetkit.models.optimizer_state import find_optimizer
-from forgetkit.options import StepOptions
 from forgetkit.training.classifier import Samples
 from forgetkit.training.device import Machine, set_up
-from forgetkit.training.loop import Update, walk
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import Recipe, recorded_epochs
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, walk
 from forgetkit.unlearning.fallback import check_limits, or_retrain
 from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.membership_gauge import recognisable
+from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
 from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
-from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, on_module, warn_if_unmoved
+from forgetkit.unlearning.step import carry_out, new_step, on_module, warn_if_unmoved
+from forgetkit.unlearning.step_options import StepOptions
 from forgetkit.unlearning.stream_limits import Limits, open_references
-from forgetkit.unlearning.tuning_groups import (
-    FEWEST,
-    gauge_on,
-    tuning_groups,
-    warn_if_not_memorised,
-)
+from forgetkit.unlearning.tuning_groups import FEWEST, gauge_on, tuning_groups, warn_if_not_memorised
 
 
 @overload

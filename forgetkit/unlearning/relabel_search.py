@@ -10,14 +10,14 @@ from torch.optim import Optimizer
 from forgetkit.errors import NotReached
 from forgetkit.events import Note, Tell, Tried, Warned
 from forgetkit.training.classifier import Samples, state_of
-from forgetkit.training.loop import Update, fit, started, walk
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, fit, started, walk
 from forgetkit.unlearning.backtracking import Braking
 from forgetkit.unlearning.early_stopping import stop_when_forgotten
 from forgetkit.unlearning.membership_gauge import Reading, describe, recorded
+from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.rate_search import best_of, find_rate
 from forgetkit.unlearning.relabel_steps import RelabelSteps
-from forgetkit.unlearning.step import Outcome
 from forgetkit.unlearning.tuning_groups import TuningGroups, steps_between, warn_if_not_memorised
 
 SCAN = {

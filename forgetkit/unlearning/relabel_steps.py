@@ -12,8 +12,8 @@ from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models.optimizer_state import load_optimizer
 from forgetkit.training.classifier import Samples
 from forgetkit.training.device import generator_for
-from forgetkit.training.loop import Update
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.updates import Update
 from forgetkit.unlearning.relabel_options import Relabel
 
 SHARE_OF_RETRAINING = 0.2

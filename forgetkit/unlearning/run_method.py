@@ -14,21 +14,23 @@ from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.record import Record
 from forgetkit.models.build import build_model
-from forgetkit.options import MethodOptions
 from forgetkit.training.classifier import Classifier, Samples, accuracy, on_machine, predict
 from forgetkit.training.device import Machine, seed_for, set_up
-from forgetkit.training.loop import Update, fit, started, walk
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.outputs import Written
+from forgetkit.training.packing import pack, part, unpack
 from forgetkit.training.recipe import recorded_epochs
-from forgetkit.training.resume import Bookmark, Place, pack, part, unpack
+from forgetkit.training.resume import Bookmark, Place
+from forgetkit.training.updates import Update, fit, started, walk
 from forgetkit.unlearning.backtracking import Braking
 from forgetkit.unlearning.early_stopping import Begin, stop_when_forgotten
 from forgetkit.unlearning.inputs import begin
 from forgetkit.unlearning.membership_gauge import describe, recorded
 from forgetkit.unlearning.method_options import StepSettings
+from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import Beside, Inputs, Outcome, carry_out, new_step, warn_if_unmoved
+from forgetkit.unlearning.step import carry_out, new_step, warn_if_unmoved
+from forgetkit.unlearning.step_options import MethodOptions
 from forgetkit.unlearning.tuning_groups import steps_between, tuning_groups
 
 GROUPS = 8

@@ -1,105 +1,28 @@
 """What every step does around its method: check the output, run the method, measure before and after, publish."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from forgetkit.events import Changed, Note, Tell, Warned
 from forgetkit.files.header import read_record
 from forgetkit.files.lock import was_left
-from forgetkit.files.publish import check_target, publish_lines
-from forgetkit.files.record import Record, Step
+from forgetkit.files.publish import check_target
+from forgetkit.files.record import Step
 from forgetkit.models.checkpoint import load_tensors, load_with_weights, save_checkpoint
-from forgetkit.models.optimizer_state import optimizer_path, save_optimizer
-from forgetkit.options import StepOptions
 from forgetkit.training.classifier import Samples, on_machine
 from forgetkit.training.device import Machine
 from forgetkit.training.evaluate import BATCH, about, measure, measure_samples, pass_seconds, weight_change
-from forgetkit.training.importance import publish_importance
 from forgetkit.training.mask import masked, read_mask
-from forgetkit.training.outputs import (
-    Written,
-    asked_of,
-    done_already,
-    ids_entry,
-    output_path,
-    software,
-    up_to_date,
-)
+from forgetkit.training.outputs import Written, asked_of, done_already, ids_entry, output_path, software, up_to_date
 from forgetkit.training.resume import Bookmark, making
 from forgetkit.unlearning.inputs import Request
+from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
 from forgetkit.unlearning.sets import Sets
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a method made of a model.
-
-    Attributes:
-        metrics: what it measured.
-        resolved: values of the options that it searched for.
-        optimizer: as it ended, if it may be kept.
-        importance: of each weight for all samples, by name, if it was computed.
-    """
-
-    metrics: dict[str, Any]
-    resolved: dict[str, Any] = field(default_factory=dict)
-    optimizer: Optimizer | None = None
-    importance: dict[str, Tensor] | None = None
-
-
-Work = Callable[[nn.Module, Sets, Bookmark], Outcome]
-"""Changes the model in place; may use the sets, and keep its state with the bookmark."""
-
-
-@dataclass(frozen=True)
-class Beside:
-    """The files that a step writes beside its checkpoint.
-
-    Attributes:
-        log: JSON lines of its evaluations or epochs.
-        optimizer: whether to keep the state of the optimizer.
-        importance: the importance of the weights.
-    """
-
-    log: str | None = None
-    optimizer: bool = False
-    importance: str | None = None
-
-    def paths(self, target: Path) -> tuple[Path, ...]:
-        """Return the files beside the checkpoint at ``target``."""
-        named = tuple(Path(name) for name in (self.log, self.importance) if name is not None)
-        return (*named, optimizer_path(target)) if self.optimizer else named
-
-    def write(self, target: Path, outcome: Outcome, bookmark: Bookmark, written: Record, parent: Record) -> None:
-        """Write them."""
-        if self.log is not None:
-            publish_lines(Path(self.log), bookmark.log)
-        if self.importance is not None and outcome.importance is not None:
-            publish_importance(Path(self.importance), outcome.importance, parent)
-        if self.optimizer and outcome.optimizer is not None:
-            name = written.steps[-1].options["optimizer"]
-            save_optimizer(target, outcome.optimizer, name=name, digest=written.digest)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Files that a step reads besides its checkpoint and ID lists; no output may replace one.
-
-    Attributes:
-        models: further checkpoints.
-        mask: which weights may change.
-        others: all else.
-    """
-
-    models: tuple[Path, ...] = ()
-    mask: str | None = None
-    others: tuple[Path, ...] = ()
+from forgetkit.unlearning.step_options import StepOptions
 
 
 def new_step(command: str, options: dict[str, Any], seed: int, request: Request) -> Step:
@@ -129,24 +52,20 @@ def carry_out(
         work: the method.
         inputs: further files that are read.
         beside: what is written beside the checkpoint.
-        aim: what the method's sets are made of and forgetting is measured on, if not ``request``.
+        aim: request that the sets are made of and forgetting is measured on, if it is another one.
         tell: receives the events of the run.
 
     Returns:
-        what was written, or was there already; None in a dry run.
-
-    Raises:
-        ForgetkitError: ``output-exists``, ``not-reached``, ``out-of-space`` …; nothing was written.
+        what was written, or was there already; None in a dry run. If it raises, nothing was written.
     """
-    begun, output = time.monotonic(), options.output
-    inputs, beside, aim = inputs or Inputs(), beside or Beside(), aim or request
+    begun, output, aim = time.monotonic(), options.output, aim or request
+    inputs, beside = inputs or Inputs(), beside or Beside()
     free, digest = read_mask(Path(inputs.mask)) if inputs.mask is not None else (None, None)
     if digest is not None:
         step = replace(step, options={**step.options, "mask": digest})
     target = output_path(request.path, step.command, output.out)
-    expected = replace(
-        request.record, forgotten=request.forgotten, steps=[*request.record.steps, step], software=software()
-    )
+    steps = [*request.record.steps, step]
+    expected = replace(request.record, forgotten=request.forgotten, steps=steps, software=software())
     files = beside.paths(target)
     if done := up_to_date(target, expected, files):
         if request.booking and not output.dry_run:
@@ -164,8 +83,8 @@ def carry_out(
     with making(target, files, asked=asked, force=force, fresh=output.fresh, tell=tell) as bookmark:
         outcome = _run(model, aim, machine, bookmark, work, free=free)
         metrics = {**outcome.metrics, "weight_change": weight_change(start, model)}
-        finished = replace(step, options={**step.options, **outcome.resolved}, metrics=metrics)
-        written = save_checkpoint(target, model, replace(expected, steps=[*request.record.steps, finished]))
+        steps[-1] = replace(step, options={**step.options, **outcome.resolved}, metrics=metrics)
+        written = save_checkpoint(target, model, replace(expected, steps=steps))
         beside.write(target, outcome, bookmark, written, request.record)
         if request.booking:
             request.booking.publish(step.command, written.digest)
@@ -215,13 +134,7 @@ def _rehearse(model: nn.Module, free: dict[str, Tensor] | None, models: tuple[Pa
 
 
 def _run(
-    model: nn.Module,
-    aim: Request,
-    machine: Machine,
-    bookmark: Bookmark,
-    work: Work,
-    *,
-    free: dict[str, Tensor] | None,
+    model: nn.Module, aim: Request, machine: Machine, bookmark: Bookmark, work: Work, *, free: dict[str, Tensor] | None
 ) -> Outcome:
     """Run the method; return its outcome, with metrics before and after."""
     classifier = on_machine(model, aim.record, machine)

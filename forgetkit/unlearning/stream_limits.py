@@ -25,8 +25,7 @@ class Limits:
     """The limits of a stream of requests."""
 
     sequence_limit: Annotated[
-        int | None,
-        Option("Ids that steps may forget before a retraining is due.", metavar="N", min=1),
+        int | None, Option("Ids that steps may forget before a retraining is due.", metavar="N", min=1)
     ] = None
     max_divergence: Annotated[
         str | None,
@@ -41,8 +40,7 @@ class Limits:
         ),
     ] = None
     on_limit: Annotated[
-        str,
-        Option("If a limit is exceeded or the step fails: write nothing, or retrain.", metavar="stop|retrain"),
+        str, Option("If a limit is exceeded or the step fails: write nothing, or retrain.", metavar="stop|retrain")
     ] = "stop"
 
     def check(self) -> None:

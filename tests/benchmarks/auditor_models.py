@@ -19,7 +19,7 @@ from forgetkit.data.open import open_dataset
 from forgetkit.models.build import build_model
 from forgetkit.training.classifier import Classifier, predict, take
 from forgetkit.training.device import seed_for
-from forgetkit.training.loop import train
+from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import optimizer_of
 from forgetkit.training.recipe import Recipe
 from tests.benchmarks.rates import Rate
@@ -104,7 +104,11 @@ def trained(dataset: Dataset, rows: Rows, recipe: Recipe, seed: int) -> Classifi
     classifier = Classifier(model, mean=[float(pixels.mean())], std=[float(pixels.std())])
     images, labels = take(dataset.train, rows, "cpu")
     tune = images[:1], labels[:1]
-    train(classifier, images, labels, recipe=recipe, optimizer=optimizer_of(classifier, recipe), tune=tune, seed=seed)
+    complete(
+        train_steps(
+            classifier, images, labels, recipe=recipe, optimizer=optimizer_of(classifier, recipe), tune=tune, seed=seed
+        )
+    )
     return classifier
 
 

@@ -25,10 +25,10 @@ from bench_unlearning import QUIET, Draw, mean_with, trained
 
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import NotReached
-from forgetkit.options import Training
 from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import measure
+from forgetkit.training.train_options import Training
 from forgetkit.unlearning.forget import Attempts
 from forgetkit.unlearning.method_options import Forget
 

@@ -23,9 +23,10 @@ from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.cuda_streams import side_by_side
 from forgetkit.training.device import set_up
 from forgetkit.training.history import History
-from forgetkit.training.loop import fit, train_steps, whole
+from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
+from forgetkit.training.updates import fit
 
 RATE = 1e-6
 REPLICAS = 64
@@ -96,7 +97,7 @@ def epoch(device: str, precision: str, count: int) -> str:
     """Return the row of an epoch."""
     samples, model = drawn(count, (1, 28, 28), device), classifier("convnet", (1, 28, 28), device, precision)
     order = [rows.to(device) for rows in shuffled(count, 128, seed=0, epoch=1)]
-    ours = waited(lambda: whole(training)(model, samples), device)
+    ours = waited(lambda: complete(training(model, samples)), device)
     found = compare(waited(lambda: plain_steps(model.train(), samples, order[: len(order) // PART]), device), ours)
     ratio = found.ratio * len(order) / (len(order) // PART)
     what = f"an epoch of {count:,} images, `convnet`, {precision}; {ratio:.1f} × the plain loop"
@@ -116,7 +117,7 @@ def replicas(device: str, precision: str, count: int) -> str:
 
     def in_turn() -> None:
         for seed in range(REPLICAS):
-            whole(training)(new(), samples, seed)
+            complete(training(new(), samples, seed))
 
     def one_by_one() -> None:
         for _ in range(REPLICAS // PART):
@@ -136,7 +137,7 @@ def against_the_loop(device: str, precision: str, count: int) -> str:
     samples = drawn(count, (3, 32, 32), device)
     order = [rows.to(device) for rows in shuffled(count, 128, seed=0, epoch=1)]
     model = classifier("resnet50", (3, 32, 32), device, precision)
-    ours = waited(lambda: whole(training)(model, samples), device)
+    ours = waited(lambda: complete(training(model, samples)), device)
     found = compare(waited(lambda: plain_steps(model.train(), samples, order[: len(order) // PART]), device), ours)
     what = f"ResNet-50 at 32×32, {count:,} images, {precision}, speed beside the plain loop (ours {found.plain:.3g} s)"
     return judge("GPU", what, found.ratio * len(order) / (len(order) // PART), least=0.9)

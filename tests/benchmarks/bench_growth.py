@@ -29,7 +29,7 @@ from forgetkit.models.build import build_model
 from forgetkit.training.classifier import Classifier
 from forgetkit.training.resume import Bookmark
 from forgetkit.unlearning.method_options import Neutralize
-from forgetkit.unlearning.neutralize import Neutralization
+from forgetkit.unlearning.neutralization import Neutralization
 from forgetkit.unlearning.sets import Sets
 
 UNSEEN = 1_000

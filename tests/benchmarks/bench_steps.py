@@ -30,14 +30,15 @@ from forgetkit.options import Say
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Classifier, predict, take
 from forgetkit.training.device import set_up
-from forgetkit.training.loop import fit, train, walk
+from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.training_set import input_of
-from forgetkit.unlearning.distill import Distillation
+from forgetkit.training.updates import fit, walk
+from forgetkit.unlearning.distillation import Distillation
 from forgetkit.unlearning.method_options import Distill, Neutralize
-from forgetkit.unlearning.neutralize import Neutralization
+from forgetkit.unlearning.neutralization import Neutralization
 from forgetkit.unlearning.sets import Sets
 
 RATE = 1e-5
@@ -153,7 +154,7 @@ def distilled(precision: str, runs: int) -> str:
     def plain() -> None:
         student.load_state_dict(begin)
         optimizer = make_optimizer(student, "adam", rate=1e-3)
-        train(student, *samples, recipe=recipe, optimizer=optimizer, tune=tune, seed=0)
+        complete(train_steps(student, *samples, recipe=recipe, optimizer=optimizer, tune=tune, seed=0))
 
     once = sorted(seconds(lambda: predict(teacher, samples[0])) for _ in range(runs))[runs // 2]
     found = compare(ours, plain, runs=runs, less=once)
@@ -172,7 +173,7 @@ def neutralized(precision: str, runs: int) -> str:
     pixels = input_of(digits, np.arange(len(digits.train)))
     model = Classifier(network, mean=pixels["mean"], std=pixels["std"], precision=precision)
     optimizer = make_optimizer(model, "adam", rate=1e-3)
-    train(model, images, labels, recipe=Recipe(), optimizer=optimizer, tune=(images, labels), seed=0)
+    complete(train_steps(model, images, labels, recipe=Recipe(), optimizer=optimizer, tune=(images, labels), seed=0))
     samples, batch = (images[:600], labels[:600]), 30
     sets = Sets.of_tensors(samples, (images, labels), (images, labels), 10)
     contrast = mislabel(predict(model, samples[0]), samples[1], kind="minimum")

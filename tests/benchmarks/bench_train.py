@@ -28,7 +28,7 @@ from forgetkit.models.build import build_model
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
-from forgetkit.training.loop import train
+from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.training_set import input_of
@@ -83,7 +83,9 @@ def epoch_of(dataset: Dataset, precision: str, images: Tensor, labels: Tensor) -
     def once() -> object:
         model = Classifier(placed(dataset), mean=[33.3], std=[78.6], precision=precision)
         optimizer = make_optimizer(model, "adam", rate=RATE)
-        return train(model, images, labels, recipe=Recipe(epochs=1), optimizer=optimizer, tune=tune, seed=0)
+        return complete(
+            train_steps(model, images, labels, recipe=Recipe(epochs=1), optimizer=optimizer, tune=tune, seed=0)
+        )
 
     return once
 
@@ -127,7 +129,9 @@ def precisions() -> None:
                 classifier = Classifier(placed(dataset, seed), mean=mean, std=std, precision=precision)
                 optimizer = make_optimizer(classifier, "adam", rate=RATE)
                 recipe = Recipe(epochs=epochs)
-                train(classifier, images, labels, recipe=recipe, optimizer=optimizer, tune=unseen, seed=seed)
+                complete(
+                    train_steps(classifier, images, labels, recipe=recipe, optimizer=optimizer, tune=unseen, seed=seed)
+                )
                 classifier.precision = "float32"  # as every judgement
                 found.append(accuracy(predict(classifier, unseen[0]), unseen[1]))
         gaps = [one - other for one, other in zip(right["bfloat16"], right["float32"], strict=True)]

@@ -36,21 +36,23 @@ from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
 from forgetkit.models.build import register_model
 from forgetkit.models.checkpoint import load_model
-from forgetkit.options import Training
 from forgetkit.statistics.divergence import total_variation
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
 from forgetkit.training.classifier import Classifier, accuracy, on_machine, predict, take
 from forgetkit.training.device import Machine, set_up
 from forgetkit.training.job import plan_job
+from forgetkit.training.loop import complete
 from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs
 from forgetkit.training.resume import Bookmark
-from forgetkit.training.run_job import run_job
+from forgetkit.training.run_job import run_steps
+from forgetkit.training.train_options import Training
 from forgetkit.training.training_set import Base, TrainingSet
-from forgetkit.unlearning.distill import Distillation, TeacherFiles
+from forgetkit.unlearning.distill import TeacherFiles
+from forgetkit.unlearning.distillation import Distillation
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.method_options import Distill, Neutralize
-from forgetkit.unlearning.neutralize import Neutralization
+from forgetkit.unlearning.neutralization import Neutralization
 from forgetkit.unlearning.relabel import relabel_sets
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
@@ -106,7 +108,7 @@ def trained(
     rows = np.sort(np.random.RandomState(seed).permutation(rows)[: round(part * len(rows))])
     samples = TrainingSet(base, dataset, rows, known, gone, ids, [])
     job = plan_job(samples, machine, seed=seed, target=out, model=model, training=training)
-    return run_job(job, dataset, QUIET).record
+    return complete(run_steps(job, dataset, QUIET)).record
 
 
 @register_model("thin")

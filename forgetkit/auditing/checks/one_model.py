@@ -121,10 +121,7 @@ def exposures(forget: Predictions, unseen: Predictions, *, level: float) -> list
     tails = low_fpr(forget.phi, unseen.phi, level=level)
     if tails is None:
         return [*checks, Check("low-fpr", "not-run", "needs 1,000 unseen samples", n=len(unseen))]
-    for name, tail, what in (
-        ("low-fpr", tails.upper, "remembered"),
-        ("low-fpr-over", tails.lower, "over-forgotten"),
-    ):
+    for name, tail, what in (("low-fpr", tails.upper, "remembered"), ("low-fpr-over", tails.lower, "over-forgotten")):
         bound = f"ε ≥ {tail.epsilon:.2f} (at this n, {tail.ceiling:.2f} at most)"
         note = f"found as {what} at a false-positive rate of 1%; {bound}"
         checks.append(check_of(name, tail.tpr, "info", note, null=0.01))

@@ -36,12 +36,7 @@ COLOURS = {
 FORGET: dict[str, Any] = {"color": COLOURS["forget"], "linewidth": 2.75}
 UNSEEN: dict[str, Any] = {"color": COLOURS["unseen"], "linewidth": 2, "linestyle": (0, (3.5, 1.5))}
 ORIGINAL: dict[str, Any] = {"color": COLOURS["original"], "linewidth": 2, "linestyle": (0, (4.5, 1.5, 1, 1.5))}
-GUESSING: dict[str, Any] = {
-    "color": COLOURS["ink"],
-    "linewidth": 1.75,
-    "linestyle": (0, (0.6, 2)),
-    "label": "guessing",
-}
+GUESSING: dict[str, Any] = {"color": COLOURS["ink"], "linewidth": 1.75, "linestyle": (0, (0.6, 2)), "label": "guessing"}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, Argument, Compute, Option, Output, Seed, Source, Training
+from forgetkit.options import INPUT, Argument, Compute, Option, Output, Seed, Source
+from forgetkit.training.train_options import Training
 
 if TYPE_CHECKING:
     from forgetkit.data.dataset import Dataset
@@ -20,13 +21,9 @@ Weights = Annotated[str, Argument("A safetensors file, or a folder with config.j
 class Origin:
     """The model of the weights, and how its input was normalised."""
 
-    model: Annotated[
-        str | None,
-        Option("convnet, resnet50 or torchvision:NAME.", metavar="NAME"),
-    ] = None
+    model: Annotated[str | None, Option("convnet, resnet50 or torchvision:NAME.", metavar="NAME")] = None
     model_option: Annotated[
-        list[str] | None,
-        Option("An option of the model. Repeat for more.", metavar="KEY=VALUE"),
+        list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE")
     ] = None
     replace_head: Annotated[
         bool,
@@ -40,8 +37,7 @@ class Origin:
         Option("Mean that was subtracted from each channel, in pixels from 0 to 1.", metavar="M,M,M", panel=INPUT),
     ] = None
     std: Annotated[
-        str | None,
-        Option("Standard deviation by which each channel was then divided.", metavar="S,S,S", panel=INPUT),
+        str | None, Option("Standard deviation by which each channel was then divided.", metavar="S,S,S", panel=INPUT)
     ] = None
 
     def normalisation(self, channels: int) -> tuple[list[float], list[float]] | None:

@@ -6,8 +6,9 @@ from typing import Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Checkpoint, MethodOptions, Option
+from forgetkit.options import Checkpoint, Option
 from forgetkit.unlearning.method_options import EpochSettings, IdsPerStep
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,7 @@ class Judging:
         Option("Also count the steps that teach the ids again, compared with unseen samples.", flags=("--relearn",)),
     ] = False
     self_check: Annotated[
-        bool,
-        Option("Also measure how often the checks err at these numbers of samples.", flags=("--self-check",)),
+        bool, Option("Also measure how often the checks err at these numbers of samples.", flags=("--self-check",))
     ] = False
     exit_zero: Annotated[bool, Option("Exit 0 whatever the verdict.", flags=("--exit-zero",))] = False
 

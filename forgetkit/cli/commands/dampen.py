@@ -4,8 +4,9 @@ from typing import Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import INPUT, OUTPUT, Checkpoint, Option, StepOptions
+from forgetkit.options import INPUT, OUTPUT, Checkpoint, Option
 from forgetkit.unlearning.method_options import Dampen
+from forgetkit.unlearning.step_options import StepOptions
 
 
 def dampen(

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import INPUT, Checkpoint, MethodOptions, Option, Training
+from forgetkit.options import INPUT, Checkpoint, Option
+from forgetkit.training.train_options import Training
 from forgetkit.unlearning.method_options import Distill
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,7 @@ def distill(
     *,
     teacher: Annotated[str, Option("The original model.", metavar="CHECKPOINT", panel=INPUT)],
     forget_teacher: Annotated[
-        str | None,
-        Option("A model that never saw the ids, to distil them towards.", metavar="CHECKPOINT", panel=INPUT),
+        str | None, Option("A model that never saw the ids, to distil them towards.", metavar="CHECKPOINT", panel=INPUT)
     ] = None,
     settings: Distill,
     training: Training,

@@ -26,12 +26,10 @@ def doctor(
     folder: Annotated[str, Argument("Folder in which outputs will be written.", "FOLDER")] = ".",
     *,
     data_root: Annotated[
-        str | None,
-        Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT),
+        str | None, Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT)
     ] = None,
     device: Annotated[
-        str,
-        Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE),
+        str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE)
     ] = "auto",
     say: Say,
 ) -> None:

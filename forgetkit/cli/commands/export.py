@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 FILES = (".st", ".safetensors")
 
 Strip = Annotated[
-    bool,
-    Option("Leave out the record, with its digests of forgotten ids.", flags=("--strip",), panel=OUTPUT),
+    bool, Option("Leave out the record, with its digests of forgotten ids.", flags=("--strip",), panel=OUTPUT)
 ]
 
 

@@ -2,8 +2,9 @@
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, StepOptions
+from forgetkit.options import Checkpoint
 from forgetkit.unlearning.method_options import Forget
+from forgetkit.unlearning.step_options import StepOptions
 
 
 def forget(checkpoint: Checkpoint, *, settings: Forget, options: StepOptions) -> None:

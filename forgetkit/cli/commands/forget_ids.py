@@ -50,11 +50,7 @@ class Choice:
         bool, _option("--canaries", help="Add all canaries that the training included; --seed is that of the training.")
     ] = False
     with_duplicates: Annotated[
-        str,
-        _option(
-            metavar="NAME",
-            help="Exact copies of chosen images among the other samples: add, warn or ignore.",
-        ),
+        str, _option(metavar="NAME", help="Exact copies of chosen images among the other samples: add, warn or ignore.")
     ] = "warn"
     near_duplicates: Annotated[
         bool, _option("--near-duplicates", help="Count images with nearly the same average hash as copies.")
@@ -74,8 +70,7 @@ class Choice:
 
 def forget_ids(
     checkpoint: Annotated[
-        str | None,
-        Argument("Choose from the retain set of this checkpoint; else give --dataset.", "CHECKPOINT"),
+        str | None, Argument("Choose from the retain set of this checkpoint; else give --dataset.", "CHECKPOINT")
     ] = None,
     *,
     chooser: Choice,

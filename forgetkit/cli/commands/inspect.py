@@ -15,8 +15,7 @@ def inspect(
     checkpoint: Checkpoint,
     *,
     diff: Annotated[
-        str | None,
-        Option("Compare the weights with those of this checkpoint.", metavar="CHECKPOINT", panel=INPUT),
+        str | None, Option("Compare the weights with those of this checkpoint.", metavar="CHECKPOINT", panel=INPUT)
     ] = None,
     say: Say,
 ) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Checkpoint, Compute, ListForm, Lists, Option, Output, ResumableOutput, Source, StepOptions
+from forgetkit.options import Checkpoint, Compute, ListForm, Option, Output, ResumableOutput, Source
+from forgetkit.unlearning.step_options import Lists, StepOptions
 
 
 @dataclass(frozen=True)

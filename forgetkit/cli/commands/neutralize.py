@@ -2,8 +2,9 @@
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, MethodOptions
+from forgetkit.options import Checkpoint
 from forgetkit.unlearning.method_options import Neutralize
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, options: MethodOptions) -> None:

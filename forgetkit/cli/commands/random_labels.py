@@ -2,8 +2,9 @@
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, MethodOptions
+from forgetkit.options import Checkpoint
 from forgetkit.unlearning.relabel_options import RandomLabels
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 def random_labels(checkpoint: Checkpoint, *, settings: RandomLabels, options: MethodOptions) -> None:

@@ -2,8 +2,9 @@
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, Mask, StepOptions
+from forgetkit.options import Checkpoint, Mask
 from forgetkit.unlearning.relabel_options import Relabel
+from forgetkit.unlearning.step_options import StepOptions
 from forgetkit.unlearning.stream_limits import Limits
 
 

@@ -8,7 +8,8 @@ import typer
 from forgetkit.cli.console import Console
 from forgetkit.cli.help import show_help
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Argument, Book, Lists, Say
+from forgetkit.options import Argument, Book, Say
+from forgetkit.unlearning.step_options import Lists
 
 BookFile = Annotated[str, Book]
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, MethodOptions, Option, Rate, choice
+from forgetkit.options import Checkpoint, Option, Rate, choice
 from forgetkit.unlearning.method_options import BatchSize, Epochs, EpochSettings, check_share
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, MethodOptions, OptimizerName, Option, Rate, choice, positive
+from forgetkit.options import Checkpoint, OptimizerName, Option, Rate, choice, positive
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, IdsPerStep
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 @dataclass(frozen=True)

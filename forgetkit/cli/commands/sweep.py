@@ -23,8 +23,7 @@ class Grid:
     profile: Annotated[str | None, Option("Use the values of this profile of the plan.", metavar="NAME")] = None
     quick: Annotated[bool, Option("Same as --profile quick.", flags=("--quick",))] = False
     shard: Annotated[
-        str | None,
-        Option("Run only share I of N. All shares may use the same --out.", metavar="I/N", panel=COMPUTE),
+        str | None, Option("Run only share I of N. All shares may use the same --out.", metavar="I/N", panel=COMPUTE)
     ] = None
     jobs: Annotated[int, Option("Runs at the same time.", metavar="N", min=1, max=1024, panel=COMPUTE)] = 1
 

@@ -19,17 +19,7 @@ NAMES = ("images", "labels", "split", "id", "classes")
 MOST_CLASSES = 100_000
 LARGE = 1 << 26
 """Bytes of images from which they are packed rather than held in memory."""
-_BROKEN = (
-    OSError,
-    ValueError,
-    EOFError,
-    BadZipFile,
-    zlib.error,
-    RuntimeError,
-    MemoryError,
-    SyntaxError,
-    TokenError,
-)
+_BROKEN = (OSError, ValueError, EOFError, BadZipFile, zlib.error, RuntimeError, MemoryError, SyntaxError, TokenError)
 """What NumPy and zipfile raise for files that are not what they say."""
 
 
