@@ -81,7 +81,7 @@ def test_an_option_that_contradicts_the_policy_is_refused(
 ) -> None:
     ran = judged(forgetkit, reference, digits_model, 'criterion = "chance"\nlevel = 0.1', *option)
     assert (ran.code, ran.json["code"]) == (2, "usage")
-    assert f"{option[0]} {option[1]} contradicts policy.toml" in ran.json["message"]
+    assert f"{option[0]}: {option[1]} contradicts policy.toml" in ran.json["message"]
 
 
 @pytest.mark.parametrize(("name", "code"), [("none.toml", "policy-missing"), ("bad.toml", "policy-malformed")])

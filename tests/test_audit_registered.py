@@ -95,6 +95,13 @@ def test_the_check_of_a_plugin_file_is_in_the_report(forgetkit: Run, model: Path
     assert 'name="gap"' in (tmp_path / "a.xml").read_text()
 
 
+def test_the_check_of_the_docs_runs(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text()
+    (tmp_path / "gap.py").write_text(page.partition("## A check of your own\n\n```python\n")[2].partition("```")[0])
+    registry.load_plugins([tmp_path / "gap.py"])
+    assert audited()["gap"].statistic is not None
+
+
 def test_it_decides_where_the_policy_names_it(forgetkit: Run, model: Path, ids: Path, tmp_path: Path) -> None:
     (tmp_path / "gap.py").write_text(GAP)
     (tmp_path / "policy.toml").write_text('gating = ["membership", "gap"]')

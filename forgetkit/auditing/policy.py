@@ -105,15 +105,15 @@ def policy_of(
         ForgetkitError: ``usage`` for an option that is unknown or contradicts the file; as :func:`read_policy`.
     """
     if criterion is not None:
-        choice("--criterion", criterion, get_args(Criterion))
+        choice("criterion", criterion, get_args(Criterion))
     given = {key: value for key, value in (("criterion", criterion), ("level", level)) if value is not None}
     if name is None:
         return replace(Policy(), **given), None  # type: ignore[arg-type]
     policy, digest = read_policy(Path(name))
     for key, value in given.items():
         if value != (agreed := getattr(policy, key)):
-            message = f"--{key} {value} contradicts {name}, where it is {agreed}"
-            raise ForgetkitError("usage", message, f"leave --{key} out, or change the policy")
+            message = f"{value} contradicts {name}, where it is {agreed}"
+            raise ForgetkitError("usage", message, "leave it out, or change the policy", option=key)
     return policy, digest
 
 

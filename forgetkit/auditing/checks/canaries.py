@@ -63,7 +63,7 @@ def _guessed(scores: NDArray[np.float64], included: NDArray[np.bool_], level: fl
     estimate = accuracy(right, made, level=level)
     verdict: CheckVerdict = judge(estimate, null=0.5, margin=margin)
     possible = len(included) >= canaries_needed(level=level, margin=margin)
-    meaning = {"fail": "remembered" if estimate.value > 0.5 else "over-forgotten: they stand out as unfamiliar"}
+    meaning = {"fail": "remembered" if estimate.value > 0.5 else "over-forgotten: they stick out as unfamiliar"}
     note = meaning.get(verdict, "like withheld canaries" if verdict == "pass" else "undecided")
     note += f"; {right} of {made} guesses are correct"
     if verdict == "inconclusive":

@@ -48,7 +48,7 @@ def membership(forget: Predictions, unseen: Predictions, *, level: float, margin
     weak = fewest is None or found.n < max(FEWEST_IDS, fewest)
     if found.n < FEWEST_IDS or (verdict == "pass" and weak):
         verdict = "inconclusive"
-    meaning = {"fail": "remembered" if found.estimate.value > 0.5 else "over-forgotten: they stand out as unfamiliar"}
+    meaning = {"fail": "remembered" if found.estimate.value > 0.5 else "over-forgotten: they stick out as unfamiliar"}
     note = meaning.get(verdict, "like unseen samples" if verdict == "pass" else "undecided")
     if verdict == "inconclusive":
         note += f"; {_enough_ids(found.n, usable, level, margin)}"

@@ -42,13 +42,12 @@ class Reports:
             ForgetkitError: ``usage`` for an empty name, or one given twice; ``output-unwritable``.
         """
         taken: dict[Path, str] = {}
-        for option, name in (
-            (f"--{field.name.replace('_', '-')}", getattr(self, field.name)) for field in fields(self)
-        ):
+        for field in fields(self):
+            option, name = f"--{field.name.replace('_', '-')}", getattr(self, field.name)
             if name is None:
                 continue
             if name == "":
-                raise ForgetkitError("usage", f"{option}: the path is empty", "name a file, or leave the option out")
+                raise ForgetkitError("usage", "the path is empty", "name a file, or leave it out", option=field.name)
             check_target(Path(name), force=True, inputs=inputs)
             if other := taken.get(Path(name).resolve()):
                 raise ForgetkitError("usage", f"{other} and {option} name the same file: {name}")

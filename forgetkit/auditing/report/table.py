@@ -8,7 +8,7 @@ from forgetkit.auditing.verdict import exit_code
 WORDS: dict[Verdict, str] = {
     "forgotten": "FORGOTTEN: the measurements are those of a model that never saw these samples",
     "not-forgotten": "NOT FORGOTTEN",
-    "over-forgotten": "OVER-FORGOTTEN: the samples stand out as unfamiliar, which gives them away as well",
+    "over-forgotten": "OVER-FORGOTTEN: the samples stick out as unfamiliar, which gives them away as well",
     "utility-lost": "UTILITY LOST: the model has lost accuracy on unseen samples",
     "inconclusive": "INCONCLUSIVE: these checks can neither clear nor convict the model",
 }
