@@ -31,9 +31,17 @@ command = "relabel {original} --ids {ids} --rate {rate} --plugin killer.py"
 name = "wrong"
 command = "forget-ids {original} --class eleven"
 """
-KILLER = """
+PLUGIN = """
+from forgetkit import register_dataset
+
+@register_dataset
+def nothing(root, *, download):
+    raise FileNotFoundError
+"""
+KILLER = f"""
 import multiprocessing, os, signal
 from pathlib import Path
+{PLUGIN}
 mark = Path("marks") / multiprocessing.current_process().name
 if len(list(mark.parent.iterdir())) < 2 and not mark.exists():
     mark.touch()
@@ -90,7 +98,7 @@ def test_run_that_is_killed_every_time_is_named_and_what_needs_it_is_skipped(for
     ran = forgetkit("sweep", "plan.toml", "--out", "out", "--quick", "--json")
     assert ran.code == 1
     assert ran.json["metrics"] == {"runs": 4, "fresh": 2, "failed": 2, "skipped": 2}
-    (tmp_path / "killer.py").write_text("")
+    (tmp_path / "killer.py").write_text(PLUGIN)
     assert forgetkit("sweep", "plan.toml", "--out", "out", "--quick").code == 0
 
 

@@ -1,5 +1,6 @@
 """A training as a value: checked, with the record of what it will write, and ready to run in any process."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.lock import was_left
 from forgetkit.files.record import Record, Step
+from forgetkit.models.factory import parse_options
 from forgetkit.models.optimizer_state import find_optimizer, optimizer_path
 from forgetkit.training.device import Machine
 from forgetkit.training.mask import read_mask
 from forgetkit.training.outputs import asked_of, ids_entry
 from forgetkit.training.recipe import Recipe, recipe_of, resolve_recipe
-from forgetkit.training.train_options import Training
+from forgetkit.training.train_options import TrainOptions
 from forgetkit.training.training_set import TrainingSet
 
 
@@ -100,69 +102,51 @@ class Job:
             f"{machine.device}, {machine.precision}, {threads} → {self.target}"
         )
 
-    def with_seed(self, seed: int) -> "Job":
-        """Return the same job with another seed, which replaces ``{n}`` in the names of its outputs."""
-        step = replace(self.step, seed=seed)
-        target, log = (path and Path(str(path).replace("{n}", str(seed))) for path in (self.target, self.log))
-        record = replace(self.record, steps=[*self.record.steps[:-1], step])
-        return replace(self, record=record, target=target or self.target, log=log)
 
-
-def plan_job(
-    samples: TrainingSet,
-    machine: Machine,
-    *,
-    seed: int,
-    target: Path,
-    log: Path | None = None,
-    model: str = "convnet",
-    model_options: dict[str, Any] | None = None,
-    training: Training | None = None,
-    keep_optimizer: bool = False,
-    mask: Path | None = None,
-) -> Job:
-    """Check a training and write its record.
+def plan_jobs(samples: TrainingSet, machine: Machine, options: TrainOptions, seeds: Iterable[int]) -> list[Job]:
+    """Check a training and write its record, once for each seed.
 
     Args:
         samples: what to train on, and the checkpoint to train like or to continue from.
         machine: where to compute.
-        seed: seed of weights, order, augmentation and dropout.
-        target: see :class:`Job`.
-        log: see :class:`Job`.
-        model: name of a new model.
-        model_options: options of a new model.
-        training: how to train, where that differs from the recipe of the checkpoint or the defaults.
-        keep_optimizer: whether to read the optimizer state beside the checkpoint, and to write one.
-        mask: see :class:`Job`.
+        options: which model to train, how, and where to write; ``{n}`` in the name of an output is the seed.
+        seeds: seeds of weights, order, augmentation and dropout.
 
     Raises:
         ForgetkitError: ``usage`` or ``model-unknown``; as :func:`forgetkit.training.mask.read_mask`.
     """
-    base = samples.base
-    recipe = resolve_recipe(recipe_of(base.record.recipe) if base else Recipe(), training or Training())
-    if keep_optimizer and recipe.keep == "best":
+    base, start, keep = samples.base, options.start, options.keep_optimizer
+    recipe = resolve_recipe(recipe_of(base.record.recipe) if base else Recipe(), options.training)
+    if keep and recipe.keep == "best":
         message = "--keep-optimizer does not go with --keep best: the state is that of the last epoch"
         raise ForgetkitError("usage", message, "leave one of them out")
-    start, parent = (base.path, base.record.digest) if base and not base.like else (None, None)
-    record = samples.new_record(model, model_options or {}, {**asdict(recipe), **machine.options()})
-    state = _optimizer_state(start, parent, recipe) if keep_optimizer else None
-    options = {
-        **asdict(recipe),
-        **machine.options(),
-        "model": [record.model["name"], record.model["options"]],
+    resolved = {**asdict(recipe), **machine.options()}
+    root = samples.new_record(start.model or "convnet", parse_options(start.model_option or []), resolved)
+    source, parent = (base.path, base.record.digest) if base and not base.like else (None, None)
+    state = _optimizer_state(source, parent, recipe) if keep else None
+    mask = Path(start.mask) if start.mask is not None else None
+    said = {
+        **resolved,
+        "model": [root.model["name"], root.model["options"]],
         "dataset": samples.dataset.fingerprint,
         "like": base.record.digest if base and base.like else None,
         "only": digest_of(samples.only) if samples.only else None,
-        "keep_optimizer": keep_optimizer,
+        "keep_optimizer": keep,
         "optimizer_state": state[1] if state else None,
         **({"canaries": samples.canaries["commitment"]} if samples.canaries else {}),
         **({"mask": read_mask(mask)[1], "norm_statistics": "frozen"} if mask else {}),
     }
-    step = Step("train", options, seed, parent, ids_entry(samples.excluded), {})
-    before = base.record.steps if base and start else []
-    original = base.path if base and base.record.steps[-1].trains else None
-    record = replace(record, steps=[*before, step])
-    return Job(record, machine, samples.rows, samples.dataset.root, target, log, source=start or original, mask=mask)
+    before = base.record.steps if base and parent else []
+    if base and base.record.steps[-1].trains:
+        source = base.path
+    jobs = []
+    for seed in seeds:
+        record = replace(root, steps=[*before, Step("train", said, seed, parent, ids_entry(samples.excluded), {})])
+        names = (name and name.replace("{n}", str(seed)) for name in (options.output.out, options.log))
+        target, log = (Path(name) if name else None for name in names)
+        place = (samples.dataset.root, target or Path(), log)
+        jobs.append(Job(record, machine, samples.rows, *place, source=source, mask=mask))
+    return jobs
 
 
 def _optimizer_state(start: Path | None, digest: str | None, recipe: Recipe) -> tuple[Path, str] | None:

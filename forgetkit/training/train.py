@@ -113,9 +113,8 @@ def train_all(
 
         prepare("forgetkit.training.replicas")  # while this process imports torch, too
 
-    from forgetkit.models.factory import parse_options
     from forgetkit.training.device import set_up
-    from forgetkit.training.job import plan_job
+    from forgetkit.training.job import plan_jobs
     from forgetkit.training.replicas import run_missing
     from forgetkit.training.training_set import open_base, select_samples
 
@@ -126,19 +125,8 @@ def train_all(
     first = seeds.seed if seeds.seed is not None else base.next_seed if base else 0
     if planting.canaries is not None:
         samples = _plant(samples, planting.canaries, planting.kind, first, tell)
-    job = plan_job(
-        samples,
-        set_up(compute.device, compute.precision, 1 if seeds.replicas > 1 else compute.threads),
-        seed=first,
-        target=Path(options.output.out or ""),
-        log=Path(options.log) if options.log else None,
-        model=start.model or "convnet",
-        model_options=parse_options(start.model_option or []),
-        training=options.training,
-        keep_optimizer=options.keep_optimizer,
-        mask=Path(start.mask) if start.mask is not None else None,
-    )
-    jobs = [job.with_seed(seed) for seed in range(first, first + seeds.replicas)]
+    machine = set_up(compute.device, compute.precision, 1 if seeds.replicas > 1 else compute.threads)
+    jobs = plan_jobs(samples, machine, options, range(first, first + seeds.replicas))
     names = (start.like, start.from_, start.mask, limit, *left_out)
     inputs = tuple(Path(name) for name in names if isinstance(name, str) and name not in {"", "-"})
     return run_missing(jobs, samples.dataset, inputs, tell, options.output, workers=compute.threads)

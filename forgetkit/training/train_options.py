@@ -31,10 +31,12 @@ class Training:
     momentum: Annotated[float | None, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)] = None
     weight_decay: Annotated[float | None, Option("Weight decay.", metavar="FLOAT", min=0)] = None
     schedule: Annotated[str | None, Option("Rate over time: constant or cosine.", metavar="NAME")] = None
-    augment: Annotated[str | None, Option("Random changes of images: none, flip, flip-crop.", metavar="NAME")] = None
+    augment: Annotated[
+        str | None, Option("Random changes of training images: none, flip or flip-crop.", metavar="NAME")
+    ] = None
     batch_size: Annotated[int | None, Option("Samples in a step.", metavar="N", min=1, max=MOST)] = None
     keep: Annotated[
-        str | None, Option("Weights to keep: last epoch's, or best on the tune half.", metavar="last|best")
+        str | None, Option("Keep the weights of the last epoch, or of the best on the tune half.", metavar="last|best")
     ] = None
 
 

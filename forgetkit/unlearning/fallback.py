@@ -19,10 +19,10 @@ from forgetkit.statistics.divergence import AUTO_FROM
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict
 from forgetkit.training.device import Machine
-from forgetkit.training.job import Job, plan_job
+from forgetkit.training.job import Job, plan_jobs
 from forgetkit.training.outputs import Written, output_path, up_to_date
 from forgetkit.training.replicas import run_missing
-from forgetkit.training.train_options import Training
+from forgetkit.training.train_options import Training, TrainOptions
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.sets import Sets
@@ -159,4 +159,5 @@ def training_without(
         record.recipe.get("canaries"),
     )
     seed = base.next_seed if seed is None else seed
-    return plan_job(samples, machine, seed=seed, target=Path(), training=training)
+    options = TrainOptions(training=training or Training())
+    return plan_jobs(samples, machine, options, [seed])[0]

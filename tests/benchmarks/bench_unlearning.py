@@ -36,17 +36,18 @@ from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
 from forgetkit.models.build import register_model
 from forgetkit.models.checkpoint import load_model
+from forgetkit.options import ResumableOutput
 from forgetkit.statistics.divergence import total_variation
 from forgetkit.statistics.scores import phi
 from forgetkit.statistics.strata import auc
 from forgetkit.training.classifier import Classifier, accuracy, on_machine, predict, take
 from forgetkit.training.device import Machine, set_up
-from forgetkit.training.job import plan_job
+from forgetkit.training.job import plan_jobs
 from forgetkit.training.loop import complete
 from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.run_job import run_steps
-from forgetkit.training.train_options import Training
+from forgetkit.training.train_options import Start, Training, TrainOptions
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.distill import TeacherFiles
 from forgetkit.unlearning.distillation import Distillation
@@ -107,7 +108,8 @@ def trained(
     rows = np.flatnonzero(mask & ~gone.contains(dataset.train.ids))
     rows = np.sort(np.random.RandomState(seed).permutation(rows)[: round(part * len(rows))])
     samples = TrainingSet(base, dataset, rows, known, gone, ids, [])
-    job = plan_job(samples, machine, seed=seed, target=out, model=model, training=training)
+    options = TrainOptions(Start(model), training, output=ResumableOutput(out=str(out)))
+    (job,) = plan_jobs(samples, machine, options, [seed])
     return complete(run_steps(job, dataset, QUIET)).record
 
 
