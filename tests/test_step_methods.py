@@ -35,8 +35,8 @@ from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, fit
 from forgetkit.unlearning.backtracking import Braking, brake
 from forgetkit.unlearning.membership_gauge import gauge_of
+from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.run_method import MethodRun
-from forgetkit.unlearning.step import Outcome
 from tests.conftest import Run
 from tests.tiny import (
     CLASSES,
