@@ -41,8 +41,9 @@ COMMAND = '''
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, MethodOptions
+from forgetkit.options import Checkpoint
 from forgetkit.unlearning.method_options import EpochSettings
+from forgetkit.unlearning.step_options import MethodOptions
 
 
 def blur(checkpoint: Checkpoint, *, settings: EpochSettings, options: MethodOptions) -> None:

@@ -2,6 +2,9 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
@@ -16,9 +19,11 @@ from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.device import generator_for
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.updates import fit
+from forgetkit.unlearning.relabel_options import Relabel
+from forgetkit.unlearning.relabel_steps import RelabelSteps
 from tests import tiny
 from tests.conftest import Run
-from tests.tiny import carry_out, note, weights
+from tests.tiny import carry_out, note, same, weights
 
 CLASSES = 5
 KINDS = ("plain", "norm", "dropout")
@@ -185,6 +190,30 @@ def test_a_replayed_step_lowers_the_loss_of_what_it_replays() -> None:
     run(repaired, replay=8, retain=retain)
     after = [cross_entropy(predict(model, retain[0]), retain[1]) for model in (plain, repaired)]
     assert after[1] < after[0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_joint_steps_are_those_of_a_literal_loop_with_labels_drawn_anew_in_each_pass(count: int) -> None:
+    forget, retain, settings = samples(10, 100), samples(24), Relabel(optimizer="sgd", momentum=0.9)
+    how = replace(settings, labels_per_id=str(count), replay=8, ids_per_step=4, forget_weight=0.5)
+    optimizer, updates = RelabelSteps(how, CLASSES, 3).begin("joint", model := network(), forget, retain, 0.05)
+    assert len(list(islice(fit(optimizer, updates), 8))) == 8
+
+    def rows(size: int, step: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
+        for number in range(1, 9):
+            order = torch.randperm(size, generator=generator_for(3, purpose, number))
+            yield from ((number, part) for part in torch.split(order, step))
+
+    other = network().eval()
+    literal = SGD(other.parameters(), lr=0.05, momentum=0.9)
+    both = zip(rows(10, 4, "joint forget"), rows(24, 8, "joint retain"), strict=False)
+    for (turn, gone), (_, kept) in islice(both, 8):
+        drawn = wrong_label_targets(forget[1], CLASSES, count=count, generator=generator_for(3, "relabel joint", turn))
+        away = -(drawn[gone] * other(forget[0][gone]).log_softmax(1)).sum(1).mean()
+        literal.zero_grad()
+        (cross_entropy(other(retain[0][kept]), retain[1][kept]) + 0.5 * away).backward()
+        literal.step()
+    assert same(model, other, within=1e-6)
 
 
 def test_the_command_records_the_resolved_number_of_labels(forgetkit: Run, model: object, ids: object) -> None:

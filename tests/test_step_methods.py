@@ -1,5 +1,6 @@
 """The field's methods: the direction of each, and its update beside a few lines written anew."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -26,7 +27,7 @@ from forgetkit.methods.importance import importance, saliency, top
 from forgetkit.methods.reset import kernels, rate_at, reinitialise, reset, smallest, transpose
 from forgetkit.methods.scrub import SHIFT, scrub
 from forgetkit.training.batches import passes, shuffled
-from forgetkit.training.classifier import Classifier, Samples
+from forgetkit.training.classifier import Classifier, Samples, accuracy, predict
 from forgetkit.training.device import Machine
 from forgetkit.training.mask import masked
 from forgetkit.training.optimizers import make_optimizer
@@ -34,6 +35,7 @@ from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, fit
 from forgetkit.unlearning.backtracking import Braking, brake
 from forgetkit.unlearning.membership_gauge import gauge_of
+from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.run_method import MethodRun
 from tests.conftest import Run
 from tests.tiny import (
@@ -318,6 +320,33 @@ def test_running_statistics_stay_and_the_runner_goes_on_where_it_stood(name: str
     assert first == 2 * (name == "reset msg")
     assert batches[1] == batches[0][: first + 2]
     assert batches[2] == batches[0][:first] + batches[0][first + 2 :]
+
+
+def test_rewind_returns_to_the_nearest_epoch_as_it_was_after_its_last_step(tmp_path: Path) -> None:
+    settings = Scrub(stop="rewind", optimizer="sgd", rate=0.3, epochs=4, batch_size=20)
+    run = MethodRun(scrub, settings, record(), Machine("cpu", "float32", 1), 0, True)
+
+    def rewind(bookmark: Bookmark) -> tuple[Outcome, Classifier]:
+        return run.carry_out(model := classifier(), sets(), bookmark, silent), model
+
+    outcome, model = rewind(bookmark := Bookmark())
+    by_hand, of, ends = classifier(), sets(), []
+    updates = list(scrub(by_hand, of.forget.samples, of.retain.samples, epochs=4, batch_size=20))
+    for epoch in range(1, 5):
+        list(fit(sgd(by_hand, 0.3), [update for update in updates if update.epoch == epoch]))
+        right = [accuracy(predict(by_hand, images), labels) for images, labels in (of.forget.samples, of.tune)]
+        ends.append((abs(right[0] - right[1]), copy.deepcopy(by_hand)))
+    gaps = [gap for gap, _ in ends]
+    assert bookmark.log == [{"epoch": epoch, "error_gap": gap} for epoch, gap in enumerate(gaps, 1)]
+    assert outcome.metrics == {"steps": len(updates), "epoch": 3, "error_gap": min(gaps)}
+    assert gaps.index(min(gaps)) == 2
+    assert same(model, ends[2][1], within=1e-6)
+    for after in (2, 3):
+        with pytest.raises(Halted):
+            rewind(Halting(tmp_path, after))
+        again, resumed = rewind(recall(tmp_path))
+        assert again == outcome
+        assert same(resumed, model)
 
 
 def test_brake_that_goes_onward_takes_all_steps() -> None:

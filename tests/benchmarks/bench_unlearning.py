@@ -193,7 +193,8 @@ class Draw:
         """Distil as the command does, with the original and, if given, a proxy as teachers."""
         recipe: Recipe = halved(recipe_of(self.record.recipe))
         files = TeacherFiles((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
-        run = Distillation(Distill(), recipe, model, self.sets, 0, Bookmark(), QUIET)
+        everything = Sets.of_request(self.request.with_all_forgotten, self.machine.device)
+        run = Distillation(Distill(), recipe, model, everything, 0, Bookmark(), QUIET)
         first, second = files.load(self.machine)
         run.towards_both(first, second) if second else run.towards_original(first)
 
