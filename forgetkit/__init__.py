@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from forgetkit.options import Source as Source
     from forgetkit.training.train import fit_model as fit_model
     from forgetkit.training.train import train as train
+    from forgetkit.training.train import train_all as train_all
     from forgetkit.training.train_options import Training as Training
+    from forgetkit.training.train_options import TrainOptions as TrainOptions
     from forgetkit.unlearning.distill import distill as distill
     from forgetkit.unlearning.forget import forget as forget
     from forgetkit.unlearning.method_options import Distill as Distill
@@ -46,8 +48,8 @@ _HOMES = {
     "models.build": "register_model",
     "models.checkpoint": "load save",
     "options": "Compute ResumableOutput Source",
-    "training.train": "fit_model train",
-    "training.train_options": "Training",
+    "training.train": "fit_model train train_all",
+    "training.train_options": "TrainOptions Training",
     "unlearning.distill": "distill",
     "unlearning.forget": "forget",
     "unlearning.method_options": "Distill Forget Neutralize",

@@ -396,7 +396,7 @@ def test_a_reference_begins_at_the_same_new_head(forgetkit: Run, weights: Path, 
     other = forgetkit("train", "--like", "b.st", *excluding, "-o", "other.st")
     assert "was trained from weights with a new head, not from scratch" in other.err
     ran = forgetkit("audit", "b.st", "--ids", ids, "--reference", "same.st", "--reference", "other.st")
-    assert "other.st: trained by another recipe, or not from nothing; left out" in ran.err
+    assert "other.st: trained by another recipe, or not from scratch; left out" in ran.err
     assert "same.st: trained by another" not in ran.err
 
 

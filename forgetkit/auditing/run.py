@@ -18,7 +18,7 @@ from forgetkit.auditing.subject import Opened, Subject, open_original, open_refe
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.canonical_json import compact_json
-from forgetkit.files.id_list import IdList, digest_of
+from forgetkit.files.id_list import IdList, as_list, digest_of
 from forgetkit.models.checkpoint import load_tensors
 from forgetkit.options import Compute, ListForm, Source
 from forgetkit.training.classifier import Samples
@@ -121,7 +121,7 @@ def audit(
         return judge(evidence, rules, digest=digest, self_check=self_check, show_ids=show_ids)
     _refuse_samples(samples)
     known, others = _compared(original, references, modules=False)
-    lists = _lists(ids)
+    lists = [] if ids is None else [as_list(ids, "ids")]
     case = open_case(checkpoint, lists, original=known, references=others, source=source, compute=compute, tell=tell)
     return run(case, rules, digest, relearn=relearn, self_check=self_check, show_ids=show_ids, fresh=fresh, tell=tell)
 
@@ -221,18 +221,3 @@ def _refuse_samples(samples: dict[str, Samples | None]) -> None:
     if any(part is not None for part in samples.values()):
         message = "forget, retain and unseen are for a module; a checkpoint has its data set and ids"
         raise ForgetkitError("usage", message, "name the ids: audit(checkpoint, ids, original=...)")
-
-
-def _lists(ids: str | Path | Iterable[str] | None) -> list[str | IdList]:
-    """Return the ids in question as lists."""
-    if ids is None or isinstance(ids, str | Path):
-        return [] if ids is None else [str(ids)]
-    lines: dict[str, int] = {}
-    for number, id_ in enumerate(ids, 1):
-        if not isinstance(id_, str):
-            hint = "ids are strings: [str(row) for row in rows]"
-            raise ForgetkitError("ids-malformed", f"ids:{number}: {id_!r} is not a string", hint)
-        lines.setdefault(id_, number)
-    if not lines:
-        raise ForgetkitError("ids-empty", "ids: there are none", "leave ids out for all that the record names")
-    return [IdList("ids", lines)]
