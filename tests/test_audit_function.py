@@ -195,8 +195,8 @@ def test_without_ids_those_of_the_record_are_audited(forgetkit: Run, model: Path
 @pytest.mark.parametrize(
     ("ids", "code", "words"),
     [
-        ([], "ids-empty", "ids: there are none"),
-        ([1, 2], "ids-malformed", "ids:1: 1 is not a string"),
+        ([], "ids-empty", "ids: holds no ids"),
+        ([1, 2.5], "ids-unknown", "ids:2: '2.5' is not an id of digits"),
         (["0", "no-such-id"], "ids-unknown", "ids:2: 'no-such-id' is not an id of digits"),
         ("nowhere.txt", "ids-missing", "nowhere.txt"),
     ],

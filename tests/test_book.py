@@ -20,6 +20,7 @@ STEPS = {
     "finetune": "--stop published --epochs 1",
     "forget": "--budget 100%",
     "neutralize": "--stop chance",
+    "random-labels": "--stop published --epochs 1",
     "relabel": "--rate 0.1",
     "reset": "--stop published --epochs 1",
     "scrub": "--stop published --epochs 1",

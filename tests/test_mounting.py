@@ -5,7 +5,7 @@ import typer
 from typer.testing import CliRunner
 
 from forgetkit.cli.help import show_help
-from forgetkit.cli.option_groups import group_of
+from forgetkit.cli.mount import group_of
 from forgetkit.options import Say
 
 HEARD: list[str] = []

@@ -273,7 +273,7 @@ def test_an_image_shape_that_cannot_be_is_refused(tmp_path: Path, shape: list[in
 
 def test_a_mean_for_each_channel_is_needed(tmp_path: Path) -> None:
     text = dumps(record_of()).replace('"shape":[1,8,8]', '"shape":[3,8,8]')
-    assert "a value a channel" in refusal(checkpoint(tmp_path / "a.st", text))
+    assert "one value per channel" in refusal(checkpoint(tmp_path / "a.st", text))
 
 
 def test_a_shape_names_the_part_that_does_not_fit() -> None:

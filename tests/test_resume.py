@@ -14,6 +14,7 @@ from forgetkit.events import Event, Warned
 from forgetkit.files.lock import lock_path, state_folder
 from forgetkit.training import resume
 from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.packing import pack, unpack
 from forgetkit.training.resume import Bookmark, Place, bookmarked
 from tests.conftest import Run
 
@@ -270,7 +271,7 @@ def test_an_optimizer_comes_back_with_its_rate(name: str) -> None:
 
     step(0)
     optimizers[0].param_groups[0]["lr"] = 0.05
-    resume.unpack(resume.pack(models[0], optimizers[0]), models[1], optimizers[1])
+    unpack(pack(models[0], optimizers[0]), models[1], optimizers[1])
     step(0)
     step(1)
     assert optimizers[1].param_groups[0]["lr"] == 0.05

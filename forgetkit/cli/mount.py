@@ -81,7 +81,7 @@ def _add(app: typer.Typer, name: str) -> None:
     function = getattr(loaded, name.replace("-", "_"))
     panel = WORK if name in ORDER else METHODS if name in method_names() else HELPERS
     if hasattr(loaded, "COMMANDS"):
-        app.add_typer(_group(function, loaded.COMMANDS), name=name, rich_help_panel=panel)
+        app.add_typer(group_of(function, loaded.COMMANDS), name=name, rich_help_panel=panel)
     else:
         app.command(name, help=help_of(function), rich_help_panel=panel)(expand(function))
 
@@ -91,7 +91,7 @@ def _add_method(app: typer.Typer, name: str) -> None:
     app.command(name, help=help_of(function), rich_help_panel=METHODS)(expand(function))
 
 
-def _group(function: Callable[..., None], members: tuple[Callable[..., None], ...]) -> typer.Typer:
+def group_of(function: Callable[..., None], members: tuple[Callable[..., None], ...]) -> typer.Typer:
     """Return a group of commands."""
     group = typer.Typer()
     group.callback(invoke_without_command=True, help=help_of(function))(function)
