@@ -12,7 +12,7 @@ import typer
 from forgetkit.cli.completion import offer_of
 from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Argument, Compute, Option, Plugins, ResumableOutput, Say, Source
+from forgetkit.options import Argument, Compute, Plugins, ResumableOutput, Say, Source
 from forgetkit.registry import load_plugins
 
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
@@ -85,12 +85,13 @@ def _parts(group: Any) -> list[Any]:  # noqa: ANN401 - a dataclass
 
 def _for_typer(name: str, annotation: Any) -> Any:  # noqa: ANN401 - a type
     """Return the type of a parameter with Typer's own word for how it is offered."""
-    kind, *said = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    kind, option = get_args(annotation)
     info: Any
-    if isinstance(said[0] if said else None, Argument):
-        info = typer.Argument(metavar=said[0].metavar, help=said[0].help, show_default=False)
+    if isinstance(option, Argument):
+        info = typer.Argument(metavar=option.metavar, help=option.help, show_default=False)
     else:
-        option = said[0] if said else Option("")
         info = typer.Option(
             *(option.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())),
             metavar=option.metavar,
