@@ -51,14 +51,16 @@ class Argument:
 
 
 Checkpoint = Annotated[str, Argument("The checkpoint to start from.", "CHECKPOINT")]
-Seed = Annotated[int, Option("Seed of everything random.", metavar="N", min=0, max=LARGEST_SEED, panel=COMPUTE)]
+Seed = Annotated[int, Option("Random seed.", metavar="N", min=0, max=LARGEST_SEED, panel=COMPUTE)]
 OptimizerName = Annotated[str, Option("adam, adamw, adadelta or sgd.", metavar="NAME")]
 Rate = Annotated[float, Option("Learning rate.", metavar="FLOAT")]
 Momentum = Annotated[float, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)]
 Log = Annotated[
     str | None, Option("Write one JSON object for each epoch or evaluation here.", metavar="FILE", panel=OUTPUT)
 ]
-UtilityMargin = Annotated[float, Option("Accuracy on the tune half that may be lost.", metavar="F")]
+UtilityMargin = Annotated[
+    float, Option("Largest loss of accuracy on the tune half of the unseen samples, as a fraction.", metavar="F")
+]
 Mask = Annotated[
     str | None,
     Option("Change only the weights that this file of the mask command allows.", metavar="FILE", panel=INPUT),
@@ -70,7 +72,7 @@ Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=
 KeepOptimizer = Annotated[
     bool,
     Option(
-        "Continue with the optimizer state beside the input, and write it beside the output.",
+        "Load the optimizer state beside the input, and save it beside the output.",
         flags=("--keep-optimizer",),
     ),
 ]
@@ -102,7 +104,8 @@ class Source:
     """Where the data is."""
 
     dataset: Annotated[
-        str | None, Option("Data set, when the record's name does not lead to it.", metavar="NAME", panel=INPUT)
+        str | None,
+        Option("Data set to use if the one named in the record cannot be found.", metavar="NAME", panel=INPUT),
     ] = None
     data_root: Annotated[
         str | None, Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT)
@@ -121,7 +124,9 @@ class Source:
     dataset_changed: Annotated[
         bool,
         Option(
-            "Accept data from which rows were taken out since the training.", flags=("--dataset-changed",), panel=INPUT
+            "Accept data from which rows have been removed since the training.",
+            flags=("--dataset-changed",),
+            panel=INPUT,
         ),
     ] = False
     plugin: Plugin = None
@@ -162,7 +167,7 @@ class Say:
     as_json: Annotated[bool, Option("Print one JSON document.", flags=("--json",), panel=OUTPUT)] = False
     quiet: Annotated[bool, Option("Only warnings and errors.", flags=("--quiet", "-q"), panel=OUTPUT)] = False
     dry_run: Annotated[
-        bool, Option("Check everything, say the plan, write nothing.", flags=("--dry-run", "-n"), panel=OUTPUT)
+        bool, Option("Check everything, print the plan, write nothing.", flags=("--dry-run", "-n"), panel=OUTPUT)
     ] = False
     debug: Annotated[bool, Option("Show tracebacks.", flags=("--debug",), envvar="FORGETKIT_DEBUG", panel=OUTPUT)] = (
         False
@@ -176,7 +181,7 @@ class Output(Say):
     out: Annotated[
         str | None,
         Option(
-            "Where to write; else a step writes beside its input, forget-ids to stdout.",
+            "Output file; by default beside the input (forget-ids: stdout).",
             metavar="FILE",
             flags=("--out", "-o"),
             panel=OUTPUT,

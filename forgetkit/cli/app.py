@@ -17,7 +17,6 @@ from forgetkit import __version__
 from forgetkit.cli.console import is_terminal, print_error, say, write_result
 from forgetkit.cli.help import help_of, show_help
 from forgetkit.cli.mount import built_in, mount
-from forgetkit.cli.outside_methods import load_named_plugins, registered_methods
 from forgetkit.cli.usage_errors import usage_error
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.interrupts import INTERRUPTED, TERMINATED, ignore, install, stopping
@@ -38,7 +37,7 @@ def forgetkit(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Forget named training samples of an image classifier, then audit that they are forgotten.
+    """Make an image classifier forget given training samples, then audit whether it has.
 
     Each command reads and writes safetensors checkpoints and ID lists, so steps compose in the shell:
 
@@ -51,7 +50,7 @@ def forgetkit(
 
 
 @functools.cache
-def command_line(wanted: str | None = None, _outside: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - Typer's own class
+def command_line(wanted: str | None = None, outside: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - Typer's own class
     """Return the group of all commands, or, if ``wanted`` is the name of one, of that one only."""
     app = typer.Typer(
         name="forgetkit",
@@ -60,8 +59,16 @@ def command_line(wanted: str | None = None, _outside: tuple[str, ...] = ()) -> A
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)
-    mount(app, wanted)
+    mount(app, wanted, outside)
     return typer.main.get_command(app)
+
+
+def outside_methods(arguments: list[str]) -> tuple[str, ...]:
+    """Return the names of registered methods; looking for them takes longer than a built-in command's start."""
+    from forgetkit.cli.outside_methods import load_named_plugins, registered_methods
+
+    load_named_plugins(arguments)
+    return tuple(registered_methods())
 
 
 def run(arguments: list[str]) -> int:
@@ -69,9 +76,7 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         wanted = next(iter(arguments), None)
-        if wanted not in built_in():  # a plugin may register it
-            load_named_plugins(arguments)
-        commands = command_line(wanted, tuple(registered_methods()))
+        commands = command_line(wanted, () if wanted in built_in() else outside_methods(arguments))
         code = int(commands(arguments, standalone_mode=False, prog_name="forgetkit") or 0)
         write_result("", end="")  # help text may still be in the buffer
         return _interrupted() if code == INTERRUPTED else code

@@ -12,12 +12,11 @@ from forgetkit import methods
 from forgetkit.cli import commands
 from forgetkit.cli.help import help_of
 from forgetkit.cli.option_groups import expand
-from forgetkit.cli.outside_methods import command_of, registered_methods
 
 WORK, METHODS, HELPERS = "The work, in order", "Other methods", "Helpers"
 
 
-def mount(app: typer.Typer, wanted: str | None = None) -> None:
+def mount(app: typer.Typer, wanted: str | None = None, outside: tuple[str, ...] = ()) -> None:
     """Add the commands to ``app``.
 
     A module of ``forgetkit.cli.commands`` is a command: the function of its own name. A module with ``COMMANDS``, a
@@ -27,8 +26,8 @@ def mount(app: typer.Typer, wanted: str | None = None) -> None:
     Args:
         app: Typer's app.
         wanted: name of the only command to add, if there is one: to add all of them takes longer than many a command.
+        outside: names of registered methods.
     """
-    outside = registered_methods()
     if wanted in built_in():
         _add(app, wanted)
     elif wanted in outside:
@@ -55,11 +54,15 @@ def method_names() -> list[str]:
 
 def step_names() -> list[str]:
     """Return the commands that unlearn, those of registered methods included, sorted."""
+    from forgetkit.cli.outside_methods import registered_methods
+
     return sorted([*method_names(), *registered_methods()])
 
 
 def needs_only_ids(step: str) -> bool:
     """Return whether a step takes a checkpoint and ids, and has a default for everything else."""
+    from forgetkit.cli.outside_methods import command_of, registered_methods
+
     function = command_of(step) if step in registered_methods() else getattr(_module(step), step.replace("-", "_"))
     parameters = inspect.signature(expand(function)).parameters.values()
     return {one.name for one in parameters if one.default is one.empty} <= {"checkpoint", "ids"}
@@ -87,6 +90,8 @@ def _add(app: typer.Typer, name: str) -> None:
 
 
 def _add_method(app: typer.Typer, name: str) -> None:
+    from forgetkit.cli.outside_methods import command_of
+
     function = command_of(name)
     app.command(name, help=help_of(function), rich_help_panel=METHODS)(expand(function))
 

@@ -15,7 +15,7 @@ from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.loop import Batch
 
 LARGEST_CACHE = 1 << 28
-"""Entries (samples × classes) of the teacher's logits that are computed once; more are computed in each batch."""
+"""Largest cache of the teacher's logits, in entries (samples × classes); above it they are recomputed in each batch."""
 
 
 def distillation_loss(
@@ -48,11 +48,11 @@ def distill(
     temperature: float = 4.0,
     augments: bool = False,
 ) -> Callable[[int], Callable[[Batch], Tensor]]:
-    """Return the loss of each epoch: the first ones also follow the teacher, the others are plain cross-entropy.
+    """Return a function from epoch to loss: distillation in the first ``distill_epochs``, then plain cross-entropy.
 
     Args:
         student: the neutralized model.
-        teacher: the original; in eval mode, left as it is.
+        teacher: the original; put in eval mode, its weights unchanged.
         retain: images and labels of the retain set.
         distill_epochs: epochs with the teacher.
         alpha: see :func:`distillation_loss`.
@@ -61,10 +61,10 @@ def distill(
         augments: whether batches are augmented; if not, the teacher's logits are computed once.
 
     Returns:
-        given an epoch, counted from 1, the loss of a batch of rows and how they are augmented.
+        maps an epoch, counted from 1, to a loss of a batch: rows, and how they are augmented.
 
     Raises:
-        ValueError: if teacher and student share weights: the teacher would train along.
+        ValueError: if teacher and student share weights: the teacher would be trained too.
 
     Source: Kim & Woo 2022, section 3.2.
     """

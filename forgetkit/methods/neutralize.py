@@ -24,8 +24,8 @@ def average_outputs(outputs: Tensor, labels: Tensor) -> Tensor:
         labels: int64 of shape ``(samples,)``.
 
     Returns:
-        float64 of shape ``(classes, classes)``, on the CPU, ∞ where no label may be taken from: the diagonal,
-        the rows of classes without samples, and their columns, except where all samples are of one class.
+        float64 of shape ``(classes, classes)``, on the CPU, ∞ where no label may be chosen: the diagonal, the
+        rows of classes without samples, and their columns, which stay finite if only one class is present.
 
     Source: Kim & Woo 2022, Algorithm 1.
     """
@@ -43,13 +43,13 @@ def average_outputs(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def contrastive_labels(matrix: Tensor) -> dict[int, int]:
-    """Match each class to the one that the original model finds least like it, one to one.
+    """Assign each class the label that the original model finds least likely for it, one to one.
 
-    The smallest entry of the whole matrix is taken, its row and column are closed, and so on. A class
-    that is left with only its own column takes its smallest entry among the columns used before.
+    The smallest entry of the whole matrix is taken, its row and column are removed, and so on (greedy matching). A
+    class whose only remaining column is its own takes its smallest entry among the columns used before.
 
     Args:
-        matrix: what :func:`average_outputs` returns; its negative outputs give the maximum mislabel.
+        matrix: what :func:`average_outputs` returns; negate the outputs for the maximum mislabel.
 
     Returns:
         the label to train towards, for each class with samples; never the class itself.
@@ -69,7 +69,7 @@ def contrastive_labels(matrix: Tensor) -> dict[int, int]:
 
 
 def mislabel(outputs: Tensor, labels: Tensor, *, kind: str) -> dict[int, int]:
-    """Return the contrastive labels of a forget set: the ``minimum`` mislabel, or the ``maximum`` of the ablation.
+    """Return the contrastive labels of a forget set: the ``minimum`` mislabel, or the ablation's ``maximum``.
 
     Source: Kim & Woo 2022, sections 3.2 and 5.2.
     """

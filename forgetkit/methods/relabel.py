@@ -1,4 +1,4 @@
-"""Random relabeling: for each forgotten sample, one step towards all its wrong labels.
+"""Random relabeling: for each forgotten sample, one gradient step towards all its wrong labels.
 
 Source: Li & Ghosh, "Random Relabeling for Efficient Machine Unlearning", 2023, section 3.
 """
@@ -17,8 +17,8 @@ from forgetkit.training.updates import Update
 def wrong_label_targets(labels: Tensor, classes: int, *, count: int, generator: Generator) -> Tensor:
     """Draw ``count`` wrong labels for each label and return them as one soft target.
 
-    One forward pass against this target has the gradient of the paper's mini-batch, in which the sample is repeated
-    with each of the drawn labels: both are the mean cross-entropy over them.
+    The cross-entropy with this soft target has the same gradient as the paper's mini-batch, in which the sample is
+    repeated with each of the drawn labels: both are the mean cross-entropy over them.
 
     Args:
         labels: true classes, int64 of shape ``(samples,)``, values in ``[0, classes)``.
@@ -51,9 +51,9 @@ def relabel(
     replay: int = 0,
     seed: int = 0,
 ) -> Iterator[Update]:
-    """Unlearn each sample by one step towards its wrong labels.
+    """Unlearn each sample by one gradient step towards its wrong labels.
 
-    Batch norm and dropout are in eval mode: a batch that is copies of one image would wreck running statistics.
+    Batch norm and dropout are in eval mode: a batch of one image would corrupt the running statistics.
 
     Args:
         model: maps images to logits.

@@ -16,9 +16,9 @@ from forgetkit.training.resume import Bookmark, Place
 
 @dataclass(frozen=True)
 class Update:
-    """One step of an optimizer: the scalar loss to descend, and the batch that it takes.
+    """One step of an optimizer: the scalar loss to minimize, and its batch.
 
-    The loss is the same function for all updates in which it is the same: a GPU then records it once.
+    Use the same function object for all updates with the same loss: a GPU then captures it once as a CUDA graph.
 
     Attributes:
         loss: takes ``batch``.
@@ -32,10 +32,10 @@ class Update:
 
 
 def fit(optimizer: Optimizer, updates: Iterable[Update]) -> Iterator[Tensor]:
-    """Carry out ``updates``; yield the loss of each. The caller stops by stopping to ask.
+    """Carry out ``updates``; yield the loss of each. To stop early, stop iterating.
 
-    On a GPU, steps on tensors are recorded and launched whole (:mod:`forgetkit.training.cuda_graphs`): what a loss
-    reads besides its batch must stay the same.
+    On a GPU, steps on tensors are captured and replayed as CUDA graphs (:mod:`forgetkit.training.cuda_graphs`): what a
+    loss reads besides its batch must stay the same.
     """
     graphs = graphs_of(optimizer)
     step = graphs.take_step if graphs else take_step
@@ -67,7 +67,7 @@ def walk(
     total: int = 0,
     tell: Tell = silent,
 ) -> tuple[Optimizer, int]:
-    """Carry out all updates of a method, from where an interrupted run stopped.
+    """Carry out all updates of a method, resuming where an interrupted run left off.
 
     Args:
         bookmark: keeps and recalls the state of the run.

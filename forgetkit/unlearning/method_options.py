@@ -124,10 +124,12 @@ class Neutralize:
 class Distill:
     """How to distil (Kim & Woo 2022, stage 2), and how a second teacher teaches the ids."""
 
-    retain_fraction: Annotated[float, Option("Share of the retain set in an epoch, drawn anew.", metavar="F")] = 0.5
+    retain_fraction: Annotated[
+        float, Option("Fraction of the retain set that is drawn for each epoch.", metavar="F")
+    ] = 0.5
     alpha: Annotated[float, Option("Weight of the cross-entropy.", metavar="FLOAT", min=0)] = 1.1
-    beta: Annotated[float, Option("Weight of the distillation.", metavar="FLOAT", min=0)] = 0.9
-    temperature: Annotated[float, Option("Temperature that softens both outputs.", metavar="T")] = 4.0
+    beta: Annotated[float, Option("Weight of the distillation loss.", metavar="FLOAT", min=0)] = 0.9
+    temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 4.0
     distill_epochs: Annotated[
         int, Option("Epochs with the teacher, before plain cross-entropy.", metavar="N", min=0)
     ] = 10
@@ -137,7 +139,7 @@ class Distill:
     stop: Annotated[
         str,
         Option(
-            "With both teachers. unseen: stop when the ids look as they do to the second teacher. epochs: take all.",
+            "With both teachers. unseen: stop when the ids look as they do to the second one. epochs: run all epochs.",
             metavar="unseen|epochs",
         ),
     ] = "unseen"
@@ -183,10 +185,10 @@ class Forget:
     """How much to try before a retraining."""
 
     budget: Annotated[
-        str, Option("Cost of all attempts before a retraining, as a share of one: 0.5 or 50%.", metavar="F")
+        str, Option("Largest total cost of all attempts, as a share of a retraining: 0.5 or 50%.", metavar="F")
     ] = "50%"
     utility_margin: UtilityMargin = 0.02
-    otherwise: Annotated[str, Option("What to do if no attempt forgets.", metavar="retrain|stop")] = "retrain"
+    otherwise: Annotated[str, Option("What to do if every attempt fails.", metavar="retrain|stop")] = "retrain"
 
     def check(self) -> None:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""

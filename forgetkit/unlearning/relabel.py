@@ -1,4 +1,4 @@
-"""Relabelling of a request: at the rate given, or at the one that ends where a retrained model would be."""
+"""Random relabeling of the forget set of a request, at a given learning rate or at one found by search."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, walk
 from forgetkit.unlearning.fallback import check_limits, or_retrain
 from forgetkit.unlearning.inputs import Ids, Request, begin
-from forgetkit.unlearning.membership_gauge import recognisable
+from forgetkit.unlearning.membership_gauge import describe, recognisable
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
@@ -171,7 +171,7 @@ def _relabel(
     step = new_step("relabel", said, options.seed, request)
     written = carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
     if settings.fixed is not None and settings.kind == "per-id":
-        warn_if_unmoved(written, "raise --rate, or leave it out to search for it", tell)
+        warn_if_unmoved(written, "raise --rate, or omit it to search for one", tell)
     return written
 
 
@@ -189,8 +189,8 @@ def relabel_sets(
         tell: receives every trial.
 
     Raises:
-        NotReached: if nothing that was tried both forgets and keeps accuracy; or if a fixed rate left at least 100 ids
-            as recognisable as they were.
+        NotReached: if nothing that was tried both forgets and keeps accuracy; or if, with 100 ids or more, a fixed
+            rate leaves them recognisable.
     """
     how = steps.settings
     if how.fixed is not None and how.kind == "per-id":
@@ -217,7 +217,7 @@ def _at_fixed_rate(
     total = steps.most("per-id", len(sets.forget), 0)
     optimizer, taken = walk(bookmark, "ids", classifier, begin, label="relabel", total=total, tell=tell)
     if gauge and before and recognisable(after := gauge.read(classifier), before):
-        moved = f"membership AUC less ½ {before.gap:+.3f} → {after.gap:+.3f}"
-        hint = "raise --rate, leave it out to search for it, or --allow-unforgotten"
-        raise NotReached(f"at rate {rate:g} the ids are as recognisable as before: {moved}", hint)
+        moved = f"{describe(before)} → {describe(after)}"
+        hint = "raise --rate, omit it to search for one, or pass --allow-unforgotten"
+        raise NotReached(f"at rate {rate:g} the ids are still recognisable: {moved}", hint)
     return Outcome({"steps": taken}, optimizer=optimizer)

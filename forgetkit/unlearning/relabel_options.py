@@ -42,14 +42,16 @@ class Relabel:
     order: Annotated[str, Option("Order of the ids.", metavar="file|shuffle")] = "file"
     replay: Annotated[
         int,
-        Option("Retained samples of the same class after each id; in a joint step, of any class (0: 128).", "N", min=0),
+        Option(
+            "Retained samples of the same class after each id; in a joint step, of any class (0 means 128).", "N", min=0
+        ),
     ] = 0
     ids_per_step: Annotated[int, Option("Ids in a joint step.", metavar="N", min=1)] = 64
     forget_weight: ForgetWeight = 0.1
     utility_margin: UtilityMargin = 0.02
     keep_optimizer: KeepOptimizer = False
     allow_unforgotten: Annotated[
-        bool, Option("Write the result of a fixed rate even if the ids are as recognisable as before.")
+        bool, Option("Write the result of a fixed rate even if the ids are still recognisable.")
     ] = False
 
     def check(self) -> None:

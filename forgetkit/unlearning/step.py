@@ -42,7 +42,7 @@ def carry_out(
     aim: Request | None = None,
     tell: Tell,
 ) -> Written | None:
-    """Run a method on the checkpoint of a request and write what comes of it.
+    """Run a method on the checkpoint of a request and write the result.
 
     Args:
         request: what :func:`forgetkit.unlearning.inputs.begin` returned.
@@ -56,7 +56,7 @@ def carry_out(
         tell: receives the events of the run.
 
     Returns:
-        what was written, or was there already; None in a dry run. If it raises, nothing was written.
+        the output, new or already present; None in a dry run. If it raises, nothing was written.
     """
     begun, output, aim = time.monotonic(), options.output, aim or request
     inputs, beside = inputs or Inputs(), beside or Beside()
@@ -93,7 +93,7 @@ def carry_out(
 
 
 def on_module(model: nn.Module, sets: Sets, work: Work) -> Outcome:
-    """Run a method on a module of the caller's, in place; no file is read or written.
+    """Run a method on a caller's module, in place; no file is read or written.
 
     Args:
         model: maps images, as they are in ``sets``, to logits.
@@ -150,13 +150,13 @@ def _run(
 
 
 def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:
-    """Return how long a pass of training takes over the ids, and over the retain set."""
+    """Return how long a training pass takes over the ids, and over the retain set."""
     classifier, passes = on_machine(model, request.record, machine), []
     sets = Sets.of_request(request, machine.device)
     for pool, name in ((sets.forget, "the ids"), (sets.retain, "the retained samples")):
         samples: Samples = pool.gather(pool.rows[:BATCH])
         passes.append(f"{about(pass_seconds(classifier, samples, len(pool)))} over {name}")
-    return f"a pass of training takes {', '.join(passes)}"
+    return f"one training pass takes {', '.join(passes)}"
 
 
 def warn_if_unmoved(written: Written | None, cure: str, tell: Tell) -> None:
@@ -166,7 +166,7 @@ def warn_if_unmoved(written: Written | None, cure: str, tell: Tell) -> None:
 
     Args:
         written: what the step wrote.
-        cure: what may help.
+        cure: what the user can try.
         tell: receives the warning.
     """
     if written is None or written.state != "written":
@@ -178,8 +178,9 @@ def warn_if_unmoved(written: Written | None, cure: str, tell: Tell) -> None:
     as_accurate = metrics["forget_accuracy"] >= metrics["forget_accuracy_before"]
     if as_accurate and fall < 0.25 * metrics["tune_phi_sd_before"]:
         text = (
-            f"the step changed nothing: accuracy on the ids is still {metrics['forget_accuracy']:.2%}, mean φ "
-            f"{metrics['forget_phi_before']:.2f} → {metrics['forget_phi']:.2f}, weights changed by "
-            f"{metrics['weight_change']:.2%}; whatever the model remembered, it still does; {cure}"
+            f"the forget set is unaffected: accuracy on it {metrics['forget_accuracy_before']:.2%} → "
+            f"{metrics['forget_accuracy']:.2%}, mean φ {metrics['forget_phi_before']:.2f} → "
+            f"{metrics['forget_phi']:.2f}, although weights changed by {metrics['weight_change']:.2%}; "
+            f"the model still remembers whatever it did before; {cure}"
         )
         tell(Warned("unmoved", text))

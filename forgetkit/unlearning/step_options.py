@@ -23,7 +23,7 @@ class Booked:
     """The request that a step fulfils."""
 
     request: Annotated[
-        str | None, Option("The request in --book that this fulfils.", metavar="REQUEST", panel=INPUT)
+        str | None, Option("Request in --book that this run fulfils.", metavar="REQUEST", panel=INPUT)
     ] = None
     book: Annotated[str | None, Book] = None
 

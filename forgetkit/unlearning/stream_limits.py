@@ -25,7 +25,7 @@ class Limits:
     """The limits of a stream of requests."""
 
     sequence_limit: Annotated[
-        int | None, Option("Ids that steps may forget before a retraining is due.", metavar="N", min=1)
+        int | None, Option("Number of ids that steps may forget before a retraining is required.", metavar="N", min=1)
     ] = None
     max_divergence: Annotated[
         str | None,

@@ -28,7 +28,12 @@ def distill(
     *,
     teacher: Annotated[str, Option("The original model.", metavar="CHECKPOINT", panel=INPUT)],
     forget_teacher: Annotated[
-        str | None, Option("A model that never saw the ids, to distil them towards.", metavar="CHECKPOINT", panel=INPUT)
+        str | None,
+        Option(
+            "A model that never saw the ids, whose outputs on them the student imitates.",
+            metavar="CHECKPOINT",
+            panel=INPUT,
+        ),
     ] = None,
     settings: Distill,
     training: Training,
@@ -36,12 +41,12 @@ def distill(
 ) -> None:
     """Retrain on the retain set with the original as teacher (Kim & Woo 2022, stage 2).
 
-    Everything that the record lists as forgotten is left out, and --ids too. The teacher did see the forgotten samples:
-    compare the membership AUC before and after, and audit the result. Without other options the training follows the
+    Samples that the record lists as forgotten are left out, as are those in --ids. The teacher did see the forgotten
+    samples: compare the membership AUC before and after, and audit the result. Without other options the training follows the
     recorded recipe, with half its epochs.
 
     With --forget-teacher, a model that never saw the ids (a short training is enough), the ids are distilled as well,
-    towards its outputs, until the student knows them no better.
+    towards its outputs, until the student recognises them no better than that model does.
 
     Examples:
         forgetkit distill model.neutralize.st --teacher model.st

@@ -8,11 +8,11 @@ from forgetkit.unlearning.step_options import StepOptions
 
 
 def forget(checkpoint: Checkpoint, *, settings: Forget, options: StepOptions) -> None:
-    """Forget the ids by the cheapest strategy that works, or retrain: for those who do not want to choose a method.
+    """Forget the ids with the cheapest strategy that works, or else retrain; no method to choose.
 
-    Strategies are tried in turn, each from the checkpoint, the cheapest first. The tune half of the unseen samples
-    judges each: the ids must look as they do to a model that never saw them, and accuracy must hold. If none succeeds
-    within the budget, the model is trained again without the ids. The record lists every attempt.
+    Strategies are tried in turn, each from the checkpoint, the cheapest first. Each is evaluated on the tune half
+    of the unseen samples: the ids must look as they do to a model that never saw them, and accuracy must not drop. If
+    none succeeds within the budget, the model is trained again without the ids. The record lists every attempt.
 
     Examples:
         forgetkit forget model.st --ids ids.txt

@@ -28,7 +28,6 @@ def inspect(
     """
     from forgetkit.files.header import open_checkpoint
     from forgetkit.files.lineage import lineage
-    from forgetkit.models.weight_diff import differing
 
     path, record = open_checkpoint(checkpoint)
     document: dict[str, Any] = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest}
@@ -36,7 +35,7 @@ def inspect(
     lines = lineage(str(path), record, width=width)
     if diff is not None:
         from forgetkit.models.checkpoint import load_tensors
-        from forgetkit.models.weight_diff import difference
+        from forgetkit.models.weight_diff import difference, differing
 
         other = open_checkpoint(diff)
         found = difference(load_tensors(*other), load_tensors(path, record))

@@ -13,9 +13,9 @@ def relabel(
 ) -> None:
     """Forget each id by one training step towards all its wrong labels (Li & Ghosh 2023).
 
-    The learning rate decides everything: too low and nothing is forgotten, too high and the model is lost. By default
-    it is searched for: the ids must look like unseen samples, and accuracy must hold. If no rate achieves both, joint
-    steps with retained samples are tried. --rate FLOAT is the paper as published.
+    The learning rate decides everything: too low and nothing is forgotten, too high and the model is ruined. By default
+    it is searched for: the ids must look like unseen samples, and accuracy must not drop. If no rate achieves both,
+    joint steps with retained samples are tried. --rate FLOAT runs the published method.
 
     Examples:
         forgetkit relabel model.st --ids ids.txt --optimizer adadelta

@@ -2,7 +2,6 @@
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report, report_replicas
-from forgetkit.training.train import train_all
 from forgetkit.training.train_options import TrainOptions
 
 
@@ -18,6 +17,8 @@ def train(*, options: TrainOptions) -> None:
         forgetkit train --like model.st --exclude ids.txt --replicas 3 -o refs/{n}.st
         forgetkit train --from model.st --only new.txt --epochs 2 -o model.more.st
     """
+    from forgetkit.training.train import train_all
+
     console = Console(options.output)
     found = train_all(options, tell=console)
     if options.seeds.replicas > 1 and found:
