@@ -82,5 +82,6 @@ def pages() -> dict[Path, str]:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for path, text in pages().items():
-        path.write_text(text)
-        sys.stdout.write(f"{path}\n")
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            sys.stdout.write(f"{path}\n")

@@ -79,7 +79,7 @@ KeepOptimizer = Annotated[
 Plugin = Annotated[
     list[Path] | None,
     Option(
-        "Python file that registers models or data sets. Repeat for more.",
+        "Python file that registers models, data sets, methods or checks. Repeat for more.",
         metavar="FILE",
         envvar="FORGETKIT_PLUGINS",
         panel=INPUT,

@@ -158,3 +158,38 @@ def test_what_is_not_a_loss_is_one_clear_line(forgetkit: Run, model: Path, ids: 
     assert ran.code == 2
     assert "shrink yielded float, not a scalar loss that depends on the model" in ran.err
     assert not (tmp_path / "model.shrink.st").exists()
+
+
+def test_other_code_is_another_step(forgetkit: Run, model: Path, ids: Path, plugin: Path) -> None:
+    words = ("shrink", model, "-i", ids, "--plugin", plugin, "--stop", "published")
+    assert forgetkit(*words).code == 0
+    plugin.write_text(SHRINK.replace("weight * norm", "2 * weight * norm"))
+    from forgetkit import registry
+
+    registry._LOADED.clear()
+    METHODS._entries.clear()
+    assert forgetkit(*words, "--json").json["code"] == "output-exists"
+
+
+def test_the_name_of_a_built_in_method_is_refused() -> None:
+    with pytest.raises(ForgetkitError, match="there is a built-in method named 'scrub'"):
+        register_method("scrub", paper="Doe 2026")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("yield nowhere + ", "odd.py:17: NameError: name 'nowhere' is not defined"),
+        ("return ", "shrink returned Tensor instead of yielding losses"),
+    ],
+)
+def test_a_fault_in_its_code_names_the_line(
+    forgetkit: Run, model: Path, ids: Path, tmp_path: Path, wrong: str, words: str
+) -> None:
+    (tmp_path / "odd.py").write_text(SHRINK.replace("yield ", wrong))
+    ran = forgetkit("shrink", model, "-i", ids, "--plugin", "odd.py", "--stop", "published")
+    assert (ran.code, words in ran.err) == (2, True), ran.err
+
+
+def test_an_unknown_command_says_how_to_name_a_plugin(forgetkit: Run) -> None:
+    assert "--plugin FILE" in forgetkit("zyzzyva").err

@@ -25,7 +25,10 @@ def command_of(name: str) -> Callable[..., None]:
         from forgetkit.unlearning.run_method import run_method
 
         console = Console(options.output)
-        report(console, run_method(name, method.function, checkpoint, settings, options, tell=console))
+        written = run_method(
+            name, method.function, checkpoint, settings, options, code=method.code, onward=method.onward, tell=console
+        )
+        report(console, written)
 
     run.__name__, run.__doc__ = name.replace("-", "_"), method.help
     run.__annotations__ = {"checkpoint": Checkpoint, "settings": kind, "options": MethodOptions, "return": None}

@@ -52,6 +52,8 @@ def usage_error(problem: typer.TyperException) -> tuple[str, str]:
         hint = f"did you mean {close or offered.partition(',')[0].rstrip('?')}?"
     elif command and re.match(r"(?i)missing|unexpected", text) and (example := _example(command.help or "")):
         hint = f"for example: {example}"
+    elif word:
+        hint = "see forgetkit --help; the command of a plugin needs --plugin FILE, or FORGETKIT_PLUGINS"
     else:
         hint = f"see {context.command_path if context else 'forgetkit'} --help"
     return text[:1].lower() + text[1:], hint

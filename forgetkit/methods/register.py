@@ -1,11 +1,15 @@
 """Methods from outside: a function that a plugin or an installed package registers is a full command. Without torch."""
 
+import hashlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from forgetkit import methods
 from forgetkit.errors import ForgetkitError
 from forgetkit.registry import Registry
 
@@ -36,18 +40,25 @@ class OutsideMethod:
         paper: whose method it is.
         function: ``(model, forget, retain, *, …)``; yields updates, or losses whose step is taken for it.
         options: its own options.
+        onward: whether it goes too far at first and comes back, so that all its steps are taken.
     """
 
     name: str
     paper: str
     function: Callable[..., Any]
     options: tuple[Parameter, ...]
+    onward: bool = False
 
     @property
     def help(self) -> str:
         """Help of the command: the docstring up to its sections, the paper, and an example."""
         text = re.split(r"\n\s*(?:Args|Returns|Yields|Raises|Source):", inspect.getdoc(self.function) or "")[0]
         return f"{text.strip() or self.name}\n\nSource: {self.paper}\n\nExamples:\n  {self.example}"
+
+    @property
+    def code(self) -> str:
+        """SHA-256 of the file that defines it: a record with another one is of other code."""
+        return hashlib.sha256(Path(self.function.__code__.co_filename).read_bytes()).hexdigest()
 
     @property
     def example(self) -> str:
@@ -59,7 +70,7 @@ METHODS: Registry[Callable[..., Any]] = Registry("method")
 _KNOWN: dict[str, OutsideMethod] = {}
 
 
-def register_method(name: str, *, paper: str = "") -> Callable[[F], F]:
+def register_method(name: str, *, paper: str = "", onward: bool = False) -> Callable[[F], F]:
     """Return a decorator that makes a method a command of this name.
 
     The function takes the model, the forget set and the retain set, each set images and labels; then, by keyword, its
@@ -69,18 +80,23 @@ def register_method(name: str, *, paper: str = "") -> Callable[[F], F]:
     Args:
         name: of the command, such as ``shrink``.
         paper: whose method it is; the help shows it.
+        onward: whether it goes too far at first and comes back, so that all its steps are taken, and the best
+            evaluation is kept; otherwise it stops as soon as the ids look like unseen samples.
 
     Raises:
         ForgetkitError: ``plugin-malformed`` for another form, a name that is taken, or a signature that does not fit.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ForgetkitError("plugin-malformed", f"register_method was given {name!r}, not a name", f"write {FORM}")
+    if name.replace("-", "_") in {module.name for module in pkgutil.iter_modules(methods.__path__)}:
+        message = f"there is a built-in method named '{name}'"
+        raise ForgetkitError("plugin-malformed", message, "give yours another name")
     if not isinstance(paper, str) or not paper:
         raise ForgetkitError("plugin-malformed", f"method '{name}' names no paper", f"write {FORM}")
 
     def enter(function: F) -> F:
         """Register the function."""
-        _KNOWN[name] = OutsideMethod(name, paper, function, _options(name, function))
+        _KNOWN[name] = OutsideMethod(name, paper, function, _options(name, function), onward)
         METHODS.register(name)(function)
         return function
 

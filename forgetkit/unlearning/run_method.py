@@ -14,6 +14,7 @@ from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.record import Record
 from forgetkit.models.build import build_model
+from forgetkit.registry import FAILURES, place_of
 from forgetkit.training.classifier import Classifier, Samples, accuracy, on_machine, predict
 from forgetkit.training.device import Machine, seed_for, set_up
 from forgetkit.training.optimizers import make_optimizer
@@ -50,6 +51,7 @@ def run_method(
     settings: StepSettings,
     options: MethodOptions,
     *,
+    code: str | None = None,
     onward: bool = False,
     tell: Tell = silent,
 ) -> Written | None:
@@ -65,6 +67,7 @@ def run_method(
         checkpoint: the input.
         settings: the method's settings.
         options: what is read, where to compute, what is written.
+        code: digest of the code of a method from outside, for the record: other code is another step.
         onward: whether the method goes too far at first and comes back: then all its steps are taken.
         tell: receives the events of the run.
 
@@ -77,7 +80,12 @@ def run_method(
         return request
     request.check_retained()
     machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
-    resolved = {**settings.options(len(request.record.classes)), "norm_statistics": "frozen", **machine.options()}
+    resolved = {
+        **settings.options(len(request.record.classes)),
+        "norm_statistics": "frozen",
+        **machine.options(),
+        **({"code": code} if code else {}),
+    }
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Take the method's steps."""
@@ -189,20 +197,29 @@ class MethodRun:
 
 
 def as_updates(steps: Iterable[Update | Tensor], method: Method) -> Iterator[Update]:
-    """Yield updates; a loss that a method yields becomes the update that descends it.
+    """Yield updates; a loss that a method yields becomes the update that minimizes it.
 
     Raises:
-        ForgetkitError: ``plugin-malformed`` for anything else.
+        ForgetkitError: ``plugin-malformed`` for anything else, and for an exception in the code of a plugin.
     """
-    for step in steps:
-        if isinstance(step, Update):
-            yield step
-        elif isinstance(step, Tensor) and step.numel() == 1 and step.requires_grad:
-            yield Update(_only, [step])  # in a list, since it cannot be recorded
-        else:
-            name = getattr(method, "__name__", "the method")
-            message = f"{name} yielded {type(step).__name__}, not a scalar loss that depends on the model"
-            raise ForgetkitError("plugin-malformed", message, "yield the loss itself; the step is taken for you")
+    name = getattr(method, "__name__", "the method")
+    if not isinstance(steps, Iterator):
+        message = f"{name} returned {type(steps).__name__} instead of yielding losses"
+        raise ForgetkitError("plugin-malformed", message, "write 'yield loss' for each step")
+    try:
+        for step in steps:
+            if isinstance(step, Update):
+                yield step
+            elif isinstance(step, Tensor) and step.numel() == 1 and step.requires_grad:
+                yield Update(_only, [step])  # in a list, since it cannot be recorded
+            else:
+                message = f"{name} yielded {type(step).__name__}, not a scalar loss that depends on the model"
+                raise ForgetkitError("plugin-malformed", message, "yield the loss itself; the step is taken for you")
+    except FAILURES as problem:
+        if (place := place_of(problem)) is None:
+            raise
+        message = f"{place}: {type(problem).__name__}: {problem}"
+        raise ForgetkitError("plugin-malformed", message, "correct the plugin") from problem
 
 
 def _only(batch: list[Tensor]) -> Tensor:

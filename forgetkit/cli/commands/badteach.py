@@ -26,7 +26,7 @@ class Badteach(EpochSettings):
         ),
     ] = "random-net"
     retain_fraction: Annotated[float, Option("Share of the retain set that is used, drawn once.", metavar="F")] = 0.3
-    temperature: Annotated[float, Option("Temperature that softens both outputs.", metavar="T")] = 1.0
+    temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 1.0
 
     def check(self) -> None:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""

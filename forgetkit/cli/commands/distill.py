@@ -42,11 +42,11 @@ def distill(
     """Retrain on the retain set with the original as teacher (Kim & Woo 2022, stage 2).
 
     Samples that the record lists as forgotten are left out, as are those in --ids. The teacher did see the forgotten
-    samples: compare the membership AUC before and after, and audit the result. Without other options the training follows the
-    recorded recipe, with half its epochs.
+    samples: compare the membership AUC before and after, and audit the result. Without other options the training
+    follows the recorded recipe, with half its epochs.
 
     With --forget-teacher, a model that never saw the ids (a short training is enough), the ids are distilled as well,
-    towards its outputs, until the student recognises them no better than that model does.
+    towards its outputs, until the student recognises them no better than that model.
 
     Examples:
         forgetkit distill model.neutralize.st --teacher model.st

@@ -33,7 +33,7 @@ class Scrub(EpochSettings):
     kl_weight: Annotated[
         float, Option("Weight of the divergence from the original on retained samples.", metavar="FLOAT", min=0)
     ] = 0.5
-    temperature: Annotated[float, Option("Temperature that softens both outputs.", metavar="T")] = 2.0
+    temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 2.0
 
     def check(self) -> None:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""
