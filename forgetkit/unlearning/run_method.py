@@ -3,10 +3,8 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from math import ceil, inf
+from math import ceil
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -15,20 +13,20 @@ from forgetkit.events import Note, Tell, silent
 from forgetkit.files.record import Record
 from forgetkit.models.build import build_model
 from forgetkit.registry import FAILURES, place_of
-from forgetkit.training.classifier import Classifier, Samples, accuracy, on_machine, predict
+from forgetkit.training.classifier import Classifier, Samples, on_machine
 from forgetkit.training.device import Machine, seed_for, set_up
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.outputs import Written
-from forgetkit.training.packing import pack, part, unpack
 from forgetkit.training.recipe import recorded_epochs
-from forgetkit.training.resume import Bookmark, Place
-from forgetkit.training.updates import Update, fit, started, walk
+from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, walk
 from forgetkit.unlearning.backtracking import Braking
 from forgetkit.unlearning.early_stopping import Begin, stop_when_forgotten
 from forgetkit.unlearning.inputs import begin
 from forgetkit.unlearning.membership_gauge import describe, recorded
 from forgetkit.unlearning.method_options import StepSettings
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
+from forgetkit.unlearning.rewind import rewind
 from forgetkit.unlearning.sets import Sets
 from forgetkit.unlearning.step import carry_out, new_step, warn_if_unmoved
 from forgetkit.unlearning.step_options import MethodOptions
@@ -36,7 +34,6 @@ from forgetkit.unlearning.tuning_groups import steps_between, tuning_groups
 
 GROUPS = 8
 """Groups of retained samples that steps are rehearsed on at most."""
-REWIND = "rewind"
 BATCH = 128
 """Retained samples in a step of a method that does not say how many it takes."""
 
@@ -158,7 +155,7 @@ class MethodRun:
             return self.begin(classifier, sets.forget.samples, sets.retain.samples)
 
         if self.settings.stop == "rewind":
-            return rewound(classifier, sets.forget.samples, sets.tune, start, bookmark)
+            return rewind(classifier, sets.forget.samples, sets.tune, start, bookmark)
         return Outcome({"steps": walk(bookmark, "steps", classifier, start)[1]})
 
     def _until_forgotten(self, classifier: nn.Module, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
@@ -224,48 +221,3 @@ def as_updates(steps: Iterable[Update | Tensor], method: Method) -> Iterator[Upd
 
 def _only(batch: list[Tensor]) -> Tensor:
     return batch[0]
-
-
-def rewound(
-    model: nn.Module,
-    forget: Samples,
-    tune: Samples,
-    start: Callable[[], tuple[Optimizer, Iterator[Update]]],
-    bookmark: Bookmark,
-) -> Outcome:
-    """Take all epochs, then return to the one whose forget error is nearest to the error on unseen samples.
-
-    Args:
-        model: changed in place.
-        forget: images and labels of the forget set.
-        tune: images and labels of the tune half; only classes of the forget set count, if it has any.
-        start: begins the method; its updates name their epochs.
-        bookmark: keeps and recalls the state of the run.
-
-    Source: Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, section 3.2 (SCRUB+R).
-    """
-    left = bookmark.open(REWIND)
-    taken, at, nearest = (left.at["steps"], left.at["epoch"], left.at["nearest"]) if left else (0, 0, inf)
-    best: dict[str, Tensor] = part(left.tensors, "best.") if left else {}
-    optimizer, updates = start()
-    updates = started(updates, taken)
-    if left:
-        unpack(left.tensors, model, optimizer)
-    alike = torch.isin(tune[1], forget[1])
-    alike = alike if bool(alike.any()) else ~alike
-
-    def place() -> Place:
-        """Return the position to keep."""
-        whole = {f"best.{name}": tensor for name, tensor in best.items()}
-        return Place({"steps": taken, "epoch": at, "nearest": nearest}, whole | pack(model, optimizer))
-
-    for epoch, group in groupby(updates, key=lambda update: update.epoch):
-        taken += sum(1 for _ in fit(optimizer, group))
-        unseen = accuracy(predict(model, tune[0][alike]), tune[1][alike])
-        gap = abs(accuracy(predict(model, forget[0]), forget[1]) - unseen)
-        bookmark.log.append({"epoch": epoch, "error_gap": gap})
-        if gap <= nearest:
-            at, nearest, best = epoch, gap, pack(model)
-        bookmark.reached(REWIND, place)
-    unpack(best, model)
-    return Outcome({"steps": taken, "epoch": at, "error_gap": nearest})
