@@ -22,8 +22,8 @@ from forgetkit.training.device import seed_for
 from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import optimizer_of
 from forgetkit.training.recipe import Recipe
+from tests.auditing.test_audit_command import noise as noise  # registers itself
 from tests.benchmarks.rates import Rate
-from tests.test_audit_command import noise as noise  # registers itself
 
 BLOCKS = 20
 GROUP = 20

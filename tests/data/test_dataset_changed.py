@@ -14,8 +14,8 @@ from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 from tests.conftest import Ran, Run
+from tests.data.test_data_arrays import save
 from tests.pictures import pets, picture
-from tests.test_data_arrays import save
 
 QUICK = ("--epochs", 1, "--threads", 1)
 

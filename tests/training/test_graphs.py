@@ -222,7 +222,7 @@ def test_nothing_is_recorded_while_images_are_counted() -> None:
     assert meter.spent == (WARM_UP + 5) * 2 * 3
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which tests/test_gpu.py uses")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which tests/training/test_gpu.py uses")
 def test_record_needs_a_gpu() -> None:
     with pytest.raises((RuntimeError, AssertionError)):
         record(lambda: torch.zeros(()))

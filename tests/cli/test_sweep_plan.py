@@ -12,7 +12,7 @@ from forgetkit.cli.sweep.shard import Shard, parse_shard, share_of
 from forgetkit.errors import ForgetkitError
 from tests.conftest import Run
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RUN = '[[run]]\nname = "{}"\ncommand = "{}"\n'
 FIGURE = '[[figure]]\nfile = "f.svg"\nx = "x"\ny = "y"\n'
 GRID = """

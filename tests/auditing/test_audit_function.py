@@ -16,8 +16,8 @@ from forgetkit.auditing.run import audit
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Warned
 from forgetkit.options import Compute
+from tests.auditing.test_audit_options import SCHEMA
 from tests.conftest import Run
-from tests.test_audit_options import SCHEMA
 
 Samples = tuple[Tensor, Tensor]
 CLASSES = 4

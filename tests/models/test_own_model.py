@@ -18,7 +18,7 @@ from forgetkit.models.build import MODELS, build_model, check_fit, find_factory,
 from forgetkit.models.zoo import names_in
 from tests.conftest import Run
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "own_model.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_model.py"
 TIMM = "needs timm: pip install 'forgetkit[timm]'"
 
 

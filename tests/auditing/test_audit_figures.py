@@ -16,7 +16,7 @@ from forgetkit.auditing.report.curves import POINTS, Curve, envelope, roc, same_
 from forgetkit.auditing.report.figures import Figure, figures
 from forgetkit.auditing.report.html import comparison, right_values
 from forgetkit.statistics.membership_auc import stratified_auc
-from tests.test_audit_html import CHANCE, INTEGRITY, MEMBERSHIP, POLICY, REPORT, UTILITY, a_report, some_curves
+from tests.auditing.test_audit_html import CHANCE, INTEGRITY, MEMBERSHIP, POLICY, REPORT, UTILITY, a_report, some_curves
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from forgetkit.auditing.check import BUILT_IN, CHECKS, Check, register_check
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.run import audit
 from forgetkit.errors import ForgetkitError
+from tests.auditing.test_audit_options import SCHEMA
 from tests.conftest import Run
-from tests.test_audit_options import SCHEMA
 
 GAP = """
 from forgetkit.auditing.check import Check, register_check
@@ -96,7 +96,7 @@ def test_the_check_of_a_plugin_file_is_in_the_report(forgetkit: Run, model: Path
 
 
 def test_the_check_of_the_docs_runs(tmp_path: Path) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
     (tmp_path / "gap.py").write_text(page.partition("## A check of your own\n\n```python\n")[2].partition("```")[0])
     registry.load_plugins([tmp_path / "gap.py"])
     assert audited()["gap"].statistic is not None
@@ -258,7 +258,7 @@ def test_an_installed_package_adds_checks_by_entry_point(tmp_path: Path) -> None
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: our-checks\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[forgetkit.checks]\ngap = our_checks:gap\n")
-    script = "from tests.test_audit_registered import audited\nprint(audited()['gap'].verdict)\n"
+    script = "from tests.auditing.test_audit_registered import audited\nprint(audited()['gap'].verdict)\n"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert ran.stdout.splitlines()[-1] == "info"

@@ -13,7 +13,7 @@ from forgetkit.data.sources import DATASETS, Listing, Source, register_dataset
 from tests.conftest import Run
 from tests.pictures import pets, picture
 
-PAGE = Path(__file__).parent.parent / "docs" / "data.md"
+PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from forgetkit.cli import app as cli
 from forgetkit.files.id_list import read_ids
 from tests.conftest import Ran, Run
 
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "audit.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text())
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import find_dataset, open_dataset
 from forgetkit.errors import ForgetkitError
 from tests.conftest import Run
-from tests.test_data_arrays import save
+from tests.data.test_data_arrays import save
 
 
 def test_a_missing_file_says_where_to_name_it(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from forgetkit.cli import app as cli
 from tests.conftest import Run
 
 Write = Callable[[dict[str, Any], str], str]
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "audit.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text())
 PASSED = Check(
     "membership", "pass", "like unseen", gating=True, n=200, statistic=0.5, interval=(0.47, 0.53), null=0.5, margin=0.05
 )

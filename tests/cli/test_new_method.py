@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 METHOD = '''
 """Blurring: on the forget set, descend the cross-entropy with the same output for all classes."""
 
