@@ -42,15 +42,22 @@ class NotReached(ForgetkitError):
         message: what was not reached.
         hint: what to do about it.
         attempts: what was tried, as a record holds it, if the step made several attempts.
+        trials: the settings that were tried, for the JSON document.
     """
 
     status = 1
 
     def __init__(
-        self, message: str, hint: str | None = None, *, attempts: list[dict[str, object]] | None = None
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        attempts: list[dict[str, object]] | None = None,
+        trials: list[dict[str, object]] | None = None,
     ) -> None:
         super().__init__("not-reached", message, hint)
         self.attempts = attempts
+        self.trials = trials
 
 
 def shorten(id_: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Changed, Event, Measured, Note, Paused, Progress, Resumed, Tried, Warned
 from forgetkit.options import Say
 
@@ -188,7 +188,14 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 def print_error(error: ForgetkitError, *, as_json: bool) -> None:
     """Print ``error:`` and ``hint:`` lines on stderr; with ``as_json`` also the document on stdout."""
     if as_json:
-        document = {"ok": False, "code": error.code, "message": error.on_command_line, "hint": error.hint}
+        document: dict[str, Any] = {
+            "ok": False,
+            "code": error.code,
+            "message": error.on_command_line,
+            "hint": error.hint,
+        }
+        if isinstance(error, NotReached) and error.trials:
+            document["trials"] = error.trials
         with suppress(ForgetkitError):
             write_result(json.dumps(document, ensure_ascii=False))
     say(f"error: {_one_line(error.on_command_line)}")

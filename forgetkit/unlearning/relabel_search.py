@@ -160,9 +160,10 @@ class RelabelSearch:
         if closest:
             moved = f"accuracy {before.accuracy:.1%} → {closest['accuracy']:.1%}, gap {closest['gap']:+.3f}"
             shown += f"; closest: {closest['mix']}, rate {closest['rate']:.2g}, {moved}"
-        message = f"no learning rate forgot the ids without losing more than {100 * margin:g} % accuracy ({shown})"
+        lost = f"losing more than {100 * margin:g} % accuracy"
+        message = f"no learning rate forgot the ids without {lost} ({shown}). The list: --json"
         hint = "try distill --forget-teacher, another --optimizer, or a larger --utility-margin"
-        return NotReached(message, hint)
+        return NotReached(message, hint, trials=self.trials)
 
     def _warn_of_rest(self, found: Outcome, before: Reading) -> None:
         """Warn if the ids are less recognisable than before, but not as little as unseen samples."""

@@ -129,6 +129,7 @@ def test_where_no_rate_forgets_joint_steps_are_tried_then_nothing_is_written(for
     assert ran.err.count("tried per-id at ") == 5
     assert ran.err.count("tried joint at ") == 2
     assert "7 tried; closest: " in ran.json["message"]
+    assert [trial["mix"] for trial in ran.json["trials"]] == ["per-id"] * 5 + ["joint"] * 2
     assert "before: membership AUC 0.8" in ran.err
     assert "distill --forget-teacher" in ran.json["hint"]
     assert sorted(path.name for path in here.iterdir()) == before
