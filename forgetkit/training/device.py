@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import PRECISIONS
+from forgetkit.options import PRECISIONS, Compute
 from forgetkit.processes import available_cores
 
 MOST_THREADS = 256
@@ -60,6 +60,11 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(device) else "float32"
     return Machine(device, precision, threads)
+
+
+def machine_for(compute: Compute) -> Machine:
+    """Return :func:`set_up` for the options of a command, as they were given."""
+    return set_up(compute.device, compute.precision, compute.threads)
 
 
 def _device(name: str) -> str:

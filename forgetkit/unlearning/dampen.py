@@ -10,7 +10,7 @@ from forgetkit.events import Tell, silent
 from forgetkit.methods.dampen import dampen as dampen_weights
 from forgetkit.methods.importance import importance as importance_of
 from forgetkit.training.classifier import take
-from forgetkit.training.device import set_up
+from forgetkit.training.device import machine_for
 from forgetkit.training.importance import read_importance
 from forgetkit.training.outputs import Written
 from forgetkit.training.resume import Bookmark
@@ -53,7 +53,7 @@ def dampen(
     request = begin("dampen", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
-    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    machine = machine_for(options.compute)
     kept = read_importance(Path(importance), request.record) if importance is not None else None
 
     def work(classifier: nn.Module, sets: Sets, _: Bookmark) -> Outcome:

@@ -12,7 +12,7 @@ from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.training.classifier import Classifier, Samples, on_machine
-from forgetkit.training.device import Machine, set_up
+from forgetkit.training.device import Machine, machine_for
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import Recipe, halved, recipe_of, resolve_recipe
 from forgetkit.training.resume import Bookmark
@@ -137,7 +137,7 @@ def distill(
     if not len(request.forgotten):
         tell(Warned("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training"))
     recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training or Training())
-    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    machine = machine_for(options.compute)
     said = {**asdict(recipe), **settings.options(second_teacher=forget_teacher is not None)}
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
     work = _work(settings, recipe, options, lambda: files.load(machine), tell)

@@ -30,13 +30,13 @@ from forgetkit.unlearning.stream_limits import Limits, check_divergence, check_m
 
 
 def check_limits(
-    classifier: nn.Module, sets: Sets, limits: Limits, references: list[tuple[Path, Record]], machine: Machine
+    classifier: nn.Module, request: Request, limits: Limits, references: list[tuple[Path, Record]], machine: Machine
 ) -> dict[str, Any]:
     """Judge a model after a step over all ids forgotten so far.
 
     Args:
         classifier: the model.
-        sets: everything forgotten so far is the forget set.
+        request: of the step; what was forgotten before counts too.
         limits: what is allowed.
         references: models that saw none of these ids; loaded one at a time.
         machine: where to compute.
@@ -49,6 +49,7 @@ def check_limits(
     """
     if limits.max_divergence is None:
         return {}
+    sets = Sets.of_request(request.with_all_forgotten, machine.device)
     judged = sets.measured[np.isin(sets.measured_labels, sets.retain.labels)]  # classes that vanish are not compared
     images, labels = sets.forget.gather(judged)
     if not len(labels):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Note, Tell, silent
 from forgetkit.training.cuda_graphs import one_by_one
-from forgetkit.training.device import Machine, seed_for, set_up
+from forgetkit.training.device import Machine, machine_for, seed_for
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
 from forgetkit.training.resume import Bookmark
@@ -88,7 +88,7 @@ def forget(
     if isinstance(request, Written):
         return request
     request.check_retained()
-    machine, seed = set_up(options.compute.device, options.compute.precision, options.compute.threads), options.seed
+    machine, seed = machine_for(options.compute), options.seed
     said: dict[str, Any] = {
         "budget": settings.share,
         "utility_margin": settings.utility_margin,

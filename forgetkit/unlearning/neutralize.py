@@ -7,7 +7,7 @@ from torch import nn
 
 from forgetkit.events import Tell, silent
 from forgetkit.training.classifier import Samples
-from forgetkit.training.device import set_up
+from forgetkit.training.device import machine_for
 from forgetkit.training.outputs import Written
 from forgetkit.training.resume import Bookmark
 from forgetkit.unlearning.inputs import Ids, begin
@@ -92,7 +92,7 @@ def neutralize(
     request = begin("neutralize", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
-    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    machine = machine_for(options.compute)
     names = request.record.classes
 
     def named(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:

@@ -160,8 +160,7 @@ def _relabel(
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Relabel the forget set."""
         outcome = relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
-        so_far = Sets.of_request(request.with_all_forgotten, machine.device)
-        judged = check_limits(classifier, so_far, limits, references, machine)
+        judged = check_limits(classifier, request, limits, references, machine)
         bound = {"max_divergence": judged["divergence_bound"]} if "divergence_bound" in judged else {}
         metrics, resolved = {**outcome.metrics, **judged}, {**outcome.resolved, **bound}
         return replace(outcome, metrics=metrics, resolved=resolved)

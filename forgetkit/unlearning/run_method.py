@@ -14,7 +14,7 @@ from forgetkit.files.record import Record
 from forgetkit.models.build import build_model
 from forgetkit.registry import FAILURES, place_of
 from forgetkit.training.classifier import Classifier, Samples, on_machine
-from forgetkit.training.device import Machine, seed_for, set_up
+from forgetkit.training.device import Machine, machine_for, seed_for
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import recorded_epochs
@@ -76,7 +76,7 @@ def run_method(
     if isinstance(request, Written):
         return request
     request.check_retained()
-    machine = set_up(options.compute.device, options.compute.precision, options.compute.threads)
+    machine = machine_for(options.compute)
     resolved = {
         **settings.options(len(request.record.classes)),
         "norm_statistics": "frozen",

@@ -106,8 +106,14 @@ def on_module(model: nn.Module, sets: Sets, work: Work) -> Outcome:
     before = measure_samples(model, sets.measured_samples, sets.tune)
     outcome = work(model, sets, Bookmark())
     after = measure_samples(model, sets.measured_samples, sets.tune)
-    metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
-    return replace(outcome, metrics=metrics)
+    return _compared(outcome, before, after)
+
+
+def _compared(outcome: Outcome, before: dict[str, Any], after: dict[str, Any]) -> Outcome:
+    """Return the outcome with the metrics of before and after."""
+    return replace(
+        outcome, metrics=outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
+    )
 
 
 def _check(request: Request, inputs: Inputs, target: Path, files: tuple[Path, ...], *, force: bool) -> None:
@@ -145,8 +151,7 @@ def _run(
     for parameter in model.parameters():
         parameter.grad = None  # gradients are as large as the model
     after = measure(classifier, sets.measured_samples, aim.dataset, machine.device)
-    metrics = outcome.metrics | after | {f"{name}_before": value for name, value in before.items()}
-    return replace(outcome, metrics=metrics)
+    return _compared(outcome, before, after)
 
 
 def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:

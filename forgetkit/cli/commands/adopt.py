@@ -81,7 +81,7 @@ def adopt(
     from forgetkit.models.factory import parse_options
     from forgetkit.models.foreign import find_weights
     from forgetkit.training.adopt import plan_adoption
-    from forgetkit.training.device import set_up
+    from forgetkit.training.device import machine_for
     from forgetkit.training.recipe import Recipe, resolve_recipe
 
     if not output.out:
@@ -94,7 +94,7 @@ def adopt(
     path, config = find_weights(weights)
     root = data_root(source.data_root)
     dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, tell=console)
-    machine = set_up(compute.device, compute.precision, compute.threads)
+    machine = machine_for(compute)
     adoption = plan_adoption(
         path,
         config,

@@ -34,7 +34,7 @@ def mask(
     from forgetkit.methods.importance import saliency, top
     from forgetkit.models.checkpoint import load_model
     from forgetkit.training.classifier import on_machine, take
-    from forgetkit.training.device import set_up
+    from forgetkit.training.device import machine_for
     from forgetkit.training.mask import made_mask, publish_mask
     from forgetkit.training.outputs import Written, ids_entry, output_path, software
     from forgetkit.unlearning.inputs import begin
@@ -54,7 +54,7 @@ def mask(
         report(console, request)
         return
     target = Path(output_path(request.path, "mask", output.out))
-    machine = set_up(compute.device, compute.precision, compute.threads)
+    machine = machine_for(compute)
     content = {**asdict(method), "parent": request.record.digest, "ids": ids_entry(request.ids), "software": software()}
     done = made_mask(target, content)
     if done is None:
