@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
@@ -10,6 +11,7 @@ from torch.optim import SGD, Optimizer
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 from forgetkit.training.classifier import Classifier, Samples
+from forgetkit.training.draws import Keys
 from forgetkit.training.resume import Bookmark, Place
 from forgetkit.training.updates import Update, fit
 from forgetkit.unlearning.sets import Sets
@@ -31,6 +33,11 @@ def samples(count: int, first: int = 0, classes: int = CLASSES) -> Samples:
     images = torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(first)).double()
     images[:, 0, 0, 0] = torch.arange(first, first + count) / 1000
     return images, torch.arange(count) % classes
+
+
+def keys(count: int, first: int = 0) -> Keys:
+    """Return the keys of samples of these numbers."""
+    return np.arange(first, first + count, dtype=np.uint64)
 
 
 def numbers(images: Tensor) -> list[int]:

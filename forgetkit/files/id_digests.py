@@ -33,7 +33,7 @@ class KeySet:
     @classmethod
     def of(cls, ids: Iterable[str], salt: str) -> Self:
         """Return the set of ``ids``."""
-        return cls(salt, _distinct(_digests(ids, salt)))
+        return cls(salt, _distinct(digests(ids, salt)))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -46,7 +46,7 @@ class KeySet:
 
     def contains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the set."""
-        wanted = _digests(ids, self.salt)
+        wanted = digests(ids, self.salt)
         if not len(self):
             return np.zeros(len(wanted), dtype=bool)
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self) - 1)
@@ -94,7 +94,8 @@ def know(ids: Sequence[str], salt: str, digests: NDArray[np.uint64]) -> None:
     _KNOWN[salt] = (ids, digests)
 
 
-def _digests(ids: Iterable[str], salt: str) -> NDArray[np.uint64]:
+def digests(ids: Iterable[str], salt: str = "") -> NDArray[np.uint64]:
+    """Return the 8-byte BLAKE2b digest of each id, keyed with ``salt`` (hex) if there is one."""
     known = _KNOWN.get(salt)
     if known is not None and known[0] is ids:
         return known[1]

@@ -6,12 +6,12 @@ drawn anew in each epoch; SGD 0.013, momentum 0.9, weight decay 5e-4, 10 epochs,
 salient half of the weights. Graves et al., "Amnesiac Machine Learning", AAAI 2021, draw wrong labels once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from math import ceil
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from forgetkit.methods.joint import joint
@@ -19,7 +19,7 @@ from forgetkit.methods.neutralize import mislabel
 from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.training.batches import one_pass
 from forgetkit.training.classifier import Samples, predict
-from forgetkit.training.device import generator_for
+from forgetkit.training.draws import Keys, uniform
 from forgetkit.training.updates import Update
 
 
@@ -28,6 +28,7 @@ def random_labels(
     forget: Samples,
     retain: Samples,
     *,
+    keys: Keys,
     classes: int,
     mix: str = "forget-then-retain",
     targets: str = "wrong",
@@ -47,6 +48,7 @@ def random_labels(
         model: maps images to logits.
         forget: images and labels of the forget set.
         retain: images and labels of the retain set.
+        keys: of the samples to forget: what an id draws does not depend on the others in the list.
         classes: number of classes.
         mix: ``forget-then-retain``, a pass over one set, then over the other; ``joint``, both in each step.
         targets: ``wrong`` labels, ``any`` labels, or the ``contrast``: the class that the original finds least similar.
@@ -60,7 +62,16 @@ def random_labels(
 
     Source: Fan et al. 2024, without the mask.
     """
-    drawn = _drawer(model, forget, classes, targets=targets, redraw=redraw, count=labels_per_id, seed=seed)
+
+    def drawn(epoch: int) -> Tensor:
+        """Return the soft targets of an epoch; contrastive labels come from the model as it was at first."""
+        if contrast is not None:
+            return contrast
+        draws = uniform(keys, classes, seed, "random labels", 1 if redraw == "once" else epoch)
+        return draw(forget[1], draws, count=labels_per_id)
+
+    contrast = contrast_targets(predict(model, forget[0]), forget[1]) if targets == "contrast" else None
+    draw = any_label_targets if targets == "any" else wrong_label_targets
     model.eval()
     if mix == "joint":
         weights = {"forget_weight": forget_weight, "ids_per_step": ids_per_step, "batch_size": batch_size}
@@ -80,14 +91,13 @@ def random_labels(
             yield Update(loss, (retain[0][rows], retain[1][rows]), epoch)
 
 
-def any_label_targets(labels: Tensor, classes: int, *, count: int, generator: Generator) -> Tensor:
+def any_label_targets(labels: Tensor, draws: Tensor, *, count: int) -> Tensor:
     """Draw ``count`` labels for each sample, of all classes alike, and return them as one soft target.
 
     Args:
-        labels: true classes, int64 of shape ``(samples,)``; only their number and device count.
-        classes: number of classes.
+        labels: true classes, int64 of shape ``(samples,)``; only their device counts.
+        draws: uniform random numbers, of shape ``(samples, classes)``: the labels with the largest ones are drawn.
         count: labels for each sample, drawn without replacement, in ``[1, classes]``.
-        generator: source of randomness, on the CPU.
 
     Returns:
         float32 of shape ``(samples, classes)``: 1/count on each drawn label, 0 elsewhere.
@@ -97,10 +107,10 @@ def any_label_targets(labels: Tensor, classes: int, *, count: int, generator: Ge
 
     Source: the code of Fan et al., "SalUn", ICLR 2024, which draws one of all classes (the paper says: a wrong one).
     """
-    if not 1 <= count <= classes:
-        raise ValueError(f"labels per id must be from 1 to {classes}, not {count}")
-    order = torch.rand(len(labels), classes, generator=generator).to(labels.device)
-    return torch.zeros_like(order).scatter(1, order.topk(count, dim=1).indices, 1 / count)
+    if not 1 <= count <= draws.shape[1]:
+        raise ValueError(f"labels per id must be from 1 to {draws.shape[1]}, not {count}")
+    drawn = draws.to(labels.device).topk(count, dim=1).indices
+    return torch.zeros(draws.shape, device=labels.device).scatter(1, drawn, 1 / count)
 
 
 def contrast_targets(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -119,21 +129,3 @@ def contrast_targets(outputs: Tensor, labels: Tensor) -> Tensor:
     for true, wrong in mislabel(outputs, labels, kind="minimum").items():
         lookup[true] = wrong
     return torch.nn.functional.one_hot(lookup.to(labels.device)[labels], outputs.shape[1]).float()
-
-
-def _drawer(
-    model: nn.Module, forget: Samples, classes: int, *, targets: str, redraw: str, count: int, seed: int
-) -> Callable[[int], Tensor]:
-    """Return what gives the soft targets of an epoch; contrastive labels come from the model as it is now."""
-    images, labels = forget
-    if targets == "contrast":
-        contrast = contrast_targets(predict(model, images), labels)
-        return lambda _: contrast
-    draw = any_label_targets if targets == "any" else wrong_label_targets
-
-    def drawn(epoch: int) -> Tensor:
-        """Draw the labels of an epoch."""
-        source = generator_for(seed, "random labels", 1 if redraw == "once" else epoch)
-        return draw(labels.cpu(), classes, count=count, generator=source).to(labels.device)
-
-    return drawn

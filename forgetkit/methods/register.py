@@ -15,7 +15,7 @@ from forgetkit.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., object])
 SETS = ("model", "forget", "retain")
-OFFERED = ("optimizer", "seed", "classes", "untrained")
+OFFERED = ("optimizer", "seed", "keys", "classes", "untrained")
 """Keyword arguments that a method is given if its signature names them; all others are its options."""
 TYPES = (int, float, str, bool)
 FORM = '@register_method("shrink", paper="Author, Title, year")'

@@ -6,15 +6,16 @@ Source: Li & Ghosh, "Random Relabeling for Efficient Machine Unlearning", 2023, 
 from collections.abc import Iterator
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from forgetkit.training.classifier import Samples
 from forgetkit.training.device import generator_for
+from forgetkit.training.draws import Keys, uniform
 from forgetkit.training.updates import Update
 
 
-def wrong_label_targets(labels: Tensor, classes: int, *, count: int, generator: Generator) -> Tensor:
+def wrong_label_targets(labels: Tensor, draws: Tensor, *, count: int) -> Tensor:
     """Draw ``count`` wrong labels for each label and return them as one soft target.
 
     The cross-entropy with this soft target has the same gradient as the paper's mini-batch, in which the sample is
@@ -22,23 +23,22 @@ def wrong_label_targets(labels: Tensor, classes: int, *, count: int, generator: 
 
     Args:
         labels: true classes, int64 of shape ``(samples,)``, values in ``[0, classes)``.
-        classes: number of classes, at least 2.
+        draws: uniform random numbers, of shape ``(samples, classes)``: the wrong labels with the largest ones
+            are drawn.
         count: wrong labels for each sample, drawn without replacement; the paper's k', in ``[1, classes)``.
-        generator: source of randomness, on the CPU.
 
     Returns:
-        float32 of shape ``(samples, classes)``: 1/count on each drawn label, 0 elsewhere, 0 on the true one.
+        float32 of shape ``(samples, classes)``, on the device of ``labels``: 1/count on each drawn label, 0 elsewhere.
 
     Raises:
         ValueError: for a ``count`` outside its range.
 
     Source: Li & Ghosh 2023, section 3.
     """
-    if not 1 <= count < classes:
-        raise ValueError(f"labels per id must be from 1 to {classes - 1}, not {count}")
-    order = torch.rand(len(labels), classes, generator=generator).to(labels.device)
-    drawn = order.scatter(1, labels[:, None], -1.0).topk(count, dim=1).indices
-    return torch.zeros_like(order).scatter(1, drawn, 1 / count)
+    if not 1 <= count < draws.shape[1]:
+        raise ValueError(f"labels per id must be from 1 to {draws.shape[1] - 1}, not {count}")
+    drawn = draws.to(labels.device).scatter(1, labels[:, None], -1.0).topk(count, dim=1).indices
+    return torch.zeros(draws.shape, device=labels.device).scatter(1, drawn, 1 / count)
 
 
 def relabel(
@@ -46,6 +46,7 @@ def relabel(
     forget: Samples,
     retain: Samples | None = None,
     *,
+    keys: Keys,
     classes: int,
     labels_per_id: int | None = None,
     replay: int = 0,
@@ -59,6 +60,7 @@ def relabel(
         model: maps images to logits.
         forget: images and labels in the order of the requests, of shape ``(samples, …)`` and ``(samples,)``.
         retain: images and labels to replay from.
+        keys: of the samples to forget: what an id draws does not depend on the others in the list.
         classes: number of classes.
         labels_per_id: wrong labels for each sample (k'); None for all ``classes - 1``.
         replay: retained samples of the same class to train on after each sample (the paper's repair).
@@ -68,18 +70,18 @@ def relabel(
     """
     images, labels = forget
     count = classes - 1 if labels_per_id is None else labels_per_id
-    targets = wrong_label_targets(labels, classes, count=count, generator=generator_for(seed, "relabel"))
+    targets = wrong_label_targets(labels, uniform(keys, classes, seed, "relabel"), count=count)
     model.eval()
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return CE with the wrong labels, or with the true ones of replayed samples."""
         return cross_entropy(model(batch[0]), batch[1])
 
-    for row in range(len(labels)):
+    for row, key in enumerate(keys):
         yield Update(loss, (images[row : row + 1], targets[row : row + 1]))
         if replay and retain is not None:
             same = torch.nonzero(retain[1] == labels[row]).flatten()
-            order = torch.randperm(len(same), generator=generator_for(seed, "replay", row))[:replay]
+            order = torch.randperm(len(same), generator=generator_for(seed, "replay", key))[:replay]
             if len(order):
                 drawn = same[order.to(same.device)]
                 yield Update(loss, (retain[0][drawn], retain[1][drawn]))

@@ -24,7 +24,7 @@ from forgetkit.unlearning.early_stopping import Stopped, stop_when_forgotten
 from forgetkit.unlearning.membership_gauge import describe, recorded
 from forgetkit.unlearning.method_options import Distill
 from forgetkit.unlearning.outcome import Outcome
-from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.sets import Pool, Sets
 from forgetkit.unlearning.tuning_groups import (
     TuningGroups,
     check_judges,
@@ -109,9 +109,9 @@ class Distillation:
         every = steps_between(gauge, min(how.ids_per_step, len(forget[1])) + how.replay)
         most = ceil(self.recipe.epochs * how.retain_fraction * len(self.sets.retain) / how.replay)
 
-        def begin(samples: Samples) -> tuple[Optimizer, Iterator[Update]]:
+        def begin(group: Pool) -> tuple[Optimizer, Iterator[Update]]:
             """Begin joint steps."""
-            return optimizer_of(self.model, self.recipe), self._updates(samples, known, second)
+            return optimizer_of(self.model, self.recipe), self._updates(group.samples, known, second)
 
         if not stops:
             taken = self._take(most, forget, known, second)
@@ -120,8 +120,8 @@ class Distillation:
             every = most = min(most, ceil(len(forget[1]) / how.ids_per_step))
         found = stop_when_forgotten(
             self.model,
-            forget,
-            TuningGroups([forget], [gauge], self.sets.retain.samples),
+            self.sets.forget,
+            TuningGroups([self.sets.forget], [gauge], self.sets.retain.samples),
             begin,
             Braking(before, how.utility_margin, every),
             most=most,

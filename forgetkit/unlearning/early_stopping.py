@@ -10,12 +10,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from forgetkit.events import Measured, Tell, progress
-from forgetkit.training.classifier import Samples
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, fit, started, walk
 from forgetkit.unlearning.backtracking import BRAKE, Braking, brake
 from forgetkit.unlearning.membership_gauge import Gauge, Reading, describe, pooled
 from forgetkit.unlearning.rate_search import Evaluation, best_of
+from forgetkit.unlearning.sets import Pool
 from forgetkit.unlearning.tuning_groups import TuningGroups
 
 GROWTH = 1.2
@@ -23,7 +23,7 @@ GROWTH = 1.2
 FAR = 0.45
 """Gap below 0 at which a group of any size has gone far enough."""
 
-Begin = Callable[[Samples], tuple[Optimizer, Iterator[Update]]]
+Begin = Callable[[Pool], tuple[Optimizer, Iterator[Update]]]
 """Begins a method on some samples in place of the forget set: an optimizer, and its updates."""
 
 
@@ -46,7 +46,7 @@ class Stopped:
 
 def stop_when_forgotten(
     model: nn.Module,
-    forget: Samples,
+    forget: Pool,
     groups: TuningGroups,
     begin: Begin,
     how: Braking,
@@ -59,7 +59,7 @@ def stop_when_forgotten(
 
     Args:
         model: changed in place.
-        forget: images and labels of the forget set.
+        forget: the forget set.
         groups: what is measured; if others stand in for the forget set, the number of steps is rehearsed on them.
         begin: begins the method.
         how: how often to measure, and when to stop.
@@ -90,7 +90,7 @@ def stop_when_forgotten(
 
 def _measured_on_the_way(
     model: nn.Module,
-    forget: Samples,
+    forget: Pool,
     gauge: Gauge,
     begin: Begin,
     how: Braking,
@@ -135,9 +135,9 @@ def rehearsed_steps(
     """
     tracks: list[list[Evaluation]] = []
 
-    def run(gauge: Gauge, samples: Samples) -> list[tuple[int, dict[str, Any]]]:
+    def run(gauge: Gauge, group: Pool) -> list[tuple[int, dict[str, Any]]]:
         """Take the steps on one group and measure it."""
-        optimizer, updates = begin(samples)
+        optimizer, updates = begin(group)
         source, readings, taken = fit(optimizer, started(updates)), list[tuple[int, dict[str, Any]]](), 0
         for place in _places(how.every, most):
             if not (steps := len(list(islice(source, place - taken)))):
@@ -149,15 +149,15 @@ def rehearsed_steps(
                 break
         return readings
 
-    def track(samples: Samples) -> None:
+    def track(group: Pool) -> None:
         """Rehearse on one group."""
         gauge = next(waiting)
-        found = bookmark.once(lambda: run(gauge, samples))
+        found = bookmark.once(lambda: run(gauge, group))
         tracks.append([Evaluation(step, Reading(**reading)) for step, reading in found])
 
     waiting = iter(groups.gauges)
     groups.rehearse(model, track)
-    sizes, joined = [len(labels) for _, labels in groups.groups], []
+    sizes, joined = [len(group) for group in groups.groups], []
     for place in range(max(len(track) for track in tracks)):
         found = [track[min(place, len(track) - 1)] for track in tracks]
         reading = pooled([(one.reading, size) for one, size in zip(found, sizes, strict=True)])

@@ -24,7 +24,7 @@ from forgetkit.unlearning.early_stopping import stop_when_forgotten
 from forgetkit.unlearning.membership_gauge import describe, is_forgotten, keeps_accuracy, recorded
 from forgetkit.unlearning.method_options import Neutralize
 from forgetkit.unlearning.outcome import Outcome
-from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.sets import Pool, Sets
 from forgetkit.unlearning.tuning_groups import MANY, steps_between, tuning_groups
 
 GROUPS = 20
@@ -86,11 +86,16 @@ class Neutralization:
         outputs = outputs if self.settings.average == "logits" else outputs.softmax(1)
         return mislabel(outputs, forget[1], kind=self.settings.labels)
 
-    def _begin(self, forget: Samples, contrast: dict[int, int]) -> tuple[Optimizer, Iterator[Update]]:
+    def _begin(self, forget: Pool, contrast: dict[int, int]) -> tuple[Optimizer, Iterator[Update]]:
         how = self.settings
         optimizer = make_optimizer(self.model, how.optimizer, rate=how.rate, momentum=how.momentum)
         updates = neutral_updates(
-            self.model, forget, contrast=contrast, batch_size=self.batch_size, epochs=how.max_epochs, seed=self.seed
+            self.model,
+            forget.samples,
+            contrast=contrast,
+            batch_size=self.batch_size,
+            epochs=how.max_epochs,
+            seed=self.seed,
         )
         return optimizer, updates
 
@@ -98,7 +103,7 @@ class Neutralization:
         """Take steps until at most a share ``goal`` of the forget set is classified correctly, as published."""
         how, forget, left = self.settings, self.sets.forget.samples, self.bookmark.open(LOOP)
         taken, right = (left.at["steps"], left.at["right"]) if left else (0, 1.0)
-        optimizer, updates = self._begin(forget, contrast)
+        optimizer, updates = self._begin(self.sets.forget, contrast)
         updates = started(updates, taken)
         if left:
             unpack(left.tensors, self.model, optimizer)
@@ -136,20 +141,20 @@ class Neutralization:
 
     def _until_forgotten(self, contrast: dict[int, int]) -> Outcome:
         """Take steps until the ids look like unseen samples."""
-        how, forget = self.settings, self.sets.forget.samples
+        how, forget = self.settings, self.sets.forget
         groups = tuning_groups(self.sets, seed=self.seed).first(GROUPS)
         before = groups.before(self.model)
         self.tell(Note(f"  {groups.describe()}"))
         self.tell(Note(f"  before: {describe(before)}"))
-        batches = len(shuffled(len(forget[1]), self.batch_size, seed=self.seed, epoch=1))
+        batches = len(shuffled(len(forget), self.batch_size, seed=self.seed, epoch=1))
         every = math.ceil(batches / how.evaluations_per_epoch)
-        if len(forget[1]) >= MANY:
+        if len(forget) >= MANY:
             every = max(every, steps_between(groups.gauges[0], self.batch_size))
         found = stop_when_forgotten(
             self.model,
             forget,
             groups,
-            lambda samples: self._begin(samples, self._contrast(samples)),
+            lambda group: self._begin(group, self._contrast(group.samples)),
             Braking(before, how.utility_margin, every),
             most=how.max_epochs * batches if groups.direct else min(REHEARSED_STEPS, how.max_epochs * batches),
             bookmark=self.bookmark,

@@ -195,7 +195,7 @@ def relabel_sets(
     if how.fixed is not None and how.kind == "per-id":
         return _at_fixed_rate(classifier, sets, steps, how.fixed, bookmark, tell)
     groups = tuning_groups(sets, seed=steps.seed)
-    return RelabelSearch(classifier, sets.forget.samples, groups, steps, budget, bookmark, tell).run()
+    return RelabelSearch(classifier, sets.forget, groups, steps, budget, bookmark, tell).run()
 
 
 def _at_fixed_rate(
@@ -211,7 +211,7 @@ def _at_fixed_rate(
 
     def begin() -> tuple[Optimizer, Iterator[Update]]:
         """Begin the steps at the fixed rate."""
-        return steps.begin("per-id", classifier, sets.forget.samples, retain, rate)
+        return steps.begin("per-id", classifier, sets.forget, retain, rate)
 
     total = steps.most("per-id", len(sets.forget), 0)
     optimizer, taken = walk(bookmark, "ids", classifier, begin, label="relabel", total=total, tell=tell)

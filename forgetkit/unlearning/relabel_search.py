@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from forgetkit.errors import NotReached
 from forgetkit.events import Note, Tell, Tried, Warned
-from forgetkit.training.classifier import Samples, state_of
+from forgetkit.training.classifier import state_of
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, fit, started, walk
 from forgetkit.unlearning.backtracking import Braking
@@ -18,6 +18,7 @@ from forgetkit.unlearning.membership_gauge import Reading, describe, recorded
 from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.rate_search import best_of, find_rate
 from forgetkit.unlearning.relabel_steps import RelabelSteps
+from forgetkit.unlearning.sets import Pool
 from forgetkit.unlearning.tuning_groups import TuningGroups, steps_between, warn_if_not_memorised
 
 SCAN = {
@@ -39,7 +40,7 @@ class RelabelSearch:
 
     Attributes:
         model: changed in place; restored after a setting that fails.
-        forget: images and labels of the forget set, in the order of the request.
+        forget: the forget set, in the order of the request.
         groups: what settings are tried on.
         steps: begins the steps.
         budget: joint steps at most.
@@ -49,7 +50,7 @@ class RelabelSearch:
     """
 
     model: nn.Module
-    forget: Samples
+    forget: Pool
     groups: TuningGroups
     steps: RelabelSteps
     budget: int
@@ -83,9 +84,9 @@ class RelabelSearch:
         def trial(rate: float) -> Reading:
             """Measure the groups after steps at a rate."""
 
-            def relabel(samples: Samples) -> None:
+            def relabel(group: Pool) -> None:
                 """Relabel one group."""
-                optimizer, updates = steps.begin("per-id", model, samples, groups.retain, rate)
+                optimizer, updates = steps.begin("per-id", model, group, groups.retain, rate)
                 for _ in fit(optimizer, started(updates)):
                     pass
 
@@ -93,7 +94,7 @@ class RelabelSearch:
 
         for found in find_rate(trial, SCAN[steps.settings.optimizer], before=before, margin=margin):
             tried.append(found)
-            self._note("per-id", found.rate, len(self.forget[1]), found.reading)
+            self._note("per-id", found.rate, len(self.forget), found.reading)
         best = best_of(tried, before, margin)
         if best is None:
             return None
@@ -115,13 +116,13 @@ class RelabelSearch:
         model, start, groups = self.model, state_of(self.model), self.groups.first(FEW_GROUPS)
         if len(groups.groups) < len(self.groups.groups):
             self.tell(Note(f"  {groups.describe()}"))
-        batch = self.steps.batch(len(groups.groups[0][1]))
+        batch = self.steps.batch(len(groups.groups[0]))
         every = steps_between(groups.gauges[0], batch) if groups.direct else 1
         for rate in rates:
 
-            def begin(samples: Samples, rate: float = rate) -> tuple[Optimizer, Iterator[Update]]:
+            def begin(group: Pool, rate: float = rate) -> tuple[Optimizer, Iterator[Update]]:
                 """Begin the steps."""
-                return self.steps.begin("joint", model, samples, groups.retain, rate)
+                return self.steps.begin("joint", model, group, groups.retain, rate)
 
             found = stop_when_forgotten(
                 model,

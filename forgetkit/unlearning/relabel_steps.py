@@ -11,10 +11,12 @@ from forgetkit.methods.joint import joint
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.models.optimizer_state import load_optimizer
 from forgetkit.training.classifier import Samples
-from forgetkit.training.device import generator_for
+from forgetkit.training.device import seed_for
+from forgetkit.training.draws import key_of, uniform
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.updates import Update
 from forgetkit.unlearning.relabel_options import Relabel
+from forgetkit.unlearning.sets import Pool
 
 SHARE_OF_RETRAINING = 0.2
 """Cost of joint steps at one rate, at most, as a share of a retraining."""
@@ -37,14 +39,14 @@ class RelabelSteps:
     state: Path | None = None
 
     def begin(
-        self, kind: str, model: nn.Module, forget: Samples, retain: Samples, rate: float
+        self, kind: str, model: nn.Module, forget: Pool, retain: Samples, rate: float
     ) -> tuple[Optimizer, Iterator[Update]]:
         """Return an optimizer, and the updates of a kind.
 
         Args:
             kind: ``per-id`` or ``joint``; joint steps have no end.
             model: the model as it is before the first step.
-            forget: images and labels to forget.
+            forget: the samples to forget.
             retain: images and labels of the retain set.
             rate: learning rate.
         """
@@ -60,29 +62,36 @@ class RelabelSteps:
             return optimizer, self._per_id(model, forget, retain)
         return optimizer, self._joint(model, forget, retain)
 
-    def _per_id(self, model: nn.Module, forget: Samples, retain: Samples) -> Iterator[Update]:
+    def _per_id(self, model: nn.Module, forget: Pool, retain: Samples) -> Iterator[Update]:
         how, count = self.settings, self.settings.labels(self.classes)
         return relabel(
-            model, forget, retain, classes=self.classes, labels_per_id=count, replay=how.replay, seed=self.seed
+            model,
+            forget.samples,
+            retain,
+            keys=forget.keys,
+            classes=self.classes,
+            labels_per_id=count,
+            replay=how.replay,
+            seed=self.seed,
         )
 
-    def _joint(self, model: nn.Module, forget: Samples, retain: Samples) -> Iterator[Update]:
-        how, labels = self.settings, forget[1]
+    def _joint(self, model: nn.Module, forget: Pool, retain: Samples) -> Iterator[Update]:
+        how, (_, labels) = self.settings, forget.samples
 
         def targets(turn: int) -> Tensor:
             """Draw the wrong labels of a pass."""
-            source, count = generator_for(self.seed, "relabel joint", turn), how.labels(self.classes)
-            return wrong_label_targets(labels.cpu(), self.classes, count=count, generator=source).to(labels.device)
+            draws = uniform(forget.keys, self.classes, self.seed, "relabel joint", turn)
+            return wrong_label_targets(labels, draws, count=how.labels(self.classes))
 
         return joint(
             model,
-            forget,
+            forget.samples,
             targets,
             retain,
             forget_weight=how.forget_weight,
             ids_per_step=how.ids_per_step,
             batch_size=how.retained_per_step,
-            seed=self.seed,
+            seed=seed_for(self.seed, key_of(forget.keys)),  # other retained samples for the next request of a stream
         )
 
     def most(self, kind: str, ids: int, budget: int) -> int:

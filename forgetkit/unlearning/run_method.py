@@ -15,6 +15,7 @@ from forgetkit.models.build import build_model
 from forgetkit.registry import FAILURES, place_of
 from forgetkit.training.classifier import Classifier, Samples, on_machine
 from forgetkit.training.device import Machine, machine_for, seed_for
+from forgetkit.training.draws import key_of
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import recorded_epochs
@@ -27,7 +28,7 @@ from forgetkit.unlearning.membership_gauge import describe, recorded
 from forgetkit.unlearning.method_options import StepSettings
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.rewind import rewind
-from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.sets import Pool, Sets
 from forgetkit.unlearning.step import carry_out, new_step, warn_if_unmoved
 from forgetkit.unlearning.step_options import MethodOptions
 from forgetkit.unlearning.tuning_groups import steps_between, tuning_groups
@@ -55,8 +56,9 @@ def run_method(
     """Carry out a method on a checkpoint: read, take its steps, write.
 
     The method is called with the model, the forget set and the retain set, and with those keyword arguments that its
-    signature names: any of the settings; ``optimizer``, ``seed``, ``classes``, and ``untrained``, which returns a
-    network of the same architecture with new weights.
+    signature names: any of the settings; ``optimizer``; ``seed``, which differs from request to request, so that a
+    stream of them does not always meet the same retained samples; ``keys``, 64 bits of the digest of each id;
+    ``classes``; and ``untrained``, which returns a network of the same architecture with new weights.
 
     Args:
         command: its name.
@@ -116,7 +118,7 @@ class MethodRun:
     seed: int
     onward: bool
 
-    def begin(self, model: nn.Module, forget: Samples, retain: Samples) -> tuple[Optimizer, Iterator[Update]]:
+    def begin(self, model: nn.Module, forget: Pool, retain: Samples) -> tuple[Optimizer, Iterator[Update]]:
         """Return an optimizer, and the method's updates for the model as it is."""
         how, classes = self.settings, len(self.record.classes)
         optimizer = make_optimizer(
@@ -125,13 +127,14 @@ class MethodRun:
         offered = {
             **how.options(classes),
             "optimizer": optimizer,
-            "seed": self.seed,
+            "seed": seed_for(self.seed, key_of(forget.keys)),
+            "keys": forget.keys,
             "classes": classes,
             "untrained": self._untrained,
         }
         named = inspect.signature(self.method).parameters
         given = {name: value for name, value in offered.items() if name in named}
-        return optimizer, as_updates(self.method(model, forget, retain, **given), self.method)
+        return optimizer, as_updates(self.method(model, forget.samples, retain, **given), self.method)
 
     def _untrained(self) -> Classifier:
         """Return a network of the same architecture with new weights."""
@@ -152,7 +155,7 @@ class MethodRun:
 
         def start() -> tuple[Optimizer, Iterator[Update]]:
             """Begin the method on the ids."""
-            return self.begin(classifier, sets.forget.samples, sets.retain.samples)
+            return self.begin(classifier, sets.forget, sets.retain.samples)
 
         if self.settings.stop == "rewind":
             return rewind(classifier, sets.forget.samples, sets.tune, start, bookmark)
@@ -166,10 +169,10 @@ class MethodRun:
         batch, epochs = getattr(self.settings, "batch_size", BATCH), getattr(self.settings, "epochs", None)
         ids = getattr(self.settings, "ids_per_step", 1)
         steps = ceil(len(sets.forget) / ids) + ceil(len(groups.retain[1]) / batch)
-        begin_on: Begin = lambda samples: self.begin(classifier, samples, groups.retain)  # noqa: E731
+        begin_on: Begin = lambda group: self.begin(classifier, group, groups.retain)  # noqa: E731
         found = stop_when_forgotten(
             classifier,
-            sets.forget.samples,
+            sets.forget,
             groups,
             begin_on,
             Braking(before, self.settings.utility_margin, steps_between(groups.gauges[0], batch), self.onward),

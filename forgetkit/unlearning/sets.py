@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.id_digests import digests
 from forgetkit.training.classifier import Samples, take
+from forgetkit.training.draws import Keys, content_keys
 from forgetkit.unlearning.inputs import Ids, Request
 
 Rows = NDArray[np.int64]
@@ -23,10 +25,12 @@ class Pool:
     Attributes:
         labels: int64 of shape ``(samples,)``.
         gather: given row numbers, returns images and labels on the device.
+        keys_at: given row numbers, returns the samples' keys, which their draws depend on.
     """
 
     labels: Rows
     gather: Callable[[Rows], Samples]
+    keys_at: Callable[[Rows], Keys]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,10 +45,23 @@ class Pool:
         """All images and labels, on the device."""
         return self.gather(self.rows)
 
+    @cached_property
+    def keys(self) -> Keys:
+        """All keys."""
+        return self.keys_at(self.rows)
+
+    def choose(self, rows: Rows) -> "Pool":
+        """Return some of the samples as a pool."""
+        return Pool(self.labels[rows], lambda some: self.gather(rows[some]), lambda some: self.keys_at(rows[some]))
+
     @classmethod
     def of_split(cls, split: Split, rows: Rows, device: str) -> "Pool":
         """Return some rows of a data set's split."""
-        return cls(split.labels[rows], lambda chosen: take(split, rows[chosen], device))
+        return cls(
+            split.labels[rows],
+            lambda chosen: take(split, rows[chosen], device),
+            lambda chosen: digests(split.ids_at(rows[chosen])),
+        )
 
     @classmethod
     def of_tensors(cls, samples: Samples) -> "Pool":
@@ -58,7 +75,7 @@ class Pool:
             chosen = torch.from_numpy(rows).to(labels.device)
             return images[chosen], labels[chosen]
 
-        return cls(labels.cpu().numpy(), gather)
+        return cls(labels.cpu().numpy(), gather, lambda rows: content_keys(*gather(rows)))
 
 
 @dataclass(frozen=True)

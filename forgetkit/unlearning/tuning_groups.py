@@ -19,7 +19,7 @@ from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
 from forgetkit.training.classifier import Samples, state_of
 from forgetkit.training.device import generator_for
 from forgetkit.unlearning.membership_gauge import LARGEST_READING, Gauge, Reading, gauge_of, pooled
-from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.sets import Pool, Sets
 
 FEWEST = 100
 """Ids below which the AUC of the ids alone is noise."""
@@ -46,7 +46,7 @@ class TuningGroups:
         own: the gauge of the forget set itself, if others stand in for it.
     """
 
-    groups: list[Samples]
+    groups: list[Pool]
     gauges: list[Gauge]
     retain: Samples
     reason: str = ""
@@ -62,7 +62,7 @@ class TuningGroups:
         """Return in words which samples settings are tried on."""
         if self.direct:
             return "judged on the forget set and the tune half"
-        number, size = len(self.groups), len(self.groups[0][1])
+        number, size = len(self.groups), len(self.groups[0])
         return f"{self.reason}: rehearsed on {number * size} retained samples, {number} times {size}"
 
     def first(self, count: int) -> "TuningGroups":
@@ -100,7 +100,7 @@ class TuningGroups:
             return f"{self.describe()}; but on the ids themselves {left}"
         return ""
 
-    def rehearse(self, model: nn.Module, work: Callable[[Samples], object]) -> Reading:
+    def rehearse(self, model: nn.Module, work: Callable[[Pool], object]) -> Reading:
         """Apply ``work`` to each group, always from the present weights, which are restored; return the pooled reading.
 
         Args:
@@ -109,9 +109,9 @@ class TuningGroups:
         """
         start = state_of(model)
         readings = []
-        for samples, gauge in zip(self.groups, self.gauges, strict=True):
-            work(samples)
-            readings.append((gauge.read(model), len(samples[1])))
+        for group, gauge in zip(self.groups, self.gauges, strict=True):
+            work(group)
+            readings.append((gauge.read(model), len(group)))
             model.load_state_dict(start)
         return pooled(readings)
 
@@ -130,17 +130,17 @@ def tuning_groups(sets: Sets, *, seed: int) -> TuningGroups:
     if not reason:
         gauge = gauge_on(sets, seed=seed)
         check_judges(gauge)
-        return TuningGroups([sets.forget.samples], [gauge], sets.retain.samples, trained_accuracy=sets.trained_accuracy)
-    groups, rest = _stand_ins(len(sets.retain), len(sets.forget), seed)
-    taken = [sets.retain.gather(group) for group in groups]
+        return TuningGroups([sets.forget], [gauge], sets.retain.samples, trained_accuracy=sets.trained_accuracy)
+    chosen, rest = _stand_ins(len(sets.retain), len(sets.forget), seed)
+    groups = [sets.retain.choose(rows) for rows in chosen]
     most = max(64, LARGEST_READING // len(groups))
     gauges = [
-        gauge_of(samples, sets.tune, sets.kept_classes, seed=seed + place, most=most)
-        for place, samples in enumerate(taken)
+        gauge_of(group.samples, sets.tune, sets.kept_classes, seed=seed + place, most=most)
+        for place, group in enumerate(groups)
     ]
     check_judges(*gauges)
     own = gauge_on(sets, seed=seed)
-    return TuningGroups(taken, gauges, sets.retain.gather(rest), reason, sets.trained_accuracy, own)
+    return TuningGroups(groups, gauges, sets.retain.gather(rest), reason, sets.trained_accuracy, own)
 
 
 def gauge_on(sets: Sets, *, seed: int) -> Gauge:

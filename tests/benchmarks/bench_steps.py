@@ -92,8 +92,8 @@ def literal(model: nn.Module, samples: Samples, classes: int) -> None:
 
 def ours(model: nn.Module, samples: Samples, classes: int) -> None:
     """Relabel with one pass for each id."""
-    optimizer = make_optimizer(model, "sgd", rate=RATE)
-    for _ in fit(optimizer, relabel(model, samples, classes=classes)):
+    optimizer, keys = make_optimizer(model, "sgd", rate=RATE), np.arange(len(samples[1]), dtype=np.uint64)
+    for _ in fit(optimizer, relabel(model, samples, keys=keys, classes=classes)):
         pass
 
 
@@ -120,13 +120,14 @@ def against_the_loop(runs: int) -> str:
     model, samples, console = classifier("float32"), drawn_bytes(600), Console(Say())
 
     def command() -> None:
-        optimizer, updates = make_optimizer(model, "sgd", rate=RATE), relabel(model, samples, classes=10)
         count = len(samples[1])
+        keys = np.arange(count, dtype=np.uint64)
+        optimizer, updates = make_optimizer(model, "sgd", rate=RATE), relabel(model, samples, keys=keys, classes=10)
         walk(Bookmark(), "ids", model, lambda: (optimizer, updates), label="relabel", total=count, tell=console)
 
     def bare() -> None:
         optimizer = make_optimizer(model, "sgd", rate=RATE)
-        soft = wrong_label_targets(samples[1], 10, count=9, generator=torch.Generator().manual_seed(0))
+        soft = wrong_label_targets(samples[1], torch.rand(len(samples[1]), 10), count=9)
         model.eval()
         for row in range(len(soft)):
             loss = cross_entropy(model(samples[0][row : row + 1]), soft[row : row + 1])

@@ -16,11 +16,12 @@ from torch.optim import SGD, Optimizer
 from forgetkit.methods.random_labels import any_label_targets, contrast_targets, random_labels
 from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.training.device import generator_for
+from forgetkit.training.draws import uniform
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, fit, walk
 from tests.conftest import Run
-from tests.tiny import CLASSES, Halted, Halting, carry_out, network, note, recall, same, samples
+from tests.tiny import CLASSES, Halted, Halting, carry_out, keys, network, note, recall, same, samples
 
 FORGET, RETAIN = samples(10, 100), samples(24, 0)
 
@@ -28,7 +29,7 @@ FORGET, RETAIN = samples(10, 100), samples(24, 0)
 def begin(model: nn.Module, mix: str, **options: Any) -> tuple[Optimizer, Iterator[Update]]:  # noqa: ANN401
     """Begin a variant with SGD, momentum and weight decay."""
     given = {"forget_weight": 0.5, "epochs": 2, "batch_size": 8, "ids_per_step": 4, **options}
-    updates = random_labels(model, FORGET, RETAIN, classes=CLASSES, mix=mix, seed=3, **given)
+    updates = random_labels(model, FORGET, RETAIN, keys=keys(10), classes=CLASSES, mix=mix, seed=3, **given)
     return make_optimizer(model, "sgd", rate=0.05, momentum=0.9, weight_decay=0.01), updates
 
 
@@ -41,7 +42,7 @@ def trained(mix: str, **options: Any) -> nn.Module:  # noqa: ANN401
 def drawn(kind: str, turn: int) -> Tensor:
     """Return the one label of each forgotten sample in a turn."""
     draw = wrong_label_targets if kind == "wrong" else any_label_targets
-    return draw(FORGET[1], CLASSES, count=1, generator=generator_for(3, "random labels", turn)).argmax(1)
+    return draw(FORGET[1], uniform(keys(10), CLASSES, 3, "random labels", turn), count=1).argmax(1)
 
 
 def rows(count: int, size: int, purpose: str, number: int) -> tuple[Tensor, ...]:
@@ -148,17 +149,17 @@ def test_the_loss_on_what_is_forgotten_rises_and_nothing_else_is_read(mix: str, 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=20), st.integers(1, 9), st.integers(0, 99))
 def test_any_labels_are_distinct(labels: list[int], count: int, seed: int) -> None:
-    targets = any_label_targets(torch.tensor(labels), 9, count=count, generator=generator_for(seed))
+    targets = any_label_targets(torch.tensor(labels), uniform(keys(len(labels)), 9, seed), count=count)
     assert ((targets > 0).sum(1) == count).all()
     assert torch.allclose(targets.sum(1), torch.ones(len(labels)))
 
 
 def test_any_label_is_the_true_one_as_often_as_each_other() -> None:
     labels = torch.full((8000,), 2)
-    shares = any_label_targets(labels, CLASSES, count=1, generator=generator_for(0)).mean(0)
+    shares = any_label_targets(labels, uniform(keys(8000), CLASSES, 0), count=1).mean(0)
     assert shares.tolist() == pytest.approx([0.25] * CLASSES, abs=0.02)
     with pytest.raises(ValueError, match=f"from 1 to {CLASSES}, not 5"):
-        any_label_targets(labels, CLASSES, count=5, generator=generator_for(0))
+        any_label_targets(labels, uniform(keys(8000), CLASSES, 0), count=5)
 
 
 def test_contrastive_labels_are_the_least_likely_classes_one_to_one() -> None:

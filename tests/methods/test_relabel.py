@@ -5,25 +5,29 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adadelta, Adam, Optimizer
 
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.training.classifier import Samples, predict
-from forgetkit.training.device import generator_for
+from forgetkit.training.device import generator_for, seed_for
+from forgetkit.training.draws import key_of, uniform
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.updates import fit
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_steps import RelabelSteps
+from forgetkit.unlearning.sets import Pool
 from tests import tiny
 from tests.conftest import Run
-from tests.tiny import carry_out, note, same, weights
+from tests.tiny import carry_out, keys, note, same, weights
 
 CLASSES = 5
 KINDS = ("plain", "norm", "dropout")
@@ -45,12 +49,12 @@ def run(
     model: nn.Module, count: int = 6, retain: Samples | None = None, *, rate: float = 0.1, **options: int
 ) -> list[Tensor]:
     """Relabel ``count`` samples with SGD; return the loss of each step."""
-    return carry_out(model, relabel(model, samples(count), retain, classes=CLASSES, **options), rate)
+    return carry_out(model, relabel(model, samples(count), retain, keys=keys(count), classes=CLASSES, **options), rate)
 
 
 def drawn_labels(labels: Tensor, count: int, seed: int = 0) -> list[Tensor]:
     """Return the wrong labels that ``relabel`` draws for each sample."""
-    targets = wrong_label_targets(labels, CLASSES, count=count, generator=generator_for(seed, "relabel"))
+    targets = wrong_label_targets(labels, uniform(keys(len(labels)), CLASSES, seed, "relabel"), count=count)
     return [torch.nonzero(row).flatten() for row in targets]
 
 
@@ -67,7 +71,7 @@ def literally(model: nn.Module, images: Tensor, wrong: list[Tensor], optimizer: 
 @pytest.mark.parametrize("count", [1, 2, CLASSES - 1])
 def test_the_soft_target_has_the_gradient_of_the_batch_of_copies(kind: str, count: int) -> None:
     model, (images, labels) = network(kind).eval(), samples(1)
-    target = wrong_label_targets(labels, CLASSES, count=count, generator=generator_for(0))
+    target = wrong_label_targets(labels, uniform(keys(1), CLASSES, 0), count=count)
     wrong = torch.nonzero(target[0]).flatten()
     parameters = list(model.parameters())
     soft = torch.autograd.grad(cross_entropy(model(images), target), parameters)
@@ -84,7 +88,7 @@ def test_several_ids_leave_the_weights_of_the_literal_algorithm(
 ) -> None:
     model, (images, labels) = network(kind), samples(6)
     other = copy.deepcopy(model)
-    updates = relabel(model, (images, labels), classes=CLASSES, labels_per_id=count)
+    updates = relabel(model, (images, labels), keys=keys(6), classes=CLASSES, labels_per_id=count)
     assert len(list(fit(make_optimizer(model, name, rate=0.01), updates))) == 6
     literally(other, images, drawn_labels(labels, count), literal(other.parameters(), lr=0.01))  # type: ignore[call-arg]
     assert (weights(model) - weights(other)).abs().max() < 1e-6
@@ -93,7 +97,7 @@ def test_several_ids_leave_the_weights_of_the_literal_algorithm(
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=20), st.integers(1, 8), st.integers(0, 99))
 def test_wrong_labels_are_distinct_and_never_the_true_one(labels: list[int], count: int, seed: int) -> None:
-    targets = wrong_label_targets(torch.tensor(labels), 9, count=count, generator=generator_for(seed))
+    targets = wrong_label_targets(torch.tensor(labels), uniform(keys(len(labels)), 9, seed), count=count)
     assert (targets.gather(1, torch.tensor(labels)[:, None]) == 0).all()
     assert ((targets > 0).sum(1) == count).all()
     assert torch.allclose(targets.sum(1), torch.ones(len(labels)))
@@ -102,22 +106,22 @@ def test_wrong_labels_are_distinct_and_never_the_true_one(labels: list[int], cou
 @pytest.mark.parametrize("count", [-1, 0, CLASSES, 99])
 def test_labels_per_id_out_of_range_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"from 1 to {CLASSES - 1}, not {count}"):
-        wrong_label_targets(torch.tensor([0]), CLASSES, count=count, generator=generator_for(0))
+        wrong_label_targets(torch.tensor([0]), uniform(keys(1), CLASSES, 0), count=count)
 
 
 def test_with_two_classes_the_target_is_the_other_one() -> None:
-    targets = wrong_label_targets(torch.tensor([0, 1]), 2, count=1, generator=generator_for(0))
+    targets = wrong_label_targets(torch.tensor([0, 1]), uniform(keys(2), 2, 0), count=1)
     assert targets.tolist() == [[0, 1], [1, 0]]
 
 
 def test_every_wrong_label_is_drawn_equally_often() -> None:
     labels = torch.full((6000,), 2)
-    shares = wrong_label_targets(labels, CLASSES, count=2, generator=generator_for(0)).bool().double().mean(0)
+    shares = wrong_label_targets(labels, uniform(keys(6000), CLASSES, 0), count=2).bool().double().mean(0)
     assert (shares[[0, 1, 3, 4]] - 0.5).abs().max() < 0.03
 
 
 def test_labels_are_drawn_anew_for_each_id() -> None:
-    targets = wrong_label_targets(torch.zeros(50, dtype=torch.int64), CLASSES, count=2, generator=generator_for(0))
+    targets = wrong_label_targets(torch.zeros(50, dtype=torch.int64), uniform(keys(50), CLASSES, 0), count=2)
     assert len(torch.unique(targets, dim=0)) == 6
 
 
@@ -156,7 +160,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
 def replayed(seed: int = 0, replay: int = 3) -> tuple[list[list[int]], Tensor]:
     """Relabel samples 100 … 104 with replay from samples 0 … 39; return the batches and the retained labels."""
     retain, batches = samples(40), note(model := network())
-    updates = relabel(model, samples(5, 100), retain, classes=CLASSES, replay=replay, seed=seed)
+    updates = relabel(model, samples(5, 100), retain, keys=keys(5), classes=CLASSES, replay=replay, seed=seed)
     assert len(carry_out(model, updates)) == len(batches)
     return batches, retain[1]
 
@@ -167,6 +171,15 @@ def test_replay_draws_distinct_samples_of_the_same_class_from_the_retain_set() -
     for row, batch in enumerate(batches[1::2]):
         assert len(set(batch)) == 3
         assert set(labels[batch].tolist()) == {row}
+
+
+def test_what_an_id_replays_does_not_depend_on_the_others_in_the_list() -> None:
+    together, retain = replayed()[0][1::2], samples(40)
+    images, labels = samples(5, 100)
+    for row in range(5):
+        one, batches = (images[row : row + 1], labels[row : row + 1]), note(model := network())
+        carry_out(model, relabel(model, one, retain, keys=keys(5)[row : row + 1], classes=CLASSES, replay=3))
+        assert batches[1] == together[row]
 
 
 def test_replay_takes_what_there_is_of_a_small_class() -> None:
@@ -195,20 +208,22 @@ def test_a_replayed_step_lowers_the_loss_of_what_it_replays() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_joint_steps_are_those_of_a_literal_loop_with_labels_drawn_anew_in_each_pass(count: int) -> None:
     forget, retain, settings = samples(10, 100), samples(24), Relabel(optimizer="sgd", momentum=0.9)
+    pool = Pool.of_tensors(forget)
     how = replace(settings, labels_per_id=str(count), replay=8, ids_per_step=4, forget_weight=0.5)
-    optimizer, updates = RelabelSteps(how, CLASSES, 3).begin("joint", model := network(), forget, retain, 0.05)
+    optimizer, updates = RelabelSteps(how, CLASSES, 3).begin("joint", model := network(), pool, retain, 0.05)
     assert len(list(islice(fit(optimizer, updates), 8))) == 8
 
     def rows(size: int, step: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
         for number in range(1, 9):
-            order = torch.randperm(size, generator=generator_for(3, purpose, number))
+            order = torch.randperm(size, generator=generator_for(seed_for(3, key_of(pool.keys)), purpose, number))
             yield from ((number, part) for part in torch.split(order, step))
 
     other = network().eval()
     literal = SGD(other.parameters(), lr=0.05, momentum=0.9)
     both = zip(rows(10, 4, "joint forget"), rows(24, 8, "joint retain"), strict=False)
     for (turn, gone), (_, kept) in islice(both, 8):
-        drawn = wrong_label_targets(forget[1], CLASSES, count=count, generator=generator_for(3, "relabel joint", turn))
+        draws = uniform(pool.keys, CLASSES, 3, "relabel joint", turn)
+        drawn = wrong_label_targets(forget[1], draws, count=count)
         away = -(drawn[gone] * other(forget[0][gone]).log_softmax(1)).sum(1).mean()
         literal.zero_grad()
         (cross_entropy(other(retain[0][kept]), retain[1][kept]) + 0.5 * away).backward()
@@ -226,3 +241,17 @@ def test_the_command_records_the_resolved_number_of_labels(forgetkit: Run, model
 def test_the_command_refuses_labels_per_id_out_of_range(forgetkit: Run, model: object, ids: object, count: str) -> None:
     ran = forgetkit("relabel", "model.st", "-i", "ids.txt", "--rate", "0.01", "--labels-per-id", count, "--json")
     assert (ran.code, json.loads(ran.out)["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_a_list_equals_its_ids_one_by_one(forgetkit: Run, model: Path, tmp_path: Path, count: str) -> None:
+    how = f"--optimizer sgd --rate 0.003 --labels-per-id {count} --threads 1".split()
+    (tmp_path / "list.txt").write_text("77\n5\n900\n")
+    assert forgetkit("relabel", "model.st", "-i", "list.txt", *how, "-o", "list.st").code == 0
+    last = str(model)
+    for row in ("77", "5", "900"):
+        (tmp_path / "one.txt").write_text(f"{row}\n")
+        last, before = f"{row}.st", last
+        assert forgetkit("relabel", before, "-i", "one.txt", *how, "-o", last).code == 0
+    alike = [load_file(tmp_path / name) for name in ("list.st", last)]
+    assert all(torch.equal(alike[0][name], alike[1][name]) for name in alike[0])

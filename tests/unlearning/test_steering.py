@@ -16,7 +16,7 @@ from forgetkit.data.dataset import Dataset, Split, row_numbers
 from forgetkit.events import silent
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
-from forgetkit.training.classifier import Samples, take
+from forgetkit.training.classifier import Samples
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update
 from forgetkit.unlearning.backtracking import Braking
@@ -24,7 +24,7 @@ from forgetkit.unlearning.early_stopping import Begin, Stopped, rehearsed_steps,
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.membership_gauge import Gauge, Reading
 from forgetkit.unlearning.rate_search import Evaluation
-from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.sets import Pool, Sets
 from forgetkit.unlearning.tuning_groups import BACKWARD, SHARES, TuningGroups, gauge_on, steps_between, tuning_groups
 
 CLASSES = ("a", "b", "c", "d")
@@ -75,7 +75,7 @@ def groups_for(ids: object) -> TuningGroups:
 def test_a_hundred_ids_drawn_at_random_are_measured_themselves() -> None:
     found = groups_for(range(100))
     assert (found.direct, found.reason) == (True, "")
-    assert numbers(found.groups[0]) == list(range(100)) == numbers(found.gauges[0].forget)
+    assert numbers(found.groups[0].samples) == list(range(100)) == numbers(found.gauges[0].forget)
     assert numbers(found.retain) == list(range(100, 1000))
     assert "forget set and the tune half" in found.describe()
 
@@ -90,25 +90,25 @@ def test_ids_are_measured_against_the_tune_half_only() -> None:
 def test_few_ids_are_stood_in_for_by_groups_of_as_many_retained_samples(size: int, groups: int) -> None:
     found = groups_for(range(size))
     assert not found.direct
-    assert [len(group[1]) for group in found.groups] == [size] * groups
-    drawn = [n for group in found.groups for n in numbers(group)]
+    assert [len(group) for group in found.groups] == [size] * groups
+    drawn = [n for group in found.groups for n in numbers(group.samples)]
     assert len(set(drawn)) == len(drawn) == size * groups
     rest = numbers(found.retain)
     assert sorted(drawn + rest) == list(range(size, 1000))
     assert f"{size} ids are too few" in found.describe()
-    assert [gauge.forget is group for gauge, group in zip(found.gauges, found.groups, strict=True)] == [True] * groups
+    assert all(gauge.forget is group.samples for gauge, group in zip(found.gauges, found.groups, strict=True))
 
 
 def test_expensive_steps_use_fewer_groups() -> None:
     few = (whole := groups_for(range(5))).first(4)
-    assert [numbers(group) for group in few.groups] == [numbers(group) for group in whole.groups[:4]]
+    assert [numbers(group.samples) for group in few.groups] == [numbers(group.samples) for group in whole.groups[:4]]
     assert (len(few.gauges), few.reason) == (4, whole.reason)
 
 
 def test_groups_leave_half_of_a_small_retain_set() -> None:
     assert groups_for(range(40, 1000)).direct
     few = tuning_groups(sets_for(range(30), dataset=small(70)), seed=0)
-    assert [len(group[1]) for group in few.groups] == [20]
+    assert [len(group) for group in few.groups] == [20]
     assert len(few.retain[1]) == 20
 
 
@@ -121,8 +121,8 @@ def test_ids_of_one_class_were_chosen() -> None:
     found = groups_for(range(0, 800, 4))  # 200 of the 250 of class a
     assert not found.direct
     assert "chosen" in found.reason
-    assert [len(group[1]) for group in found.groups] == [200]
-    assert set(found.groups[0][1].tolist()) == {0, 1, 2, 3}
+    assert [len(group) for group in found.groups] == [200]
+    assert set(found.groups[0].labels.tolist()) == {0, 1, 2, 3}
 
 
 def test_a_whole_class_is_measured_itself() -> None:
@@ -133,7 +133,9 @@ def test_a_whole_class_is_measured_itself() -> None:
 
 
 def test_the_groups_depend_on_the_seed_alone() -> None:
-    drawn = [[numbers(group) for group in tuning_groups(sets_for(range(30)), seed=seed).groups] for seed in (1, 1, 2)]
+    drawn = [
+        [numbers(group.samples) for group in tuning_groups(sets_for(range(30)), seed=seed).groups] for seed in (1, 1, 2)
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -150,7 +152,7 @@ def test_canaries_are_unlearned_but_never_measured() -> None:
     ids = [*range(120), *canaries.tolist()]
     found = tuning_groups(sets_for(ids, dataset=dataset, recipe=recipe), seed=0)
     assert found.direct
-    assert numbers(found.groups[0]) == ids
+    assert numbers(found.groups[0].samples) == ids
     assert numbers(found.gauges[0].forget) == list(range(120))
 
 
@@ -158,8 +160,8 @@ def test_nothing_but_canaries_is_rehearsed_on_retained_samples() -> None:
     dataset, recipe, canaries = with_canaries()
     found = tuning_groups(sets_for(canaries, dataset=dataset, recipe=recipe), seed=0)
     assert found.reason == "the ids are canaries"
-    assert {len(group[1]) for group in found.groups} == {len(canaries)}
-    assert not {n for group in found.groups for n in numbers(group)} & set(canaries.tolist())
+    assert {len(group) for group in found.groups} == {len(canaries)}
+    assert not {n for group in found.groups for n in numbers(group.samples)} & set(canaries.tolist())
 
 
 class Bias(nn.Module):
@@ -181,7 +183,7 @@ class Bias(nn.Module):
 def begins(model: Bias, most: int = 1000) -> Begin:
     """Return what begins a run of at most ``most`` steps, each of which adds 1 to ``taken``."""
 
-    def begin(_: Samples) -> tuple[torch.optim.Optimizer, Iterator[Update]]:
+    def begin(_: Pool) -> tuple[torch.optim.Optimizer, Iterator[Update]]:
         return torch.optim.SGD(model.parameters(), lr=1.0), iter([Update(lambda _: -model.taken, None)] * most)
 
     return begin
@@ -189,7 +191,7 @@ def begins(model: Bias, most: int = 1000) -> Begin:
 
 def stopped(model: Bias, found: TuningGroups, *, every: int = 1, most: int = 9, margin: float = 1.0) -> Stopped:
     """Forget the first 30 ids."""
-    before, forget = found.rehearse(model, lambda _: None), take(DATASET.train, np.arange(30), "cpu")
+    before, forget = found.rehearse(model, lambda _: None), Pool.of_split(DATASET.train, np.arange(30), "cpu")
     how = Braking(before, margin, every)
     return stop_when_forgotten(model, forget, found, begins(model), how, most=most, bookmark=Bookmark(), tell=silent)
 
@@ -199,7 +201,7 @@ def test_a_rehearsal_puts_the_weights_back_bit_for_bit() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     seen: list[float] = []
 
-    def work(samples: Samples) -> None:
+    def work(_: Pool) -> None:
         seen.append(float(model.taken.detach()))
         with torch.no_grad():
             model.taken.add_(3.3)
