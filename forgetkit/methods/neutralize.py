@@ -27,9 +27,14 @@ def average_outputs(outputs: Tensor, labels: Tensor) -> Tensor:
         float64 of shape ``(classes, classes)``, on the CPU, ∞ where no label may be chosen: the diagonal, the
         rows of classes without samples, and their columns, which stay finite if only one class is present.
 
+    Raises:
+        ValueError: if an output is not finite: it could not be told from a closed entry.
+
     Source: Kim & Woo 2022, Algorithm 1.
     """
     outputs, labels = outputs.cpu(), labels.cpu()  # some devices have no float64
+    if not torch.isfinite(outputs).all():
+        raise ValueError("outputs that are NaN or infinite cannot be averaged")
     classes = outputs.shape[1]
     counts = torch.bincount(labels, minlength=classes)
     matrix = torch.zeros(classes, classes, dtype=torch.float64)
@@ -42,14 +47,14 @@ def average_outputs(outputs: Tensor, labels: Tensor) -> Tensor:
     return matrix.fill_diagonal_(math.inf)
 
 
-def contrastive_labels(matrix: Tensor) -> dict[int, int]:
-    """Assign each class the label that the original model finds least likely for it, one to one.
+def one_to_one(matrix: Tensor) -> dict[int, int]:
+    """Assign each class the label with the smallest output, one to one.
 
     The smallest entry of the whole matrix is taken, its row and column are removed, and so on (greedy matching). A
     class whose only remaining column is its own takes its smallest entry among the columns used before.
 
     Args:
-        matrix: what :func:`average_outputs` returns; negate the outputs for the maximum mislabel.
+        matrix: what :func:`average_outputs` returns.
 
     Returns:
         the label to train towards, for each class with samples; never the class itself.
@@ -68,12 +73,34 @@ def contrastive_labels(matrix: Tensor) -> dict[int, int]:
     return found
 
 
-def mislabel(outputs: Tensor, labels: Tensor, *, kind: str) -> dict[int, int]:
-    """Return the contrastive labels of a forget set: the ``minimum`` mislabel, or the ablation's ``maximum``.
+def for_each(matrix: Tensor) -> dict[int, int]:
+    """Assign each class by itself the label with the smallest output; two classes may get the same one.
+
+    Args:
+        matrix: what :func:`average_outputs` returns.
+
+    Returns:
+        the label to train towards, for each class with samples; never the class itself.
+
+    Source: Kim & Woo 2022, section 5.2.
+    """
+    return {row: int(values.argmin()) for row, values in enumerate(matrix) if torch.isfinite(values).any()}
+
+
+def mislabel(outputs: Tensor, labels: Tensor, *, kind: str, match: str) -> dict[int, int]:
+    """Return the contrastive labels of a forget set.
+
+    Args:
+        outputs: the original's logits or probabilities, of shape ``(samples, classes)``.
+        labels: int64 of shape ``(samples,)``.
+        kind: ``minimum``, the class with the lowest average output, or ``maximum``, the one with the highest other than
+            its own, whether or not its own is on top.
+        match: ``one-to-one``, as Algorithm 2 assigns them, or ``each`` class by itself, as section 5.2 reads.
 
     Source: Kim & Woo 2022, sections 3.2 and 5.2.
     """
-    return contrastive_labels(average_outputs(outputs if kind == "minimum" else -outputs, labels))
+    matrix = average_outputs(outputs if kind == "minimum" else -outputs, labels)
+    return one_to_one(matrix) if match == "one-to-one" else for_each(matrix)
 
 
 def neutralize(

@@ -126,6 +126,6 @@ def contrast_targets(outputs: Tensor, labels: Tensor) -> Tensor:
     Source: Kim & Woo, "Efficient Two-stage Model Retraining for Machine Unlearning", CVPRW 2022, Algorithms 1 and 2.
     """
     lookup = torch.zeros(outputs.shape[1], dtype=torch.int64)
-    for true, wrong in mislabel(outputs, labels, kind="minimum").items():
+    for true, wrong in mislabel(outputs, labels, kind="minimum", match="one-to-one").items():
         lookup[true] = wrong
     return torch.nn.functional.one_hot(lookup.to(labels.device)[labels], outputs.shape[1]).float()

@@ -1,23 +1,14 @@
-"""A retraining in place of a step, and the limits of a stream of requests that call for one."""
+"""A retraining in place of a step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
-
 from forgetkit.errors import NotReached
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import read_record
-from forgetkit.files.record import Record
-from forgetkit.models.checkpoint import load_model
 from forgetkit.options import ResumableOutput
-from forgetkit.statistics.divergence import AUTO_FROM
-from forgetkit.statistics.scores import phi
-from forgetkit.training.classifier import on_machine, predict
 from forgetkit.training.device import Machine
 from forgetkit.training.job import Job, plan_jobs
 from forgetkit.training.outputs import Written, output_path, up_to_date
@@ -25,48 +16,6 @@ from forgetkit.training.replicas import run_missing
 from forgetkit.training.train_options import Training, TrainOptions
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.stream_limits import Limits, check_divergence, check_membership
-
-
-def check_limits(
-    classifier: nn.Module, request: Request, limits: Limits, references: list[tuple[Path, Record]], machine: Machine
-) -> dict[str, Any]:
-    """Judge a model after a step over all ids forgotten so far.
-
-    Args:
-        classifier: the model.
-        request: of the step; what was forgotten before counts too.
-        limits: what is allowed.
-        references: models that saw none of these ids; loaded one at a time.
-        machine: where to compute.
-
-    Returns:
-        what the record holds of it.
-
-    Raises:
-        NotReached: if a limit is exceeded.
-    """
-    if limits.max_divergence is None:
-        return {}
-    sets = Sets.of_request(request.with_all_forgotten, machine.device)
-    judged = sets.measured[np.isin(sets.measured_labels, sets.retain.labels)]  # classes that vanish are not compared
-    images, labels = sets.forget.gather(judged)
-    if not len(labels):
-        return {}
-    logits = predict(classifier, images)
-    if references and (limits.bound is not None or len(references) >= AUTO_FROM):
-
-        def softmax(path: Path, record: Record) -> NDArray[np.float64]:
-            """Return a reference's probabilities."""
-            model = on_machine(load_model(path, record), record, machine)
-            return predict(model, images).double().softmax(1).cpu().numpy()
-
-        own = logits.double().softmax(1).cpu().numpy()
-        return check_divergence(own, [softmax(*reference) for reference in references], limits.bound)
-    unseen, truth = predict(classifier, sets.tune[0]), sets.tune[1]
-    scores = [(phi(said, of).cpu().numpy(), of.cpu().numpy()) for said, of in ((logits, labels), (unseen, truth))]
-    return check_membership(scores[0], scores[1])
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,13 @@ class Neutralize:
         str,
         Option("Train each class towards the class it is least, or most, often taken for.", metavar="minimum|maximum"),
     ] = "minimum"
+    match: Annotated[
+        str | None,
+        Option(
+            "Match the classes one to one (default of minimum), or take each by itself (default of maximum).",
+            metavar="one-to-one|each",
+        ),
+    ] = None
     average: Annotated[str, Option("Outputs that are averaged for it.", metavar="logits|probabilities")] = "logits"
     stop: Annotated[
         str,
@@ -95,14 +102,27 @@ class Neutralize:
         int, Option("Samples in a step; 0: a 20th of the ids, from 8 to 128.", metavar="N", min=0, max=MOST)
     ] = 0
 
-    def check(self) -> None:
-        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+    def check(self, *, limited: bool = False) -> None:
+        """Refuse a value out of range; raises ForgetkitError ``usage``.
+
+        Args:
+            limited: whether a limit of divergence is given, which judges accuracy as well.
+        """
         choice("labels", self.labels, ("minimum", "maximum"))
+        choice("match", self.matching, ("one-to-one", "each"))
         choice("average", self.average, ("logits", "probabilities"))
         choice("stop", self.stop, ("unseen", "chance", "zero"))
         positive("utility_margin", self.utility_margin)
         choice("check", self.check_at, ("often", "epoch"))
         check_optimizer(self.optimizer, self.rate, self.momentum)
+        if self.stop != "unseen" and not limited and self.utility_margin != Neutralize.utility_margin:
+            message = f"--stop {self.stop} does not judge accuracy on unseen samples"
+            raise ForgetkitError("usage", message, "leave it out, or use --stop unseen", option="utility_margin")
+
+    @property
+    def matching(self) -> str:
+        """How classes are matched: as Algorithm 2 has it for the minimum mislabel, as section 5.2 for the maximum."""
+        return self.match or ("one-to-one" if self.labels == "minimum" else "each")
 
     def samples_per_step(self, ids: int) -> int:
         """Return the batch size for a number of ids."""
@@ -115,7 +135,7 @@ class Neutralize:
 
     def options(self, ids: int) -> dict[str, Any]:
         """Return what the record holds of it for a number of ids."""
-        options = {**asdict(self), "batch_size": self.samples_per_step(ids)}
+        options = {**asdict(self), "batch_size": self.samples_per_step(ids), "match": self.matching}
         options["check"] = options.pop("check_at")
         return options
 

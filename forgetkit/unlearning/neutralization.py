@@ -84,7 +84,7 @@ class Neutralization:
         """Return the contrastive label of each class of the forget set."""
         outputs = predict(self.model, forget[0])
         outputs = outputs if self.settings.average == "logits" else outputs.softmax(1)
-        return mislabel(outputs, forget[1], kind=self.settings.labels)
+        return mislabel(outputs, forget[1], kind=self.settings.labels, match=self.settings.matching)
 
     def _begin(self, forget: Pool, contrast: dict[int, int]) -> tuple[Optimizer, Iterator[Update]]:
         how = self.settings
@@ -148,6 +148,9 @@ class Neutralization:
         self.tell(Note(f"  before: {describe(before)}"))
         batches = len(shuffled(len(forget), self.batch_size, seed=self.seed, epoch=1))
         every = math.ceil(batches / how.evaluations_per_epoch)
+        most = how.max_epochs * batches
+        if not groups.direct and most > REHEARSED_STEPS:
+            self.tell(Note(f"  a rehearsal takes {REHEARSED_STEPS} steps at most, fewer than {how.max_epochs} epochs"))
         if len(forget) >= MANY:
             every = max(every, steps_between(groups.gauges[0], self.batch_size))
         found = stop_when_forgotten(
@@ -156,7 +159,7 @@ class Neutralization:
             groups,
             lambda group: self._begin(group, self._contrast(group.samples)),
             Braking(before, how.utility_margin, every),
-            most=how.max_epochs * batches if groups.direct else min(REHEARSED_STEPS, how.max_epochs * batches),
+            most=most if groups.direct else min(REHEARSED_STEPS, most),
             bookmark=self.bookmark,
             tell=self.tell,
         )

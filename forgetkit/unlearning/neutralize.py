@@ -7,16 +7,19 @@ from torch import nn
 
 from forgetkit.events import Tell, silent
 from forgetkit.training.classifier import Samples
-from forgetkit.training.device import machine_for
+from forgetkit.training.device import Machine, machine_for
 from forgetkit.training.outputs import Written
 from forgetkit.training.resume import Bookmark
-from forgetkit.unlearning.inputs import Ids, begin
+from forgetkit.unlearning.fallback import or_retrain
+from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.method_options import Neutralize
 from forgetkit.unlearning.neutralization import Neutralization
-from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
+from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
 from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import carry_out, new_step, on_module
 from forgetkit.unlearning.step_options import MethodOptions
+from forgetkit.unlearning.stream_judge import stream_judge
+from forgetkit.unlearning.stream_limits import Limits
 
 
 @overload
@@ -26,6 +29,7 @@ def neutralize(
     settings: Neutralize | None = None,
     options: MethodOptions | None = None,
     *,
+    limits: Limits | None = None,
     out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | None:
@@ -53,6 +57,7 @@ def neutralize(
     settings: Neutralize | None = None,
     options: MethodOptions | None = None,
     *,
+    limits: Limits | None = None,
     forget: Samples | None = None,
     retain: Samples | None = None,
     unseen: Samples | None = None,
@@ -66,6 +71,7 @@ def neutralize(
         ids: for a checkpoint, path of an ID list or the ids themselves, if not in ``options``.
         settings: how to neutralize.
         options: what is read, where to compute, what is written; for a module only the seed counts.
+        limits: limits of a stream of requests on checkpoints.
         forget: for a module, images and labels to forget.
         retain: for a module, images and labels to keep.
         unseen: for a module, images and labels that it was not trained on: they choose a setting.
@@ -76,10 +82,11 @@ def neutralize(
         for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
 
     Raises:
-        ForgetkitError: for bad input; ``not-reached`` if the goal was not reached, then nothing is written.
+        ForgetkitError: for bad input; ``not-reached`` if the goal was not reached, or a limit is exceeded; then nothing
+            is written.
     """
-    settings, options = settings or Neutralize(), (options or MethodOptions()).writing(out)
-    settings.check()
+    settings, options, limits = settings or Neutralize(), (options or MethodOptions()).writing(out), limits or Limits()
+    settings.check(limited=limits.max_divergence is not None)
     seed, logged = options.seed, options.log is not None
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
@@ -89,11 +96,34 @@ def neutralize(
     if isinstance(model, nn.Module):
         return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
     no_samples(forget, retain, unseen)
+    limits.check()
     request = begin("neutralize", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
+    if limits.on_limit == "retrain":
+        request.check_retained()
     machine = machine_for(options.compute)
+
+    def attempt() -> Written | None:
+        """Carry out the step."""
+        limits.check_sequence(request)
+        return _neutralize(request, settings, options, limits, machine, work, tell)
+
+    retrain = limits.on_limit == "retrain"
+    return or_retrain("neutralize", request, machine, options.output, attempt, retrain=retrain, tell=tell)
+
+
+def _neutralize(
+    request: Request,
+    settings: Neutralize,
+    options: MethodOptions,
+    limits: Limits,
+    machine: Machine,
+    work: Work,
+    tell: Tell,
+) -> Written | None:
     names = request.record.classes
+    judge = stream_judge(limits, request, machine, margin=settings.utility_margin, tell=tell)
 
     def named(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Neutralize, and name the classes in the metrics."""
@@ -101,6 +131,9 @@ def neutralize(
         contrast = {names[true]: names[wrong] for true, wrong in outcome.metrics["contrast"].items()}
         return Outcome({**outcome.metrics, "contrast": contrast})
 
-    step = new_step("neutralize", {**settings.options(len(request.ids)), **machine.options()}, options.seed, request)
-    inputs, beside = Inputs(mask=options.mask), Beside(log=options.log)
-    return carry_out(request, step, machine, options, named, inputs=inputs, beside=beside, tell=tell)
+    said = {**settings.options(len(request.ids)), **judge.options, **machine.options()}
+    if limits.searched:
+        said["searched"] = limits.searched
+    step = new_step("neutralize", said, options.seed, request)
+    inputs, beside = Inputs(models=judge.models, mask=options.mask), Beside(log=options.log)
+    return carry_out(request, step, machine, options, judge.around(named), inputs=inputs, beside=beside, tell=tell)

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
+import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
 from forgetkit.errors import NotReached
-from forgetkit.events import Tell, silent
+from forgetkit.events import Note, Tell, Warned, silent
 from forgetkit.files.id_list import draw
 from forgetkit.models.optimizer_state import find_optimizer
 from forgetkit.training.classifier import Samples
@@ -18,17 +19,18 @@ from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import Recipe, recorded_epochs
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, walk
-from forgetkit.unlearning.fallback import check_limits, or_retrain
+from forgetkit.unlearning.fallback import or_retrain
 from forgetkit.unlearning.inputs import Ids, Request, begin
-from forgetkit.unlearning.membership_gauge import describe, recognisable
+from forgetkit.unlearning.membership_gauge import Reading, describe, keeps_accuracy, recognisable
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
 from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
-from forgetkit.unlearning.step import carry_out, new_step, on_module, warn_if_unmoved
+from forgetkit.unlearning.step import carry_out, new_step, on_module, warn_if_lost, warn_if_unmoved
 from forgetkit.unlearning.step_options import StepOptions
-from forgetkit.unlearning.stream_limits import Limits, open_references
+from forgetkit.unlearning.stream_judge import stream_judge
+from forgetkit.unlearning.stream_limits import Limits
 from forgetkit.unlearning.tuning_groups import FEWEST, gauge_on, tuning_groups, warn_if_not_memorised
 
 
@@ -147,10 +149,13 @@ def _relabel(
 ) -> Written | None:
     record, classes = request.record, len(request.record.classes)
     kept = find_optimizer(request.path, record.digest, settings.optimizer) if settings.keep_optimizer else None
-    references = open_references(limits.reference or [], request)
+    if settings.keep_optimizer and kept is None:
+        text = f"there is no state of {settings.optimizer} beside {request.path} that fits it: it starts anew"
+        tell(Warned("optimizer-state-missing", text))
+    judge = stream_judge(limits, request, machine, margin=settings.utility_margin, tell=tell)
     said = {
         **settings.options(classes, kept[1] if kept else None),
-        **limits.options([reference.digest for _, reference in references]),
+        **judge.options,
         **machine.options(),
         "searched": settings.searched + limits.searched,
     }
@@ -159,18 +164,14 @@ def _relabel(
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Relabel the forget set."""
-        outcome = relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
-        judged = check_limits(classifier, request, limits, references, machine)
-        bound = {"max_divergence": judged["divergence_bound"]} if "divergence_bound" in judged else {}
-        metrics, resolved = {**outcome.metrics, **judged}, {**outcome.resolved, **bound}
-        return replace(outcome, metrics=metrics, resolved=resolved)
+        return relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
 
-    inputs = Inputs(models=tuple(path for path, _ in references), mask=mask)
-    beside = Beside(optimizer=settings.keep_optimizer)
+    inputs, beside = Inputs(models=judge.models, mask=mask), Beside(optimizer=settings.keep_optimizer)
     step = new_step("relabel", said, options.seed, request)
-    written = carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
+    written = carry_out(request, step, machine, options, judge.around(work), inputs=inputs, beside=beside, tell=tell)
     if settings.fixed is not None and settings.kind == "per-id":
         warn_if_unmoved(written, "raise --rate, or omit it to search for one", tell)
+        warn_if_lost(written, settings.utility_margin, "lower --rate, or omit it to search for one", tell)
     return written
 
 
@@ -188,8 +189,8 @@ def relabel_sets(
         tell: receives every trial.
 
     Raises:
-        NotReached: if nothing that was tried both forgets and keeps accuracy; or if, with 100 ids or more, a fixed
-            rate leaves them recognisable.
+        NotReached: if nothing that was tried both forgets and keeps accuracy; if a fixed rate loses accuracy or, with
+            100 ids or more, leaves them recognisable, and that was not allowed.
     """
     how = steps.settings
     if how.fixed is not None and how.kind == "per-id":
@@ -202,12 +203,15 @@ def _at_fixed_rate(
     classifier: nn.Module, sets: Sets, steps: RelabelSteps, rate: float, bookmark: Bookmark, tell: Tell
 ) -> Outcome:
     """Take the paper's steps, one for each id."""
-    judged = not steps.settings.allow_unforgotten and len(sets.measured) >= FEWEST
-    gauge = gauge_on(sets, seed=steps.seed) if judged else None
+    how, gauge = steps.settings, None if steps.settings.allow_unforgotten else gauge_on(sets, seed=steps.seed)
     before = gauge.read(classifier) if gauge else None
-    if before:
+    if before and len(sets.measured) >= FEWEST:
         warn_if_not_memorised(before, tell)
-    retain = sets.retain.samples if steps.settings.replay else sets.retain.gather(sets.retain.rows[:0])
+    elif before:
+        tell(Note(f"  {len(sets.measured)} ids are too few to judge whether they are forgotten; accuracy is judged"))
+    if how.replay and (lone := np.setdiff1d(sets.forget.labels, sets.retain.labels)).size:
+        tell(Warned("nothing-to-replay", f"{lone.size} of the ids' classes have no retained sample to replay"))
+    retain = sets.retain.samples if how.replay else sets.retain.gather(sets.retain.rows[:0])
 
     def begin() -> tuple[Optimizer, Iterator[Update]]:
         """Begin the steps at the fixed rate."""
@@ -215,8 +219,18 @@ def _at_fixed_rate(
 
     total = steps.most("per-id", len(sets.forget), 0)
     optimizer, taken = walk(bookmark, "ids", classifier, begin, label="relabel", total=total, tell=tell)
-    if gauge and before and recognisable(after := gauge.read(classifier), before):
-        moved = f"{describe(before)} → {describe(after)}"
+    if gauge and before:
+        _check_result(gauge.read(classifier), before, sets, how, rate)
+    return Outcome({"steps": taken}, optimizer=optimizer)
+
+
+def _check_result(after: Reading, before: Reading, sets: Sets, how: Relabel, rate: float) -> None:
+    """Refuse a model that lost accuracy, or that still recognises 100 ids or more; raises NotReached."""
+    moved = f"{describe(before)} → {describe(after)}"
+    before = replace(before, accuracy=max(before.accuracy, sets.trained_accuracy))
+    if not keeps_accuracy(after, before, how.utility_margin):
+        hint = "lower --rate, add --replay, omit --rate to search for one, or pass --allow-unforgotten"
+        raise NotReached(f"at rate {rate:g} more than {how.utility_margin:g} of accuracy is lost: {moved}", hint)
+    if len(sets.measured) >= FEWEST and recognisable(after, before):
         hint = "raise --rate, omit it to search for one, or pass --allow-unforgotten"
         raise NotReached(f"at rate {rate:g} the ids are still recognisable: {moved}", hint)
-    return Outcome({"steps": taken}, optimizer=optimizer)

@@ -51,7 +51,7 @@ class Relabel:
     utility_margin: UtilityMargin = 0.02
     keep_optimizer: KeepOptimizer = False
     allow_unforgotten: Annotated[
-        bool, Option("Write the result of a fixed rate even if the ids are still recognisable.")
+        bool, Option("Write the result of a fixed rate even if the ids are still recognisable or accuracy is lost.")
     ] = False
 
     def check(self) -> None:
@@ -61,6 +61,12 @@ class Relabel:
         positive("forget_weight", self.forget_weight)
         positive("utility_margin", self.utility_margin)
         check_optimizer(self.optimizer, 1.0 if self.fixed is None else self.fixed, self.momentum)
+        if self.allow_unforgotten and (self.fixed is None or self.kind != "per-id"):
+            message = "--allow-unforgotten is for a fixed --rate and steps per id"
+            raise ForgetkitError("usage", message, "give --rate FLOAT; a searched one is judged in any case")
+        for name in ("ids_per_step", "forget_weight"):
+            if self.kind == "per-id" and getattr(self, name) != getattr(Relabel, name):
+                raise ForgetkitError("usage", "steps per id take one id at a time", "add --mix joint", option=name)
 
     @property
     def fixed(self) -> float | None:

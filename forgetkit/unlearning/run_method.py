@@ -29,7 +29,7 @@ from forgetkit.unlearning.method_options import StepSettings
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.rewind import rewind
 from forgetkit.unlearning.sets import Pool, Sets
-from forgetkit.unlearning.step import carry_out, new_step, warn_if_unmoved
+from forgetkit.unlearning.step import carry_out, new_step, warn_if_lost, warn_if_unmoved
 from forgetkit.unlearning.step_options import MethodOptions
 from forgetkit.unlearning.tuning_groups import steps_between, tuning_groups
 
@@ -95,6 +95,7 @@ def run_method(
     inputs, beside = Inputs(mask=options.mask), Beside(log=options.log)
     written = carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
     warn_if_unmoved(written, "raise --rate or --epochs, or use another method", tell)
+    warn_if_lost(written, settings.utility_margin, "lower --rate, or stop at the goal: --stop unseen", tell)
     return written
 
 

@@ -164,6 +164,24 @@ def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:
     return f"one training pass takes {', '.join(passes)}"
 
 
+def warn_if_lost(written: Written | None, margin: float, cure: str, tell: Tell) -> None:
+    """Warn if a step cost more accuracy on the tune half than ``margin``.
+
+    Args:
+        written: what the step wrote.
+        margin: what may be lost.
+        cure: what the user can try.
+        tell: receives the warning.
+    """
+    if written is None or written.state != "written":
+        return
+    metrics = written.record.steps[-1].metrics
+    before, after = metrics["tune_accuracy_before"], metrics["tune_accuracy"]
+    if after < before - margin:
+        text = f"accuracy on unseen samples (the tune half) fell from {before:.2%} to {after:.2%}; {cure}"
+        tell(Warned("accuracy-lost", text))
+
+
 def warn_if_unmoved(written: Written | None, cure: str, tell: Tell) -> None:
     """Warn if a step left the forget set as it was.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 JUDGED_FROM = 300
 """Number of ids forgotten so far from which on the membership AUC can judge."""
+RETRAIN = "retrain without them: --on-limit retrain"
 MEMBERSHIP_BOUND = 0.10
 """Largest upper 95 % bound of |AUC − ½|."""
 
@@ -25,7 +26,7 @@ class Limits:
     """The limits of a stream of requests."""
 
     sequence_limit: Annotated[
-        int | None, Option("Number of ids that steps may forget before a retraining is required.", metavar="N", min=1)
+        int | None, Option("Retrain once steps have forgotten this many ids in total.", metavar="N", min=1)
     ] = None
     max_divergence: Annotated[
         str | None,
@@ -79,14 +80,38 @@ class Limits:
         return ["max_divergence"] if self.max_divergence == "auto" else []
 
     def check_sequence(self, request: "Request") -> None:
-        """Refuse more ids than the sequence limit since the last training from nothing; raises NotReached."""
+        """Refuse the request that reaches the sequence limit, counted from the last training; raises NotReached.
+
+        Source: Li & Ghosh 2023, section 3: "whenever the sequence length l is reached, the model is retrained".
+        """
         before = sum(step.ids["count"] for step in request.record.steps if step.ids and step.parent is not None)
-        if self.sequence_limit is not None and before + len(request.ids) > self.sequence_limit:
-            message = (
-                f"{before + len(request.ids)} ids would be forgotten since the last training, "
-                f"more than --sequence-limit {self.sequence_limit}"
-            )
-            raise NotReached(message, "retrain without them: --on-limit retrain")
+        if self.sequence_limit is not None and before + len(request.ids) >= self.sequence_limit:
+            count = f"{before + len(request.ids)} ids forgotten since the last training"
+            raise NotReached(f"{count}: --sequence-limit {self.sequence_limit} is reached", RETRAIN)
+
+    def check_references(self, count: int) -> None:
+        """Refuse references from which no bound follows; raises ForgetkitError ``usage``."""
+        from forgetkit.statistics.divergence import AUTO_FROM
+
+        if self.max_divergence == "auto" and 0 < count < AUTO_FROM:
+            message = f"--max-divergence auto needs {AUTO_FROM} references, or none, not {count}"
+            raise ForgetkitError("usage", message, "train more (train --like … --replicas), or give a number")
+
+
+def check_accuracy(kept: float, now: float, margin: float) -> None:
+    """Refuse a model that lost accuracy: one that fails on everybody forgets nobody in particular.
+
+    Args:
+        kept: accuracy on the tune half before the step, or after the last training if that was higher.
+        now: after the step.
+        margin: what may be lost.
+
+    Raises:
+        NotReached: if more was lost.
+    """
+    if now < kept - margin:
+        message = f"accuracy on the tune half fell from {kept:.2%} to {now:.2%}, by more than {margin:g}"
+        raise NotReached(message, RETRAIN)
 
 
 def check_divergence(
@@ -115,7 +140,7 @@ def check_divergence(
     found["divergence_bound"] = bound
     if found["divergence"] > bound:
         message = f"the ids lie {found['divergence']:.3f} from the references, beyond the bound {bound:.3f}"
-        raise NotReached(message, "retrain without them: --on-limit retrain")
+        raise NotReached(message, RETRAIN)
     return found
 
 
@@ -133,7 +158,7 @@ def check_membership(forget: tuple[Any, Any], unseen: tuple[Any, Any]) -> dict[s
     worst = max(0.5 - low, high - 0.5)
     if worst > MEMBERSHIP_BOUND:
         message = f"membership AUC of the {len(forget[1])} ids so far may be {worst:.3f} from ½, beyond 0.10"
-        raise NotReached(message, "retrain without them: --on-limit retrain")
+        raise NotReached(message, RETRAIN)
     return {"membership_bound": worst}
 
 

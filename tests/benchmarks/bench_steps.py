@@ -177,7 +177,7 @@ def neutralized(precision: str, runs: int) -> str:
     complete(train_steps(model, images, labels, recipe=Recipe(), optimizer=optimizer, tune=(images, labels), seed=0))
     samples, batch = (images[:600], labels[:600]), 30
     sets = Sets.of_tensors(samples, (images, labels), (images, labels), 10)
-    contrast = mislabel(predict(model, samples[0]), samples[1], kind="minimum")
+    contrast = mislabel(predict(model, samples[0]), samples[1], kind="minimum", match="one-to-one")
     targets = torch.tensor([contrast[label] for label in samples[1].tolist()])
     known = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     evaluations: list[dict[str, Any]] = []

@@ -32,8 +32,8 @@ WAYS = {
     "relabel (default)": [],
     "relabel --optimizer adam": ["--optimizer", "adam"],
     "relabel --keep-optimizer": ["--keep-optimizer"],
-    "relabel --rate 0.1": ["--rate", "0.1"],
-    "relabel --rate 0.1 --replay 8": ["--rate", "0.1", "--replay", "8"],
+    "relabel --rate 0.1": ["--rate", "0.1", "--allow-unforgotten"],
+    "relabel --rate 0.1 --replay 8": ["--rate", "0.1", "--replay", "8", "--allow-unforgotten"],
     "relabel --on-limit retrain": ["--on-limit", "retrain"],
     "relabel --sequence-limit 100 --on-limit retrain": ["--sequence-limit", "100", "--on-limit", "retrain"],
 }
@@ -72,7 +72,9 @@ def stream(
         code = run("relabel", str(now), "--ids", "ids.txt", "-o", str(then), "-f", *options)
         if code == 1:
             refused += 1
-            code = run("relabel", str(now), "--ids", "ids.txt", "-o", str(then), "-f", "--rate", "0.01")
+            code = run(
+                "relabel", str(now), "--ids", "ids.txt", "-o", str(then), "-f", "--rate", "0.01", "--allow-unforgotten"
+            )
         now = then if code == 0 else now
         if fresh:
             Path("new.txt").write_text("".join(f"{id_}\n" for id_ in fresh[number - 1]))

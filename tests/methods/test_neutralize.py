@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.errors import NotReached
 from forgetkit.events import silent
-from forgetkit.methods.neutralize import average_outputs, contrastive_labels, mislabel, neutralize
+from forgetkit.methods.neutralize import average_outputs, mislabel, neutralize, one_to_one
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import accuracy, predict
 from forgetkit.training.resume import Bookmark
@@ -39,8 +39,37 @@ def outputs_and_labels(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     return torch.tensor(rows, dtype=torch.float32), torch.tensor(labels)
 
 
-def literal(outputs: list[list[float]], labels: list[int], *, largest: bool) -> dict[int, int]:
-    """Algorithms 1 and 2 with lists and dictionaries; docs/methods.md decides where the paper is silent."""
+MATCHES = ["one-to-one", "each"]
+KINDS = st.sampled_from(["minimum", "maximum"])
+
+
+def printed(outputs: list[list[float]], labels: list[int]) -> dict[int, int]:
+    """Algorithms 1 and 2 line by line, as printed: the row of an assigned class stays open."""
+    classes, present = range(len(outputs[0])), sorted(set(labels))
+    matrix = [[0.0] * len(classes) for _ in classes]
+    for row, label in zip(outputs, labels, strict=True):
+        matrix[label] = [a + b for a, b in zip(matrix[label], row, strict=True)]
+    for label in present:
+        matrix[label] = [value / labels.count(label) for value in matrix[label]]
+        matrix[label][label] = INF
+    for label in classes:
+        if label not in present:
+            matrix[label] = [INF] * len(classes)
+            for row in matrix if len(present) > 1 else []:
+                row[label] = INF  # the text: "we can relocate the labels only using C_P labels"
+    found: dict[int, int] = {}
+    for _ in present:
+        lowest = [min(row) for row in matrix]
+        source = lowest.index(min(lowest))
+        target = matrix[source].index(min(matrix[source]))
+        found[source] = target
+        for label in present:
+            matrix[label][target] = INF
+    return found
+
+
+def decided(outputs: list[list[float]], labels: list[int], *, largest: bool, one_to_one: bool) -> dict[int, int]:
+    """The same with lists and dictionaries, as docs/methods.md decides where the paper is silent or wrong."""
     present = sorted(set(labels))
     columns = present if len(present) > 1 else range(len(outputs[0]))
     table = {
@@ -53,7 +82,8 @@ def literal(outputs: list[list[float]], labels: list[int], *, largest: bool) -> 
         table = {key: -value for key, value in table.items()}
     found: dict[int, int] = {}
     while len(found) < len(present):
-        left = {(c, k): v for (c, k), v in table.items() if c not in found and k not in found.values()}
+        taken = found.values() if one_to_one else ()
+        left = {(c, k): v for (c, k), v in table.items() if c not in found and k not in taken}
         left = left or {(c, k): v for (c, k), v in table.items() if c not in found}
         source, target = min(left, key=lambda key: (left[key], key))
         found[source] = target
@@ -69,65 +99,98 @@ def test_average_outputs_by_hand() -> None:
 def test_a_single_class_keeps_all_columns_open() -> None:
     found = average_outputs(torch.tensor([[5.0, 1.0, 2.0], [7.0, 3.0, 4.0]]), torch.tensor([0, 0]))
     assert found.tolist() == [[INF, 2.0, 3.0], [INF] * 3, [INF] * 3]
-    assert contrastive_labels(found) == {0: 1}
+    assert one_to_one(found) == {0: 1}
 
 
 def test_the_globally_smallest_entry_is_taken_first() -> None:
     matrix = torch.tensor([[INF, 2.0, 5.0], [3.0, INF, 1.0], [4.0, 0.0, INF]])
-    assert contrastive_labels(matrix) == {2: 1, 1: 2, 0: 1}
+    assert one_to_one(matrix) == {2: 1, 1: 2, 0: 1}
 
 
 def test_the_trap_of_three_classes() -> None:
     matrix = torch.tensor([[INF, 0.0, 9.0], [1.0, INF, 9.0], [5.0, 7.0, INF]])
-    assert contrastive_labels(matrix) == {0: 1, 1: 0, 2: 0}
+    assert one_to_one(matrix) == {0: 1, 1: 0, 2: 0}
 
 
 def test_two_classes_take_each_others_label() -> None:
     outputs = torch.tensor([[9.0, -5.0, 2.0], [3.0, -7.0, 1.0]])
-    assert mislabel(outputs, torch.tensor([0, 2]), kind="minimum") == {0: 2, 2: 0}
+    assert mislabel(outputs, torch.tensor([0, 2]), kind="minimum", match="one-to-one") == {0: 2, 2: 0}
 
 
 def test_five_classes_by_hand() -> None:
     rows = [[9, 4, 1, 6, 8], [2, 9, 5, 7, 3], [6, 3, 9, 4, 7], [8, 0, 6, 9, 5], [5, 6, 7, 2, 9]]
     outputs = torch.tensor(rows, dtype=torch.float32)
-    assert mislabel(outputs, torch.arange(5), kind="minimum") == {3: 1, 0: 2, 1: 0, 4: 3, 2: 4}
-    assert mislabel(outputs, torch.arange(5), kind="maximum") == {0: 4, 3: 0, 1: 3, 4: 2, 2: 1}
+    assert mislabel(outputs, torch.arange(5), kind="minimum", match="one-to-one") == {3: 1, 0: 2, 1: 0, 4: 3, 2: 4}
+    assert mislabel(outputs, torch.arange(5), kind="maximum", match="one-to-one") == {0: 4, 3: 0, 1: 3, 4: 2, 2: 1}
 
 
 def test_the_maximum_mislabel_of_one_class_is_its_second_highest_score() -> None:
     outputs = torch.tensor([[9.0, 3.0, 7.0, -8.0]])
-    assert mislabel(outputs, torch.tensor([0]), kind="maximum") == {0: 2}
-    assert mislabel(outputs, torch.tensor([0]), kind="minimum") == {0: 3}
+    for match in MATCHES:
+        assert mislabel(outputs, torch.tensor([0]), kind="maximum", match=match) == {0: 2}
+        assert mislabel(outputs, torch.tensor([0]), kind="minimum", match=match) == {0: 3}
+
+
+def test_each_class_by_itself_may_share_a_label_with_another() -> None:
+    outputs = torch.tensor([[9.0, 3.0, 7.0], [5.0, 8.0, 6.0], [1.0, 7.0, 9.0]])
+    assert mislabel(outputs, torch.arange(3), kind="maximum", match="each") == {0: 2, 1: 2, 2: 1}
+    assert mislabel(outputs, torch.arange(3), kind="maximum", match="one-to-one") == {0: 2, 2: 1, 1: 0}
+    assert mislabel(outputs, torch.arange(3), kind="minimum", match="each") == {0: 1, 1: 0, 2: 0}
+
+
+def test_the_maximum_mislabel_of_a_misjudged_class_is_the_highest_other_one() -> None:
+    outputs = torch.tensor([[2.0, 9.0, 7.0], [3.0, 5.0, 1.0]])  # class 0 is taken for class 1
+    assert mislabel(outputs[:1], torch.tensor([0]), kind="maximum", match="each") == {0: 1}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), INF, -INF])
+def test_outputs_that_are_not_finite_are_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        average_outputs(torch.tensor([[1.0, bad]]), torch.tensor([0]))
 
 
 def test_logits_and_probabilities_can_name_different_labels() -> None:
     logits = torch.tensor([[9.0, -8.0, 0.0], [0.0, -8.0, -9.0], [0.0, 1.0, -5.0]])
     labels = torch.tensor([0, 0, 0])
-    assert mislabel(logits, labels, kind="minimum") == {0: 1}
-    assert mislabel(logits.softmax(1), labels, kind="minimum") == {0: 2}
+    assert mislabel(logits, labels, kind="minimum", match="one-to-one") == {0: 1}
+    assert mislabel(logits.softmax(1), labels, kind="minimum", match="one-to-one") == {0: 2}
 
 
-@given(outputs_and_labels(), st.sampled_from(["minimum", "maximum"]))
-def test_every_class_has_a_label_that_is_not_its_own(drawn: tuple[Tensor, Tensor], kind: str) -> None:
+@given(outputs_and_labels(), KINDS, st.sampled_from(MATCHES))
+def test_every_class_has_a_label_that_is_not_its_own(drawn: tuple[Tensor, Tensor], kind: str, match: str) -> None:
     outputs, labels = drawn
-    found = mislabel(outputs, labels, kind=kind)
+    found = mislabel(outputs, labels, kind=kind, match=match)
     assert found.keys() == set(labels.tolist())
     assert all(source != target for source, target in found.items())
+    assert len(found) == 1 or set(found.values()) <= found.keys()
 
 
-@given(outputs_and_labels(), st.sampled_from(["minimum", "maximum"]))
+@given(outputs_and_labels(), KINDS)
 def test_labels_are_one_to_one_but_for_the_last_class(drawn: tuple[Tensor, Tensor], kind: str) -> None:
-    found = mislabel(*drawn, kind=kind)
-    targets = list(found.values())
+    targets = list(mislabel(*drawn, kind=kind, match="one-to-one").values())
     assert len(set(targets[:-1])) == len(targets) - 1
-    assert len(found) == 1 or set(targets) <= found.keys()
 
 
-@given(outputs_and_labels(), st.sampled_from(["minimum", "maximum"]))
-def test_mislabels_are_those_of_the_literal_algorithm(drawn: tuple[Tensor, Tensor], kind: str) -> None:
+@given(outputs_and_labels(), KINDS, st.sampled_from(MATCHES))
+def test_mislabels_are_those_that_were_decided(drawn: tuple[Tensor, Tensor], kind: str, match: str) -> None:
     outputs, labels = drawn
-    expected = literal(outputs.double().tolist(), labels.tolist(), largest=kind == "maximum")
-    assert mislabel(outputs, labels, kind=kind) == expected
+    choice = {"largest": kind == "maximum", "one_to_one": match == "one-to-one"}
+    expected = decided(outputs.double().tolist(), labels.tolist(), **choice)
+    assert mislabel(outputs, labels, kind=kind, match=match) == expected
+
+
+@given(outputs_and_labels())
+def test_where_the_printed_algorithm_labels_every_class_the_labels_are_its_own(drawn: tuple[Tensor, Tensor]) -> None:
+    outputs, labels = drawn
+    literal = printed(outputs.double().tolist(), labels.tolist())
+    complete = literal.keys() == set(labels.tolist()) and all(c != label for c, label in literal.items())
+    assert not complete or mislabel(outputs, labels, kind="minimum", match="one-to-one") == literal
+
+
+def test_the_printed_algorithm_can_leave_a_class_without_a_label() -> None:
+    rows = [[9.0, 0.0, 1.0], [5.0, 9.0, 6.0], [7.0, 8.0, 9.0]]
+    assert printed(rows, [0, 1, 2]) == {0: 2, 1: 0}
+    assert mislabel(torch.tensor(rows), torch.arange(3), kind="minimum", match="one-to-one") == {0: 1, 1: 0, 2: 0}
 
 
 @pytest.mark.parametrize("present", [1, 2, 3, 5, 7, 10])
@@ -135,8 +198,8 @@ def test_ten_classes_are_matched_for_any_number_of_them(present: int) -> None:
     for seed in range(40):
         source = torch.Generator().manual_seed(seed)
         outputs, labels = torch.randn(60, 10, generator=source), torch.arange(60) % present
-        found = mislabel(outputs, labels, kind="minimum")
-        assert found == literal(outputs.double().tolist(), labels.tolist(), largest=False)
+        found = mislabel(outputs, labels, kind="minimum", match="one-to-one")
+        assert found == decided(outputs.double().tolist(), labels.tolist(), largest=False, one_to_one=True)
         assert len(found) == present
 
 

@@ -245,7 +245,7 @@ def test_the_command_refuses_labels_per_id_out_of_range(forgetkit: Run, model: o
 
 @pytest.mark.parametrize("count", ["1", "3"])
 def test_a_list_equals_its_ids_one_by_one(forgetkit: Run, model: Path, tmp_path: Path, count: str) -> None:
-    how = f"--optimizer sgd --rate 0.003 --labels-per-id {count} --threads 1".split()
+    how = f"--optimizer sgd --rate 0.003 --labels-per-id {count} --allow-unforgotten --threads 1".split()
     (tmp_path / "list.txt").write_text("77\n5\n900\n")
     assert forgetkit("relabel", "model.st", "-i", "list.txt", *how, "-o", "list.st").code == 0
     last = str(model)
@@ -255,3 +255,33 @@ def test_a_list_equals_its_ids_one_by_one(forgetkit: Run, model: Path, tmp_path:
         assert forgetkit("relabel", before, "-i", "one.txt", *how, "-o", last).code == 0
     alike = [load_file(tmp_path / name) for name in ("list.st", last)]
     assert all(torch.equal(alike[0][name], alike[1][name]) for name in alike[0])
+
+
+def test_a_fixed_rate_that_loses_accuracy_is_not_reached(forgetkit: Run, model: object, ids: object) -> None:
+    how = ("relabel", "model.st", "-i", "ids.txt", "--optimizer", "adadelta", "--rate", "1", "--json")
+    ran = forgetkit(*how)
+    assert (ran.code, ran.json["code"]) == (1, "not-reached")
+    assert "at rate 1 more than 0.02 of accuracy is lost" in ran.json["message"]
+    assert not Path("model.relabel.st").exists()
+    allowed = forgetkit(*how, "--allow-unforgotten")
+    assert (allowed.code, [warning["code"] for warning in allowed.json["warnings"]]) == (0, ["accuracy-lost"])
+    assert forgetkit(*how, "--utility-margin", "0.999", "-o", "wide.st").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("--allow-unforgotten", "--allow-unforgotten is for a fixed --rate"),
+        ("--allow-unforgotten --rate 1 --mix joint", "--allow-unforgotten is for a fixed --rate"),
+        ("--rate 1 --ids-per-step 8", "--ids-per-step: steps per id take one id at a time"),
+        ("--mix per-id --forget-weight 0.5", "--forget-weight: steps per id take one id at a time"),
+    ],
+)
+def test_options_without_effect_are_refused(forgetkit: Run, model: object, ids: object, text: str, words: str) -> None:
+    ran = forgetkit("relabel", "model.st", "-i", "ids.txt", *text.split())
+    assert (ran.code, words in ran.err) == (2, True), ran.err
+
+
+def test_a_missing_optimizer_state_is_said(forgetkit: Run, model: object, ids: object) -> None:
+    ran = forgetkit("relabel", "model.st", "-i", "ids.txt", "--rate", "0.001", "--keep-optimizer", "--json")
+    assert (ran.code, "optimizer-state-missing" in [one["code"] for one in ran.json["warnings"]]) == (0, True)

@@ -68,20 +68,20 @@ def test_what_ten_requests_forgot_stays_forgotten(forgetkit: Run, here: Path) ->
     assert "nothing left to do" in again.err
 
 
-def test_a_sequence_of_ids_ends_at_its_limit(forgetkit: Run, here: Path) -> None:
+def test_a_sequence_of_ids_ends_when_its_limit_is_reached(forgetkit: Run, here: Path) -> None:
     limit = ("--sequence-limit", "12", "--json")
     assert relabel(forgetkit, "m.st", write(here / "a.txt", range(6)), *limit).code == 0
-    assert relabel(forgetkit, "m.relabel.st", write(here / "b.txt", range(6, 12)), *limit).code == 0
+    assert relabel(forgetkit, "m.relabel.st", write(here / "b.txt", range(6, 11)), *limit).code == 0
     before = sorted(path.name for path in here.iterdir())
-    write(here / "c.txt", range(12, 13))
+    write(here / "c.txt", range(11, 12))
     ran = relabel(forgetkit, "m.relabel-2.st", "c.txt", *limit)
     assert (ran.code, ran.json["code"]) == (1, "not-reached")
-    assert "13 ids" in ran.json["message"]
+    assert "12 ids forgotten since the last training: --sequence-limit 12 is reached" in ran.json["message"]
     assert "--on-limit retrain" in ran.json["hint"]
     assert sorted(path.name for path in here.iterdir()) == sorted([*before, "c.txt"])
 
 
-def test_past_the_limit_a_retraining_takes_its_place(forgetkit: Run, here: Path) -> None:
+def test_at_the_limit_a_retraining_takes_its_place(forgetkit: Run, here: Path) -> None:
     limit = ("--sequence-limit", "8", "--on-limit", "retrain")
     relabel(forgetkit, "m.st", write(here / "a.txt", range(6)), *limit)
     write(here / "b.txt", range(6, 12))
@@ -169,6 +169,8 @@ def test_without_references_membership_judges_from_300_ids_on(forgetkit: Run, he
     auto = ("--max-divergence", "auto", "--json")
     few = relabel(forgetkit, "m.st", write(here / "few.txt", range(299)), *auto, "--rate", "1e-6", "-o", "few.st")
     assert (few.code, few.json["metrics"]["membership_bound"]) == (0, None)
+    (warning,) = (one for one in few.json["warnings"] if one["code"] == "limit-not-judged")
+    assert warning["message"].startswith("299 ids are too few")
     many = relabel(forgetkit, "m.st", write(here / "many.txt", range(300)), *auto, "--rate", "1e-6", "-o", "many.st")
     assert many.code == 0, many.err
     assert 0 < many.json["metrics"]["membership_bound"] <= 0.1
@@ -189,6 +191,50 @@ def test_divergence_by_hand() -> None:
     assert check_divergence(model, [reference], 1.5) == {"divergence": pytest.approx(2**0.5), "divergence_bound": 1.5}
     with pytest.raises(NotReached, match=r"1\.414 from the references, beyond the bound 1\.4"):
         check_divergence(model, [reference], 1.4)
+
+
+def test_a_destroyed_model_is_past_the_limit_though_it_tells_nobody_apart(forgetkit: Run, here: Path) -> None:
+    """A model that fails on everybody has a membership AUC of one half."""
+    ruin = ("--optimizer", "adadelta", "--rate", "1", "--allow-unforgotten", "-o", "ruin.st", "--json")
+    write(here / "many.txt", range(400))
+    assert relabel(forgetkit, "m.st", "many.txt", *ruin).json["metrics"]["tune_accuracy"] < 0.5
+    ran = relabel(forgetkit, "m.st", "many.txt", *ruin, "--max-divergence", "auto", "-f")
+    assert (ran.code, ran.json["code"]) == (1, "not-reached")
+    assert "accuracy on the tune half fell from" in ran.json["message"]
+    ran = relabel(forgetkit, "m.st", "many.txt", *ruin, "--max-divergence", "auto", "--on-limit", "retrain", "-f")
+    assert (ran.code, ran.json["command"]) == (0, "train")
+    assert ran.json["metrics"]["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_too_few_references_for_a_bound_are_refused(forgetkit: Run, here: Path, count: int) -> None:
+    given = [word for number in range(1, count + 1) for word in ("--reference", f"refs/{number}.st")]
+    ran = relabel(forgetkit, "m.st", "fifty.txt", "--max-divergence", "auto", *given, "--json")
+    assert (ran.code, ran.json["code"]) == (2, "usage")
+    assert f"needs 5 references, or none, not {count}" in ran.json["message"]
+
+
+def test_a_class_that_vanishes_is_not_judged_and_that_is_said(forgetkit: Run, here: Path) -> None:
+    assert forgetkit("forget-ids", "m.st", "--class", "3", "-q", "-o", "class.txt").code == 0
+    more = ("--max-divergence", "auto", "--rate", "1e-6", "--allow-unforgotten", "--json")
+    ran = relabel(forgetkit, "m.st", "class.txt", *more)
+    assert ran.code == 0, ran.err
+    assert "of classes without retained samples" in next(
+        one["message"] for one in ran.json["warnings"] if one["code"] == "limit-not-judged"
+    )
+
+
+def test_neutralize_has_the_same_limits(forgetkit: Run, here: Path) -> None:
+    stage1 = ("neutralize", "m.st", "-i", "fifty.txt", "--stop", "chance", "--threads", "1", "--json")
+    ran = forgetkit(*stage1, "--sequence-limit", "50")
+    assert (ran.code, ran.json["code"]) == (1, "not-reached")
+    assert "50 ids forgotten since the last training" in ran.json["message"]
+    ran = forgetkit(*stage1, "--max-divergence", "auto", "--reference", "refs")
+    assert (ran.code, "accuracy on the tune half fell" in ran.json["message"]) == (1, True)
+    ran = forgetkit(*stage1, "--max-divergence", "1.4", "--reference", "refs/1.st", "--utility-margin", "0.99")
+    assert (ran.code, ran.json["metrics"]["divergence_bound"]) == (0, 1.4)
+    ran = forgetkit(*stage1, "--sequence-limit", "50", "--on-limit", "retrain", "-o", "again.st")
+    assert (ran.code, ran.json["command"]) == (0, "train")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from forgetkit.cli.results import report
 from forgetkit.options import Checkpoint
 from forgetkit.unlearning.method_options import Neutralize
 from forgetkit.unlearning.step_options import MethodOptions
+from forgetkit.unlearning.stream_limits import Limits
 
 
-def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, options: MethodOptions) -> None:
+def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, limits: Limits, options: MethodOptions) -> None:
     """Train the ids towards contrastive labels (Kim & Woo 2022, stage 1).
 
     It stops when the ids look like unseen samples. --stop chance is the paper: accuracy on the ids falls to chance,
@@ -21,7 +22,7 @@ def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, options: MethodO
     from forgetkit.unlearning.neutralize import neutralize as run
 
     console = Console(options.output)
-    written = run(checkpoint, None, settings, options, tell=console)
-    if written and written.state == "written" and written.record.steps[-1].metrics["steps"] == 0:
+    written = run(checkpoint, None, settings, options, limits=limits, tell=console)
+    if written and written.state == "written" and written.record.steps[-1].metrics.get("steps") == 0:
         console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")
     report(console, written)
