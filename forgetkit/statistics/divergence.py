@@ -39,6 +39,16 @@ class Divergence:
         """T, the 95th percentile of Δ over the probes, in [0, √2]; linear between order statistics."""
         return float(np.quantile(self.delta, PROBE_QUANTILE))
 
+    @property
+    def cosine_statistic(self) -> float:
+        """The same percentile of D, in [0, 1]. Percentiles do not make up T as D and N make up Δ at each probe."""
+        return float(np.quantile(self.cosine, PROBE_QUANTILE))
+
+    @property
+    def norm_statistic(self) -> float:
+        """The same percentile of N, in [0, 1)."""
+        return float(np.quantile(self.norm, PROBE_QUANTILE))
+
 
 @dataclass(frozen=True)
 class AutoBound:
@@ -109,7 +119,13 @@ def least_statistic(model: Probabilities, references: Iterable[Probabilities]) -
 
     Source: the tournament of Barber et al., "Predictive inference with the jackknife+", 2021, proof of theorem 1.
     """
-    return min(divergence(model, mean).statistic for mean in means_of_others(read_models(references, fewest=2)))
+    return least_divergence(model, references).statistic
+
+
+def least_divergence(model: Probabilities, references: Iterable[Probabilities]) -> Divergence:
+    """Return the divergence whose T ``least_statistic`` is; arguments and errors are the same."""
+    found = (divergence(model, mean) for mean in means_of_others(read_models(references, fewest=2)))
+    return min(found, key=lambda apart: apart.statistic)
 
 
 def total_variation(p: Probabilities, q: Probabilities) -> Scores:

@@ -130,12 +130,14 @@ def check_divergence(
     Raises:
         NotReached: if the bound is exceeded.
     """
-    from forgetkit.statistics.divergence import auto_bound, divergence, least_statistic, mean_of
+    from forgetkit.statistics.divergence import auto_bound, divergence, least_divergence, mean_of
 
-    found: dict[str, Any] = {"divergence": divergence(softmax, mean_of(references)).statistic}
+    apart = divergence(softmax, mean_of(references)) if bound is not None else least_divergence(softmax, references)
+    found: dict[str, Any] = {"divergence": apart.statistic}
+    found |= {"cosine_divergence": apart.cosine_statistic, "norm_difference": apart.norm_statistic}
     if bound is None:
         auto = auto_bound(references)
-        found |= {"divergence": least_statistic(softmax, references), "false_alarms": auto.false_alarms}
+        found["false_alarms"] = auto.false_alarms
         bound = auto.value
     found["divergence_bound"] = bound
     if found["divergence"] > bound:

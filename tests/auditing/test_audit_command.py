@@ -1,8 +1,10 @@
 """The audit is audited: on noise with random labels, which a model can only memorise, and on digits."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -22,6 +24,7 @@ from forgetkit.models.build import build_model, register_model
 from forgetkit.models.checkpoint import load_model, save_checkpoint
 from tests.conftest import Ran, Run
 
+PARTS = ("cosine divergence", "difference in norm")
 REFERENCES = 5
 """Offered as references; one more is offered as the model."""
 
@@ -117,6 +120,17 @@ def test_without_the_original_references_can_convict_and_not_clear(forgetkit: Ru
     assert known["p"] == pytest.approx(1 / REFERENCES)
     assert (other["verdict"], known["statistic"] > 1 > other["statistic"]) == ("info", True)
     assert checks["r1.st"]["divergence"]["statistic"] < checks["m.st"]["divergence"]["statistic"]
+
+
+def test_the_parts_of_the_divergence_are_in_the_document_and_on_the_page(forgetkit: Run, noisy: Path) -> None:
+    given = ("--ids", noisy / "ids.txt", "--reference", noisy / "r2.st", "--json", "--html", "page.html")
+    ran = forgetkit("audit", noisy / "r1.st", *given)
+    note = next(check["note"] for check in ran.json["checks"] if check["id"] == "divergence")
+    (cosine,), (norm,) = (re.findall(rf"of the {part} ([0-9.]+)", note) for part in PARTS)
+    assert (0 < float(cosine) < 1, 0 < float(norm) < 1) == (True, True)
+    page = unescape(Path("page.html").read_text(encoding="utf-8"))
+    assert note in page
+    assert "Bayes error, interval" in page
 
 
 def test_beside_references_the_ids_that_are_listed_are_the_calibrated_ones(forgetkit: Run, noisy: Path) -> None:

@@ -15,6 +15,7 @@ from forgetkit.statistics.divergence import (
     Probabilities,
     auto_bound,
     divergence,
+    least_divergence,
     least_statistic,
     mean_of,
     means_of_others,
@@ -38,12 +39,20 @@ def test_divergence_by_hand() -> None:
     assert found.delta == pytest.approx([sqrt(0.5)])
 
 
+def test_the_percentiles_of_both_parts_by_hand() -> None:
+    found = divergence(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.5, 0.5], [0.0, 1.0]]))
+    part = 1 - sqrt(0.5)  # of the first sample, D as well as N; the second has D = 1 and N = 0
+    assert found.cosine_statistic == pytest.approx(part + 0.95 * (1 - part))
+    assert found.norm_statistic == pytest.approx(0.95 * part)
+    assert found.statistic == pytest.approx(sqrt(0.5) + 0.95 * (sqrt(2) - sqrt(0.5)))
+
+
 @given(LOGITS)
 def test_cosine_and_norm_are_the_polar_form_of_the_distance(logits: Probabilities) -> None:
     p, q = softmax(logits, axis=2)
     found = divergence(p, q)
     lengths = np.linalg.norm(p, axis=1) * np.linalg.norm(q, axis=1)
-    assert np.abs(found.norm**2 + 2 * lengths * found.cosine - np.sum((p - q) ** 2, axis=1)).max() <= 1e-12
+    assert np.abs(found.norm**2 + 2 * lengths * found.cosine - found.delta**2).max() <= 1e-12
     assert np.abs(found.delta**2 - np.sum((p - q) ** 2, axis=1)).max() <= 1e-12
     assert np.abs(found.cosine - (1 - np.sum(p * q, axis=1) / lengths)).max() <= 1e-12
 
@@ -102,6 +111,8 @@ def test_a_model_is_compared_with_means_of_the_bounds_size() -> None:
     p = draw(default_rng(4), 6)
     by_hand = [divergence(p[5], np.delete(p[:5], j, axis=0).mean(axis=0)).statistic for j in range(5)]
     assert least_statistic(p[5], p[:5]) == pytest.approx(min(by_hand))
+    least = divergence(p[5], np.delete(p[:5], np.argmin(by_hand), axis=0).mean(axis=0))
+    assert least_divergence(p[5], p[:5]).cosine == pytest.approx(least.cosine)
 
 
 def test_a_model_that_was_moved_lies_above_the_bound() -> None:

@@ -129,6 +129,9 @@ def test_a_reference_bounds_the_divergence(forgetkit: Run, here: Path) -> None:
     assert (ran.code, metrics["divergence_bound"]) == (0, 1.4)
     assert 0 < metrics["divergence"] < 1.4
     step = read_record(Path("m.relabel.st")).steps[-1]
+    assert step.metrics == metrics
+    assert 0 < metrics["norm_difference"] < metrics["divergence"]
+    assert 0 < metrics["cosine_divergence"] < 1
     assert step.options["references"] == [read_record(Path("refs/1.st")).digest]
     tight = repr(metrics["divergence"] * 0.9)
     ran = relabel(forgetkit, "m.st", "fifty.txt", "--max-divergence", tight, "-o", "out.st", *near)
@@ -154,6 +157,7 @@ def test_within_what_honest_retraining_shows_the_bound_is_recorded_as_a_number(f
         return
     step = read_record(Path("m.relabel.st")).steps[-1]
     assert step.metrics["false_alarms"] == pytest.approx(1 / 6)
+    assert {"cosine_divergence", "norm_difference"} <= set(step.metrics)
     assert step.options["max_divergence"] == step.metrics["divergence_bound"] >= step.metrics["divergence"]
     assert relabel(forgetkit, "m.st", "fifty.txt", "--rate", "1e-9", *auto).json["up_to_date"]
 
@@ -188,7 +192,10 @@ def test_membership_that_is_seen_in_300_ids_is_past_the_limit() -> None:
 
 def test_divergence_by_hand() -> None:
     model, reference = np.array([[1.0, 0.0]] * 4), np.array([[0.0, 1.0]] * 4)
-    assert check_divergence(model, [reference], 1.5) == {"divergence": pytest.approx(2**0.5), "divergence_bound": 1.5}
+    assert check_divergence(model, [reference], 1.5) == {
+        **{"divergence": pytest.approx(2**0.5), "divergence_bound": 1.5},
+        **{"cosine_divergence": pytest.approx(1), "norm_difference": pytest.approx(0)},
+    }
     with pytest.raises(NotReached, match=r"1\.414 from the references, beyond the bound 1\.4"):
         check_divergence(model, [reference], 1.4)
 

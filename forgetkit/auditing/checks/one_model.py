@@ -113,9 +113,10 @@ def exposures(forget: Predictions, unseen: Predictions, *, level: float) -> list
     """Return what an attacker could gain, as information: the largest advantage, and rates at few false positives."""
     found = advantage(forget.phi, unseen.phi, level=level)
     blind = 0.87 * math.sqrt((len(forget) + len(unseen)) / (len(forget) * len(unseen)))
+    error, (low, high) = found.bayes_error.value, found.bayes_error.wide
     note = (
-        f"largest gain of any single threshold (equal groups of this size show about {blind:.2f}); "
-        f"the best guess errs in {found.bayes_error.value:.0%} of cases (a blind one in 50%)"
+        f"largest gain of any single threshold (equal groups of this size show about {blind:.2f}); the best such guess "
+        f"errs in {error:.1%} of cases (Bayes error, interval {low:.1%} to {high:.1%}; a blind guess errs in 50%)"
     )
     checks = [check_of("advantage", found.distance, "info", note, null=0.0)]
     tails = low_fpr(forget.phi, unseen.phi, level=level)

@@ -132,13 +132,16 @@ def closer_check(found: Closer, count: int) -> Check:
 
 
 def divergence_check(after: Softmax, references: list[Softmax]) -> Check:
-    """Return the divergence certificate's statistic, as information (docs/methods.md)."""
-    value = divergence(after, mean_of(references)).statistic
-    note = "95th percentile of the distance to the references' mean softmax"
+    """Return the divergence certificate's statistic and its two parts, as information (docs/certificates.md)."""
+    apart = divergence(after, mean_of(references))
+    note = (
+        "95th percentile of the distance to the references' mean softmax "
+        f"(of the cosine divergence {apart.cosine_statistic:.2g}, of the difference in norm {apart.norm_statistic:.2g})"
+    )
     if len(references) >= CLOSER_FROM:
         bound, least = auto_bound(references), least_statistic(after, references)
         word = "within" if least <= bound.value else "above"
         note += (
             f"; {word} the bound of honest retraining ({bound.value:.3f}; false-alarm rate {bound.false_alarms:.0%})"
         )
-    return Check("divergence", "info", note, n=len(after), statistic=value, null=0.0)
+    return Check("divergence", "info", note, n=len(after), statistic=apart.statistic, null=0.0)

@@ -85,7 +85,8 @@ QUESTIONS = {
     "the whole bar is right; fails only if it also lies beyond 1.05.",
     "rank": "Does the model stand apart from the references? Above 0: as if remembered; below: as if over-forgotten. "
     "p is how often one more reference would stand as far apart, not the probability that the model forgot.",
-    "divergence": "How differently from the references does it answer? References differ from each other as well.",
+    "divergence": "How differently from the references does it answer, in the direction of its answers (cosine "
+    "divergence) and in how concentrated they are (norm)? References differ from each other as well.",
     "canaries": "How often does a guesser tell planted samples that were trained on from those that a coin left out? "
     "0.5: like a coin.",
     "canaries-epsilon": "What the guesses prove at least. 0 proves nothing, which does not mean that nothing leaks.",
