@@ -23,6 +23,7 @@ from forgetkit.unlearning.fallback import or_retrain
 from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.membership_gauge import Reading, describe, keeps_accuracy, recognisable
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
+from forgetkit.unlearning.relabel_again import known_setting, relabel_again
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
@@ -161,10 +162,12 @@ def _relabel(
     }
     steps = RelabelSteps(settings, classes, options.seed, kept[0] if kept else None)
     budget = joint_budget(recorded_epochs(record.recipe), len(request.retain_rows), settings)
+    known = known_setting(record, said, len(request.ids))
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Relabel the forget set."""
-        return relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
+        again = known and relabel_again(classifier, sets, steps, known, bookmark=bookmark, tell=tell)
+        return again or relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
 
     inputs, beside = Inputs(models=judge.models, mask=mask), Beside(optimizer=settings.keep_optimizer)
     step = new_step("relabel", said, options.seed, request)

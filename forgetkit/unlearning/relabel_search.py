@@ -16,7 +16,7 @@ from forgetkit.unlearning.backtracking import Braking
 from forgetkit.unlearning.early_stopping import stop_when_forgotten
 from forgetkit.unlearning.membership_gauge import Reading, describe, recorded
 from forgetkit.unlearning.outcome import Outcome
-from forgetkit.unlearning.rate_search import best_of, find_rate
+from forgetkit.unlearning.rate_search import MOST_TRIALS, best_of, find_rate
 from forgetkit.unlearning.relabel_steps import RelabelSteps
 from forgetkit.unlearning.sets import Pool
 from forgetkit.unlearning.tuning_groups import TuningGroups, steps_between, warn_if_not_memorised
@@ -66,6 +66,9 @@ class RelabelSearch:
         """
         how, before = self.steps.settings, self.groups.before(self.model)
         self.tell(Note(f"  {self.groups.describe()}"))
+        if not self.groups.direct:
+            each = sum(len(group) for group in self.groups.groups)
+            self.tell(Note(f"  each rate takes {each} steps to rehearse, {MOST_TRIALS} rates at most"))
         self.tell(Note(f"  before: {describe(before)}"))
         warn_if_not_memorised(before, self.tell)
         found = self._per_id(before) if how.kind in {"auto", "per-id"} else None

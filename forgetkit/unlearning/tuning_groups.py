@@ -89,16 +89,8 @@ class TuningGroups:
         Returns:
             what is wrong with the model; empty if nothing is.
         """
-        if self.own is None:
-            return ""
-        reading = self.own.read(model)
-        if reading.accuracy < kept - margin:
-            lost = f"{kept:.2%} → {reading.accuracy:.2%} on the tune half"
-            return f"{self.describe()}; but on the ids themselves accuracy is lost ({lost})"
-        if (reading.vanished or 0.0) > reading.tolerance:
-            left = f"accuracy on their classes without retained samples is {reading.vanished:.2%}"
-            return f"{self.describe()}; but on the ids themselves {left}"
-        return ""
+        found = self.own and fault_of(self.own.read(model), kept, margin)
+        return f"{self.describe()}; but on the ids themselves {found}" if found else ""
 
     def rehearse(self, model: nn.Module, work: Callable[[Pool], object]) -> Reading:
         """Apply ``work`` to each group, always from the present weights, which are restored; return the pooled reading.
@@ -114,6 +106,21 @@ class TuningGroups:
             readings.append((gauge.read(model), len(group)))
             model.load_state_dict(start)
         return pooled(readings)
+
+
+def fault_of(reading: Reading, kept: float, margin: float) -> str:
+    """Return what is wrong with a model after steps whose setting was found on others; empty if nothing is.
+
+    Args:
+        reading: of the ids themselves.
+        kept: accuracy on the tune half that was to be kept.
+        margin: accuracy that may be lost.
+    """
+    if reading.accuracy < kept - margin:
+        return f"accuracy is lost ({kept:.2%} → {reading.accuracy:.2%} on the tune half)"
+    if (reading.vanished or 0.0) > reading.tolerance:
+        return f"accuracy on their classes without retained samples is {reading.vanished:.2%}"
+    return ""
 
 
 def tuning_groups(sets: Sets, *, seed: int) -> TuningGroups:

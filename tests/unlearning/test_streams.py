@@ -1,5 +1,6 @@
 """A stream of requests: what was forgotten stays so, and past a limit it stops or retrains."""
 
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 
@@ -9,6 +10,7 @@ import pytest
 from forgetkit.cli import app as cli
 from forgetkit.errors import NotReached
 from forgetkit.files.header import read_record
+from forgetkit.models.checkpoint import load_model, save_checkpoint
 from forgetkit.unlearning.stream_limits import check_divergence, check_membership
 from tests.conftest import Ran, Run
 
@@ -49,6 +51,44 @@ def here(made: Path, tmp_path: Path) -> Path:
 
 def relabel(forgetkit: Run, path: str, ids: str, *options: str) -> Ran:
     return forgetkit("relabel", path, "-i", ids, "--rate", "0.01", "--threads", "1", *options)
+
+
+def test_a_rate_that_was_found_is_used_again_in_the_stream(forgetkit: Run, here: Path) -> None:
+    def next_of(path: str, rows: range, *more: str) -> Ran:
+        given = ("-i", write(here / "next.txt", rows), "--threads", "1", "--json", *more)
+        ran = forgetkit("relabel", path, *given, "-o", f"after-{rows.stop}.st", "-f")
+        assert ran.code == 0, ran.err
+        return ran
+
+    found = next_of("m.st", range(5))
+    assert found.json["metrics"]["trials"]
+    again = next_of("after-5.st", range(5, 10))
+    assert again.json["metrics"]["reused"]
+    steps = [read_record(here / f"after-{last}.st").steps[-1] for last in (5, 10)]
+    assert steps[0].options["rate"] == steps[1].options["rate"]
+    assert "as for the last request of 5 ids" in again.err
+    assert next_of("after-5.st", range(5, 10)).json["up_to_date"]
+    for rows, more in ((range(5, 11), ()), (range(5, 10), ("--optimizer", "sgd"))):
+        assert next_of("after-5.st", rows, *more).json["metrics"]["trials"]
+
+
+def test_a_rate_that_was_found_before_is_searched_anew_where_it_costs_accuracy(forgetkit: Run, here: Path) -> None:
+    given = ("-i", write(here / "five.txt", range(5)), "--threads", "1", "--json")
+    assert forgetkit("relabel", "m.st", *given, "-o", "one.st").code == 0
+    rewrite(here / "one.st", rate=1.0)
+    given = ("-i", write(here / "more.txt", range(5, 10)), "--threads", "1", "--json")
+    ran = forgetkit("relabel", "one.st", *given, "-o", "two.st")
+    assert ran.code == 0, ran.err
+    assert "accuracy is lost" in ran.err
+    assert ran.json["metrics"]["trials"]
+
+
+def rewrite(path: Path, **options: object) -> None:
+    """Change options of the last step in a checkpoint's record."""
+    record = read_record(path)
+    step = record.steps[-1]
+    steps = [*record.steps[:-1], replace(step, options=step.options | options | {"mix": "per-id", "joint_steps": None})]
+    save_checkpoint(path, load_model(path, record), replace(record, steps=steps))
 
 
 def test_what_ten_requests_forgot_stays_forgotten(forgetkit: Run, here: Path) -> None:

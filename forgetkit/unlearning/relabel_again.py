@@ -1,0 +1,97 @@
+"""Relabeling a further request of a stream at the setting that was found for an earlier one, without a rehearsal.
+
+To find a rate for a few ids, relabeling rehearses on 200 retained samples, up to ten times. In a stream of requests of
+one size, the record of the model holds what an earlier search found. It is used again as long as accuracy is kept.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from forgetkit.events import Note, Tell, Tried
+from forgetkit.files.record import Record
+from forgetkit.training.classifier import state_of
+from forgetkit.training.resume import Bookmark
+from forgetkit.training.updates import Update, walk
+from forgetkit.unlearning.membership_gauge import describe
+from forgetkit.unlearning.outcome import Outcome
+from forgetkit.unlearning.relabel_steps import RelabelSteps
+from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.tuning_groups import FEWEST, fault_of, gauge_on
+
+FOUND = {"mix", "rate", "joint_steps"}
+"""Options that a search finds."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A setting that was found before: kind of steps, rate, and number of joint steps."""
+
+    kind: str
+    rate: float
+    joint_steps: int | None
+
+
+def known_setting(record: Record, options: dict[str, Any], ids: int) -> Known | None:
+    """Return what a search found since the last training, with these options and for a request of this size.
+
+    Args:
+        record: of the model.
+        options: of the step, as far as they are known before it.
+        ids: number of ids; from 100 on, the ids themselves show the right rate.
+    """
+    if "rate" not in options["searched"] or ids >= FEWEST:
+        return None
+    asked = {name: value for name, value in options.items() if name not in {*FOUND, "searched", "optimizer_state"}}
+    for step in reversed(record.steps):
+        if step.trains:
+            return None
+        of, count = step.options, (step.ids or {}).get("count")
+        if step.command != "relabel" or "rate" not in of.get("searched", []) or count != ids:
+            continue
+        alike = all(of.get(name) == value for name, value in asked.items())
+        if alike and options["mix"] in {"auto", of["mix"]}:
+            return Known(of["mix"], of["rate"], of["joint_steps"])
+    return None
+
+
+def relabel_again(
+    model: nn.Module, sets: Sets, steps: RelabelSteps, known: Known, *, bookmark: Bookmark, tell: Tell
+) -> Outcome | None:
+    """Take the steps of a known setting; None if accuracy was lost, with the model as it was.
+
+    Args:
+        model: changed in place.
+        sets: forget set, retain set and tune half.
+        steps: begins the steps.
+        known: the setting.
+        bookmark: keeps and recalls the state of the run.
+        tell: receives what is done.
+    """
+    if bookmark.replay() is not None:  # it failed before the run was interrupted
+        return None
+    tell(Note(f"  as for the last request of {len(sets.forget)} ids: {known.kind}, rate {known.rate:.2g}"))
+    gauge, start = gauge_on(sets, seed=steps.seed), state_of(model)
+    kept = max(gauge.read(model).accuracy, sets.trained_accuracy)
+
+    def begin() -> tuple[Optimizer, Iterator[Update]]:
+        """Begin the steps."""
+        needed = known.kind == "joint" or steps.settings.replay
+        retain = sets.retain.samples if needed else sets.retain.gather(sets.retain.rows[:0])
+        optimizer, updates = steps.begin(known.kind, model, sets.forget, retain, known.rate)
+        return optimizer, islice(updates, known.joint_steps)
+
+    optimizer, taken = walk(bookmark, "again", model, begin)
+    reading = gauge.read(model)
+    fault = fault_of(reading, kept, steps.settings.utility_margin)
+    tell(Tried(f"{known.kind} at {known.rate:.2g}", taken, fault or describe(reading)))
+    if fault:
+        model.load_state_dict(start)
+        bookmark.record(fault)
+        return None
+    resolved = {"mix": known.kind, "rate": known.rate, "joint_steps": known.joint_steps}
+    return Outcome({"steps": taken, "reused": True, "trials": []}, resolved, optimizer=optimizer)
