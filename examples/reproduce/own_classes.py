@@ -13,11 +13,10 @@ import shlex
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import torch
-from tables import table
+from tables import Row, table
 
 from forgetkit.data.open import data_root, find_dataset
 from forgetkit.files.header import read_record
@@ -60,22 +59,37 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     given = parser.parse_args()
-    rows: list[dict[str, Any]] = [
-        row | {"words": shlex.split(row["command"])} for row in json.loads(given.results.read_text())["rows"]
-    ]
-    commands = {after(row["words"], "--out"): row["words"] for row in rows if "--out" in row["words"]}
+    rows: list[Row] = json.loads(given.results.read_text())["rows"]
+    print(report([row for row in rows if row["run"] in given.runs and row["outcome"] == "done"], rows))
+
+
+def of_original(original: Row, other: Row, rows: list[Row]) -> list[str]:
+    """Return the cells of an original model, for the ids that another row names."""
+    with torch.inference_mode():
+        found = accuracies(shlex.split(original["command"]), ids_of(shlex.split(other["command"]), commands_of(rows)))
+    return [f"{100 * value:.2f}" for value in found]
+
+
+def commands_of(rows: list[Row]) -> dict[Path, list[str]]:
+    """Return the words of each command by the file that it writes."""
+    words = [shlex.split(row["command"]) for row in rows]
+    return {after(of, "--out"): of for of in words if "--out" in of}
+
+
+def report(chosen: list[Row], rows: list[Row], first: list[list[str]] | None = None) -> str:
+    """Return the table for the ``chosen`` ones of all rows, whose models are read; ``first`` lines come before them."""
+    commands = commands_of(rows)
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with torch.inference_mode():
-        for row in rows:
-            if row["run"] in given.runs and row["outcome"] == "done":
-                values = (row["parameters"][name] for name in SETTINGS if name in row["parameters"])
-                shown = accuracies(row["words"], ids_of(row["words"], commands))
-                found[" ".join([row["run"], *map(str, values)])].append(shown)
+        for row in chosen:
+            of = shlex.split(row["command"])
+            named = (row["parameters"][name] for name in SETTINGS if name in row["parameters"])
+            found[" ".join([row["run"], *map(str, named)])].append(accuracies(of, ids_of(of, commands)))
     lines = [
         [name, *(f"{100 * fmean(pair[column] for pair in pairs):.2f}" for column in (0, 1))]
         for name, pairs in found.items()
     ]
-    print(table(["", "all unseen samples", "own classes"], lines))
+    return table(["", "all unseen samples", "own classes"], [*(first or []), *lines])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""Read the rows of a sweep's results, and format them for both papers' tables."""
+"""Run a paper's sweep, read the rows of its results, and format them for both papers' tables."""
 
 import argparse
 import json
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, variance
@@ -11,15 +14,39 @@ Row = dict[str, Any]
 NOT_RUN = "not run"
 
 
-def read_rows(description: str) -> tuple[list[Row], Path]:
-    """Return the rows of the ``results.json`` named on the command line, and the folder to write to."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--out", type=Path, default=Path())
+def run_and_read(description: str, plan: Path) -> tuple[list[Row], Path]:
+    """Run the sweep of ``plan`` and return the rows of its results, and the folder to write to.
+
+    With a ``results.json`` on the command line nothing is run.
+    """
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=form)
+    parser.add_argument("results", type=Path, nargs="?", help="results.json of a sweep; nothing is run then")
+    parser.add_argument("--out", type=Path, default=Path(plan.stem), help="folder for runs, tables and figures")
+    parser.add_argument("--profile", help="laptop, night, quick …: see the plan; without it, the paper's whole grid")
+    parser.add_argument("--jobs", default="1", help="runs at the same time")
+    parser.add_argument("--download", action="store_true", help="fetch missing data sets")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = json.loads(given.results.read_text())["rows"]
+    if given.results is None:
+        if given.download:
+            _download(plan, given.profile)
+        profile = ["--profile", given.profile] if given.profile else []
+        _forgetkit("sweep", str(plan), "--out", str(given.out), "--jobs", given.jobs, *profile)
+    rows: list[Row] = json.loads((given.results or given.out / "results.json").read_text())["rows"]
     return rows, given.out
+
+
+def _download(plan: Path, profile: str | None) -> None:
+    """Fetch the data sets of a plan; one that cannot be fetched is "not run" later."""
+    content = tomllib.loads(plan.read_text())
+    variables = content["variables"] | content["profiles"].get(profile, {})
+    for one in variables.get("dataset", [{"data": "mnist"}]):
+        _forgetkit("data", "pack", "--dataset", one["data"], "--download")
+
+
+def _forgetkit(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "forgetkit", *words], check=False)
 
 
 def select(rows: Iterable[Row], run: str, **wanted: object) -> list[Row]:
