@@ -12,7 +12,7 @@ from tests.conftest import Run
 FOLDER = Path(__file__).parent.parent / "examples" / "reproduce"
 KIM_WOO = """
 [profiles.tiny]
-dataset = [{name = "digits", model = "convnet", epochs = 2, stage2 = 1, samples = "--fraction 1"}]
+dataset = [{name = "digits", data = "digits", model = "convnet", epochs = 2, stage2 = 1, samples = "--fraction 1"}]
 share = [0.1]
 percent = [0.1]
 compared = [0.1]
@@ -49,6 +49,18 @@ def test_what_was_not_run_is_said_and_never_invented(paper: str, figure: str, tm
     assert "| svhn | 86.54 | 92.64 (0.32) | 89.18 (6.83) | not run | not run | not run |" in text
     assert "| mnist | 99.20 | 99.20 (0.03) | 98.89 (0.15) | not run | 90.00 | not run |" in text
     assert (tmp_path / figure).exists()
+
+
+def test_a_data_set_at_an_image_size_stands_beside_the_papers_numbers_for_it(tmp_path: Path) -> None:
+    sizes = [{"dataset": f"ham10000 {size}", "share": 0.1} for size in ("28×28", "64×64")]
+    rows = [{"run": "stage2", "outcome": "done", "parameters": one, "metrics": {"test_accuracy": 0.7}} for one in sizes]
+    (tmp_path / "results.json").write_text(json.dumps({"rows": [{**row, "cpu_seconds": 1.0} for row in rows]}))
+    text = draw("kim_woo", tmp_path)
+    for size in ("28×28", "64×64"):
+        assert f"| ham10000 {size} | 72.25 | 74.39 (1.61) | 68.42 (1.64) |" in text
+        assert f"| ham10000 {size} | 29 | 77.6 |" in text
+        assert f"| ham10000 {size}: paper | 5.43 | 6.23 |" in text
+        assert f"| ham10000 {size}: paper | 16 | 3689 |" in text
 
 
 def test_every_number_of_the_papers_table_1_stands_beside_ours(tmp_path: Path) -> None:

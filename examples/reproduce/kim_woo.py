@@ -5,6 +5,7 @@ usage: python examples/reproduce/kim_woo.py SWEEP/results.json --out DIR
 Writes DIR/kim_woo.md and DIR/kim-woo-figure-2.svg.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -50,25 +51,30 @@ TABLE_5 = {
 """Epochs until the accuracy on the forget set is 0, at 1 to 10 % of the training data."""
 
 
+def paper(numbers: Mapping[str, Sequence[object]], data: str, count: int) -> list[str]:
+    """Return the paper's ``count`` numbers for a data set, whose name may end in an image size; else blanks."""
+    return [str(number) for number in numbers.get(data.partition(" ")[0], ("",) * count)]
+
+
 def table_2(rows: list[Row], data: str) -> list[str]:
     """Return the line of Table 2 for one data set: the paper's three values, then ours."""
     ours = [
         percent(values(select(rows, "original", dataset=data), "test_accuracy")),
         *(spread(values(select(rows, run, dataset=data), "test_accuracy")) for run in ("stage2", "scratch")),
     ]
-    return [data, *TABLE_2.get(data, ("",) * 3), *ours]
+    return [data, *paper(TABLE_2, data, 3), *ours]
 
 
 def table_3(rows: list[Row], data: str) -> list[str]:
     """Return the line of Table 3 for one data set."""
     ours = [mean(values(select(rows, run, dataset=data), "best_epoch"), "{:.1f}") for run in ("stage2", "scratch")]
-    return [data, *TABLE_3.get(data, ("",) * 2), *ours]
+    return [data, *paper(TABLE_3, data, 2), *ours]
 
 
 def table_4(rows: list[Row], data: str) -> list[list[str]]:
     """Return the lines of Table 4 for one data set: the paper's, then ours after stage 1 and stage 2."""
     shares = {row["parameters"]["share"] for row in select(rows, "audit-maximum-stage1", dataset=data)}
-    lines = [[f"{data}: paper", *TABLE_4.get(data, ("",) * 6)]]
+    lines = [[f"{data}: paper", *paper(TABLE_4, data, 6)]]
     for stage, runs in (
         ("stage 1", ("audit-stage1", "audit-maximum-stage1")),
         ("stage 2", ("audit-stage2", "audit-maximum-stage2")),
@@ -85,7 +91,7 @@ def table_5(rows: list[Row], data: str) -> list[list[str]]:
     """Return the lines of Table 5 for one data set."""
     found = [select(rows, "zero", dataset=data, percent=number / 100) for number in range(1, 11)]
     ours = [mean(values(one, "epochs"), "{:.0f}") for one in found]
-    return [[f"{data}: paper", *map(str, TABLE_5.get(data, ("",) * 10))], [f"{data}: here", *ours]]
+    return [[f"{data}: paper", *paper(TABLE_5, data, 10)], [f"{data}: here", *ours]]
 
 
 def unreported(rows: list[Row], data: str) -> list[list[str]]:

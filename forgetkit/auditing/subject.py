@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.canaries import Canaries, open_canaries
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.deleted_rows import on_data, same_data
+from forgetkit.data.deleted_rows import check_same_data, on_data, same_data
 from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
@@ -122,8 +122,7 @@ def open_original(name: str, subject: Subject) -> Opened:
             the control: of other data, or without the samples in question.
     """
     path, record = open_checkpoint(name)
-    if not same_data(record, subject.record):
-        raise ForgetkitError("checkpoint-mismatch", f"{name}: the original was trained on another data set")
+    check_same_data(path, record, subject.record, "original")
     ids = subject.dataset.train.ids_at(subject.rows)
     if not record.retains(ids).all():
         message = f"{name}: it forgot, or never saw, some of the ids in question"
@@ -144,8 +143,7 @@ def open_references(names: list[str], subject: Subject, tell: Tell) -> list[Open
     opened: dict[str, Opened] = {}
     for path in (path for name in names for path in checkpoint_files(name)):
         record = open_checkpoint(str(path))[1]
-        if not same_data(record, subject.record):
-            raise ForgetkitError("checkpoint-mismatch", f"{path}: the reference was trained on another data set")
+        check_same_data(path, record, subject.record, "reference")
         if trained := int(record.retains(ids).sum()):
             message = f"{path}: it was trained on {trained} of the ids in question, so it is no reference"
             raise ForgetkitError("checkpoint-mismatch", message, "make one with: forgetkit train --like … --exclude …")

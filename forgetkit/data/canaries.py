@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.dataset import Dataset
+from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import KeySet
@@ -120,13 +120,13 @@ def relabelled(dataset: Dataset, canaries: Canaries) -> Dataset:
 
 
 def as_trained(dataset: Dataset, record: Record) -> Dataset:
-    """Return the data set with the labels that the model of ``record`` was trained with.
+    """Return the data set as the model of ``record`` saw it: labels of its canaries, images at the size of its input.
 
     Raises:
         ForgetkitError: as :func:`open_canaries`.
     """
     canaries = open_canaries(record, dataset)
-    return relabelled(dataset, canaries) if canaries else dataset
+    return at_size(relabelled(dataset, canaries) if canaries else dataset, record.image_size)
 
 
 def _drawn(dataset: Dataset, rows: NDArray[np.int64], kind: str, seed: int) -> Canaries:

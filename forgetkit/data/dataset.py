@@ -1,12 +1,13 @@
 """Data sets: two splits of uint8 images with ids and labels, the classes, and a fingerprint over all of it."""
 
 import hashlib
+import math
 import mmap
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,11 +31,13 @@ class Split:
         ids: one per row, unique.
         images: uint8 of shape ``(rows, channels, height, width)``.
         labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
+        size: height and width to which images are resized before a model sees them; None for none.
     """
 
     ids: Sequence[str]
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,7 +49,16 @@ class Split:
     def at(self, rows: NDArray[np.int64]) -> "Split":
         """Return the samples in ``rows``, which are sorted; consecutive images are not copied."""
         images = self.images[span(rows)]
-        return Split(self.ids_at(rows), np.ascontiguousarray(images), self.labels[rows])
+        return Split(self.ids_at(rows), np.ascontiguousarray(images), self.labels[rows], self.size)
+
+    @cached_property
+    def seen(self) -> NDArray[np.uint8]:
+        """The images as a model sees them, each resized once; the images themselves where there is no ``size``."""
+        if self.size is None:
+            return self.images
+        from forgetkit.data.resize import resize_into
+
+        return resize_into(_room((len(self), self.images.shape[1], *self.size)), self.images)
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -82,9 +94,20 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
+        """Channels, height and width of an image of the data set."""
         _, channels, height, width = self.train.images.shape
         return channels, height, width
+
+    @property
+    def seen_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image as a model sees it."""
+        return self.shape[0], *(self.train.size or self.shape[1:])
+
+    @property
+    def input_entry(self) -> dict[str, object]:
+        """What a record says of the images that a model sees: their shape, and what they are resized from, if so."""
+        resized = {} if self.train.size is None else {"resized_from": list(self.shape[1:])}
+        return {"shape": list(self.seen_shape), **resized}
 
     @property
     def entry(self) -> dict[str, object]:
@@ -103,6 +126,16 @@ class Dataset:
         return np.flatnonzero(_check_half(self.test.ids))
 
 
+def at_size(dataset: Dataset, size: tuple[int, int] | None) -> Dataset:
+    """Return the data set for a model that sees its images at ``size`` (height, width); None for the size they have.
+
+    Images, ids and fingerprint stay: only what a model sees changes.
+    """
+    if size is None or size == dataset.shape[1:]:
+        return dataset
+    return replace(dataset, train=replace(dataset.train, size=size), test=replace(dataset.test, size=size))
+
+
 def fingerprint_of(classes: Sequence[str], train: Split, test: Split) -> str:
     """Return the SHA-256 over classes, image shape, and both splits' ids, labels and pixels in row order."""
     state = hashlib.sha256(compact_json([list(classes), list(train.images.shape[1:])]).encode() + b"\n")
@@ -114,26 +147,29 @@ def fingerprint_of(classes: Sequence[str], train: Split, test: Split) -> str:
 
 
 def images_at(split: Split, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the images of ``rows``, uint8 of shape ``(rows, channels, height, width)``.
+    """Return the images of ``rows`` as a model sees them, uint8 of shape ``(rows, channels, height, width)``.
 
     Consecutive rows of a pack are not copied. Any other large selection of a pack is copied into a nameless file in the
     cache, which vanishes with the array: the system can reclaim the memory of both. Where no file can be made, the copy
     is in memory.
     """
-    images = split.images
-    size = len(rows) * images[:1].nbytes
+    images = split.seen
     if not isinstance(images, np.memmap):
         return np.asarray(images[rows])
     if isinstance(at := span(rows), slice) and bool((np.diff(rows) == 1).all()):
         return np.asarray(images[at])
-    if size < LARGE:
-        return np.asarray(images[rows])
-    with suppress(OSError):
-        found = _in_file(size).reshape(len(rows), *images.shape[1:])
-        for start in range(0, len(rows), AT_ONCE):
-            found[start : start + AT_ONCE] = images[rows[start : start + AT_ONCE]]
-        return found
-    return np.asarray(images[rows])
+    found = _room((len(rows), *images.shape[1:]))
+    for start in range(0, len(rows), AT_ONCE):
+        found[start : start + AT_ONCE] = images[rows[start : start + AT_ONCE]]
+    return found
+
+
+def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return an array for images, where they are many in a nameless file if one can be made, else in memory."""
+    if (size := math.prod(shape)) >= LARGE:
+        with suppress(OSError):
+            return _in_file(size).reshape(shape)
+    return np.empty(shape, np.uint8)
 
 
 def _in_file(size: int) -> NDArray[np.uint8]:

@@ -53,7 +53,7 @@ def accept_changed(dataset: Dataset, record: Record, tell: Tell) -> Dataset:
         raise ForgetkitError("usage", message, "keep the rows, or train again: forgetkit train --like")
     if strange := sorted(set(dataset.classes) - set(record.classes)):
         raise _mismatch(dataset, f"the model has no class '{shorten(strange[0])}'")
-    if list(dataset.shape) != record.input["shape"]:
+    if list(dataset.shape) != record.data_shape:
         raise _mismatch(dataset, "the images have another shape")
     dataset = with_classes(dataset, record.classes)
     before = known_rows(record.dataset["fingerprint"])
@@ -74,6 +74,26 @@ def same_data(record: Record, other: Record) -> bool:
     """Say whether two models know the same data, as they are or as they were at the first training."""
     salts = {record.forgotten.salt, record.dataset["fingerprint"]}
     return not salts.isdisjoint({other.forgotten.salt, other.dataset["fingerprint"]})
+
+
+def check_same_data(path: Path, record: Record, other: Record, role: str) -> None:
+    """Refuse the model at ``path`` beside one with the record ``other`` if both do not see the same images.
+
+    Args:
+        path: of the model.
+        record: its own.
+        other: of the model that the command is about.
+        role: what the model at ``path`` is to the other one.
+
+    Raises:
+        ForgetkitError: ``checkpoint-mismatch`` for other data, or another image size.
+    """
+    if not same_data(record, other):
+        raise ForgetkitError("checkpoint-mismatch", f"{path}: the {role} was trained on another data set")
+    if record.input["shape"] != other.input["shape"]:
+        own, its = ("×".join(map(str, one.input["shape"])) for one in (record, other))
+        message = f"{path}: the {role} sees {own} images, the model {its} images"
+        raise ForgetkitError("checkpoint-mismatch", message, "both must be trained with the same --image-size")
 
 
 def on_data(record: Record, dataset: Dataset) -> Record:

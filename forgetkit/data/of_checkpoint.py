@@ -17,7 +17,7 @@ from forgetkit.options import ListForm, Source
 
 
 def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) -> Dataset:
-    """Return the data set that a checkpoint was trained on, with the labels that its canaries were trained with.
+    """Return the data set that a checkpoint was trained on, as its model saw it: :func:`.canaries.as_trained`.
 
     With ``source.dataset_changed`` it is the rest of that data set, with another fingerprint.
 
@@ -43,7 +43,7 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
             classes=record.classes,
             tell=tell,
         )
-    if list(dataset.classes) != record.classes or list(dataset.shape) != record.input["shape"]:
+    if list(dataset.classes) != record.classes or list(dataset.shape) != record.data_shape:
         raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
     return as_trained(dataset, record)
 

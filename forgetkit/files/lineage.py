@@ -21,9 +21,11 @@ def _summary(path: str, record: Record, width: int) -> list[str]:
     options = [f"{key}={value}" for key, value in record.model["options"].items()]
     options += [f"from {plugin}"] if (plugin := record.model.get("plugin")) else []
     shape = "×".join(str(length) for length in record.input["shape"])
+    resized_from = "×".join(str(length) for length in record.input.get("resized_from", []))
+    shape = f"{shape} images" + (f", resized from {resized_from}" if resized_from else "")
     data = record.dataset
     facts = {
-        "model": f"{' '.join([record.model['name'], *options])}, {len(record.classes)} classes, {shape} images",
+        "model": f"{' '.join([record.model['name'], *options])}, {len(record.classes)} classes, {shape}",
         "data": f"{data['name']}, {data['size']} training samples, sha256:{data['fingerprint'][:16]}",
         "forgotten": f"{len(record.forgotten):,} of {data['size']:,} samples; {record.retained:,} retained",
         "software": ", ".join(f"{name} {version}" for name, version in record.software.items()),

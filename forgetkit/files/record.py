@@ -88,6 +88,10 @@ class Record:
         check_shape(content, _SHAPE, "the record")
         if len(content["input"]["shape"]) != 3 or not all(1 <= n <= LARGEST_SIDE for n in content["input"]["shape"]):
             raise ValueError("input.shape is not that of an image")
+        resized_from = content["input"].get("resized_from", [1, 1])
+        check_shape(resized_from, [int], "'resized_from' of 'input'")
+        if len(resized_from) != 2 or not all(1 <= n <= LARGEST_SIDE for n in resized_from):
+            raise ValueError("input.resized_from is no image size")
         if not len(content["input"]["mean"]) == len(content["input"]["std"]) == content["input"]["shape"][0]:
             raise ValueError("input.mean and input.std do not have one value per channel")
         if not all(abs(value) < 1e18 for value in content["input"]["mean"] + content["input"]["std"]):
@@ -105,6 +109,17 @@ class Record:
             forgotten=KeySet.from_json(content["forgotten"], salt),
             steps=[Step(**step) for step in content["steps"]],
         )
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized before the model sees them; None if it sees them as they are."""
+        return (self.input["shape"][1], self.input["shape"][2]) if "resized_from" in self.input else None
+
+    @property
+    def data_shape(self) -> list[int]:
+        """Channels, height and width of the images of the data set, which may be resized before the model sees them."""
+        channels, *size = self.input["shape"]
+        return [channels, *self.input.get("resized_from", size)]
 
     @property
     def retained(self) -> int:

@@ -122,6 +122,7 @@ def config_of(record: Record, *, fixed: bool) -> dict[str, Any]:
             "num_classes": len(classes),
             "crop_pct": 1.0,
             "interpolation": "bilinear",
+            **({"crop_mode": "squash"} if record.image_size else {}),
         },
     }
 

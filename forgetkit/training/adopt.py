@@ -24,7 +24,7 @@ from forgetkit.training.classifier import on_machine, take
 from forgetkit.training.device import Machine, seed_for
 from forgetkit.training.evaluate import measure
 from forgetkit.training.outputs import Written, next_training, software
-from forgetkit.training.training_set import input_of
+from forgetkit.training.training_set import image_size_of, input_of
 
 Normalisation = tuple[list[float], list[float]]
 """Mean and standard deviation of each channel, pixels from 0 to 1."""
@@ -69,7 +69,7 @@ def plan_adoption(
     Args:
         path: a safetensors file without a record.
         config: of the folder of the weights.
-        dataset: that the model was trained on.
+        dataset: that the model was trained on, at the size at which it saw the images.
         model: name and options as far as they are given; else those of the config.
         normalisation: if given; else that of the config, else of the data set.
         recipe: how the model was trained, and on which machine it is measured.
@@ -85,7 +85,7 @@ def plan_adoption(
         message = f"{path}: its classes are those of {dataset.name} in another order"
         raise ForgetkitError("checkpoint-mismatch", message, "number the data set's classes as config.json does")
     tensors, digest = read_weights(path)
-    shape, classes = dataset.shape, len(dataset.classes)
+    shape, classes = dataset.seen_shape, len(dataset.classes)
     # Another seed than for train: else the new head could be the very one beside which the weights were first drawn.
     built = build_model(name, options, shape=shape, classes=classes, seed=seed_for(seed, "head"))
     check_fit(built, name, shape=shape, classes=classes)
@@ -100,6 +100,7 @@ def plan_adoption(
     entry, origin = _input(config, normalisation, dataset)
     made = {"source": digest, "model": [name, options], "dataset": dataset.fingerprint}
     made |= {"mean": entry["mean"], "std": entry["std"], **({"replace_head": head} if head else {}), **recipe}
+    made |= image_size_of(entry)
     step = Step("adopt", made, seed, None, None, {})
     record = _record(dataset, model_entry(name, options), entry, recipe, step)
     if head:
@@ -112,7 +113,7 @@ def plan_adoption(
 def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) -> dict[str, tuple[bool, ...]]:
     """Return the head of a model: the tensors that have another shape with one class more; raises ForgetkitError."""
     more = len(dataset.classes) + 1
-    wider = state_of(lambda: build_model(name, options, shape=dataset.shape, classes=more, seed=0))
+    wider = state_of(lambda: build_model(name, options, shape=dataset.seen_shape, classes=more, seed=0))
     if not (head := head_of(state, wider)):
         message = f"--replace-head: no tensor of {name} has a shape that depends on the number of classes"
         raise ForgetkitError("usage", message, "leave the option out")
@@ -127,7 +128,7 @@ def _matched(
     Raises:
         ForgetkitError: ``checkpoint-mismatch``; the hint says where a new head would be enough.
     """
-    name, images = built[0], "×".join(str(length) for length in dataset.shape)
+    name, images = built[0], "×".join(str(length) for length in dataset.seen_shape)
     what = f"{name} ({images} images, {len(dataset.classes)} classes)"
     if replace_head:
         head = _head(*built, state, dataset)
@@ -206,7 +207,7 @@ def _input(config: Config, given: Normalisation | None, dataset: Dataset) -> tup
     else:
         origin = "input: mean and std as given"
     mean, std = ([value * WHITE for value in values] for values in given)
-    return {"shape": list(dataset.shape), "mean": mean, "std": std}, origin
+    return {**dataset.input_entry, "mean": mean, "std": std}, origin
 
 
 def _tell(right: float, dataset: Dataset, tell: Tell, *, head: list[str], target: Path) -> None:

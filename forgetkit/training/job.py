@@ -19,7 +19,7 @@ from forgetkit.training.mask import read_mask
 from forgetkit.training.outputs import asked_of, ids_entry
 from forgetkit.training.recipe import Recipe, recipe_of, resolve_recipe
 from forgetkit.training.train_options import TrainOptions
-from forgetkit.training.training_set import TrainingSet
+from forgetkit.training.training_set import TrainingSet, image_size_of
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,7 @@ def plan_jobs(samples: TrainingSet, machine: Machine, options: TrainOptions, see
         "keep_optimizer": keep,
         "optimizer_state": state[1] if state else None,
         **({"canaries": samples.canaries["commitment"]} if samples.canaries else {}),
+        **image_size_of(root.input),
         **({"mask": read_mask(mask)[1], "norm_statistics": "frozen"} if mask else {}),
     }
     before = base.record.steps if base and parent else []

@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.events import Note, Tell, silent
+from forgetkit.events import Note, Tell, Warned, silent
 from forgetkit.files.id_list import IdList, Ids, as_list
 from forgetkit.training.train_options import Seeds, TrainOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from forgetkit.files.record import Record
     from forgetkit.training.history import History
     from forgetkit.training.outputs import Written
     from forgetkit.training.recipe import Recipe
     from forgetkit.training.training_set import TrainingSet
 
 T = TypeVar("T")
+LARGE = 128
+"""Rows or columns of an image above which a stem for small images is too dear."""
 
 
 def train(
@@ -121,12 +124,15 @@ def train_all(
     base = open_base(start.like, start.from_)
     left_out = [*(start.exclude or []), *_lists(exclude, "exclude")]
     limit = start.only if only is None else as_list(only, "only")
-    samples = select_samples(base, options.source, tell, exclude=left_out, only=limit, form=options.form)
+    samples = select_samples(
+        base, options.source, tell, exclude=left_out, only=limit, form=options.form, image_size=start.image_size
+    )
     first = seeds.seed if seeds.seed is not None else base.next_seed if base else 0
     if planting.canaries is not None:
         samples = _plant(samples, planting.canaries, planting.kind, first, tell)
     machine = set_up(compute.device, compute.precision, 1 if seeds.replicas > 1 else compute.threads)
     jobs = plan_jobs(samples, machine, options, range(first, first + seeds.replicas))
+    _warn_of_size(jobs[0].record, tell)
     names = (start.like, start.from_, start.mask, limit, *left_out)
     inputs = tuple(Path(name) for name in names if isinstance(name, str) and name not in {"", "-"})
     return run_missing(jobs, samples.dataset, inputs, tell, options.output, workers=compute.threads)
@@ -194,6 +200,14 @@ def _plant(samples: "TrainingSet", count: int, kind: str, seed: int, tell: Tell)
     tell(Note(f"train: {count:,} canaries, {kind}: {count - withheld:,} included, {withheld:,} withheld"))
     tell(Note(f"  {prospects(count)}"))
     return planted
+
+
+def _warn_of_size(record: "Record", tell: Tell) -> None:
+    """Warn of large images for a stem that does not shrink them: a batch may not fit into any memory."""
+    _, height, width = record.input["shape"]
+    if record.model["options"].get("stem") == "small" and max(height, width) > LARGE:
+        text = f"with stem=small, images of {height}×{width} take 16 times the memory and time of the usual stem"
+        tell(Warned("large-images", f"{text}: resize them with --image-size, or take --model-option stem=usual"))
 
 
 def _lists(ids: Ids, name: str) -> list[str | IdList]:

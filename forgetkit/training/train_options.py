@@ -7,9 +7,11 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     COMPUTE,
     INPUT,
+    LARGEST_IMAGE_SIZE,
     LARGEST_SEED,
     MOST,
     Compute,
+    ImageSize,
     KeepOptimizer,
     ListForm,
     Log,
@@ -48,6 +50,7 @@ class Start:
     model_option: Annotated[
         list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE")
     ] = None
+    image_size: ImageSize = None
     exclude: Annotated[
         list[str] | None,
         Option("Ids to leave out; they count as forgotten. Repeat for more.", metavar="FILE", panel=INPUT),
@@ -130,6 +133,11 @@ class TrainOptions:
         _refuse(
             named and (like or from_), "--model does not go with --like or --from", "the checkpoint names its model"
         )
+        size, hint = start.image_size, "for example: --image-size 28"
+        possible = size is None or 1 <= size <= LARGEST_IMAGE_SIZE
+        _refuse(not possible, f"--image-size: {size} is not between 1 and {LARGEST_IMAGE_SIZE}", hint)
+        why, hint = "--image-size does not go with --like or --from", "the checkpoint says at what size it sees images"
+        _refuse(size is not None and (like or from_), why, hint)
         masked, example = start.mask is not None, "for example: --from model.st --mask mask.st"
         _refuse(masked and not from_, "--mask goes with --from: a new model has no weights to keep", example)
         labelled = bool(self.planting.canary_kind)

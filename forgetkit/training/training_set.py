@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.canaries import draw_canaries, entry_of, open_canaries, relabelled
-from forgetkit.data.dataset import Dataset
+from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.data.deleted_rows import on_data
 from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.data.open import data_root, open_dataset
@@ -107,6 +107,7 @@ def select_samples(
     exclude: Sequence[str | IdList] = (),
     only: str | IdList | None = None,
     form: ListForm,
+    image_size: int | None = None,
 ) -> TrainingSet:
     """Select the samples to train on.
 
@@ -117,12 +118,13 @@ def select_samples(
         exclude: lists of ids to leave out, or their paths.
         only: list of the only ids to train on, or its path.
         form: how the lists are read.
+        image_size: height and width to which images are resized, without ``base``, which says it itself.
 
     Raises:
         ForgetkitError: ``usage`` without a data set, ``ids-forgotten`` for ``only`` with a forgotten id,
             ``ids-empty`` where no samples are left; as reading data set and lists.
     """
-    dataset = _dataset(base, source, tell)
+    dataset = _dataset(base, source, image_size, tell)
     base = replace(base, record=on_data(base.record, dataset)) if base else None
     if base and base.like and base.record.new_head:
         text = f"{base.path} was trained from weights with a new head, not from scratch"
@@ -180,13 +182,14 @@ def with_canaries(chosen: TrainingSet, *, count: int, kind: str, seed: int) -> T
     )
 
 
-def _dataset(base: Base | None, source: Source, tell: Tell) -> Dataset:
+def _dataset(base: Base | None, source: Source, image_size: int | None, tell: Tell) -> Dataset:
     if base:
         return dataset_of(base.path, base.record, source, tell)
     if not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
     root = data_root(source.data_root)
-    return open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, tell=tell)
+    dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, tell=tell)
+    return at_size(dataset, None if image_size is None else (image_size, image_size))
 
 
 def _limited(base: Base | None, dataset: Dataset, only: str | IdList, form: ListForm, tell: Tell) -> list[str]:
@@ -206,14 +209,19 @@ def _limited(base: Base | None, dataset: Dataset, only: str | IdList, form: List
 
 
 def input_of(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:
-    """Return a record's ``input``: image shape, and mean and standard deviation of each channel over ``rows``."""
+    """Return a record's ``input``: what a model sees, and mean and standard deviation of each channel over ``rows``."""
     values = np.arange(256)
     counts = np.zeros((dataset.shape[0], 256), dtype=np.int64)
     for some in np.array_split(rows, len(rows) // AT_ONCE + 1):
-        for channel, pixels in enumerate(dataset.train.images[some].swapaxes(0, 1)):
+        for channel, pixels in enumerate(dataset.train.seen[some].swapaxes(0, 1)):
             counts[channel] += np.bincount(pixels.reshape(-1), minlength=256)
     mean, std = [], []
     for found in counts:
         mean.append(float((found * values).sum() / found.sum()))
         std.append(float(np.sqrt((found * (values - mean[-1]) ** 2).sum() / found.sum())) or 1.0)
-    return {"shape": list(dataset.shape), "mean": mean, "std": std}
+    return {**dataset.input_entry, "mean": mean, "std": std}
+
+
+def image_size_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what a step says of an ``input`` whose images are resized: their new size; else nothing."""
+    return {"image_size": entry["shape"][1]} if "resized_from" in entry else {}

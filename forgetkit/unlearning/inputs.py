@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.deleted_rows import on_data, same_data
+from forgetkit.data.deleted_rows import check_same_data, on_data
 from forgetkit.data.of_checkpoint import dataset_of, leave_out, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell
@@ -86,11 +86,10 @@ def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
 
     Raises:
         ForgetkitError: ``checkpoint-missing``, ``checkpoint-malformed``; ``checkpoint-mismatch`` for one trained on
-            other data; ``ids-empty`` where no retained samples are left.
+            other data, or at another image size; ``ids-empty`` where no retained samples are left.
     """
     path, record = open_checkpoint(text)
-    if not same_data(record, request.record):
-        raise ForgetkitError("checkpoint-mismatch", f"{path}: the teacher was trained on another data set")
+    check_same_data(path, record, request.record, "teacher")
     request.check_retained()
     return path, record
 

@@ -171,14 +171,13 @@ def open_references(names: list[str], request: "Request") -> "list[tuple[Path, R
         ForgetkitError: ``checkpoint-missing``, ``checkpoint-malformed``; ``checkpoint-mismatch`` for one of other data,
             or trained on an id that was forgotten.
     """
-    from forgetkit.data.deleted_rows import same_data
+    from forgetkit.data.deleted_rows import check_same_data
     from forgetkit.files.header import checkpoint_files, open_checkpoint
 
     ids = request.dataset.train.ids_at(request.all_forgotten_rows)
     opened = [open_checkpoint(str(path)) for name in names for path in checkpoint_files(name)]
     for path, record in opened:
-        if not same_data(record, request.record):
-            raise ForgetkitError("checkpoint-mismatch", f"{path}: the reference was trained on another data set")
+        check_same_data(path, record, request.record, "reference")
         if known := int(record.retains(ids).sum()):
             message = f"{path}: it was trained on {known} of the {len(ids)} ids forgotten so far, so it is no reference"
             raise ForgetkitError("checkpoint-mismatch", message, "make one with: forgetkit train --like … --exclude …")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, Argument, Compute, Option, Output, Seed, Source
+from forgetkit.options import INPUT, Argument, Compute, ImageSize, Option, Output, Seed, Source
 from forgetkit.training.train_options import Training
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Origin:
     model_option: Annotated[
         list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE")
     ] = None
+    image_size: ImageSize = None
     replace_head: Annotated[
         bool,
         Option(
@@ -77,6 +78,7 @@ def adopt(
         forgetkit adopt exported --dataset digits --epochs 3 -o adopted.st
         forgetkit adopt imagenet --dataset digits --replace-head -o start.st
     """
+    from forgetkit.data.dataset import at_size
     from forgetkit.data.open import data_root, open_dataset
     from forgetkit.models.factory import parse_options
     from forgetkit.models.foreign import find_weights
@@ -94,6 +96,8 @@ def adopt(
     path, config = find_weights(weights)
     root = data_root(source.data_root)
     dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, tell=console)
+    size = origin.image_size
+    dataset = at_size(dataset, None if size is None else (size, size))
     machine = machine_for(compute)
     adoption = plan_adoption(
         path,
