@@ -16,6 +16,8 @@ dataset = [{name = "digits", data = "digits", model = "convnet", epochs = 2, sta
 share = [0.1]
 percent = [0.1]
 compared = [0.1]
+measured = [0.1]
+batch = [128]
 seed = [0]
 patience = "--max-epochs 200"
 """

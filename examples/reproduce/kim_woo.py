@@ -1,17 +1,27 @@
-"""Write Tables 2 to 5 and Figure 2 of Kim & Woo 2022 from a sweep's results, beside the paper's numbers.
+"""Reproduce Tables 1 to 5 and Figure 2 of Kim & Woo 2022: run the plan, and write its results beside the paper's.
 
-usage: python examples/reproduce/kim_woo.py SWEEP/results.json --out DIR
+    python examples/reproduce/kim_woo.py --profile laptop --jobs 2 --out kim_woo
 
-Writes DIR/kim_woo.md and DIR/kim-woo-figure-2.svg.
+Writes DIR/kim_woo.md and DIR/kim-woo-figure-2.svg. An interrupted run continues with the same command.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from tables import NOT_RUN, Row, interval, mean, percent, read_rows, select, spread, table, values
+from tables import NOT_RUN, Row, interval, mean, percent, run_and_read, select, spread, table, values
 
+TABLE_1 = {
+    "mnist": ("70,000", "2 Conv., 1 FC"),
+    "fashion-mnist": ("70,000", "2 Conv., 1 FC"),
+    "cifar10": ("60,000", "2 Conv., 1 FC"),
+    "cifar100": ("60,000", "ResNet50, 1 FC"),
+    "svhn": ("99,289", "ResNet50, 1 FC"),
+    "ham10000": ("10,015", "ResNet50, 1 FC"),
+}
+"""Number of instances, and architecture."""
 TABLE_2 = {
     "cifar10": ("64.35", "65.25 (0.24)", "63.43 (0.79)"),
     "cifar100": ("41.61", "41.90 (0.71)", "38.15 (4.9)"),
@@ -22,14 +32,15 @@ TABLE_2 = {
 }
 """Test accuracy of the original, after two stages and from scratch: mean (variance) over shares, in per cent."""
 TABLE_3 = {
-    "cifar10": ("12.4", "23.4"),
-    "cifar100": ("8.6", "43.6"),
-    "svhn": ("10.9", "44.1"),
-    "mnist": ("11.5", "35.5"),
-    "fashion-mnist": ("10", "11.3"),
-    "ham10000": ("29", "77.6"),
+    "cifar10": ("12.4", "23.4", "11"),
+    "cifar100": ("8.6", "43.6", "35"),
+    "svhn": ("10.9", "44.1", "33.2"),
+    "mnist": ("11.5", "35.5", "24"),
+    "fashion-mnist": ("10", "11.3", "1.3"),
+    "ham10000": ("29", "77.6", "48.6"),
 }
-"""Mean epoch of the best validation score: after two stages, from scratch."""
+"""Mean epoch of the best validation score over shares of 1 to 10 %: after two stages, from scratch, and their gap."""
+LEAST_SHARE = 0.01
 VIEWS = {"hflip": "h-flip", "vflip": "v-flip", "crop": "centre crop"}
 TABLE_4 = {
     "cifar10": ("3.85", "6.11", "3.00", "14.2", "18.36", "7.29"),
@@ -65,10 +76,31 @@ def table_2(rows: list[Row], data: str) -> list[str]:
     return [data, *paper(TABLE_2, data, 3), *ours]
 
 
+def table_1(rows: list[Row], data: str) -> list[str]:
+    """Return the line of Table 1 for one data set: the paper's two cells, then what was run here."""
+    found = select(rows, "original", dataset=data)[:1]
+    words = found[0]["command"].split() if found else []
+    count = mean(values(select(rows, "data", dataset=data), "count"), "{:,.0f}")
+    model = words[words.index("--model") + 1] if words else NOT_RUN
+    epochs = words[words.index("--epochs") + 1] if words else NOT_RUN
+    return [data, *paper(TABLE_1, data, 2), count, model, epochs]
+
+
 def table_3(rows: list[Row], data: str) -> list[str]:
-    """Return the line of Table 3 for one data set."""
-    ours = [mean(values(select(rows, run, dataset=data), "best_epoch"), "{:.1f}") for run in ("stage2", "scratch")]
-    return [data, *paper(TABLE_3, data, 2), *ours]
+    """Return the line of Table 3 for one data set: shares of 1 to 10 %."""
+    both = [_by_share(rows, run, data) for run in ("stage2", "scratch")]
+    means = [mean([epoch for of in one.values() for epoch in of], "{:.1f}") for one in both]
+    gaps = [fmean(both[1][share]) - fmean(both[0][share]) for share in sorted(both[0].keys() & both[1].keys())]
+    return [data, *paper(TABLE_3, data, 3), *means, mean(gaps, "{:.1f}")]
+
+
+def _by_share(rows: list[Row], run: str, data: str) -> dict[float, list[float]]:
+    """Return the best epochs of a run by share, from 1 % on."""
+    found = [row for row in select(rows, run, dataset=data) if row["parameters"]["share"] >= LEAST_SHARE]
+    shares = {row["parameters"]["share"] for row in found}
+    return {
+        share: values([row for row in found if row["parameters"]["share"] == share], "best_epoch") for share in shares
+    }
 
 
 def table_4(rows: list[Row], data: str) -> list[list[str]]:
@@ -89,9 +121,11 @@ def table_4(rows: list[Row], data: str) -> list[list[str]]:
 
 def table_5(rows: list[Row], data: str) -> list[list[str]]:
     """Return the lines of Table 5 for one data set."""
-    found = [select(rows, "zero", dataset=data, percent=number / 100) for number in range(1, 11)]
-    ours = [mean(values(one, "epochs"), "{:.0f}") for one in found]
-    return [[f"{data}: paper", *paper(TABLE_5, data, 10)], [f"{data}: here", *ours]]
+    lines = [[f"{data}: paper", *paper(TABLE_5, data, 10)]]
+    for batch in dict.fromkeys(row["parameters"]["batch"] for row in select(rows, "zero", dataset=data)):
+        found = [select(rows, "zero", dataset=data, percent=number / 100, batch=batch) for number in range(1, 11)]
+        lines.append([f"{data}: batches of {batch}", *(mean(values(one, "epochs"), "{:.0f}") for one in found)])
+    return lines
 
 
 def unreported(rows: list[Row], data: str) -> list[list[str]]:
@@ -141,7 +175,8 @@ def figure_2(rows: list[Row], sets: list[str], path: Path) -> None:
             for run, label in (("stage2", "two-stage"), ("scratch", "scratch")):
                 found = select(rows, run, dataset=data)
                 shares = sorted({row["parameters"]["share"] for row in found})
-                means = [100 * sum(v) / len(v) for v in _by_share(found, shares)]
+                of = [[row for row in found if row["parameters"]["share"] == share] for share in shares]
+                means = [100 * fmean(values(one, "test_accuracy")) for one in of]
                 axes.plot([100 * share for share in shares], means, marker="o", ms=3, label=label)
             for right in values(select(rows, "original", dataset=data), "test_accuracy")[:1]:
                 axes.axhline(100 * right, color="grey", lw=0.8, ls="--", label="original")
@@ -151,23 +186,23 @@ def figure_2(rows: list[Row], sets: list[str], path: Path) -> None:
         picture.savefig(path, metadata={"Date": None})
 
 
-def _by_share(found: list[Row], shares: list[float]) -> list[list[float]]:
-    return [values([row for row in found if row["parameters"]["share"] == share], "test_accuracy") for share in shares]
-
-
 def main() -> None:
     """Write the Markdown and the figure."""
-    rows, out = read_rows(__doc__ or "")
+    rows, out = run_and_read(__doc__ or "", Path(__file__).with_suffix(".toml"))
     sets = [str(name) for name in dict.fromkeys(row["parameters"]["dataset"] for row in rows)]
     run = [name for name in sets if select(rows, "stage2", dataset=name)]
     figure_2(rows, run, out / "kim-woo-figure-2.svg")
     sides = [f"{label} {view}" for label in ("minimum", "maximum") for view in VIEWS.values()]
     two = ["", "paper: original", "paper: two-stage", "paper: scratch", "original", "two-stage", "scratch"]
-    three = ["", "paper: two-stage", "paper: scratch", "two-stage", "scratch"]
+    three = ["", "paper: two-stage", "paper: scratch", "paper: gap", "two-stage", "scratch", "gap"]
+    one = ["", "paper: instances", "paper: model", "training samples", "model", "epochs"]
     more = ["", "test", "forgotten", "membership AUC (½)", "distance (original 1)", "CPU s", "audits"]
     parts = {
+        "Table 1, data and models": table(one, [table_1(rows, name) for name in sets]),
         "Table 2, test accuracy in per cent: mean (variance)": table(two, [table_2(rows, name) for name in sets]),
-        "Table 3, mean epoch of the best score": table(three, [table_3(rows, name) for name in sets]),
+        "Table 3, mean epoch of the best score, shares of 1 to 10 %": table(
+            three, [table_3(rows, name) for name in sets]
+        ),
         "Table 4, accuracy on the forget set, %": table(["", *sides], [x for n in sets for x in table_4(rows, n)]),
         "Table 5, epochs until accuracy is 0": table(
             ["", *(f"{number} %" for number in range(1, 11))], [x for name in sets for x in table_5(rows, name)]

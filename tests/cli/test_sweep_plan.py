@@ -142,10 +142,12 @@ def test_shards_hold_all_that_their_leaves_need(tmp_path: Path) -> None:
     assert parse_shard("2/4") == Shard(2, 4)
 
 
-@pytest.mark.parametrize("profile", [pytest.param(None, marks=pytest.mark.slow), "laptop", "quick", "stand-in"])
+@pytest.mark.parametrize(
+    "profile", [pytest.param(None, marks=pytest.mark.slow), "laptop", "night", "quick", "stand-in"]
+)
 def test_plans_of_the_papers_expand(profile: str | None) -> None:
     for path in sorted((ROOT / "examples" / "reproduce").glob("*.toml")):
-        if profile != "stand-in" or path.stem == "kim_woo":
+        if profile not in {"stand-in", "night"} or path.stem == "kim_woo":
             runs = expand(read_plan(path, profile))
             assert len({run.address for run in runs}) > 20
 
