@@ -43,6 +43,21 @@ def test_the_map_of_the_house_names_every_module() -> None:
             assert re.search(rf"\b{path.stem}\b", text), path.name
 
 
+def test_every_decision_on_the_papers_names_a_test_that_exists() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    text = (ROOT / "docs" / "methods.md").read_text()
+    rows = [
+        row
+        for part in text.split("| where | the paper | here | test |\n")[1:]
+        for row in part.split("\n\n")[0].split("\n")
+    ]
+    assert len(rows) > 45
+    for row in rows[1:]:
+        named = re.findall(r"`(test_[a-z0-9_]+)`", row.rsplit("|", 2)[1])
+        assert named or row.startswith("|---"), row
+        assert all(f"def {name}(" in source for name in named), row
+
+
 def test_each_error_code_is_explained() -> None:
     text = (ROOT / "docs" / "formats.md").read_text()
     source = "\n".join(path.read_text() for path in (ROOT / "forgetkit").rglob("*.py"))

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +81,61 @@ def test_every_number_of_the_papers_table_1_stands_beside_ours(tmp_path: Path) -
         ["99.02", "99.00", "99.02"],
         ["96.99", "97.67", "97.03"],
     ]
+
+
+def test_table_3_has_shares_of_1_to_10_percent_and_their_gap(tmp_path: Path) -> None:
+    def row(run: str, share: float, epoch: int) -> dict[str, object]:
+        parameters = {"dataset": "mnist", "share": share}
+        metrics = {"best_epoch": epoch, "test_accuracy": 0.9}
+        return {"run": run, "outcome": "done", "parameters": parameters, "metrics": metrics, "cpu_seconds": 1.0}
+
+    rows = [row("stage2", 0.01, 4), row("stage2", 0.1, 8), row("scratch", 0.01, 30), row("scratch", 0.1, 40)]
+    rows += [row("stage2", 0.005, 999), row("scratch", 0.005, 0)]
+    (tmp_path / "results.json").write_text(json.dumps({"rows": rows}))
+    assert "| mnist | 11.5 | 35.5 | 24 | 6.0 | 35.0 | 29.0 |" in draw("kim_woo", tmp_path)
+
+
+def plan(paper: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a plan's variables, and its commands by name."""
+    content = tomllib.loads((FOLDER / f"{paper}.toml").read_text())
+    return content["variables"], {run["name"]: run["command"] for run in content["run"]}
+
+
+def test_the_plan_trains_as_long_as_the_paper_and_stage_2_half_as_long() -> None:
+    variables, commands = plan("kim_woo")
+    epochs = {one["name"]: one["epochs"] for one in variables["dataset"]}
+    assert {name for name, count in epochs.items() if count == 50} == {"mnist", "fashion-mnist", "svhn"}
+    assert set(epochs.values()) == {50, 100}
+    assert all(2 * one["stage2"] == one["epochs"] for one in variables["dataset"])
+    assert not {"--optimizer", "--rate"} & set(commands["original"].split())  # Adam at 0.001, by default
+
+
+def test_the_plan_has_the_papers_networks() -> None:
+    models = {one["name"]: one["model"].split()[0] for one in plan("kim_woo")[0]["dataset"]}
+    assert {name for name, model in models.items() if model == "convnet"} >= {"mnist", "fashion-mnist", "cifar10"}
+    deep = {"cifar100", "svhn", "ham10000 28×28", "ham10000 64×64"}
+    assert {name for name, model in models.items() if model == "resnet50"} == deep
+
+
+def test_the_plan_has_the_papers_100_shares() -> None:
+    variables, commands = plan("kim_woo")
+    assert variables["share"] == [number / 1000 for number in range(1, 101)]
+    assert commands["ids"].startswith("forget-ids {original} --fraction {share}")
+
+
+def test_each_size_of_figure_1_starts_from_the_original() -> None:
+    variables, commands = plan("li_ghosh")
+    assert variables["requests"] == list(range(50, 401, 50))
+    assert commands["figure"].startswith("relabel {original} --ids {ids} ")
+
+
+def test_learning_and_unlearning_alternate() -> None:
+    _, commands = plan("li_ghosh")
+    model = "learner"
+    for number in (1, 2, 3):
+        assert commands[f"unlearned-{number}"].startswith(f"relabel {{{model}}} ")
+        assert commands[f"learned-{number}"].startswith(f"train --from {{unlearned-{number}}} ")
+        model = f"learned-{number}"
 
 
 @pytest.mark.slow
