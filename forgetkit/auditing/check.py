@@ -93,6 +93,8 @@ def with_control(check: Check, control: Check | None) -> Check:
 def _weakness(control: Check) -> str:
     """Say why a pass would prove nothing, given the check on the original, which did not fail."""
     value, span, null = control.statistic, control.interval, control.null
+    if control.id == "chance" and value is not None:
+        return f"the original ({value:.2%}) is not reliably more accurate than a guess: a pass would prove little"
     if value is None or span is None or null is None or span[0] <= null <= span[1]:
         return "nothing measurable was memorised: the original does not differ from the right value either"
     side = "remembers them" if value > null else "is less certain of them"

@@ -96,6 +96,13 @@ def test_a_pass_that_the_original_passes_too_is_information() -> None:
     assert "nothing measurable was memorised" in found.note
 
 
+def test_a_pass_at_chance_is_information_in_the_words_of_chance_where_the_original_is_there_too() -> None:
+    guesses = chance(np.arange(400) % 10 == 0, 10, level=0.05, gating=True)
+    found = with_control(guesses, guesses)
+    assert (found.verdict, found.gating) == ("info", False)
+    assert "the original (10.00%) is not reliably more accurate than a guess" in found.note
+
+
 def test_a_pass_counts_where_the_original_fails() -> None:
     assert with_control(PASSED, REMEMBERED) == PASSED
 

@@ -213,9 +213,24 @@ def test_only_the_verdict_forgotten_is_called_forgotten_in_the_headline() -> Non
 
 def test_a_model_at_chance_is_not_said_to_be_like_one_that_never_saw_them() -> None:
     said = text_of(html(a_report(*BY_VERDICT["forgotten"], criterion="chance"), "m.st", None, []))
-    assert words.CHANCE_MEANS in said
-    assert words.CHANCE_DOES_NOT_MEAN in said
+    assert words.CHANCE_MEANS["forgotten"] in said
+    assert words.CHANCE_DOES_NOT_MEAN["forgotten"] in said
     assert words.MEANS["forgotten"] not in said
+
+
+@pytest.mark.parametrize(("verdict", "accuracy"), [("not-forgotten", 0.9), ("over-forgotten", 0.01)])
+def test_a_failure_at_chance_is_not_said_to_show_what_training_left(verdict: Verdict, accuracy: float) -> None:
+    failed = replace(CHANCE, verdict="fail", gating=True, statistic=accuracy)
+    said = text_of(html(a_report(INTEGRITY, failed, criterion="chance"), "m.st", None, []))
+    assert words.CHANCE_HEADLINES[verdict] in said
+    assert words.CHANCE_MEANS[verdict] in said
+    assert words.MEANS[verdict] not in said
+    assert words.DOES_NOT_MEAN[verdict] not in said
+
+
+def test_a_failure_that_has_nothing_to_do_with_chance_keeps_its_words() -> None:
+    checks = [replace(INTEGRITY, verdict="fail"), replace(CHANCE, verdict="pass", gating=True)]
+    assert words.MEANS["not-forgotten"] in text_of(html(a_report(*checks, criterion="chance"), "m.st", None, []))
 
 
 def test_an_inconclusive_verdict_that_exits_as_a_pass_is_called_none() -> None:

@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,11 +13,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
-from forgetkit.auditing.check import Check
+from forgetkit.auditing.check import Check, CheckVerdict
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.report.junit import junit
 from forgetkit.auditing.report.markdown import summary
-from forgetkit.auditing.report.table import LIMITS, document
+from forgetkit.auditing.report.table import CHANCE_LIMIT, LIMITS, WORDS, document, table
 from forgetkit.auditing.verdict import overall
 from forgetkit.cli import app as cli
 from tests.conftest import Run
@@ -34,7 +35,7 @@ INFORMS = Check("chance", "info", "above chance", n=200, statistic=0.955, interv
 EARLIER = Check("membership", "fail", "remembered", group="earlier", statistic=0.8, null=0.5, margin=0.05)
 
 
-def a_report(*checks: Check, original: bool = True) -> dict[str, Any]:
+def a_report(*checks: Check, original: bool = True, policy: Policy | None = None) -> dict[str, Any]:
     verdict, reasons = overall(list(checks), original=original)
     single = {"count": None, "ids": None}
     digest = "0" * 64
@@ -51,8 +52,40 @@ def a_report(*checks: Check, original: bool = True) -> dict[str, Any]:
             "dataset": digest,
             "ids": {"count": 200, "digest": digest},
         },
-        policy=Policy().to_json(None),
+        policy=(policy or Policy()).to_json(None),
     )
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict", "policy", "said"),
+    [
+        (
+            0.05,
+            "pass",
+            Policy(criterion="chance"),
+            "these samples is at chance, the goal of Kim & Woo 2022",
+        ),
+        (0.0, "pass", Policy(criterion="chance", chance="at-most"), "these samples is at or below chance, the goal"),
+        (0.9, "fail", Policy(criterion="chance"), "accuracy is above chance"),
+        (0.0, "fail", Policy(criterion="chance"), "accuracy is below chance"),
+    ],
+)
+def test_terminal_markdown_and_junit_say_what_the_criterion_chance_shows_and_no_more(
+    accuracy: float, verdict: CheckVerdict, policy: Policy, said: str
+) -> None:
+    chance = replace(INFORMS, verdict=verdict, statistic=accuracy, gating=True, proves=True)
+    report = a_report(chance, policy=policy)
+    for text in (table("m.st", report)[0], summary(report, "m.st"), junit(report, "m.st")):
+        assert said in text.replace("\\&", "&").replace("&amp;", "&")
+        assert "the measurements are those of a model that never saw" not in text
+        assert "stick out as unfamiliar" not in text
+    assert report["limits"][0] == CHANCE_LIMIT
+
+
+def test_the_criterion_retrain_keeps_its_words_and_limits() -> None:
+    report = a_report(replace(PASSED, proves=True), INFORMS)
+    assert table("m.st", report)[0] == f"m.st: {WORDS['forgotten']}"
+    assert CHANCE_LIMIT not in report["limits"]
 
 
 def cases(report: dict[str, Any], name: str = "m.st") -> dict[str, ElementTree.Element]:

@@ -52,6 +52,7 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
         name=PurePath(name).name,
         report=report,
         words=words,
+        headline=words.headline(report),
         meaning=words.meaning(report),
         cautions=words.cautions(report),
         levels={"wide": wide, "narrow": narrow},

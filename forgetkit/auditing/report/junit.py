@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from forgetkit.auditing.report.table import WORDS, row
+from forgetkit.auditing.report.table import row, verdict_words
 
 FIGURES = ("value", "interval", "compare with", "n")
 """Names of the figures that follow name and verdict in a row of the report."""
@@ -74,7 +74,7 @@ def _add_check(suite: Element, check: dict[str, Any]) -> None:
 
 
 def _add_verdict(suite: Element, report: dict[str, Any]) -> None:
-    words, text = WORDS[report["verdict"]], "\n".join(report["reasons"])
+    words, text = verdict_words(report), "\n".join(report["reasons"])
     case = _case(suite, "verdict", "forgetkit.audit")
     if report["exit_code"] == 0:
         _say(SubElement(case, "system-out"), f"{words}\n{text}")

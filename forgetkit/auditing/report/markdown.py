@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from forgetkit.auditing.report.junit import printable
-from forgetkit.auditing.report.table import WORDS, row
+from forgetkit.auditing.report.table import row, verdict_words
 
 COLUMNS = ("check", "verdict", "value", "interval", "compare with", "n", "note")
 ACCURACIES = {
@@ -32,7 +32,7 @@ def summary(report: dict[str, Any], name: str) -> str:
     """
     rates = [(words, _percent(report["accuracy"][key])) for key, words in ACCURACIES.items()]
     parts = [
-        [f"## {escape(PurePath(name).name)}: {escape(WORDS[report['verdict']])}"],
+        [f"## {escape(PurePath(name).name)}: {escape(verdict_words(report))}"],
         _points(report["reasons"]),
         _table(COLUMNS, [row(check) for check in report["checks"]]),
         [escape("* decides; the others only inform")],

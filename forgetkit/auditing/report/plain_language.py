@@ -3,6 +3,7 @@
 from typing import Any
 
 from forgetkit.auditing.check import Verdict
+from forgetkit.auditing.report.table import by_chance
 
 HEADLINES: dict[Verdict, str] = {
     "forgotten": "Forgotten, as far as was tested",
@@ -27,10 +28,20 @@ MEANS: dict[Verdict, str] = {
     "than the rules allow.",
     "inconclusive": "The evidence is too weak either way. The reasons say why, and what would decide.",
 }
-CHANCE_MEANS = (
-    "On these samples together, the model is about as accurate as a guess, which was the goal. The original, which "
-    "knows the samples, is more accurate."
-)
+CHANCE_HEADLINES: dict[Verdict, str] = {
+    "forgotten": "Forgotten by the criterion chance, as far as was tested",
+    "not-forgotten": "Not forgotten by the criterion chance",
+    "over-forgotten": "Over-forgotten by the criterion chance: a failure as well",
+}
+CHANCE_MEANS: dict[Verdict, str] = {
+    "forgotten": "On these samples together, the model is no more accurate than a guess, which was the goal. The "
+    "original, which knows the samples, is more accurate.",
+    "not-forgotten": "On these samples, or on some that were forgotten before, the model is more accurate than a "
+    "guess; the goal was to be no better. If another deciding check failed as well, the reasons say which.",
+    "over-forgotten": "On these samples, or on some that were forgotten before, the model is less accurate than a "
+    "guess; the goal was the accuracy of a guess. That is a trace as well: it may give away which samples were "
+    "removed.",
+}
 DOES_NOT_MEAN: dict[Verdict, str] = {
     "forgotten": "It is no certificate, no proof that the data are gone, and no statement on any legal duty. Other "
     "attacks, or more samples, may still find something. It concerns the samples together, not any single sample or "
@@ -44,9 +55,13 @@ DOES_NOT_MEAN: dict[Verdict, str] = {
     "inconclusive": "It means neither forgotten nor remembered, nor nearly so. The checks marked as passed below did "
     "pass, but could not settle the question.",
 }
-CHANCE_DOES_NOT_MEAN = (
-    "It does not mean that the model is like one that never saw them, which would classify many of them correctly. "
-)
+CHANCE_DOES_NOT_MEAN: dict[Verdict, str] = {
+    "forgotten": "It does not mean that the model is like one that never saw them, which would classify many of them "
+    f"correctly. {DOES_NOT_MEAN['forgotten']}",
+    "not-forgotten": "It does not mean that the model remembers them: one that never saw them would classify many of "
+    "them correctly, and fail as well.",
+    "over-forgotten": "It is not forgetting with a safety margin.",
+}
 LET_PASS = "The rules of this audit let a program continue after this verdict as after a pass. It is not a pass."
 LEFT_OUT = "By the rules of this audit, the following decided nothing: "
 WITHOUT = (
@@ -99,11 +114,17 @@ UNITS = {"rank": "references", "canaries": "guesses", "canaries-original": "gues
 """What n of a check counts, if not samples."""
 
 
+def headline(report: dict[str, Any]) -> str:
+    """Return the verdict of a report as a headline."""
+    verdict: Verdict = report["verdict"]
+    return CHANCE_HEADLINES.get(verdict, HEADLINES[verdict]) if by_chance(report) else HEADLINES[verdict]
+
+
 def meaning(report: dict[str, Any]) -> tuple[str, str]:
     """Return what the verdict of a report means, and what it does not mean."""
     verdict: Verdict = report["verdict"]
-    if verdict == "forgotten" and report["policy"]["criterion"] == "chance":
-        return CHANCE_MEANS, CHANCE_DOES_NOT_MEAN + DOES_NOT_MEAN[verdict]
+    if by_chance(report) and verdict in CHANCE_MEANS:
+        return CHANCE_MEANS[verdict], CHANCE_DOES_NOT_MEAN[verdict]
     return MEANS[verdict], DOES_NOT_MEAN[verdict]
 
 

@@ -12,12 +12,42 @@ WORDS: dict[Verdict, str] = {
     "utility-lost": "UTILITY LOST: the model has lost accuracy on unseen samples",
     "inconclusive": "INCONCLUSIVE: these checks can neither clear nor convict the model",
 }
+"""The verdicts of the criterion ``retrain``, and those that are the same under every criterion."""
+CHANCE_WORDS: dict[Verdict, str] = {
+    "forgotten": "FORGOTTEN by the criterion chance: accuracy on these samples is at chance, the goal of Kim & Woo "
+    "2022; this does not show what a model that never saw them would do",
+    "not-forgotten": "NOT FORGOTTEN by the criterion chance: accuracy is above chance, as that of a model that never "
+    "saw the samples may be as well",
+    "over-forgotten": "OVER-FORGOTTEN by the criterion chance: accuracy is below chance",
+}
+"""The verdicts that the check ``chance`` decided."""
+AT_MOST_WORDS = {verdict: words.replace(" at chance", " at or below chance") for verdict, words in CHANCE_WORDS.items()}
+"""Likewise, where the policy allows an accuracy below chance."""
 LIMITS = [
     "Statistical checks on one model: evidence within the stated margins, no certificate; no other attack was tried.",
     "The membership check assumes that the forgotten samples are a random draw of their class. For one person's "
     "samples, or the hardest ones, it is not valid.",
     "Anyone who has the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
 ]
+CHANCE_LIMIT = (
+    "The criterion is chance: accuracy on the samples, compared with a guess. What a model that never saw the samples "
+    "would do was not asked, and such a model classifies many of them correctly."
+)
+
+
+def by_chance(report: dict[str, Any]) -> bool:
+    """Say whether the check ``chance`` decided the verdict of a report, rather than checks that mean something else."""
+    if report["policy"]["criterion"] != "chance":
+        return False
+    failed = any(check["id"] == "chance" and check["verdict"] == "fail" for check in report["checks"])
+    return failed or report["verdict"] == "forgotten"
+
+
+def verdict_words(report: dict[str, Any]) -> str:
+    """Return the verdict of a report in one line, in the words of the criterion that was applied."""
+    verdict: Verdict = report["verdict"]
+    known = AT_MOST_WORDS if report["policy"]["chance"] == "at-most" else CHANCE_WORDS
+    return known.get(verdict, WORDS[verdict]) if by_chance(report) else WORDS[verdict]
 
 
 def table(path: str, report: dict[str, Any]) -> list[str]:
@@ -37,7 +67,7 @@ def table(path: str, report: dict[str, Any]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=True)).rstrip() for cells in rows
     ]
     return [
-        f"{path}: {WORDS[report['verdict']]}",
+        f"{path}: {verdict_words(report)}",
         *(f"  because {reason}" for reason in report["reasons"]),
         "",
         *lines,
@@ -96,7 +126,7 @@ def document(
         "ids": ids,
         "inputs": inputs,
         "policy": policy,
-        "limits": [*LIMITS, _untested(checks)],
+        "limits": [*([CHANCE_LIMIT] if policy["criterion"] == "chance" else []), *LIMITS, _untested(checks)],
         "self_check": self_check,
     }
 

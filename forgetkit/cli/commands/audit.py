@@ -50,7 +50,7 @@ class Judging:
     criterion: Annotated[
         str | None,
         Option(
-            "Compare with a retrained model, or with chance; retrain, unless the policy says otherwise.",
+            "Goal: like a retrained model, or accuracy at chance; retrain, unless the policy says otherwise.",
             metavar="retrain|chance",
         ),
     ] = None
