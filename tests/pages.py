@@ -1,7 +1,8 @@
 """The shell blocks of a page, as one script: python -m tests.pages docs/tutorial.md | sh -e.
 
 Blocks marked ``sh`` run in order, in one shell, so a folder made and entered stays entered. A block is left out only
-where the line before it says why: ``<!-- not run: it installs -->``.
+where the line before it says why: ``<!-- not run: it installs -->``. Blocks marked
+``text`` are what the commands print, in any width; ``…`` stands for a word that differs from machine to machine.
 """
 
 import re
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 FENCE = re.compile(r"(?P<above>[^\n]*)\n```sh\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"^```text\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)
 EXCUSE = re.compile(r"<!-- not run: (?P<reason>\S.*) -->$")
 
 
@@ -26,6 +28,13 @@ def excuses(text: str) -> list[str]:
     """Return why blocks are not run."""
     found = (EXCUSE.match(block["above"]) for block in FENCE.finditer(text))
     return [excuse["reason"] for excuse in found if excuse]
+
+
+def unprinted(text: str, printed: str) -> list[str]:
+    """Return the blocks of a page that show what was not ``printed``."""
+    said = " ".join(printed.split())
+    blocks = [" ".join(block["lines"].split()) for block in SHOWN.finditer(text)]
+    return [block for block in blocks if not re.search(re.escape(block).replace("…", r"\S+"), said)]
 
 
 if __name__ == "__main__":

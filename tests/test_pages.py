@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import excuses, script
+from tests.pages import excuses, script, unprinted
 
 ROOT = Path(__file__).parent.parent
 HOWTO = [f"docs/howto/{path.name}" for path in sorted((ROOT / "docs" / "howto").glob("*.md"))]
@@ -28,6 +28,12 @@ def test_blocks_are_joined_in_order_and_excused_only_with_a_reason() -> None:
     assert excuses(page) == ["it installs"]
 
 
+def test_what_a_page_shows_was_printed_in_any_width_whatever_the_digests() -> None:
+    page = "```text\n└─…  train without 60 ids:\n    seed=1\n```\n"
+    assert unprinted(page, "  lineage\n  └─dcea0f5e  train without\n   60 ids: seed=1\n") == []
+    assert unprinted(page, "  └─dcea0f5e  train without 30 ids: seed=1\n") == ["└─… train without 60 ids: seed=1"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_shell_blocks_of_a_page_run(
@@ -39,6 +45,7 @@ def test_the_shell_blocks_of_a_page_run(
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     ran = run(["sh", "-e", "-c", script(text, page)], tmp_path, forked)
     assert ran.returncode == 0, ran.stderr[-2000:]
+    assert unprinted(text, ran.stdout) == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

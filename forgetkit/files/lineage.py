@@ -40,20 +40,40 @@ def _tree(record: Record, width: int) -> list[str]:
     """Return the steps, first to last, each with the digest of the checkpoint that it made."""
     made = [*(step.parent for step in record.steps[1:]), record.digest]
     lines: list[str] = []
-    for number, (step, digest) in enumerate(zip(record.steps, made, strict=True), 1):
+    steps = zip(record.steps, made, _forgotten_after(record), strict=True)
+    for number, (step, digest, forgotten) in enumerate(steps, 1):
         last = number == len(record.steps)
         rail = f"  {' ' if last else '│'}{' ' * (SHORT + 3)}"
-        lines += _wrapped(_words(step), f"  {'└' if last else '├'}─{(digest or '')[:SHORT]}  ", rail, width)
+        lines += _wrapped(_words(step, forgotten), f"  {'└' if last else '├'}─{(digest or '')[:SHORT]}  ", rail, width)
         for line in (*_measured(step), *_branches(step)):
             lines += _wrapped(line, rail, rail, width)
     return lines
 
 
-def _words(step: Step) -> str:
-    without = " without" if step.command == "train" else ""
-    ids = f"{without} {step.ids['count']} ids" if step.ids else ""
+def _forgotten_after(record: Record) -> list[int]:
+    """Return for each step the number of ids that were forgotten when it had been carried out.
+
+    A step holds the ids of its own request only; what was forgotten before it is what the record has, less those of
+    this step and of the later ones.
+    """
+    counts = [step.ids["count"] if step.ids else 0 for step in record.steps]
+    return [len(record.forgotten) - sum(counts[number:]) for number in range(1, len(counts) + 1)]
+
+
+def _words(step: Step, forgotten: int) -> str:
+    """Return what a step did, and to how many ids; a training leaves out every id ``forgotten`` so far."""
+    own = step.ids["count"] if step.ids else 0
+    ids = f" {_count(own)}" if own else ""
+    if step.command == "train" and (left_out := max(own, forgotten)):
+        before = left_out - own
+        which = f", {before if own else 'all'} of them forgotten before" if before else ""
+        ids = f" without {_count(left_out)}{which}"
     options = (f"{key}={step.options[key]}" for key in SHOWN if step.options.get(key) is not None)
     return f"{step.command}{ids}: {' '.join([*options, f'seed={step.seed}'])}"
+
+
+def _count(ids: int) -> str:
+    return f"{ids} id{'s' * (ids != 1)}"
 
 
 def _measured(step: Step) -> Iterator[str]:

@@ -137,6 +137,7 @@ def select_samples(
         raise ForgetkitError("ids-forgotten", message, "take them out: forgetkit forget-ids --ids ... --minus ...")
     if known := int(before.contains(excluded).sum()):
         tell(Warned("ids-forgotten", f"{known} of {len(excluded)} ids are forgotten already"))
+        excluded = [id_ for id_, gone in zip(excluded, before.contains(excluded), strict=True) if not gone]
     seen = base.record if base and not base.record.untrained else None
     if seen and (foreign := int((~seen.was_trained(excluded)).sum())):
         tell(Warned("ids-untrained", f"{foreign} of {len(excluded)} ids were never trained on"))

@@ -66,6 +66,30 @@ def test_each_step_stands_beside_the_digest_of_what_it_made(forgetkit: Run, mode
     assert lines[-1].strip() == f"└ teacher {made[0]}"
 
 
+def test_a_training_counts_every_id_that_it_leaves_out(forgetkit: Run, model: Path) -> None:
+    Path("first.txt").write_text("0\n1\n2\n")
+    Path("both.txt").write_text("2\n3\n")
+    forgetkit("relabel", model, "-i", "first.txt", "--rate", "0.1", "-o", "one.st")
+    options = ("--rate", "0.1", "--sequence-limit", 3, "--on-limit", "retrain")
+    forgetkit("relabel", "one.st", "-i", "both.txt", *options, "-o", "two.st")
+    forgetkit("train", "--like", "one.st", "--exclude", "both.txt", "--epochs", 1, "-o", "like.st")
+    forgetkit("train", "--like", "like.st", "--epochs", 1, "-o", "again.st")
+    shown = {name: forgetkit("inspect", f"{name}.st").lines[6][12:] for name in ("two", "like", "again")}
+    assert shown["two"].startswith("  train without 4 ids, 3 of them forgotten before: ")
+    assert shown["like"].startswith("  train without 4 ids, 3 of them forgotten before: ")
+    assert shown["again"].startswith("  train without 4 ids, all of them forgotten before: ")
+
+
+def test_a_training_counts_no_id_that_was_forgotten_after_it(forgetkit: Run, model: Path) -> None:
+    Path("ids.txt").write_text("0\n1\n")
+    Path("more.txt").write_text("0\n2\n")
+    forgetkit("train", "--like", model, "--exclude", "ids.txt", "--epochs", 1, "-o", "like.st")
+    forgetkit("train", "--from", "like.st", "--exclude", "more.txt", "--epochs", 1, "-o", "on.st")
+    steps = [line for line in forgetkit("inspect", "on.st").lines if "─" in line]
+    assert "train without 2 ids: " in steps[0]
+    assert "train without 3 ids, 2 of them forgotten before: " in steps[1]
+
+
 @given(width=st.integers(40, 120))
 def test_no_line_is_wider_than_asked(digits_model: Path, width: int) -> None:
     record = read_record(digits_model)
