@@ -54,7 +54,8 @@ def judge(
     found = _check(evidence, policy)
     checks = apply_policy(found.checks, policy, exchangeable=found.exchangeable)
     after, before = evidence.after, evidence.before
-    verdict, reasons = overall(checks, original=evidence.inputs["original"] is not None)
+    retained = after is None or len(after.retain) > 0
+    verdict, reasons = overall(checks, original=evidence.inputs["original"] is not None, retained=retained)
     checked = check_self(after.unseen, after.forget.labels, policy=policy) if after and self_check else None
     report = document(
         verdict,

@@ -11,6 +11,8 @@ INCONCLUSIVE_EXITS = {"report": 3, "fail": 1, "pass": 0}
 
 WOULD_DECIDE = "what would decide: --reference with 19 models retrained without the ids (rank), or with 5 (closer)"
 
+NOTHING_LEFT = "no model can be trained without these ids, for nothing else was trained on: delete the model"
+
 
 def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
     """Return the exit code of an audit; ``inconclusive`` is the policy's setting."""
@@ -19,12 +21,13 @@ def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
     return 0 if verdict == "forgotten" else 1
 
 
-def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]:
+def overall(checks: list[Check], *, original: bool, retained: bool = True) -> tuple[Verdict, list[str]]:
     """Return the verdict over all checks, and its reasons.
 
     Args:
         checks: as they count: see :func:`apply_policy`.
         original: whether the original was given; without it the best verdict is inconclusive.
+        retained: whether samples are left on which a reference could be trained.
     """
     failed = [check for check in checks if check.verdict == "fail"]
     if failed:
@@ -38,7 +41,7 @@ def overall(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]
         reasons += [f"{check.id}: {check.note}" for check in weak]
         reasons = reasons or ["no check passed that would have caught a model that remembers"]
         if original and _references_would_decide(checks):
-            reasons.append(WOULD_DECIDE)
+            reasons.append(WOULD_DECIDE if retained else NOTHING_LEFT)
     return (
         ("inconclusive", reasons) if reasons else ("forgotten", ["every deciding check passed, and could have failed"])
     )

@@ -66,7 +66,7 @@ def next_command(written: "Written") -> str:
     path, steps = written.path, written.record.steps
     known = written.source and (len(steps) == 1 or steps[-2].trains)
     original = str(written.source) if known else "ORIGINAL.st"
-    if written.command == "neutralize":
+    if written.command == "neutralize" and written.record.retained:
         return f"forgetkit distill {path} --teacher {original}"
     if written.record.untrained:
         from forgetkit.training.outputs import next_training

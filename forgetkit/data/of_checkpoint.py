@@ -80,6 +80,19 @@ def _without_gone(found: IdList, forgotten: KeySet, dataset: Dataset, tell: Tell
     return replace(found, lines={id_: line for id_, line in found.lines.items() if id_ not in gone})
 
 
+def nothing_left(path: Path, record: Record, dataset: Dataset) -> ForgetkitError:
+    """Return the refusal of a step on a checkpoint after which no sample would be left to train on: ``ids-empty``.
+
+    It says whether these ids leave nothing, or nothing was left before.
+    """
+    if record.retains(dataset.train.ids).any():
+        message = f"with these ids, everything that {path} was trained on is forgotten: no samples are left to train on"
+        return ForgetkitError("ids-empty", message, "forget fewer ids, or delete the model")
+    message = f"everything that {path} was trained on has been forgotten: no samples are left to train on"
+    hint = "delete the model; a new one needs other samples: forgetkit train --dataset NAME -o NEW.st"
+    return ForgetkitError("ids-empty", message, hint)
+
+
 def warn_duplicates(found: IdList, tell: Tell) -> None:
     """Warn of ids that a list has more than once."""
     count = len(found.duplicates)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from forgetkit.data.canaries import draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.data.deleted_rows import on_data
-from forgetkit.data.of_checkpoint import dataset_of, read_lists
+from forgetkit.data.of_checkpoint import dataset_of, nothing_left, read_lists
 from forgetkit.data.open import data_root, open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
@@ -155,6 +155,8 @@ def select_samples(
             trained = trained | limit
     rows = np.flatnonzero(wanted & ~forgotten.contains(ids))
     if len(rows) == 0:
+        if base and seen and not limited:
+            raise nothing_left(base.path, seen, dataset)
         raise ForgetkitError("ids-empty", "no training samples remain", "exclude fewer ids")
     canaries = base.record.recipe.get("canaries") if base else None
     return TrainingSet(base, dataset, rows, trained, forgotten, excluded, limited, canaries)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import check_same_data, on_data
-from forgetkit.data.of_checkpoint import dataset_of, leave_out, read_lists
+from forgetkit.data.of_checkpoint import dataset_of, leave_out, nothing_left, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell
 from forgetkit.files.header import open_checkpoint
@@ -78,7 +78,7 @@ class Request:
     def check_retained(self) -> None:
         """Refuse a request that leaves nothing to train on: ForgetkitError, ``ids-empty``."""
         if len(self.retain_rows) == 0:
-            raise ForgetkitError("ids-empty", "no retained samples are left to train on", "forget fewer ids")
+            raise nothing_left(self.path, self.record, self.dataset)
 
 
 def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
