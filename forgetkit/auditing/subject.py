@@ -15,6 +15,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import checkpoint_files, open_checkpoint
 from forgetkit.files.id_list import IdList
+from forgetkit.files.lineage import SHORT
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
 
@@ -124,10 +125,25 @@ def open_original(name: str, subject: Subject) -> Opened:
     path, record = open_checkpoint(name)
     check_same_data(path, record, subject.record, "original")
     ids = subject.dataset.train.ids_at(subject.rows)
-    if not record.retains(ids).all():
-        message = f"{name}: it forgot, or never saw, some of the ids in question"
-        raise ForgetkitError("checkpoint-mismatch", message, "--original is the model that was trained on them")
-    return path, record
+    known, trained = record.retains(ids), record.was_trained(ids)
+    if known.all():
+        return path, record
+    forgot, never = int((trained & ~known).sum()), int((~trained).sum())
+    message = f"{name}: of the {len(ids)} ids in question it forgot {forgot} and never saw {never}"
+    raise ForgetkitError("checkpoint-mismatch", message, _which_original(subject.record, record, int(known.sum())))
+
+
+def _which_original(record: Record, given: Record, known: int) -> str:
+    """Return which original to give instead of one that was trained on ``known`` ids only."""
+    first = next((number for number, step in enumerate(record.steps) if not step.trains), len(record.steps))
+    later = record.steps[first:]
+    before = later[0].parent if later and not any(step.trains for step in later) else None
+    if before is not None and before != given.digest:
+        return f"give the model that this one was before it forgot anything: sha256:{before[:SHORT]}"
+    if known:
+        few = f"audit the {known} ids that it knows apart, with --ids"
+        return f"{few}, and the others with --ids and the model that was trained on them"
+    return "--original is the model that was trained on them; audit ids of different trainings apart, each with --ids"
 
 
 def open_references(names: list[str], subject: Subject, tell: Tell) -> list[Opened]:

@@ -74,7 +74,9 @@ def next_command(written: "Written") -> str:
         return next_training(path)
     if steps[-1].trains and not len(written.record.forgotten):
         return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
-    return f"forgetkit audit {path} --original {original}"
+    own = steps[-1].ids["count"] if steps[-1].ids else 0
+    forgotten_before = known and len(written.record.forgotten) > own  # which this original does not know
+    return f"forgetkit audit {path}{' --ids IDS.txt' if forgotten_before else ''} --original {original}"
 
 
 def _wrote(written: "Written") -> str:
