@@ -135,10 +135,9 @@ def open_original(name: str, subject: Subject) -> Opened:
 
 def _which_original(record: Record, given: Record, known: int) -> str:
     """Return which original to give instead of one that was trained on ``known`` ids only."""
-    first = next((number for number, step in enumerate(record.steps) if not step.trains), len(record.steps))
-    later = record.steps[first:]
-    before = later[0].parent if later and not any(step.trains for step in later) else None
-    if before is not None and before != given.digest:
+    before = record.original
+    trained_once = bool(record.unlearning) and record.unlearning[0].parent == before
+    if before is not None and trained_once and before != given.digest:
         return f"give the model that this one was before it forgot anything: sha256:{before[:SHORT]}"
     if known:
         few = f"audit the {known} ids that it knows apart, with --ids"

@@ -139,6 +139,17 @@ class Record:
         adopted = len(self.steps) > 1 and "replace_head" in self.steps[0].options
         return self.steps[1].parent if adopted else None
 
+    @property
+    def unlearning(self) -> list[Step]:
+        """The steps that removed ids from the model, first to last."""
+        return [step for step in self.steps if step.ids and not step.trains]
+
+    @property
+    def original(self) -> str | None:
+        """Digest of the model before ids were removed from it, since its last training; None if none were."""
+        trained = max((number for number, step in enumerate(self.steps) if step.trains), default=-1)
+        return next((step.parent for step in self.steps[trained + 1 :] if step.ids), None)
+
     def retains(self, ids: Collection[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the retain set: trained and not forgotten."""
         return self.was_trained(ids) & ~self.forgotten.contains(ids)

@@ -9,6 +9,7 @@ from torch import nn
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned, silent
+from forgetkit.files.lineage import SHORT
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.training.classifier import Classifier, Samples, on_machine
@@ -133,7 +134,7 @@ def distill(
     request = begin("distill", str(model), options, ids=ids, needs_ids=False, tell=tell)
     if isinstance(request, Written):
         return request
-    files = open_teachers(request, str(teacher), None if forget_teacher is None else str(forget_teacher))
+    files = open_teachers(request, str(teacher), None if forget_teacher is None else str(forget_teacher), tell)
     if not len(request.forgotten):
         tell(Warned("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training"))
     recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training or Training())
@@ -172,14 +173,19 @@ def _module(model: str | Path | nn.Module) -> nn.Module:
     return model
 
 
-def open_teachers(request: Request, teacher: str, forget_teacher: str | None) -> TeacherFiles:
-    """Read the records of the teachers.
+def open_teachers(request: Request, teacher: str, forget_teacher: str | None, tell: Tell) -> TeacherFiles:
+    """Read the records of the teachers, and warn of those that have themselves forgotten ids of the request.
 
     Raises:
-        ForgetkitError: as :func:`open_teacher`; ``checkpoint-mismatch`` for a second teacher that was trained on some
-            of the ids; ``ids-empty`` if there is nothing for it to teach.
+        ForgetkitError: as :func:`open_teacher`; ``usage`` for a student that is to teach itself what it has lost;
+            ``checkpoint-mismatch`` for a second teacher that was trained on some of the ids; ``ids-empty`` if there is
+            nothing for it to teach.
     """
     first = open_teacher(teacher, request)
+    _refuse_itself(first, request)
+    if shown := _own_forgetting(first[1], request):
+        why = "the paper's teacher is the original; this one also teaches what its own forgetting damaged"
+        tell(Warned("teacher-unlearned", f"{first[0]}: the teacher itself {shown}; {why}"))
     if forget_teacher is None:
         return TeacherFiles(first, None)
     path, record = open_teacher(forget_teacher, request)
@@ -191,4 +197,29 @@ def open_teachers(request: Request, teacher: str, forget_teacher: str | None) ->
         message = f"{path}: the forget teacher was trained on {known} of the {len(everything.ids)} ids"
         hint = "make one with: forgetkit train --like ORIGINAL.st --exclude IDS.txt --epochs 3 -o proxy.st"
         raise ForgetkitError("checkpoint-mismatch", message, hint)
+    if shown := _own_forgetting(record, request):
+        text = f"the forget teacher {shown}; it should be a model that never saw them: train --like … --exclude …"
+        tell(Warned("teacher-unlearned", f"{path}: {text}"))
     return TeacherFiles(first, (path, record))
+
+
+def _refuse_itself(teacher: tuple[Path, Record], request: Request) -> None:
+    """Refuse the student as its own teacher, unless it has not forgotten the ids yet: ForgetkitError, ``usage``."""
+    path, record = teacher
+    original = record.original
+    if record.digest != request.record.digest or original is None or request.ids:
+        return
+    message = f"{path}: this is the student itself, which forgot by {_commands(record)}: it cannot teach what it lost"
+    hint = f"name the original, the model that it was before: sha256:{original[:SHORT]} in forgetkit inspect {path}"
+    raise ForgetkitError("usage", message, hint, option="teacher")
+
+
+def _own_forgetting(teacher: Record, request: Request) -> str:
+    """Say how many ids that are to be left out a teacher has forgotten by steps like this one; nothing for none."""
+    ids = request.with_all_forgotten.ids
+    count = int(teacher.forgotten.contains(ids).sum()) if teacher.unlearning else 0
+    return f"has forgotten {count} of the {len(ids)} ids, by {_commands(teacher)}" if count else ""
+
+
+def _commands(record: Record) -> str:
+    return ", ".join(dict.fromkeys(step.command for step in record.unlearning))

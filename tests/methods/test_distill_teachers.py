@@ -118,6 +118,60 @@ def test_a_second_teacher_needs_something_to_teach(forgetkit: Run, here: Path) -
     assert (ran.code, ran.json["code"]) == (2, "ids-empty")
 
 
+@pytest.fixture
+def forgot(here: Path, forgetkit: Run) -> Path:
+    """Return ``n.st``, which has forgotten ``ids.txt``, beside ``r.st``, which has forgotten them by another step."""
+    forgetkit("neutralize", "m.st", "-i", "ids.txt", "--stop", "chance", "-o", "n.st")
+    forgetkit("relabel", "m.st", "-i", "ids.txt", "--rate", "0.01", "--allow-unforgotten", "-o", "r.st")
+    return here / "n.st"
+
+
+@pytest.mark.parametrize("ids", [(), ("-i", "ids.txt")])
+def test_a_model_is_not_taught_by_itself_what_it_has_lost(forgetkit: Run, forgot: Path, ids: tuple[str, ...]) -> None:
+    Path("copy.st").write_bytes(forgot.read_bytes())
+    original = read_record(Path("m.st")).digest
+    for teacher in ("n.st", "copy.st"):
+        ran = forgetkit("distill", "n.st", "--teacher", teacher, *ids, "-o", "out.st", "--json")
+        assert (ran.code, ran.json["code"], Path("out.st").exists()) == (2, "usage", False)
+        assert "the student itself, which forgot by neutralize" in ran.json["message"]
+        assert f"sha256:{original[:8]}" in ran.json["hint"]
+
+
+def test_the_digest_that_the_hint_names_is_shown_by_inspect(forgetkit: Run, forgot: Path) -> None:
+    hint = forgetkit("distill", "n.st", "--teacher", "n.st", "--json").json["hint"]
+    digest = hint.partition("sha256:")[2].split()[0]
+    assert any(f"─{digest}  train" in line for line in forgetkit("inspect", "n.st").lines)
+
+
+def warned(ran: Ran) -> list[str]:
+    """Return the warnings of teachers that have forgotten."""
+    return [one["message"] for one in ran.json["warnings"] if one["code"] == "teacher-unlearned"]
+
+
+def test_a_teacher_that_has_forgotten_the_ids_itself_is_warned_of_once(forgetkit: Run, forgot: Path) -> None:
+    ran = forgetkit("distill", "n.st", "--teacher", "r.st", "--epochs", 1, "--json")
+    (text,) = warned(ran)
+    assert "r.st: the teacher itself has forgotten 120 of the 120 ids, by relabel" in text
+    assert ran.err.count("the teacher itself has forgotten") == 1
+
+
+def test_a_forget_teacher_that_did_see_the_ids_is_warned_of(forgetkit: Run, forgot: Path) -> None:
+    ran = distill(forgetkit, "m.st", "--forget-teacher", "n.st", "-i", "ids.txt", "--stop", "epochs", "--json")
+    (text,) = warned(ran)
+    assert "n.st: the forget teacher has forgotten 120 of the 120 ids, by neutralize" in text
+
+
+@pytest.mark.parametrize("teacher", ["m.st", "proxy.st"])
+def test_a_teacher_that_was_only_trained_is_not_warned_of(forgetkit: Run, forgot: Path, teacher: str) -> None:
+    assert warned(forgetkit("distill", "n.st", "--teacher", teacher, "--epochs", 1, "--json")) == []
+
+
+def test_a_new_request_may_have_the_model_as_it_was_for_teacher_with_a_warning(forgetkit: Run, forgot: Path) -> None:
+    ran = forgetkit("distill", "r.st", "--teacher", "r.st", "-i", "more.txt", "--epochs", 1, "--json")
+    assert ran.code == 0
+    assert "has forgotten 120 of the 122 ids" in warned(ran)[0]
+
+
 def test_canaries_are_no_part_of_what_is_measured(forgetkit: Run, here: Path) -> None:
     train = ("train", "--dataset", "digits", "--epochs", "1", "--canaries", "40", "--threads", "1", "-o", "c.st")
     assert forgetkit(*train).code == 0
