@@ -44,7 +44,7 @@ OWN_MEANING = {
     "--forget-weight": "its default is each method's own",
     "--stop": "neutralize: at the paper's accuracies; distill: after all epochs; scrub: rewind",
     "--alpha": "ascend, distill: of the cross-entropy; dampen: of importances",
-    "--share": "mask: weights that may move; reset: weights drawn anew",
+    "--share": "mask: weights that may change; reset: weights drawn anew",
     "--retain-fraction": "distill: anew in each epoch; badteach: once",
 }
 AT_HAND = (

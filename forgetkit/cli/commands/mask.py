@@ -1,4 +1,4 @@
-"""``forgetkit mask``: which weights may move when the ids are forgotten (SalUn)."""
+"""``forgetkit mask``: which weights may change when the ids are forgotten (SalUn)."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from forgetkit.unlearning.step_options import Lists, StepOptions
 class Method:
     """How to choose weights."""
 
-    share: Annotated[float, Option("Of all weights together, those that may move.", metavar="F")] = 0.5
+    share: Annotated[float, Option("Of all weights together, those that may change.", metavar="F")] = 0.5
 
 
 def mask(
@@ -23,7 +23,7 @@ def mask(
 ) -> None:
     """Choose the weights that the ids depend on most, for --mask of a step (SalUn, Fan et al. 2024).
 
-    Those with the largest gradient over the ids may move; a step with --mask leaves the others as they are, bit for
+    Those with the largest gradient over the ids may change; a step with --mask leaves the others as they are, bit for
     bit. As published, it goes with random labels.
 
     Examples:
