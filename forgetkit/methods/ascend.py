@@ -60,5 +60,5 @@ def ascend(
         kept = cross_entropy(logits[: len(rows)], retain[1][rows])
         return alpha * kept - (1 - alpha) * cross_entropy(logits[len(rows) :], forget[1][gone])
 
-    for (_, gone), (_, rows) in islice(zip(forgotten, retained, strict=True), epochs * steps):
-        yield Update(loss, (gone, rows))
+    for (over, gone), (epoch, rows) in islice(zip(forgotten, retained, strict=True), epochs * steps):
+        yield Update(loss, (gone, rows), epoch if alpha else over)

@@ -1,10 +1,12 @@
 """Updates: the steps of an optimizer that a method yields, carried out one after another."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -57,12 +59,57 @@ def started(updates: Iterator[Update], done: int = 0) -> Iterator[Update]:
     return chain(first, updates)
 
 
+class EpochLog:
+    """Adds an entry to a log for each epoch: its number, its steps and their mean loss, null if that is not finite.
+
+    Updates that name no epoch make one entry, without a number.
+
+    Args:
+        entries: the log; None for no log.
+        left: the position of an interrupted run, which continues within an epoch.
+    """
+
+    def __init__(self, entries: list[dict[str, Any]] | None, left: Place | None) -> None:
+        self.entries = entries
+        self.epoch, self.steps, self.total = 0, 0, torch.zeros(())
+        if left and entries is not None:
+            (self.epoch, self.steps), self.total = left.at["epoch"], left.tensors["loss"]
+
+    def watched(self, updates: Iterator[Update]) -> Iterator[Update]:
+        """Yield the updates; where an epoch begins, end the one before."""
+        for update in updates:
+            if update.epoch != self.epoch:
+                self.end()
+            self.epoch = update.epoch
+            yield update
+
+    def add(self, loss: Tensor) -> None:
+        """Add the loss of a step, of shape ``()``."""
+        if self.entries is not None:
+            self.steps, self.total = self.steps + 1, self.total.to(loss.device) + loss
+
+    def place(self, place: Place) -> Place:
+        """Return a position together with that within the epoch."""
+        if self.entries is None:
+            return place
+        return Place(place.at | {"epoch": [self.epoch, self.steps]}, place.tensors | {"loss": self.total.cpu()})
+
+    def end(self) -> None:
+        """Write the entry of the epoch, if it has steps."""
+        if self.entries is not None and self.steps:
+            mean = float(self.total) / self.steps
+            number = {"epoch": self.epoch} if self.epoch else {}
+            self.entries.append({**number, "steps": self.steps, "loss": mean if math.isfinite(mean) else None})
+        self.steps, self.total = 0, torch.zeros(())
+
+
 def walk(
     bookmark: Bookmark,
     loop: str,
     model: nn.Module,
     begin: Callable[[], tuple[Optimizer, Iterator[Update]]],
     *,
+    logged: bool = False,
     label: str = "",
     total: int = 0,
     tell: Tell = silent,
@@ -74,6 +121,7 @@ def walk(
         loop: name of the loop in that state.
         model: changed by the updates.
         begin: returns an optimizer, and the updates for the model as it is.
+        logged: add an entry to the bookmark's log for each epoch (:class:`EpochLog`).
         label: of the progress events.
         total: number of updates, for the progress.
         tell: receives the progress.
@@ -87,12 +135,15 @@ def walk(
     updates = started(updates, taken)
     if left:
         unpack(left.tensors, model, optimizer)
+    log = EpochLog(bookmark.log if logged else None, left)
 
     def place() -> Place:
         """Return the position to keep."""
-        return Place({"steps": taken}, pack(model, optimizer))
+        return log.place(Place({"steps": taken}, pack(model, optimizer)))
 
-    for _ in progress(fit(optimizer, updates), label, total - taken, tell):
+    for loss in progress(fit(optimizer, log.watched(updates)), label, total - taken, tell):
         taken += 1
+        log.add(loss)
         bookmark.reached(loop, place)
+    log.end()
     return optimizer, taken

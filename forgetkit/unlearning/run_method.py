@@ -160,7 +160,7 @@ class MethodRun:
 
         if self.settings.stop == "rewind":
             return rewind(classifier, sets.forget.samples, sets.tune, start, bookmark)
-        return Outcome({"steps": walk(bookmark, "steps", classifier, start)[1]})
+        return Outcome({"steps": walk(bookmark, "steps", classifier, start, logged=True)[1]})
 
     def _until_forgotten(self, classifier: nn.Module, sets: Sets, bookmark: Bookmark, tell: Tell) -> Outcome:
         groups = tuning_groups(sets, seed=self.seed).first(GROUPS)
