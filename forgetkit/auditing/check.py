@@ -9,6 +9,8 @@ from typing import Any, Literal
 from forgetkit.registry import Registry, did_you_mean, malformed_plugin, parameters_of
 from forgetkit.statistics.intervals import Estimate
 
+ONLY_CANARIES = "the samples in question are canaries, which other checks judge"
+"""Why a check is not run."""
 CheckVerdict = Literal["pass", "fail", "inconclusive", "info", "not-run"]
 Verdict = Literal["forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from forgetkit.auditing.check import Check
+from forgetkit.auditing.check import ONLY_CANARIES, Check
 from forgetkit.auditing.checks.canaries import canary_check
 from forgetkit.auditing.checks.integrity import copies, integrity
 from forgetkit.auditing.checks.registered import run_registered
@@ -79,6 +79,8 @@ def evidence_of(
         if relearn and len(subject.rows):
             forget, retain, unseen = _samples(subject, machine.device)
             others.append(relearn_check(classifier, forget, unseen, retain))
+        elif relearn:
+            others.append(Check("relearn", "not-run", ONLY_CANARIES))
         if original is not None:
             known, before = predict_control(original, subject, machine)
         others += _canary_checks(after, before, subject, policy)

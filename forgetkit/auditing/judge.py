@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.auditing.check import Check
+from forgetkit.auditing.check import ONLY_CANARIES, Check
 from forgetkit.auditing.checks.exchangeable import exchangeable_check
 from forgetkit.auditing.checks.one_model import Masks, single_ids
 from forgetkit.auditing.checks.with_references import ReferenceResults, compare_with_references
@@ -84,6 +84,8 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
         exchangeable = draw.holds or policy.assume_exchangeable
         checks.append(exchangeable_check(draw, assumed=policy.assume_exchangeable))
     checks += checks_without_references(after, before, policy)
+    if evidence.references and not len(after.forget):
+        checks += [Check(name, "not-run", ONLY_CANARIES) for name in ("rank", "closer")]
     if len(after.forget):
         if evidence.references:
             compared = compare_with_references(after, before, evidence.references, level=policy.level)

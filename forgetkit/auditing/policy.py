@@ -33,6 +33,13 @@ DECIDING: dict[Criterion, tuple[str, ...]] = {
     "chance": ("integrity", "utility", *ABOUT["chance"]),
 }
 """The checks that decide if the policy names none, each if it is run."""
+IDLE: dict[Criterion, tuple[str, ...]] = {"retrain": ("chance",), "chance": ("membership", "vanished")}
+"""The checks that never decide under a criterion, even if a policy names them."""
+UNUSED: dict[Criterion, tuple[str, ...]] = {
+    "retrain": ("chance",),
+    "chance": ("membership_margin", "assume_exchangeable"),
+}
+"""The keys of a policy that decide nothing under a criterion."""
 CAN_DECIDE = tuple(dict.fromkeys(check for checks in DECIDING.values() for check in checks))
 """Checks that can pass and fail, apart from registered ones; the others only inform, whatever a policy says."""
 LARGEST_POLICY = 1 << 20
@@ -59,7 +66,7 @@ class Policy:
 
     Raises:
         pydantic.ValidationError: a value of the wrong type, or out of range.
-        ForgetkitError: ``policy-malformed`` where ``gating`` cannot decide.
+        ForgetkitError: ``policy-malformed`` where ``gating``, or a key under this criterion, cannot decide.
 
     Source: Kim & Woo, "Efficient two-stage model retraining for machine unlearning", 2022, sections 3.2 and 6
     (``chance``).
@@ -85,6 +92,14 @@ class Policy:
         if not set(about := ABOUT[self.criterion]) & set(self.deciding):
             message = f"'gating' names no check that the criterion '{self.criterion}' is about"
             raise ForgetkitError("policy-malformed", message, f"add {' or '.join(about)}, or change 'criterion'")
+        for check in IDLE[self.criterion]:
+            if self.gating and check in self.gating:
+                message = f"'gating' names '{check}', which never decides under the criterion '{self.criterion}'"
+                raise ForgetkitError("policy-malformed", message, "take it out, or change 'criterion'")
+        for key in UNUSED[self.criterion]:
+            if getattr(self, key) != getattr(Policy, key):
+                message = f"'{key}' decides nothing under the criterion '{self.criterion}'"
+                raise ForgetkitError("policy-malformed", message, "take it out, or change 'criterion'")
 
     @property
     def deciding(self) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ from forgetkit.errors import ForgetkitError
 FULL = """# what the data protection office agreed on
 criterion = "chance"
 level = 0.01
-membership_margin = 0.03
 utility_margin = 0.01
 chance = "at-most"
 gating = ["integrity", "chance"]
 inconclusive = "fail"
-assume_exchangeable = true
 """
+OF_RETRAIN = "membership_margin = 0.03\nassume_exchangeable = true\n"
+"""The keys that decide nothing under the criterion of the other policy."""
 
 
 def read(folder: Path, content: str | bytes) -> Policy:
@@ -41,9 +41,12 @@ def test_an_empty_policy_is_the_default(tmp_path: Path) -> None:
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    policy = read(tmp_path, FULL)
-    assert policy == Policy("chance", 0.01, 0.03, 0.01, "at-most", ("integrity", "chance"), "fail", True)
-    assert all(getattr(policy, field.name) != field.default for field in fields(Policy))
+    policies = [read(tmp_path, FULL), read(tmp_path, OF_RETRAIN)]
+    given = {"utility_margin": 0.01, "chance": "at-most", "gating": ("integrity", "chance"), "inconclusive": "fail"}
+    assert policies[0] == Policy(criterion="chance", level=0.01, **given)
+    assert policies[1] == Policy(membership_margin=0.03, assume_exchangeable=True)
+    for field in fields(Policy):
+        assert any(getattr(policy, field.name) != field.default for policy in policies)
 
 
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
@@ -104,9 +107,15 @@ def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
         ("gating = ['membership', 'membership']", "'gating' names a check twice"),
         ("gating = []", "'gating' names no check that the criterion 'retrain' is about"),
         ("gating = ['utility', 'chance']", "'gating' names no check that the criterion 'retrain' is about"),
+        ("gating = ['rank', 'chance']", "'gating' names 'chance', which never decides under the criterion 'retrain'"),
+        ("criterion = 'chance'\ngating = ['chance', 'membership']", "'gating' names 'membership', which never decides"),
+        ("criterion = 'chance'\ngating = ['chance', 'vanished']", "'gating' names 'vanished', which never decides"),
+        ("chance = 'at-most'", "'chance' decides nothing under the criterion 'retrain'"),
+        ("criterion = 'chance'\nmembership_margin = 0.1", "'membership_margin' decides nothing under"),
+        ("criterion = 'chance'\nassume_exchangeable = true", "'assume_exchangeable' decides nothing under"),
     ],
 )
-def test_gating_that_could_not_decide_is_refused(tmp_path: Path, line: str, words: str) -> None:
+def test_what_could_not_decide_is_refused(tmp_path: Path, line: str, words: str) -> None:
     assert words in refused(tmp_path, line).message
 
 

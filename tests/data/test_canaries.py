@@ -334,6 +334,15 @@ def test_a_reference_carries_the_canaries_on(planted: Path, dataset: Dataset) ->
     assert reference[0].forgotten.contains(dataset.train.ids_at(included)).all()
 
 
+def test_an_audit_of_canaries_alone_says_what_it_does_not_run(forgetkit: Run, planted: Path, can: Path) -> None:
+    given = ("--original", can, "--reference", planted / "ref.st", "--relearn", "--exit-zero", *EXACT, "--json")
+    assert forgetkit("relabel", can, "-i", "can.txt", "--rate", "0.01", "--allow-unforgotten", "-o", "out.st").code == 0
+    ran = forgetkit("audit", "out.st", *given)
+    left_out = {check["id"]: check["note"] for check in ran.json["checks"] if check["verdict"] == "not-run"}
+    assert left_out.keys() >= {"relearn", "rank", "closer"}
+    assert "canaries" in left_out["relearn"]
+
+
 def test_the_list_is_that_of_the_included_canaries(forgetkit: Run, can: Path, dataset: Dataset) -> None:
     _, found = opened(can, dataset)
     ran = forgetkit("forget-ids", "can.st", "--canaries", "--seed", SEED)
