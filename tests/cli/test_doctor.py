@@ -13,6 +13,15 @@ def test_a_sound_machine_is_exit_0_and_nothing_is_left(forgetkit: Run, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_makes_no_folder(forgetkit: Run, tmp_path: Path) -> None:
+    before = tmp_path.stat().st_mtime_ns
+    ran = forgetkit("doctor", "--dry-run")
+    assert (ran.code, ran.out) == (0, "")
+    assert "ok     permission" in ran.err
+    assert "note   publication    not tried: --dry-run writes nothing" in ran.err
+    assert tmp_path.stat().st_mtime_ns == before
+
+
 def test_a_fault_is_exit_2(forgetkit: Run) -> None:
     ran = forgetkit("doctor", "nowhere")
     assert ran.code == 2

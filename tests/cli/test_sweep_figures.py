@@ -51,6 +51,13 @@ def test_name_that_no_row_has_is_an_error_with_the_nearest() -> None:
     assert "count" in (raised.value.hint or "")
 
 
+def test_where_with_a_name_that_no_row_has_is_an_error() -> None:
+    for rows in ([row(0.1, 1, 0)], [row(0.1, 1, 0), row(0.1, 5, 1, outcome="failed")]):
+        with pytest.raises(ForgetkitError, match="run 'ids' has no 'sede'"):
+            lines_of({**FIGURE, "where": {"sede": 1}}, rows, "plan.toml")
+    assert lines_of({**FIGURE, "where": {"sede": 1}}, [], "plan.toml") == {}
+
+
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_same_lines_give_the_same_bytes(kind: str) -> None:
     lines = {"a": [(0.1, 1.0), (0.2, 2.0)], "b": [(0.1, 2.0)]}

@@ -78,6 +78,16 @@ def test_plan_that_is_wrong_is_exit_2_with_place_and_cure(
     assert hint in ran.json["hint"]
 
 
+def test_variables_that_no_run_uses_are_warned_of(forgetkit: Run, tmp_path: Path) -> None:
+    """``epochs`` is used in a value of ``way``, ``seed`` by ``only``."""
+    text = GRID.replace("[profiles", "wya = [1, 2]\n[profiles").replace("epochs = 9", "epochs = 9\nhalf = [0, 1]")
+    text += RUN.format("a", "train {way.options} --seed {seed}") + 'only = {seed = "half"}\n'
+    (tmp_path / "plan.toml").write_text(text)
+    ran = forgetkit("sweep", "plan.toml", "--out", "out", "--dry-run")
+    warned = [line for line in ran.err.splitlines() if line.startswith("warning")]
+    assert [line.rpartition(" ")[2] for line in warned] == ["'share'", "'wya'"]
+
+
 def test_plan_that_is_not_there_is_exit_2(forgetkit: Run) -> None:
     ran = forgetkit("sweep", "none.toml", "--out", "out", "--json")
     assert (ran.code, ran.json["code"]) == (2, "plan-missing")

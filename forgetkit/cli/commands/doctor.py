@@ -35,7 +35,8 @@ def doctor(
 ) -> None:
     """Check this machine: versions, device, data root, free space, and whether files can be published safely.
 
-    The exit code is 0 if all is well and 2 if there is a fault. It makes a temporary folder in FOLDER.
+    The exit code is 0 if all is well and 2 if there is a fault. It makes a temporary folder in FOLDER, except with
+    --dry-run.
 
     Examples:
         forgetkit doctor
@@ -43,11 +44,14 @@ def doctor(
     """
     from forgetkit.data.open import default_root
 
-    found = check_up(Path(folder), Path(data_root) if data_root else default_root(), device)
+    found = check_up(Path(folder), Path(data_root) if data_root else default_root(), device, dry_run=say.dry_run)
     marks = {True: "ok", False: "FAULT", None: "note"}
     ok = all(finding.ok is not False for finding in found)
     lines = [f"{marks[finding.ok]:5}  {finding.name:13}  {finding.found}" for finding in found]
-    Console(say).result(lines, {"ok": ok, "command": "doctor", "findings": [asdict(finding) for finding in found]})
+    console = Console(say)
+    for line in lines if say.dry_run else ():
+        console.note(line)
+    console.result(lines, {"ok": ok, "command": "doctor", "findings": [asdict(finding) for finding in found]})
     if not ok:
         raise typer.Exit(2)
 
@@ -68,15 +72,16 @@ class Finding:
     ok: bool | None = True
 
 
-def check_up(folder: Path, root: Path, device: str) -> list[Finding]:
+def check_up(folder: Path, root: Path, device: str, *, dry_run: bool = False) -> list[Finding]:
     """Check everything.
 
     Args:
         folder: in which outputs will be written.
         root: folder of the data sets.
         device: as for ``--device``.
+        dry_run: leave out the checks that write.
     """
-    return [*_software(), *_machine(device), _root(root), *_folder(folder)]
+    return [*_software(), *_machine(device), _root(root), *_folder(folder, dry_run=dry_run)]
 
 
 def _software() -> list[Finding]:
@@ -108,7 +113,7 @@ def _root(root: Path) -> Finding:
     return Finding("data root", f"{root}, {'readable' if readable else 'not readable'}", readable)
 
 
-def _folder(folder: Path) -> list[Finding]:
+def _folder(folder: Path, *, dry_run: bool) -> list[Finding]:
     if not folder.is_dir():
         return [Finding("folder", f"{folder} is not a folder", False)]
     free = shutil.disk_usage(folder).free
@@ -120,6 +125,9 @@ def _folder(folder: Path) -> list[Finding]:
     if not os.access(folder, os.W_OK | os.X_OK):
         return [*found, Finding("permission", f"no file can be made in {folder}", False)]
     found.append(Finding("permission", f"files can be made in {folder}"))
+    if dry_run:
+        left_out = "not tried: --dry-run writes nothing"
+        return [*found, *(Finding(name, left_out, None) for name in ("publication", "locks"))]
     with tempfile.TemporaryDirectory(prefix=".forgetkit-", dir=folder) as name:
         found += [_tried("publication", Path(name), _publishes), _tried("locks", Path(name), _locks)]
     return found

@@ -60,7 +60,7 @@ def sweep(
     grid.check()
     console, root, shard = Console(say), Path(out), parse_shard(grid.shard)
     read = read_plan(Path(plan), "quick" if grid.quick else grid.profile)
-    reported, needed = share_of(expand(read), shard)
+    reported, needed = share_of(expand(read, console), shard)
     threads = max(1, available_cores() // grid.jobs)
     state = Sweep(needed, root, grid.jobs, threads, console)
     state.collect()

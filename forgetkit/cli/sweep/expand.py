@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetkit.cli.mount import step_names
-from forgetkit.cli.sweep.plan import Plan, Template, Value, label
+from forgetkit.cli.sweep.plan import STEP, Plan, Template, Value, label
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.registry import did_you_mean
 from forgetkit.training.outputs import software
@@ -68,8 +69,12 @@ class Run:
         return self.folder(root) / name if name else None
 
 
-def expand(plan: Plan) -> list[Run]:
+def expand(plan: Plan, tell: Tell = silent) -> list[Run]:
     """Return the runs of a plan in its order, each after the runs that it depends on.
+
+    Args:
+        plan: the plan.
+        tell: warned of variables that no run uses.
 
     Raises:
         ForgetkitError: ``plan-malformed``, with file, line and run.
@@ -77,6 +82,10 @@ def expand(plan: Plan) -> list[Run]:
     expansion = _Expansion(plan)
     for template in plan.runs.values():
         expansion.runs_of(template)
+        expansion.used.update(template.named)
+    for name in plan.variables:
+        if name not in {STEP, *expansion.used}:
+            tell(Warned("unused", f"{plan.path}: no run uses the variable '{name}'"))
     return [run for runs in expansion.done.values() for run in runs]
 
 
@@ -102,6 +111,7 @@ class _Expansion:
         self.plan = plan
         self.done: dict[str, list[Run]] = {}
         self.open: list[str] = []
+        self.used: set[str] = set()
         self.index: dict[tuple[str, tuple[str, ...]], dict[tuple[object, ...], list[Run]]] = {}
 
     def runs_of(self, template: Template) -> list[Run]:
@@ -161,6 +171,7 @@ class _Expansion:
             hint = did_you_mean(name, [*self.plan.variables, *self.plan.runs, "folder"])
             raise template.refusal(f"{{{name}}} is neither a variable nor a run", hint)
         values = self.plan.variables[name]
+        self.used.add(name)
         if name in binding:
             yield binding[name], binding
         elif isinstance(values, list):

@@ -47,23 +47,26 @@ def lines_of(figure: dict[str, Any], rows: Iterable[Row], where: str) -> dict[st
         ForgetkitError: ``plan-malformed`` for a name that no row has.
     """
     found: dict[str, dict[float, list[float]]] = {}
-    wanted = figure.get("where", {})
-    for row in rows:
-        values = {**flatten(row["metrics"]), **row["parameters"]}
-        if (
-            row["run"] != figure["run"]
-            or row["outcome"] != "done"
-            or any(values.get(k) != v for k, v in wanted.items())
-        ):
+    done = [row for row in rows if row["run"] == figure["run"] and row["outcome"] == "done"]
+    shown = [{**flatten(row["metrics"]), **row["parameters"]} for row in done]
+    for key in figure.get("where", {}) if shown else ():
+        if not any(key in values for values in shown):
+            raise _unknown(figure, key, shown[0], where)
+    for values in shown:
+        if any(values.get(key) != value for key, value in figure.get("where", {}).items()):
             continue
         for key in ("x", "y", "by"):
             if key in figure and figure[key] not in values:
-                message = f"{where}: figure '{figure['file']}': run '{row['run']}' has no '{figure[key]}'"
-                raise ForgetkitError("plan-malformed", message, did_you_mean(figure[key], list(values)))
+                raise _unknown(figure, figure[key], values, where)
         x, y = values[figure["x"]], values[figure["y"]]
         if isinstance(x, int | float) and isinstance(y, int | float):
             found.setdefault(str(values.get(figure.get("by", ""), "")), {}).setdefault(float(x), []).append(float(y))
     return {name: [(x, sum(ys) / len(ys)) for x, ys in sorted(points.items())] for name, points in found.items()}
+
+
+def _unknown(figure: dict[str, Any], name: str, known: Row, where: str) -> ForgetkitError:
+    message = f"{where}: figure '{figure['file']}': run '{figure['run']}' has no '{name}'"
+    return ForgetkitError("plan-malformed", message, did_you_mean(name, list(known)))
 
 
 def draw(lines: dict[str, list[Point]], figure: dict[str, Any], kind: str) -> bytes:

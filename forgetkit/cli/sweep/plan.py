@@ -38,12 +38,14 @@ class Template:
         name: of the run.
         command: a forgetkit command with ``{variables}`` and ``{runs}``, without ``--out``.
         only: for some variables, the values that this run is for.
+        named: variables that ``only`` takes values from.
         place: file and line where it begins.
     """
 
     name: str
     command: str
     only: dict[str, list[Value]]
+    named: tuple[str, ...]
     place: str
 
     def refusal(self, message: str, hint: str | None = None) -> ForgetkitError:
@@ -181,5 +183,5 @@ def _runs(path: Path, tables: list[Any], variables: dict[str, Any], lines: list[
         _check_known(where, f"'only' of run '{name}'", [*only, *others], variables)
         values = {key: variables[value] if isinstance(value, str) else value for key, value in only.items()}
         values = {key: value if isinstance(value, list) else [value] for key, value in values.items()}
-        runs[name] = Template(name, table["command"], values, where)
+        runs[name] = Template(name, table["command"], values, tuple(others), where)
     return runs
