@@ -141,6 +141,13 @@ class Source:
     ] = False
     plugin: Plugin = None
 
+    def check(self) -> None:
+        """Refuse a data root where the data set names its folder; raises ForgetkitError ``usage``."""
+        folder = os.path.dirname((self.dataset or "").partition(":")[2])
+        if folder and self.data_root not in {None, os.environ.get("FORGETKIT_DATA")}:
+            message = f"not with --dataset {self.dataset}, which names its folder"
+            raise ForgetkitError("usage", message, "leave it out, or name the file alone", option="data_root")
+
 
 @dataclass(frozen=True)
 class Plugins:
@@ -230,15 +237,22 @@ def positive(name: str, value: float) -> float:
     return value
 
 
-def check_optimizer(optimizer: str, rate: float, momentum: float) -> None:
-    """Refuse an unknown optimizer, a rate that is not above 0, and a momentum that would not be used.
+def refuse_given(settings: object, names: tuple[str, ...], why: str, hint: str) -> None:
+    """Refuse settings without effect that are not the defaults of their class; raises ForgetkitError ``usage``."""
+    for name in names:
+        if getattr(settings, name) != getattr(type(settings), name):
+            raise ForgetkitError("usage", why, hint, option=name)
+
+
+def check_optimizer(optimizer: str, rate: float, momentum: float, *, usual: float = 0.0) -> None:
+    """Refuse an unknown optimizer, a rate that is not above 0, and a momentum, not the ``usual`` one, that has no use.
 
     Raises:
         ForgetkitError: ``usage``.
     """
     choice("optimizer", optimizer, OPTIMIZERS)
     positive("rate", rate)
-    if momentum and optimizer != "sgd":
+    if momentum not in {0, usual} and optimizer != "sgd":
         message = f"{optimizer} has no momentum"
         raise ForgetkitError("usage", message, "use --optimizer sgd", option="momentum")
 

@@ -41,6 +41,8 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
         for part in given:
             if isinstance(part, ResumableOutput) and (part.out or "").endswith("/"):
                 raise ForgetkitError("usage", f"--out: {part.out} is a folder", f"name a file: {part.out}model.st")
+            if isinstance(part, Source):
+                part.check()
             if isinstance(part, Source | Plugins):
                 load_plugins(part.plugin or [])
         command(**values, **packed)

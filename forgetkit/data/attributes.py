@@ -54,12 +54,12 @@ def conditions_of(
         table: path of a CSV file with a column ``id`` and further attribute columns.
 
     Raises:
-        ForgetkitError: ``usage`` for a column that does not exist, ``ids-empty`` for a value that no sample has, and
-            what :func:`read_attributes` raises.
+        ForgetkitError: ``usage`` for a column that does not exist, or a table of which none is wanted; ``ids-empty``
+            for a value that no sample has; and what :func:`read_attributes` raises.
     """
     columns: dict[str, Sequence[str | None]] = dict(dataset.attributes)
-    if table is not None:
-        columns |= read_attributes(table, dataset.train.row_of)
+    read = {} if table is None else read_attributes(table, dataset.train.row_of)
+    columns |= read
     found = []
     for column, values in where.items():
         named, listed = _values(values)
@@ -71,6 +71,9 @@ def conditions_of(
         for value, place in [*named.items(), *listed.items()]:
             _check_value(place, column, value, known)
         found.append(Condition(column, columns[column], list({**named, **listed}), len(listed.keys() - named.keys())))
+    if table is not None and not read.keys() & where.keys():
+        message, hint = f"no --where names a column of {table}", f"its columns: {shorten(', '.join(read))}"
+        raise ForgetkitError("usage", message, hint, option="attributes")
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import find_changed
-from forgetkit.data.open import data_root, find_dataset
+from forgetkit.data.open import data_root, find_dataset, open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.id_digests import KeySet
@@ -46,6 +46,19 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
     if list(dataset.classes) != record.classes or list(dataset.shape) != record.data_shape:
         raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
     return as_trained(dataset, record)
+
+
+def dataset_named(name: str, source: Source, tell: Tell = silent) -> Dataset:
+    """Return a data set that no checkpoint names.
+
+    Raises:
+        ForgetkitError: as :func:`open_dataset`; ``usage`` for ``source.dataset_changed``.
+    """
+    if source.dataset_changed:
+        hint = "name the checkpoint that was trained on the data"
+        raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
+    root = data_root(source.data_root)
+    return open_dataset(name, root, download=source.download, unseen=source.unseen, tell=tell)
 
 
 def read_lists(

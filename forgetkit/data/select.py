@@ -14,8 +14,7 @@ from forgetkit.data.attributes import conditions_of, with_attributes
 from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.duplicates import with_copies
-from forgetkit.data.of_checkpoint import dataset_of, leave_out, read_lists
-from forgetkit.data.open import data_root, open_dataset
+from forgetkit.data.of_checkpoint import dataset_named, dataset_of, leave_out, read_lists
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.header import open_checkpoint
@@ -191,11 +190,7 @@ def _opened(source: str | Path, data: Source, tell: Tell) -> tuple[Record | None
     if isinstance(source, Path) or source.endswith(".st"):
         path, record = open_checkpoint(str(source))
         return record, dataset_of(path, record, data, tell)
-    if data.dataset_changed:
-        hint = "name the checkpoint that was trained on the data"
-        raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
-    root = data_root(data.data_root)
-    return None, open_dataset(source, root, download=data.download, unseen=data.unseen, tell=tell)
+    return None, dataset_named(source, data, tell)
 
 
 def _canaries(record: Record | None, dataset: Dataset, seed: int, source: str | Path) -> Mask:

@@ -14,7 +14,7 @@ from forgetkit.methods.importance import Weights, trainable
 def dampen(
     model: nn.Module, of_forget: Weights, of_all: Weights, *, alpha: float = 10.0, strength: float = 1.0
 ) -> float:
-    """Dampen a model in place; return the share of its weights that were.
+    """Dampen a model in place; return the share of its weights that changed.
 
     Args:
         model: changed in place.
@@ -29,6 +29,7 @@ def dampen(
     for name, weight in trainable(model).items():
         chosen = of_forget[name] > alpha * of_all[name]
         factor = (strength * of_all[name] / of_forget[name].clamp(min=torch.finfo(weight.dtype).tiny)).clamp(max=1)
-        weight.copy_(torch.where(chosen, weight * factor, weight))
-        changed, count = changed + int(chosen.sum()), count + weight.numel()
+        dampened = torch.where(chosen, weight * factor, weight)
+        changed, count = changed + int((dampened != weight).sum()), count + weight.numel()
+        weight.copy_(dampened)
     return changed / count

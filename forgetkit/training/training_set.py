@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from forgetkit.data.canaries import draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.data.deleted_rows import on_data
-from forgetkit.data.of_checkpoint import dataset_of, nothing_left, read_lists
-from forgetkit.data.open import data_root, open_dataset
+from forgetkit.data.of_checkpoint import dataset_named, dataset_of, nothing_left, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import open_checkpoint
@@ -190,8 +189,7 @@ def _dataset(base: Base | None, source: Source, image_size: int | None, tell: Te
         return dataset_of(base.path, base.record, source, tell)
     if not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
-    root = data_root(source.data_root)
-    dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, tell=tell)
+    dataset = dataset_named(source.dataset, source, tell)
     return at_size(dataset, None if image_size is None else (image_size, image_size))
 
 

@@ -18,7 +18,7 @@ from forgetkit.unlearning.inputs import Ids, begin
 from forgetkit.unlearning.method_options import Dampen
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import carry_out, new_step
+from forgetkit.unlearning.step import carry_out, new_step, warn_if_unmoved
 from forgetkit.unlearning.step_options import StepOptions
 
 
@@ -71,4 +71,6 @@ def dampen(
     step = new_step("dampen", said, 0, request)
     inputs = Inputs(others=(Path(importance),) if importance is not None else ())
     beside = Beside(importance=importance_out)
-    return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
+    written = carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, tell=tell)
+    warn_if_unmoved(written, "lower --alpha or --strength", tell)
+    return written

@@ -12,6 +12,7 @@ from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.lineage import SHORT
 from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_model
+from forgetkit.options import refuse_given
 from forgetkit.training.classifier import Classifier, Samples, on_machine
 from forgetkit.training.device import Machine, machine_for
 from forgetkit.training.outputs import Written
@@ -123,13 +124,13 @@ def distill(
         ForgetkitError: for bad input; ``not-reached`` if a second teacher leads to no state that forgets.
     """
     settings, options = settings or Distill(), (options or MethodOptions()).writing(out)
-    settings.check()
+    training, both = training or Training(), forget_teacher is not None
+    _check(settings, training, both=both)
     if isinstance(model, nn.Module):
-        recipe = resolve_recipe(halved(Recipe()), training or Training())
+        recipe = _recipe(Recipe(), settings, training, tell, both=both)
         teachers = (_module(teacher), None if forget_teacher is None else _module(forget_teacher))
-        return on_module(
-            model, tensor_sets(forget, retain, unseen, ids), _work(settings, recipe, options, lambda: teachers, tell)
-        )
+        work = _work(settings, recipe, options, lambda: teachers, tell)
+        return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
     no_samples(forget, retain, unseen)
     request = begin("distill", str(model), options, ids=ids, needs_ids=False, tell=tell)
     if isinstance(request, Written):
@@ -137,14 +138,31 @@ def distill(
     files = open_teachers(request, str(teacher), None if forget_teacher is None else str(forget_teacher), tell)
     if not len(request.forgotten):
         tell(Warned("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training"))
-    recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), training or Training())
+    recipe = _recipe(recipe_of(request.record.recipe), settings, training, tell, both=both)
     machine = machine_for(options.compute)
-    said = {**asdict(recipe), **settings.options(second_teacher=forget_teacher is not None)}
+    said = {**asdict(recipe), **settings.options(second_teacher=both)}
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
     work = _work(settings, recipe, options, lambda: files.load(machine), tell)
     inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
     aim = request.with_all_forgotten
     return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, aim=aim, tell=tell)
+
+
+def _check(settings: Distill, training: Training, *, both: bool) -> None:
+    """Refuse what is out of range, or would not be used with one teacher, or with both."""
+    settings.check(second_teacher=both)
+    if both:
+        unused = ("schedule", "augment", "batch_size", "keep")
+        hint = "a step has --ids-per-step ids and --replay retained samples, at one rate: leave it out"
+        refuse_given(training, unused, "not with --forget-teacher", hint)
+
+
+def _recipe(base: Recipe, settings: Distill, training: Training, tell: Tell, *, both: bool) -> Recipe:
+    """Return the recipe of the student; warn if it has fewer epochs than the teacher was given."""
+    recipe = resolve_recipe(halved(base), training)
+    if not both and recipe.epochs < settings.distill_epochs != Distill.distill_epochs:
+        tell(Warned("unused", f"--distill-epochs {settings.distill_epochs}: there are only {recipe.epochs} epochs"))
+    return recipe
 
 
 def _work(

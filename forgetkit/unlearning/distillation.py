@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.errors import NotReached
-from forgetkit.events import Note, Tell
+from forgetkit.events import Note, Tell, Warned
 from forgetkit.methods.distill import distill as distillation_losses
 from forgetkit.methods.distill import distillation_loss
 from forgetkit.methods.joint import joint
@@ -117,7 +117,11 @@ class Distillation:
             taken = self._take(most, forget, known, second)
             return Outcome({"steps": taken, "right": gauge.goal})
         if blind:  # no evaluation can say where to stop: teach each id once
-            every = most = min(most, ceil(len(forget[1]) / how.ids_per_step))
+            few = min(most, ceil(len(forget[1]) / how.ids_per_step))
+            if few < most:
+                text = f"--epochs and --retain-fraction: {few} of {most} steps are taken, to teach each id once"
+                self.tell(Warned("unused", text))
+            every = most = few
         found = stop_when_forgotten(
             self.model,
             self.sets.forget,
@@ -135,10 +139,13 @@ class Distillation:
 
         def begin() -> tuple[Optimizer, Iterator[Update]]:
             """Begin joint steps."""
-            updates = islice(self._updates(forget, known, second), most)
+            steps = enumerate(islice(self._updates(forget, known, second), most))
+            epochs = self.recipe.epochs  # of a part of the retain set; the updates count passes over all of it
+            updates = (replace(update, epoch=1 + step * epochs // most) for step, update in steps)
             return optimizer_of(self.model, self.recipe), updates
 
-        return walk(self.bookmark, "steps", self.model, begin, label="distill", total=most, tell=self.tell)[1]
+        bookmark, tell = self.bookmark, self.tell
+        return walk(bookmark, "steps", self.model, begin, logged=True, label="distill", total=most, tell=tell)[1]
 
     def _updates(self, forget: Samples, known: Tensor, second: nn.Module) -> Iterator[Update]:
         """Return joint steps: the retain set towards the first teacher's outputs, ``forget`` towards the second's."""

@@ -1,7 +1,7 @@
 """Settings of the methods, as plain dataclasses; without torch. Those of simple methods are beside their commands."""
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
@@ -14,6 +14,7 @@ from forgetkit.options import (
     check_optimizer,
     choice,
     positive,
+    refuse_given,
 )
 
 Stop = Annotated[
@@ -31,8 +32,9 @@ WeightDecay = Annotated[float, Option("Weight decay.", metavar="FLOAT", min=0)]
 
 @dataclass(frozen=True)
 class StepSettings:
-    """How a method trains, whichever it is."""
+    """How a method trains, whichever it is; ``stops`` are the values of ``stop``."""
 
+    stops: ClassVar[tuple[str, ...]] = ("unseen", "published")
     stop: Stop = "unseen"
     optimizer: OptimizerName = "sgd"
     rate: Rate = 0.01
@@ -46,17 +48,15 @@ class StepSettings:
         Raises:
             ForgetkitError: ``usage``, with the setting's name.
         """
-        choice("stop", self.stop, ("unseen", "published"))
-        self.check_training()
-
-    def check_training(self) -> None:
-        """Refuse an optimizer, rate or margin out of range; raises ForgetkitError ``usage``."""
+        choice("stop", self.stop, self.stops)
         positive("utility_margin", self.utility_margin)
-        check_optimizer(self.optimizer, self.rate, self.momentum)
+        if self.stop != "unseen":
+            refuse_given(self, ("utility_margin",), f"not with --stop {self.stop}", "accuracy is not judged then")
+        check_optimizer(self.optimizer, self.rate, self.momentum, usual=type(self).momentum)
 
     def options(self, classes: int) -> dict[str, Any]:
         """Return the settings as a method takes them and a record holds them, for a number of classes."""
-        return asdict(self)
+        return {**asdict(self), "momentum": self.momentum if self.optimizer == "sgd" else 0.0}
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,11 @@ class Distill:
     beta: Annotated[float, Option("Weight of the distillation loss.", metavar="FLOAT", min=0)] = 0.9
     temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 4.0
     distill_epochs: Annotated[
-        int, Option("Epochs with the teacher, before plain cross-entropy.", metavar="N", min=0)
+        int, Option("With one teacher, epochs with it before plain cross-entropy.", metavar="N", min=0)
     ] = 10
-    forget_weight: Annotated[float, Option("Weight of the ids beside the retain set.", metavar="W")] = 1.0
+    forget_weight: Annotated[
+        float, Option("With both teachers, weight of the ids beside the retain set.", metavar="W")
+    ] = 1.0
     ids_per_step: Annotated[int, Option("Ids in a step with both teachers.", metavar="N", min=1)] = 16
     replay: Annotated[int, Option("Retained samples in a step with both teachers.", metavar="N", min=1)] = 32
     stop: Annotated[
@@ -171,13 +173,26 @@ class Distill:
         published = ("retain_fraction", "alpha", "beta", "temperature", "distill_epochs")
         return options if second_teacher else {name: options[name] for name in published}
 
-    def check(self) -> None:
-        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+    def check(self, *, second_teacher: bool) -> None:
+        """Refuse a value out of range, and settings that would not be used; raises ForgetkitError ``usage``."""
         choice("stop", self.stop, ("unseen", "epochs"))
         positive("forget_weight", self.forget_weight)
         positive("utility_margin", self.utility_margin)
         check_share("retain_fraction", self.retain_fraction, "the paper's is 0.5")
         positive("temperature", self.temperature)
+        if second_teacher:
+            why = "not with --forget-teacher"
+            refuse_given(self, ("distill_epochs",), why, "both teachers teach to the end: leave it out")
+        else:
+            both = ("forget_weight", "ids_per_step", "replay", "stop", "utility_margin")
+            refuse_given(self, both, "needs --forget-teacher", "one teacher does not teach the ids: leave it out")
+        if self.stop == "epochs":
+            refuse_given(self, ("utility_margin",), "not with --stop epochs", "accuracy is not judged then")
+        if not (second_teacher or self.distill_epochs):
+            why = "not with --distill-epochs 0"
+            refuse_given(self, ("alpha", "beta", "temperature"), why, "no epoch has a teacher then")
+        if not self.beta:
+            refuse_given(self, ("temperature",), "not with --beta 0", "the distillation loss has no weight then")
 
 
 @dataclass(frozen=True)

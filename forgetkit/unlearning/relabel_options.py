@@ -13,6 +13,7 @@ from forgetkit.options import (
     check_optimizer,
     choice,
     positive,
+    refuse_given,
 )
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, IdsPerStep, WeightDecay
 
@@ -152,17 +153,19 @@ class RandomLabels(EpochSettings):
         choice("targets", self.targets, ("wrong", "any", "contrast"))
         choice("redraw", self.redraw, ("once", "epoch"))
         positive("forget_weight", self.forget_weight)
-        if self.targets == "contrast" and self.labels_per_id != "1":
+        if self.targets == "contrast":
             hint = "each id has one contrastive label"
-            raise ForgetkitError("usage", "not with --targets contrast", hint, option="labels_per_id")
-        if self.mix != "joint" and self.forget_weight != RandomLabels.forget_weight:
+            refuse_given(self, ("labels_per_id", "redraw"), "not with --targets contrast", hint)
+        if self.labels_per_id == "all":
+            refuse_given(self, ("redraw",), "not with --labels-per-id all", "there is nothing to draw")
+        if self.mix != "joint":
             hint = "no step has both ids and retained samples: add --mix joint"
-            raise ForgetkitError("usage", "not with --mix forget-then-retain", hint, option="forget_weight")
+            refuse_given(self, ("forget_weight",), "not with --mix forget-then-retain", hint)
 
     def options(self, classes: int) -> dict[str, Any]:
         """Return the settings as the method takes them; raises ForgetkitError ``usage``."""
         most = classes if self.targets == "any" else classes - 1
-        return {**asdict(self), "labels_per_id": labels_of(self.labels_per_id, most, classes)}
+        return {**super().options(classes), "labels_per_id": labels_of(self.labels_per_id, most, classes)}
 
 
 def labels_of(text: str, most: int, classes: int) -> int:

@@ -160,8 +160,9 @@ def test_check_prints_nothing_and_finds_a_good_list_good(choose: Choose) -> None
 
 
 def test_check_writes_nothing(choose: Choose, tmp_path: Path) -> None:
-    assert choose("--ids", "a.txt", "--check", "-o", "c.txt").code == 0
-    assert not (tmp_path / "c.txt").exists()
+    before = sorted(tmp_path.glob("[!.]*"))
+    ran = choose("--ids", "a.txt", "--check")
+    assert (ran.code, ran.out, sorted(tmp_path.glob("[!.]*"))) == (0, "", before)
 
 
 def test_check_finds_a_bad_list_bad(choose: Choose, tmp_path: Path) -> None:

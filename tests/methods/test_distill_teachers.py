@@ -42,11 +42,12 @@ def distill(forgetkit: Run, path: str, *options: str) -> Ran:
     return forgetkit("distill", path, "--teacher", "m.st", *machine, *options)
 
 
+LOG = ("--log", "looks.jsonl")
 BOTH = ("--forget-teacher", "proxy.st", "-i", "ids.txt")
 
 
 def test_the_ids_are_known_no_better_than_to_the_teacher_that_never_saw_them(forgetkit: Run, here: Path) -> None:
-    ran = distill(forgetkit, "m.st", *BOTH, *ENOUGH, "--log", "looks.jsonl", "--json")
+    ran = distill(forgetkit, "m.st", *BOTH, *ENOUGH, *LOG, "--json")
     assert ran.code == 0, ran.err
     metrics = ran.json["metrics"]
     assert metrics["tune_auc_before"] > 0.8
@@ -93,8 +94,11 @@ def test_short_of_the_goal_nothing_is_written(forgetkit: Run, here: Path) -> Non
 
 
 def test_all_epochs_are_taken_where_that_is_asked_for(forgetkit: Run, here: Path) -> None:
-    ran = distill(forgetkit, "m.st", *BOTH, "--stop", "epochs", "--epochs", "3", "--retain-fraction", "1", "--json")
+    whole = ("--stop", "epochs", "--epochs", "3", "--retain-fraction", "1")
+    ran = distill(forgetkit, "m.st", *BOTH, *whole, *LOG, "--json")
     assert ran.json["metrics"]["steps"] == 14  # 3 epochs of 140 retained samples, 32 in a step
+    lines = [json.loads(line) for line in Path("looks.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["steps"]) for line in lines] == [(1, 5), (2, 5), (3, 4)]
 
 
 def test_what_was_forgotten_before_is_distilled_from_it_too(forgetkit: Run, here: Path) -> None:
@@ -182,6 +186,16 @@ def test_canaries_are_no_part_of_what_is_measured(forgetkit: Run, here: Path) ->
     assert not {"forget_accuracy", "tune_auc", "forget_phi"} & ran.json["metrics"].keys()
     ran = forgetkit(*step, "--forget-teacher", "c.st", "-f")
     assert (ran.code, ran.json["code"]) == (2, "ids-empty")
+
+
+def test_where_nothing_was_memorised_the_steps_that_are_left_out_are_named(
+    forgetkit: Run, model: Path, ids: Path
+) -> None:
+    assert forgetkit("train", "--like", "model.st", "--exclude", "ids.txt", "--epochs", "3", "-o", "proxy.st").code == 0
+    step = ("distill", "model.st", "--teacher", "model.st", "--forget-teacher", "proxy.st", "-i", "ids.txt")
+    ran = forgetkit(*step, "--epochs", "9", "--utility-margin", "0.9")
+    assert "nothing measurable was memorised" in ran.err
+    assert "--epochs and --retain-fraction: 2 of 179 steps are taken, to teach each id once" in ran.err
 
 
 @pytest.mark.parametrize("option", [("--stop", "never"), ("--forget-weight", "0"), ("--replay", "0")])

@@ -79,7 +79,7 @@ def adopt(
         forgetkit adopt imagenet --dataset digits --replace-head -o start.st
     """
     from forgetkit.data.dataset import at_size
-    from forgetkit.data.open import data_root, open_dataset
+    from forgetkit.data.of_checkpoint import dataset_named
     from forgetkit.models.factory import parse_options
     from forgetkit.models.foreign import find_weights
     from forgetkit.training.adopt import plan_adoption
@@ -94,10 +94,9 @@ def adopt(
     recipe = resolve_recipe(Recipe(), training)
     console = Console(output)
     path, config = find_weights(weights)
-    root = data_root(source.data_root)
-    dataset = open_dataset(source.dataset, root, download=source.download, unseen=source.unseen, tell=console)
     size = origin.image_size
-    dataset = at_size(dataset, None if size is None else (size, size))
+    named = dataset_named(source.dataset, source, console)
+    dataset = at_size(named, None if size is None else (size, size))
     machine = machine_for(compute)
     adoption = plan_adoption(
         path,

@@ -6,7 +6,7 @@ from typing import Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Checkpoint, Option
+from forgetkit.options import Checkpoint, Option, refuse_given
 from forgetkit.unlearning.method_options import EpochSettings, IdsPerStep
 from forgetkit.unlearning.step_options import MethodOptions
 
@@ -19,10 +19,15 @@ class Ascend(EpochSettings):
     ids_per_step: IdsPerStep = 64
 
     def check(self) -> None:
-        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+        """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
         super().check()
         if not 0 <= self.alpha <= 1:
-            raise ForgetkitError("usage", f"{self.alpha} is not in [0, 1]", "the authors' is 0.95", option="alpha")
+            raise ForgetkitError("usage", f"{self.alpha} is not in [0, 1)", "the authors' is 0.95", option="alpha")
+        if self.alpha == 1:
+            hint = "that is fine-tuning: forgetkit finetune"
+            raise ForgetkitError("usage", "1 leaves the ids no weight", hint, option="alpha")
+        if not self.alpha:
+            refuse_given(self, ("batch_size",), "not with --alpha 0", "no retained sample is read then")
 
 
 def ascend(checkpoint: Checkpoint, *, settings: Ascend, options: MethodOptions) -> None:

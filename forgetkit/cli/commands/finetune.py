@@ -6,7 +6,7 @@ from typing import Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Checkpoint, Momentum, Option
+from forgetkit.options import Checkpoint, Momentum, Option, refuse_given
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, WeightDecay
 from forgetkit.unlearning.step_options import MethodOptions
 
@@ -19,11 +19,13 @@ class Finetune(EpochSettings):
     weight_decay: WeightDecay = 5e-4
     batch_size: BatchSize = 256
     l1: Annotated[float, Option("Weight of the sum of the absolute weights; falls to 0.", metavar="FLOAT", min=0)] = 0.0
-    free_epochs: Annotated[int, Option("Epochs at the end without --l1.", metavar="N", min=0)] = 0
+    free_epochs: Annotated[int, Option("With --l1, epochs at the end without it.", metavar="N", min=0)] = 0
 
     def check(self) -> None:
-        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+        """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
         super().check()
+        if not self.l1:
+            refuse_given(self, ("free_epochs",), "needs --l1", "for example --l1 0.0005")
         if self.free_epochs >= self.epochs:
             message = f"{self.free_epochs} is not below the {self.epochs} epochs"
             raise ForgetkitError("usage", message, "for example --free-epochs 2", option="free_epochs")

@@ -96,6 +96,8 @@ def forget_ids(
 
     if checkpoint is None and not source.dataset:
         raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
+    if output.out and chooser.check_only:
+        raise ForgetkitError("usage", "not with --check, which writes nothing", "leave one of them out", option="out")
     console = Console(output)
     ids = choose(
         Path(checkpoint) if checkpoint is not None else source.dataset or "",

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, Option, Rate, choice
+from forgetkit.errors import ForgetkitError
+from forgetkit.options import Checkpoint, Option, Rate, choice, refuse_given
 from forgetkit.unlearning.method_options import BatchSize, Epochs, EpochSettings, check_share
 from forgetkit.unlearning.step_options import MethodOptions
 
@@ -27,10 +28,16 @@ class Reset(EpochSettings):
     others: Annotated[float, Option("Factor of the other weights' gradients (msg).", metavar="F", min=0)] = 0.1
 
     def check(self) -> None:
-        """Refuse a value out of range; raises ForgetkitError ``usage``."""
+        """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
         super().check()
         choice("kind", self.kind, ("ct", "msg"))
         check_share("share", self.share, "the authors' is 0.3")
+        if self.kind == "ct":
+            hint = "ct transposes all kernels and changes no gradient"
+            refuse_given(self, ("share", "others"), "needs --kind msg", hint)
+        elif self.optimizer != "sgd" and self.others not in {0, 1}:
+            message = f"{self.optimizer} undoes the factor of --others: its steps do not grow with the gradients"
+            raise ForgetkitError("usage", message, "use --optimizer sgd, or --others 1", option="optimizer")
 
 
 def reset(checkpoint: Checkpoint, *, settings: Reset, options: MethodOptions) -> None:

@@ -1,11 +1,11 @@
 """``forgetkit scrub``: away from the original on the ids, back to it on the retain set."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, OptimizerName, Option, Rate, choice, positive
+from forgetkit.options import Checkpoint, OptimizerName, Option, Rate, positive, refuse_given
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, IdsPerStep
 from forgetkit.unlearning.step_options import MethodOptions
 
@@ -14,6 +14,7 @@ from forgetkit.unlearning.step_options import MethodOptions
 class Scrub(EpochSettings):
     """How to scrub."""
 
+    stops: ClassVar[tuple[str, ...]] = ("unseen", "rewind", "published")
     stop: Annotated[
         str,
         Option(
@@ -36,10 +37,16 @@ class Scrub(EpochSettings):
     temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 2.0
 
     def check(self) -> None:
-        """Refuse a value out of range; raises ForgetkitError ``usage``."""
-        choice("stop", self.stop, ("unseen", "rewind", "published"))
-        self.check_training()
+        """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
+        super().check()
         positive("temperature", self.temperature)
+        if self.away_epochs > self.epochs:
+            refuse_given(self, ("away_epochs",), f"there are {self.epochs} epochs", "raise --epochs")
+        if not self.away_epochs:
+            refuse_given(self, ("ids_per_step",), "not with --away-epochs 0", "no step has ids then")
+        if not (self.away_epochs or self.kl_weight):
+            why = "not with --away-epochs 0 --kl-weight 0"
+            refuse_given(self, ("temperature",), why, "the original does not teach then")
 
 
 def scrub(checkpoint: Checkpoint, *, settings: Scrub, options: MethodOptions) -> None:
