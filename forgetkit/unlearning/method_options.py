@@ -115,9 +115,8 @@ class Neutralize:
         positive("utility_margin", self.utility_margin)
         choice("check", self.check_at, ("often", "epoch"))
         check_optimizer(self.optimizer, self.rate, self.momentum)
-        if self.stop != "unseen" and not limited and self.utility_margin != Neutralize.utility_margin:
-            message = f"--stop {self.stop} does not judge accuracy on unseen samples"
-            raise ForgetkitError("usage", message, "leave it out, or use --stop unseen", option="utility_margin")
+        if self.stop != "unseen" and not limited:
+            refuse_given(self, ("utility_margin",), f"not with --stop {self.stop}", "accuracy is not judged then")
 
     @property
     def matching(self) -> str:

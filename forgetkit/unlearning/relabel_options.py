@@ -62,12 +62,10 @@ class Relabel:
         positive("forget_weight", self.forget_weight)
         positive("utility_margin", self.utility_margin)
         check_optimizer(self.optimizer, 1.0 if self.fixed is None else self.fixed, self.momentum)
-        if self.allow_unforgotten and (self.fixed is None or self.kind != "per-id"):
-            message = "--allow-unforgotten is for a fixed --rate and steps per id"
-            raise ForgetkitError("usage", message, "give --rate FLOAT; a searched one is judged in any case")
-        for name in ("ids_per_step", "forget_weight"):
-            if self.kind == "per-id" and getattr(self, name) != getattr(Relabel, name):
-                raise ForgetkitError("usage", "steps per id take one id at a time", "add --mix joint", option=name)
+        if self.fixed is None or self.kind != "per-id":
+            refuse_given(self, ("allow_unforgotten",), "needs a fixed --rate, and steps per id", "give --rate FLOAT")
+        if self.kind == "per-id":
+            refuse_given(self, ("ids_per_step", "forget_weight"), "not with steps per id", "add --mix joint")
 
     @property
     def fixed(self) -> float | None:

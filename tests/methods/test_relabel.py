@@ -271,10 +271,10 @@ def test_a_fixed_rate_that_loses_accuracy_is_not_reached(forgetkit: Run, model: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("--allow-unforgotten", "--allow-unforgotten is for a fixed --rate"),
-        ("--allow-unforgotten --rate 1 --mix joint", "--allow-unforgotten is for a fixed --rate"),
-        ("--rate 1 --ids-per-step 8", "--ids-per-step: steps per id take one id at a time"),
-        ("--mix per-id --forget-weight 0.5", "--forget-weight: steps per id take one id at a time"),
+        ("--allow-unforgotten", "--allow-unforgotten: needs a fixed --rate"),
+        ("--allow-unforgotten --rate 1 --mix joint", "--allow-unforgotten: needs a fixed --rate"),
+        ("--rate 1 --ids-per-step 8", "--ids-per-step: not with steps per id"),
+        ("--mix per-id --forget-weight 0.5", "--forget-weight: not with steps per id"),
     ],
 )
 def test_options_without_effect_are_refused(forgetkit: Run, model: object, ids: object, text: str, words: str) -> None:
