@@ -83,6 +83,12 @@ def test_every_number_of_the_papers_table_1_stands_beside_ours(tmp_path: Path) -
     ]
 
 
+def test_tables_are_drawn_where_no_run_has_ended_yet(tmp_path: Path) -> None:
+    row = {"run": "original", "outcome": "not run", "parameters": {"dataset": "mnist"}, "metrics": {}}
+    (tmp_path / "results.json").write_text(json.dumps({"rows": [row]}))
+    assert "| mnist | 99.20 |" in draw("kim_woo", tmp_path)
+
+
 def test_table_3_has_shares_of_1_to_10_percent_and_their_gap(tmp_path: Path) -> None:
     def row(run: str, share: float, epoch: int) -> dict[str, object]:
         parameters = {"dataset": "mnist", "share": share}

@@ -191,7 +191,8 @@ def main() -> None:
     rows, out = run_and_read(__doc__ or "", Path(__file__).with_suffix(".toml"))
     sets = [str(name) for name in dict.fromkeys(row["parameters"]["dataset"] for row in rows)]
     run = [name for name in sets if select(rows, "stage2", dataset=name)]
-    figure_2(rows, run, out / "kim-woo-figure-2.svg")
+    if run:
+        figure_2(rows, run, out / "kim-woo-figure-2.svg")
     sides = [f"{label} {view}" for label in ("minimum", "maximum") for view in VIEWS.values()]
     two = ["", "paper: original", "paper: two-stage", "paper: scratch", "original", "two-stage", "scratch"]
     three = ["", "paper: two-stage", "paper: scratch", "paper: gap", "two-stage", "scratch", "gap"]

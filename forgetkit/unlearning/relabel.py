@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -13,7 +14,7 @@ from forgetkit.errors import NotReached
 from forgetkit.events import Note, Tell, Warned, silent
 from forgetkit.files.id_list import draw
 from forgetkit.models.optimizer_state import find_optimizer
-from forgetkit.training.classifier import Samples
+from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.device import Machine, set_up
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import Recipe, recorded_epochs
@@ -222,7 +223,7 @@ def _at_fixed_rate(
 
     total = steps.most("per-id", len(sets.forget), 0)
     optimizer, taken = walk(bookmark, "ids", classifier, begin, label="relabel", total=total, tell=tell)
-    if gauge and before:
+    if gauge and before and bool(torch.isfinite(predict(classifier, gauge.guard[0])).all()):  # else: diverged
         _check_result(gauge.read(classifier), before, sets, how, rate)
     return Outcome({"steps": taken}, optimizer=optimizer)
 
@@ -230,10 +231,12 @@ def _at_fixed_rate(
 def _check_result(after: Reading, before: Reading, sets: Sets, how: Relabel, rate: float) -> None:
     """Refuse a model that lost accuracy, or that still recognises 100 ids or more; raises NotReached."""
     moved = f"{describe(before)} → {describe(after)}"
-    before = replace(before, accuracy=max(before.accuracy, sets.trained_accuracy))
-    if not keeps_accuracy(after, before, how.utility_margin):
+    kept = max(before.accuracy, sets.trained_accuracy)
+    if not keeps_accuracy(after, replace(before, accuracy=kept), how.utility_margin):
+        since = "" if kept == before.accuracy else " after the last training"
+        lost = f"accuracy on the tune half falls from {kept:.2%}{since} to {after.accuracy:.2%}"
         hint = "lower --rate, add --replay, omit --rate to search for one, or pass --allow-unforgotten"
-        raise NotReached(f"at rate {rate:g} more than {how.utility_margin:g} of accuracy is lost: {moved}", hint)
+        raise NotReached(f"at rate {rate:g} {lost}, by more than {how.utility_margin:g}", hint)
     if len(sets.measured) >= FEWEST and recognisable(after, before):
         hint = "raise --rate, omit it to search for one, or pass --allow-unforgotten"
         raise NotReached(f"at rate {rate:g} the ids are still recognisable: {moved}", hint)

@@ -159,7 +159,7 @@ def test_a_model_pushed_to_zero_on_the_ids_is_called_over_forgotten(forgetkit: R
 
 def test_relabeling_with_adam_at_the_papers_rate_fails(forgetkit: Run, model: Path, ids: Path) -> None:
     forgetkit("forget-ids", "model.st", "--count", 200, "-o", "many.txt")
-    forgetkit("relabel", "model.st", "-i", "many.txt", "--optimizer", "adam", "--rate", 0.001)
+    forgetkit("relabel", "model.st", "-i", "many.txt", "--optimizer", "adam", "--rate", 0.001, "--allow-unforgotten")
     ran = forgetkit("audit", "model.relabel.st", "--original", "model.st", "--json")
     assert ran.json["verdict"] in {"over-forgotten", "utility-lost"}
 
@@ -222,7 +222,7 @@ def test_a_class_that_came_back_is_not_forgotten(forgetkit: Run, model: Path) ->
 
 def test_an_original_that_never_saw_the_ids_is_refused(forgetkit: Run, model: Path) -> None:
     reference = without_threes(forgetkit)
-    forgetkit("relabel", "model.st", "-i", "threes.txt", "--rate", 0.1)
+    forgetkit("relabel", "model.st", "-i", "threes.txt", "--rate", 0.1, "--allow-unforgotten")
     ran = forgetkit("audit", "model.relabel.st", "--original", reference, "--json")
     assert (ran.code, ran.json["code"]) == (2, "checkpoint-mismatch")
 

@@ -44,7 +44,9 @@ def drop(path: Path, end: str) -> None:
 def retrained(forgetkit: Run, *options: object) -> Ran:
     """Forget p1 by a step that takes any data."""
     (Path("ids.txt")).write_text("p1\n")
-    return forgetkit("relabel", "less.st", "--ids", "ids.txt", "--rate", 0.1, "--threads", 1, *options)
+    return forgetkit(
+        "relabel", "less.st", "--ids", "ids.txt", "--rate", 0.1, "--allow-unforgotten", "--threads", 1, *options
+    )
 
 
 def test_changed_data_are_refused_without_the_flag(forgetkit: Run, album: Path) -> None:
@@ -97,7 +99,7 @@ def test_a_class_may_vanish_with_its_rows(forgetkit: Run, tmp_path: Path) -> Non
     forgetkit("train", "--dataset", "table:pets.csv", "--exclude", "ids.txt", *QUICK, "-o", "m.st")
     path.write_text("".join(line for line in path.read_text().splitlines(True) if ",ape," not in line))
     (tmp_path / "more.txt").write_text("p2\n")
-    step = ("relabel", "--rate", 0.1, "--threads", 1, "--dataset-changed")
+    step = ("relabel", "--rate", 0.1, "--allow-unforgotten", "--threads", 1, "--dataset-changed")
     ran = forgetkit(*step, "m.st", "--ids", "more.txt")
     assert ran.code == 0, ran.err
     assert read_record(tmp_path / "m.relabel.st").classes == ["ape", "cat", "dog"]

@@ -51,7 +51,7 @@ def go_the_whole_way(forgetkit: Run, tiny: str, model: tuple[str, ...], plugin: 
         ("forget-ids", "m.st", "--count", "4", "-o", "ids.txt"),
         ("neutralize", "m.st", "-i", "ids.txt", "--stop", "chance", "--max-epochs", "30"),
         ("distill", "m.neutralize.st", "--teacher", "m.st", "--epochs", "1"),
-        ("relabel", "m.st", "-i", "ids.txt", "--optimizer", "sgd", "--rate", "0.01"),
+        ("relabel", "m.st", "-i", "ids.txt", "--optimizer", "sgd", "--rate", "0.01", "--allow-unforgotten"),
         ("audit", "m.relabel.st", "--original", "m.st"),
     ]
     for step in steps:

@@ -26,7 +26,8 @@ STEPS = {
     "badteach": f"badteach model.st -i ids.txt --stop published {SGD}",
     "reset": f"reset model.st -i ids.txt --kind msg --stop published --epochs 1 {SGD}",
     "random-labels": f"random-labels model.st -i ids.txt --stop published --epochs 1 {SGD}",
-    "relabel": "relabel model.st -i ids.txt --rate 0.1 --optimizer sgd --momentum 0.9 --weight-decay 0.1",
+    "relabel": "relabel model.st -i ids.txt --allow-unforgotten --rate 0.1 --optimizer sgd --momentum 0.9 "
+    "--weight-decay 0.1",
     "neutralize": "neutralize model.st -i ids.txt --stop chance --optimizer sgd --rate 0.1 --momentum 0.9",
     "distill": f"distill model.st --teacher model.st -i ids.txt --epochs 1 {SGD}",
 }

@@ -31,7 +31,7 @@ COMMANDS = {
     "distill": "distill model.st --teacher model.st -i ids.txt --epochs 3 -o out.st",
     "distill both": "distill model.st --teacher model.st --forget-teacher proxy.st -i many.txt -o out.st"
     " --stop epochs --epochs 4",
-    "relabel fixed": "relabel model.st -i many.txt --rate 0.1 --replay 2 -o out.st",
+    "relabel fixed": "relabel model.st -i many.txt --rate 0.1 --replay 2 --allow-unforgotten -o out.st",
     "relabel auto": "relabel model.st -i ids.txt --utility-margin 0.9 -o out.st",
     "relabel joint": "relabel model.st -i many.txt --mix joint --utility-margin 0.9 -o out.st",
     "random labels unseen": "random-labels model.st -i many.txt --targets contrast --utility-margin 0.9 --epochs 3"
@@ -296,7 +296,12 @@ def test_replicas_go_on_each_by_itself(forgetkit: Run, here: Path, kills: Kills)
 def test_an_audit_asks_each_reference_once(forgetkit: Run, here: Path, kills: Kills) -> None:
     like = "train --like model.st --exclude many.txt --replicas 3 -q -o refs/{n}.st"
     assert forgetkit(*like.split()).code == 0
-    assert forgetkit(*["relabel", "model.st", "-i", "many.txt", "--rate", "0.1", "-q", "-o", "out.st"]).code == 0
+    assert (
+        forgetkit(
+            *["relabel", "model.st", "-i", "many.txt", "--rate", "0.1", "--allow-unforgotten", "-q", "-o", "out.st"]
+        ).code
+        == 0
+    )
     words = ["audit", "out.st", "--original", "model.st", "--reference", "refs", "--json", "-q"]
     expected = forgetkit(*words)
     kills.next(2)

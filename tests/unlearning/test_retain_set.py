@@ -71,8 +71,8 @@ LATER = {
     "distill-best": "distill {base}.st --teacher {base}.st --epochs 2 --keep best -o out.st",
     "from": "train --from {base}.st --epochs 1 -o out.st",
     "from-exclude": "train --from {base}.st --epochs 1 --exclude {ids}.txt -o out.st",
-    "relabel": "relabel {base}.st --ids {ids}.txt --rate 0.01 -o out.st",
-    "relabel-replay": "relabel {base}.st --ids {ids}.txt --rate 0.01 --replay 5 -o out.st",
+    "relabel": "relabel {base}.st --ids {ids}.txt --rate 0.01 --allow-unforgotten -o out.st",
+    "relabel-replay": "relabel {base}.st --ids {ids}.txt --rate 0.01 --replay 5 --allow-unforgotten -o out.st",
     "relabel-auto": "relabel {base}.st --ids {ids}.txt --utility-margin 1 -o out.st",
     "relabel-joint": "relabel {base}.st --ids {ids}.txt --mix joint --ids-per-step 4 --replay 4 "
     "--forget-weight 4 --utility-margin 1 -o out.st",
@@ -101,7 +101,7 @@ def test_the_twins_differ_where_nothing_is_left_out(forgetkit: Run) -> None:
 
 
 def test_the_twins_differ_where_the_spoiled_samples_are_relabeled(forgetkit: Run) -> None:
-    relabel = "relabel base.st --ids gone.txt --rate 0.01 -o out.st"
+    relabel = "relabel base.st --ids gone.txt --rate 0.01 --allow-unforgotten -o out.st"
     one, other = ends(
         forgetkit, f"{TRAIN} --only more.txt -o part.st", "train --from part.st --only gone.txt -o base.st", relabel
     )
@@ -146,7 +146,7 @@ def test_no_later_step_draws_from_what_was_never_trained_on(forgetkit: Run, tmp_
 
 
 def test_steps_one_after_another_leave_out_what_each_forgot(forgetkit: Run) -> None:
-    first = "relabel base.st --ids more.txt --rate 0.01 --replay 2 -o a.st"
+    first = "relabel base.st --ids more.txt --rate 0.01 --replay 2 --allow-unforgotten -o a.st"
     second = "distill a.st --teacher base.st --epochs 1 -o b.st"
     one, other = ends(forgetkit, BASE, first, second, "train --from b.st --epochs 1 -o c.st")
     assert one == other
@@ -271,8 +271,10 @@ def test_plain_sgd_has_no_state_to_keep_and_says_nothing_wrong(forgetkit: Run) -
 
 def test_relabeling_goes_on_with_a_kept_optimizer(forgetkit: Run) -> None:
     train = f"{TRAIN} --optimizer adadelta --keep-optimizer -o base.st"
-    kept = follow(forgetkit, [train, "relabel base.st --ids more.txt --rate 1 --keep-optimizer -o kept.st"])
-    fresh = follow(forgetkit, ["relabel base.st --ids more.txt --rate 1 -o fresh.st"])
+    kept = follow(
+        forgetkit, [train, "relabel base.st --ids more.txt --rate 1 --keep-optimizer --allow-unforgotten -o kept.st"]
+    )
+    fresh = follow(forgetkit, ["relabel base.st --ids more.txt --rate 1 --allow-unforgotten -o fresh.st"])
     assert kept.digest != fresh.digest
     assert load_file("kept.optimizer.st")["0.step"] == 30
 

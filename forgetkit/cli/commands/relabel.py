@@ -19,7 +19,7 @@ def relabel(
 
     Examples:
         forgetkit relabel model.st --ids ids.txt --optimizer adadelta
-        forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids - --rate 0.1
+        forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids -
         forgetkit relabel model.st -i ids.txt --optimizer adam --mix joint
         forgetkit relabel model.st -i ids.txt --optimizer sgd --rate 0.0001 --replay 8
     """
