@@ -125,11 +125,11 @@ def distill(
     """
     settings, options = settings or Distill(), (options or MethodOptions()).writing(out)
     training, both = training or Training(), forget_teacher is not None
-    _check(settings, training, both=both)
+    asked = _check(settings, training, both=both)
     if isinstance(model, nn.Module):
         recipe = _recipe(Recipe(), settings, training, tell, both=both)
         teachers = (_module(teacher), None if forget_teacher is None else _module(forget_teacher))
-        work = _work(settings, recipe, options, lambda: teachers, tell)
+        work = _work(settings, recipe, options, lambda: teachers, tell, asked=asked)
         return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
     no_samples(forget, retain, unseen)
     request = begin("distill", str(model), options, ids=ids, needs_ids=False, tell=tell)
@@ -142,19 +142,21 @@ def distill(
     machine = machine_for(options.compute)
     said = {**asdict(recipe), **settings.options(second_teacher=both)}
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
-    work = _work(settings, recipe, options, lambda: files.load(machine), tell)
+    work = _work(settings, recipe, options, lambda: files.load(machine), tell, asked=asked)
     inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
     aim = request.with_all_forgotten
     return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, aim=aim, tell=tell)
 
 
-def _check(settings: Distill, training: Training, *, both: bool) -> None:
-    """Refuse what is out of range, or would not be used with one teacher, or with both."""
+def _check(settings: Distill, training: Training, *, both: bool) -> tuple[str, ...]:
+    """Refuse what is out of range, or not used with one teacher, or with both; return what asks for more steps."""
     settings.check(second_teacher=both)
     if both:
         unused = ("schedule", "augment", "batch_size", "keep")
         hint = "a step has --ids-per-step ids and --replay retained samples, at one rate: leave it out"
         refuse_given(training, unused, "not with --forget-teacher", hint)
+    epochs = ("--epochs",) if training.epochs is not None else ()
+    return (*epochs, "--retain-fraction") if settings.retain_fraction != Distill.retain_fraction else epochs
 
 
 def _recipe(base: Recipe, settings: Distill, training: Training, tell: Tell, *, both: bool) -> Recipe:
@@ -171,12 +173,14 @@ def _work(
     options: MethodOptions,
     teachers: Callable[[], tuple[nn.Module, nn.Module | None]],
     tell: Tell,
+    *,
+    asked: tuple[str, ...],
 ) -> Work:
     """Return what distils one model from the teachers."""
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Distil into the classifier."""
-        run = Distillation(settings, recipe, classifier, sets, options.seed, bookmark, tell)
+        run = Distillation(settings, recipe, classifier, sets, options.seed, bookmark, tell, asked)
         first, second = teachers()
         return (
             run.towards_both(first, second) if second else run.towards_original(first, logged=options.log is not None)

@@ -46,6 +46,7 @@ class Distillation:
         seed: seed of the order and of dropout.
         bookmark: keeps and recalls the state of the run; its log gets every epoch or evaluation.
         tell: receives them too.
+        asked: the options that ask for a number of steps, for a warning if there are fewer.
     """
 
     settings: Distill
@@ -55,6 +56,7 @@ class Distillation:
     seed: int
     bookmark: Bookmark
     tell: Tell
+    asked: tuple[str, ...] = ()
 
     def towards_original(self, teacher: nn.Module, *, logged: bool = False) -> Outcome:
         """Retrain on the retain set with the original as teacher, as published."""
@@ -118,8 +120,8 @@ class Distillation:
             return Outcome({"steps": taken, "right": gauge.goal})
         if blind:  # no evaluation can say where to stop: teach each id once
             few = min(most, ceil(len(forget[1]) / how.ids_per_step))
-            if few < most:
-                text = f"--epochs and --retain-fraction: {few} of {most} steps are taken, to teach each id once"
+            if few < most and self.asked:
+                text = f"{' and '.join(self.asked)}: {few} of {most} steps are taken, to teach each id once"
                 self.tell(Warned("unused", text))
             every = most = few
         found = stop_when_forgotten(
