@@ -16,7 +16,6 @@ OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
 MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
-LARGEST_IMAGE_SIZE = 4096
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 
 
@@ -65,15 +64,6 @@ UtilityMargin = Annotated[
 Mask = Annotated[
     str | None,
     Option("Change only the weights that this file of the mask command allows.", metavar="FILE", panel=INPUT),
-]
-ImageSize = Annotated[
-    int | None,
-    Option(
-        "Resize images to S × S pixels before the model sees them; by default as they are.",
-        metavar="S",
-        min=1,
-        max=LARGEST_IMAGE_SIZE,
-    ),
 ]
 Fresh = Annotated[
     bool, Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=OUTPUT)

@@ -1,7 +1,19 @@
-"""The divergence of a student's softened output from a teacher's."""
+"""Losses that several methods share."""
 
-from torch import Tensor
-from torch.nn.functional import kl_div
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div
+
+
+def labelled(model: nn.Module) -> Callable[[tuple[Tensor, Tensor]], Tensor]:
+    """Return the cross-entropy of a model as a loss of a batch: images, and labels or soft targets."""
+
+    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the mean over the batch."""
+        return cross_entropy(model(batch[0]), batch[1])
+
+    return loss
 
 
 def divergence(teacher: Tensor, student: Tensor, *, temperature: float = 1.0) -> Tensor:

@@ -12,9 +12,9 @@ from math import ceil
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from forgetkit.methods.joint import joint
+from forgetkit.methods.losses import labelled
 from forgetkit.methods.neutralize import mislabel
 from forgetkit.methods.relabel import wrong_label_targets
 from forgetkit.training.batches import one_pass
@@ -50,8 +50,8 @@ def random_labels(
         retain: images and labels of the retain set.
         keys: of the samples to forget: what an id draws does not depend on the others in the list.
         classes: number of classes.
-        mix: ``forget-then-retain``, a pass over one set, then over the other; ``joint``, both in each step.
-        targets: ``wrong`` labels, ``any`` labels, or the ``contrast``: the class that the original finds least similar.
+        mix: ``forget-then-retain``, a pass over each set in turn; ``joint``, both in each step.
+        targets: ``wrong`` labels, ``any`` labels, or the ``contrast``, the class that the original finds least similar.
         redraw: draw labels ``once``, or anew in each ``epoch``.
         labels_per_id: labels drawn for each sample.
         forget_weight: weight of the forget set in a joint step.
@@ -62,27 +62,20 @@ def random_labels(
 
     Source: Fan et al. 2024, without the mask.
     """
+    contrast = contrast_targets(predict(model, forget[0]), forget[1]) if targets == "contrast" else None
 
     def drawn(epoch: int) -> Tensor:
-        """Return the soft targets of an epoch; contrastive labels come from the model as it was at first."""
-        if contrast is not None:
-            return contrast
+        """Return the soft targets of an epoch; contrastive labels are those of the model as it was at first."""
+        draw = any_label_targets if targets == "any" else wrong_label_targets
         draws = uniform(keys, classes, seed, "random labels", 1 if redraw == "once" else epoch)
-        return draw(forget[1], draws, count=labels_per_id)
+        return draw(forget[1], draws, count=labels_per_id) if contrast is None else contrast
 
-    contrast = contrast_targets(predict(model, forget[0]), forget[1]) if targets == "contrast" else None
-    draw = any_label_targets if targets == "any" else wrong_label_targets
-    model.eval()
+    loss = labelled(model.eval())
     if mix == "joint":
-        weights = {"forget_weight": forget_weight, "ids_per_step": ids_per_step, "batch_size": batch_size}
-        steps = joint(model, forget, drawn, retain, **weights, by_epoch=True, seed=seed)  # type: ignore[arg-type]
+        sizes = {"ids_per_step": ids_per_step, "batch_size": batch_size}
+        steps = joint(model, forget, drawn, retain, forget_weight=forget_weight, **sizes, by_epoch=True, seed=seed)  # type: ignore[arg-type]
         yield from islice(steps, epochs * ceil(len(retain[1]) / batch_size))
         return
-
-    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Return CE with the labels or soft targets of the batch."""
-        return cross_entropy(model(batch[0]), batch[1])
-
     for epoch in range(1, epochs + 1):
         soft = drawn(epoch)
         for rows in one_pass(len(forget[1]), ids_per_step, seed=seed, purpose="turn forget", number=epoch):

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
+from forgetkit.methods.losses import labelled
 from forgetkit.training.classifier import Samples
 from forgetkit.training.device import generator_for
 from forgetkit.training.draws import Keys, uniform
@@ -71,12 +71,7 @@ def relabel(
     images, labels = forget
     count = classes - 1 if labels_per_id is None else labels_per_id
     targets = wrong_label_targets(labels, uniform(keys, classes, seed, "relabel"), count=count)
-    model.eval()
-
-    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Return CE with the wrong labels, or with the true ones of replayed samples."""
-        return cross_entropy(model(batch[0]), batch[1])
-
+    loss = labelled(model.eval())
     for row, key in enumerate(keys):
         yield Update(loss, (images[row : row + 1], targets[row : row + 1]))
         if replay and retain is not None:

@@ -7,11 +7,9 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     COMPUTE,
     INPUT,
-    LARGEST_IMAGE_SIZE,
     LARGEST_SEED,
     MOST,
     Compute,
-    ImageSize,
     KeepOptimizer,
     ListForm,
     Log,
@@ -21,6 +19,17 @@ from forgetkit.options import (
     Source,
     choice,
 )
+
+LARGEST_IMAGE_SIZE = 4096
+ImageSize = Annotated[
+    int | None,
+    Option(
+        "Resize images to S × S pixels before the model sees them; by default as they are.",
+        metavar="S",
+        min=1,
+        max=LARGEST_IMAGE_SIZE,
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -153,9 +153,9 @@ def select_samples(
         elif trained is not None:
             trained = trained | limit
     rows = np.flatnonzero(wanted & ~forgotten.contains(ids))
+    if len(rows) == 0 and base and seen and not limited:
+        raise nothing_left(base.path, seen, dataset)
     if len(rows) == 0:
-        if base and seen and not limited:
-            raise nothing_left(base.path, seen, dataset)
         raise ForgetkitError("ids-empty", "no training samples remain", "exclude fewer ids")
     canaries = base.record.recipe.get("canaries") if base else None
     return TrainingSet(base, dataset, rows, trained, forgotten, excluded, limited, canaries)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, Argument, Compute, ImageSize, Option, Output, Seed, Source
-from forgetkit.training.train_options import Training
+from forgetkit.options import INPUT, Argument, Compute, Option, Output, Seed, Source
+from forgetkit.training.train_options import ImageSize, Training
 
 if TYPE_CHECKING:
     from forgetkit.data.dataset import Dataset
