@@ -153,10 +153,9 @@ def select_samples(
         elif trained is not None:
             trained = trained | limit
     rows = np.flatnonzero(wanted & ~forgotten.contains(ids))
-    if len(rows) == 0 and base and seen and not limited:
-        raise nothing_left(base.path, seen, dataset)
     if len(rows) == 0:
-        raise ForgetkitError("ids-empty", "no training samples remain", "exclude fewer ids")
+        few = ForgetkitError("ids-empty", "no training samples remain", "exclude fewer ids")
+        raise nothing_left(base.path, seen, dataset) if base and seen and not limited else few
     canaries = base.record.recipe.get("canaries") if base else None
     return TrainingSet(base, dataset, rows, trained, forgotten, excluded, limited, canaries)
 
