@@ -129,6 +129,24 @@ def test_the_plan_has_the_papers_100_shares() -> None:
     assert commands["ids"].startswith("forget-ids {original} --fraction {share}")
 
 
+def test_table_5_has_one_batch_size_for_all_shares() -> None:
+    variables, commands = plan("kim_woo")
+    assert variables["batch"] == [128, 32]
+    assert "--stop zero --check epoch --batch-size {batch}" in commands["zero"]
+    assert "--stop chance" in commands["stage1"]
+
+
+def test_the_total_is_over_test_and_unlearned_samples(tmp_path: Path) -> None:
+    made = {"outcome": "done", "cpu_seconds": 1.0}
+    original = {"run": "original", "parameters": {}, "metrics": {"test_accuracy": 0.9}} | made
+    metrics = {"test_accuracy": 0.8, "forget_accuracy": 0.2, "forget_accuracy_before": 1.0, "weight_change": 0.0}
+    relabeled = {"run": "table", "parameters": {"size": 600, "setting": "x"}, "metrics": metrics} | made
+    (tmp_path / "results.json").write_text(json.dumps({"rows": [original, relabeled]}))
+    text = draw("li_ghosh", tmp_path).split("after 600 requests")[1]
+    assert "| original | 90.00 | 100.00 | 90.57 |" in text
+    assert "| x | 80.00 | 20.00 | 76.60 |" in text
+
+
 def test_each_size_of_figure_1_starts_from_the_original() -> None:
     variables, commands = plan("li_ghosh")
     assert variables["requests"] == list(range(50, 401, 50))

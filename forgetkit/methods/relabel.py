@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from forgetkit.methods.losses import labelled
 from forgetkit.training.classifier import Samples
-from forgetkit.training.device import generator_for
-from forgetkit.training.draws import Keys, uniform
+from forgetkit.training.draws import Keys, ranked, uniform
 from forgetkit.training.updates import Update
 
 
@@ -47,6 +46,7 @@ def relabel(
     retain: Samples | None = None,
     *,
     keys: Keys,
+    retain_keys: Keys | None = None,
     classes: int,
     labels_per_id: int | None = None,
     replay: int = 0,
@@ -61,6 +61,7 @@ def relabel(
         forget: images and labels in the order of the requests, of shape ``(samples, …)`` and ``(samples,)``.
         retain: images and labels to replay from.
         keys: of the samples to forget: what an id draws does not depend on the others in the list.
+        retain_keys: of the samples to replay from.
         classes: number of classes.
         labels_per_id: wrong labels for each sample (k'); None for all ``classes - 1``.
         replay: retained samples of the same class to train on after each sample (the paper's repair).
@@ -74,9 +75,9 @@ def relabel(
     loss = labelled(model.eval())
     for row, key in enumerate(keys):
         yield Update(loss, (images[row : row + 1], targets[row : row + 1]))
-        if replay and retain is not None:
+        if replay and retain is not None and retain_keys is not None:
             same = torch.nonzero(retain[1] == labels[row]).flatten()
-            order = torch.randperm(len(same), generator=generator_for(seed, "replay", key))[:replay]
+            order = ranked(retain_keys[same.cpu().numpy()], seed, "replay", key)[:replay]
             if len(order):
-                drawn = same[order.to(same.device)]
+                drawn = same[torch.from_numpy(order).to(same.device)]
                 yield Update(loss, (retain[0][drawn], retain[1][drawn]))

@@ -34,6 +34,18 @@ def uniform(keys: Keys, count: int, seed: int, *purpose: object) -> Tensor:
     return torch.from_numpy((drawn / 2.0**32).astype(np.float32))
 
 
+def ranked(keys: Keys, seed: int, *purpose: object) -> NDArray[np.int64]:
+    """Return the places of ``keys`` in a random order in which each pair stands whatever the other keys are.
+
+    A draw of its first ones is the same from a larger set, unless one of the others comes before them. The mixing is
+    that of splitmix64 (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+    """
+    mixed = keys ^ np.uint64(seed_for(seed, *purpose))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.argsort(mixed ^ (mixed >> np.uint64(31)), kind="stable")
+
+
 def content_keys(images: Tensor, labels: Tensor) -> Keys:
     """Return keys for samples without ids: digests of their pixels and labels."""
     rows = zip(images.cpu().numpy(), labels.tolist(), strict=True)

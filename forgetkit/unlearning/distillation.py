@@ -127,7 +127,7 @@ class Distillation:
         found = stop_when_forgotten(
             self.model,
             self.sets.forget,
-            TuningGroups([self.sets.forget], [gauge], self.sets.retain.samples),
+            TuningGroups([self.sets.forget], [gauge], self.sets.retain),
             begin,
             Braking(before, how.utility_margin, every),
             most=most,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forgetkit.errors import NotReached
+from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import read_record
 from forgetkit.options import ResumableOutput
@@ -58,7 +58,7 @@ def or_retrain(
         request: what is to be forgotten.
         machine: where to compute.
         output: where to write, which is the same for both.
-        attempt: the step; raises NotReached.
+        attempt: the step; raises NotReached, or ForgetkitError ``diverged``.
         retrain: whether to retrain; if not, the error is raised.
         tell: receives the events of the run.
     """
@@ -69,9 +69,11 @@ def or_retrain(
         return fallback.carry_out(tell, output)
     try:
         return attempt()
-    except NotReached as reached:
-        tell(Warned("retraining", f"{reached.message}: retraining"))
-        return fallback.carry_out(tell, output, reached.attempts)
+    except ForgetkitError as problem:
+        if not isinstance(problem, NotReached) and problem.code != "diverged":
+            raise
+        tell(Warned("retraining", f"{problem.message}: retraining"))
+        return fallback.carry_out(tell, output, problem.attempts if isinstance(problem, NotReached) else None)
 
 
 def retraining(request: Request, machine: Machine, target: Path) -> Retraining:

@@ -73,7 +73,7 @@ class Neutralize:
 
     labels: Annotated[
         str,
-        Option("Train each class towards the class it is least, or most, often taken for.", metavar="minimum|maximum"),
+        Option("Train towards the class with the lowest, or highest other, average output.", metavar="minimum|maximum"),
     ] = "minimum"
     match: Annotated[
         str | None,

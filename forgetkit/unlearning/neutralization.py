@@ -100,15 +100,16 @@ class Neutralization:
         return optimizer, updates
 
     def _until_accuracy(self, contrast: dict[int, int], goal: float) -> Outcome:
-        """Take steps until at most a share ``goal`` of the forget set is classified correctly, as published."""
-        how, forget, left = self.settings, self.sets.forget.samples, self.bookmark.open(LOOP)
+        """Take steps until at most a share ``goal`` of the forget set, canaries aside, is right, as published."""
+        how, left = self.settings, self.bookmark.open(LOOP)
+        judged = self.sets.measured_samples if len(self.sets.measured) else self.sets.forget.samples
         taken, right = (left.at["steps"], left.at["right"]) if left else (0, 1.0)
         optimizer, updates = self._begin(self.sets.forget, contrast)
         updates = started(updates, taken)
         if left:
             unpack(left.tensors, self.model, optimizer)
-        order = torch.randperm(len(forget[1]), generator=generator_for(self.seed, "look")).to(forget[1].device)
-        count = len(shuffled(len(forget[1]), self.batch_size, seed=self.seed, epoch=1))
+        order = torch.randperm(len(judged[1]), generator=generator_for(self.seed, "look")).to(judged[1].device)
+        count = len(shuffled(len(self.sets.forget), self.batch_size, seed=self.seed, epoch=1))
         every = math.ceil(count / how.evaluations_per_epoch)
 
         def place() -> Place:
@@ -118,8 +119,8 @@ class Neutralization:
         def evaluate() -> float:
             """Return the accuracy on the forget set."""
             if self.logged:
-                return accuracy(predict(self.model, forget[0]), forget[1])
-            return _accuracy_to(goal, self.model, forget, order, right)
+                return accuracy(predict(self.model, judged[0]), judged[1])
+            return _accuracy_to(goal, self.model, judged, order, right)
 
         steps, start, total = fit(optimizer, updates), taken, how.max_epochs * count
         for _ in progress(range(taken, total + 1), "neutralize", total, self.tell):
@@ -135,7 +136,7 @@ class Neutralization:
             if next(steps, None) is None:
                 break
             taken += 1
-        right = accuracy(predict(self.model, forget[0]), forget[1])  # the last evaluation may have ended early
+        right = accuracy(predict(self.model, judged[0]), judged[1])  # the last evaluation may have ended early
         message = f"after {how.max_epochs} epochs accuracy on the forget set is {right:.2%}, above {goal:.2%}"
         raise NotReached(message, "raise --max-epochs or --rate")
 

@@ -15,7 +15,7 @@ from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.method_options import Neutralize
 from forgetkit.unlearning.neutralization import Neutralization
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
-from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
+from forgetkit.unlearning.sets import Sets, for_checkpoints, no_samples, tensor_sets
 from forgetkit.unlearning.step import carry_out, new_step, on_module
 from forgetkit.unlearning.step_options import MethodOptions
 from forgetkit.unlearning.stream_judge import stream_judge
@@ -94,6 +94,7 @@ def neutralize(
         return Neutralization(settings, classifier, sets, seed, logged, bookmark, tell).carry_out()
 
     if isinstance(model, nn.Module):
+        for_checkpoints(limits=limits != Limits(), mask=options.mask is not None, log=logged)
         return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
     no_samples(forget, retain, unseen)
     limits.check()

@@ -21,10 +21,13 @@ from forgetkit.unlearning.membership_gauge import describe
 from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.relabel_steps import RelabelSteps
 from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.tuning_groups import FEWEST, fault_of, gauge_on
+from forgetkit.unlearning.tuning_groups import FEWEST, fault_of, gauge_on, why_others
 
 FOUND = {"mix", "rate", "joint_steps"}
 """Options that a search finds."""
+LIMITS, MACHINE = {"sequence_limit", "max_divergence", "on_limit", "references"}, {"device", "precision", "threads"}
+IRRELEVANT = FOUND | LIMITS | MACHINE | {"searched", "allow_unforgotten"}
+"""Options that a setting does not depend on."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,22 @@ def known_setting(record: Record, options: dict[str, Any], ids: int) -> Known | 
     """
     if "rate" not in options["searched"] or ids >= FEWEST:
         return None
-    asked = {name: value for name, value in options.items() if name not in {*FOUND, "searched", "optimizer_state"}}
     for step in reversed(record.steps):
         if step.trains:
             return None
         of, count = step.options, (step.ids or {}).get("count")
-        if step.command != "relabel" or "rate" not in of.get("searched", []) or count != ids:
+        rehearsed = step.metrics.get("reused") or "rehearsed" in step.metrics.get("judged", "")
+        if step.command != "relabel" or "rate" not in of.get("searched", []) or count != ids or not rehearsed:
             continue
-        alike = all(of.get(name) == value for name, value in asked.items())
-        if alike and options["mix"] in {"auto", of["mix"]}:
+        if _method(of) == _method(options) and options["mix"] in {"auto", of["mix"]}:
             return Known(of["mix"], of["rate"], of["joint_steps"])
     return None
+
+
+def _method(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a found setting depends on."""
+    kept = {name: value for name, value in options.items() if name not in IRRELEVANT}
+    return kept | {"optimizer_state": kept.get("optimizer_state") is not None}
 
 
 def relabel_again(
@@ -72,17 +80,15 @@ def relabel_again(
         bookmark: keeps and recalls the state of the run.
         tell: receives what is done.
     """
-    if bookmark.replay() is not None:  # it failed before the run was interrupted
+    if bookmark.replay() is not None or not why_others(sets):  # it failed before an interruption; or the ids show more
         return None
     tell(Note(f"  as for the last request of {len(sets.forget)} ids: {known.kind}, rate {known.rate:.2g}"))
     gauge, start = gauge_on(sets, seed=steps.seed), state_of(model)
-    kept = max(gauge.read(model).accuracy, sets.trained_accuracy)
+    kept = gauge.read(model).accuracy + sets.eroded
 
     def begin() -> tuple[Optimizer, Iterator[Update]]:
         """Begin the steps."""
-        needed = known.kind == "joint" or steps.settings.replay
-        retain = sets.retain.samples if needed else sets.retain.gather(sets.retain.rows[:0])
-        optimizer, updates = steps.begin(known.kind, model, sets.forget, retain, known.rate)
+        optimizer, updates = steps.begin(known.kind, model, sets.forget, sets.retain, known.rate)
         return optimizer, islice(updates, known.joint_steps)
 
     optimizer, taken = walk(bookmark, "again", model, begin)

@@ -72,7 +72,7 @@ class RelabelSearch:
         self.tell(Note(f"  before: {describe(before)}"))
         warn_if_not_memorised(before, self.tell)
         found = self._per_id(before) if how.kind in {"auto", "per-id"} else None
-        if found is None and how.kind != "per-id" and len(self.groups.retain[1]):
+        if found is None and how.kind != "per-id" and len(self.groups.retain):
             found = self._joint(before, JOINT[how.optimizer] if how.fixed is None else [how.fixed])
         if found is None:
             raise self._not_reached(before)
@@ -164,8 +164,8 @@ class RelabelSearch:
         if closest:
             moved = f"accuracy {before.accuracy:.1%} → {closest['accuracy']:.1%}, gap {closest['gap']:+.3f}"
             shown += f"; closest: {closest['mix']}, rate {closest['rate']:.2g}, {moved}"
-        lost = f"losing more than {100 * margin:g} % accuracy"
-        message = f"no learning rate forgot the ids without {lost} ({shown}). The list: --json"
+        lost = f"losing more than {100 * margin:g} percentage points of accuracy"
+        message = f"no learning rate forgot the ids without {lost} ({shown}). Add --json for the full list"
         hint = "try distill --forget-teacher, another --optimizer, or a larger --utility-margin"
         return NotReached(message, hint, trials=self.trials)
 

@@ -39,7 +39,7 @@ class RelabelSteps:
     state: Path | None = None
 
     def begin(
-        self, kind: str, model: nn.Module, forget: Pool, retain: Samples, rate: float
+        self, kind: str, model: nn.Module, forget: Pool, retain: Pool, rate: float
     ) -> tuple[Optimizer, Iterator[Update]]:
         """Return an optimizer, and the updates of a kind.
 
@@ -47,7 +47,7 @@ class RelabelSteps:
             kind: ``per-id`` or ``joint``; joint steps have no end.
             model: the model as it is before the first step.
             forget: the samples to forget.
-            retain: images and labels of the retain set.
+            retain: the retain set.
             rate: learning rate.
         """
         how = self.settings
@@ -60,15 +60,16 @@ class RelabelSteps:
                 group["lr"] = rate
         if kind == "per-id":
             return optimizer, self._per_id(model, forget, retain)
-        return optimizer, self._joint(model, forget, retain)
+        return optimizer, self._joint(model, forget, retain.samples)
 
-    def _per_id(self, model: nn.Module, forget: Pool, retain: Samples) -> Iterator[Update]:
+    def _per_id(self, model: nn.Module, forget: Pool, retain: Pool) -> Iterator[Update]:
         how, count = self.settings, self.settings.labels(self.classes)
         return relabel(
             model,
             forget.samples,
-            retain,
+            retain.samples if how.replay else None,
             keys=forget.keys,
+            retain_keys=retain.keys if how.replay else None,
             classes=self.classes,
             labels_per_id=count,
             replay=how.replay,

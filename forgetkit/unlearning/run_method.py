@@ -169,8 +169,8 @@ class MethodRun:
         tell(Note(f"  before: {describe(before)}"))
         batch, epochs = getattr(self.settings, "batch_size", BATCH), getattr(self.settings, "epochs", None)
         ids = getattr(self.settings, "ids_per_step", 1)
-        steps = ceil(len(sets.forget) / ids) + ceil(len(groups.retain[1]) / batch)
-        begin_on: Begin = lambda group: self.begin(classifier, group, groups.retain)  # noqa: E731
+        steps = ceil(len(sets.forget) / ids) + ceil(len(groups.retain) / batch)
+        begin_on: Begin = lambda group: self.begin(classifier, group, groups.retain.samples)  # noqa: E731
         found = stop_when_forgotten(
             classifier,
             sets.forget,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.id_digests import digests
+from forgetkit.files.record import Record
 from forgetkit.training.classifier import Samples, take
 from forgetkit.training.draws import Keys, content_keys
 from forgetkit.unlearning.inputs import Ids, Request
@@ -88,7 +89,7 @@ class Sets:
         tune: images and labels of the tune half: all that may choose a rate or a stopping point.
         classes: number of classes.
         measured: rows of ``forget`` on which membership is measured: all except canaries.
-        trained_accuracy: accuracy on the tune half after the last training, as recorded; 0 if unknown.
+        eroded: accuracy on the tune half that steps since the last training have cost, as recorded; 0 if unknown.
     """
 
     forget: Pool
@@ -96,7 +97,7 @@ class Sets:
     tune: Samples
     classes: int
     measured: Rows
-    trained_accuracy: float = 0.0
+    eroded: float = 0.0
 
     @cached_property
     def kept_classes(self) -> torch.Tensor:
@@ -125,9 +126,7 @@ class Sets:
             classes=len(request.dataset.classes),
             measured=np.flatnonzero(np.isin(request.forget_rows, request.measured_rows)),
         )
-        found = [step.metrics.get("tune_accuracy", 0.0) for step in request.record.steps if step.trains]
-        last = found[-1] if found and bool(sets.kept_classes.all()) else 0.0
-        return replace(sets, trained_accuracy=float(last) if isinstance(last, int | float) else 0.0)
+        return replace(sets, eroded=_eroded(request.record)) if bool(sets.kept_classes.all()) else sets
 
     @classmethod
     def of_tensors(cls, forget: Samples, retain: Samples, unseen: Samples, classes: int | None = None) -> "Sets":
@@ -144,6 +143,15 @@ class Sets:
         return cls(*pools, unseen, classes or largest + 1, np.arange(len(forget[1])))
 
 
+def _eroded(record: Record) -> float:
+    """Return the accuracy on the tune half that steps since the last training cost, by what they measured."""
+    trained = [step.metrics.get("tune_accuracy") for step in record.steps if step.trains]
+    last = record.steps[-1].metrics.get("tune_accuracy") if record.steps else None
+    if not trained or not isinstance(trained[-1], int | float) or not isinstance(last, int | float):
+        return 0.0
+    return max(0.0, trained[-1] - last)
+
+
 def tensor_sets(forget: Samples | None, retain: Samples | None, unseen: Samples | None, ids: Ids | None) -> Sets:
     """Return the sets of a module.
 
@@ -156,6 +164,13 @@ def tensor_sets(forget: Samples | None, retain: Samples | None, unseen: Samples 
         hint = "give forget=, retain= and unseen=, each a pair of images and labels"
         raise ForgetkitError("usage", "a module needs the forget set, the retain set and unseen samples", hint)
     return Sets.of_tensors(forget, retain, unseen)
+
+
+def for_checkpoints(**given: bool) -> None:
+    """Refuse arguments that only a checkpoint can use; raises ForgetkitError ``usage`` with the first one given."""
+    for name, is_given in given.items():
+        if is_given:
+            raise ForgetkitError("usage", f"{name}= is for a checkpoint, not for a module", "leave it out")
 
 
 def no_samples(*samples: Samples | None) -> None:

@@ -69,7 +69,7 @@ class StreamJudge:
 
         def judged(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
             """Carry out the work and judge the model."""
-            kept = max(guard_accuracy(classifier, sets), sets.trained_accuracy)
+            kept = guard_accuracy(classifier, sets) + sets.eroded
             outcome = work(classifier, sets, bookmark)
             check_accuracy(kept, guard_accuracy(classifier, sets), self.margin)
             found = self._divergence(classifier)

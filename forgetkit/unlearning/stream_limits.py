@@ -26,7 +26,10 @@ class Limits:
     """The limits of a stream of requests."""
 
     sequence_limit: Annotated[
-        int | None, Option("Retrain once steps have forgotten this many ids in total.", metavar="N", min=1)
+        int | None,
+        Option(
+            "Stop, or retrain, at the request with the Nth id since the last training from scratch.", metavar="N", min=1
+        ),
     ] = None
     max_divergence: Annotated[
         str | None,
@@ -86,7 +89,7 @@ class Limits:
         """
         before = sum(step.ids["count"] for step in request.record.steps if step.ids and step.parent is not None)
         if self.sequence_limit is not None and before + len(request.ids) >= self.sequence_limit:
-            count = f"{before + len(request.ids)} ids forgotten since the last training"
+            count = f"{before + len(request.ids)} ids forgotten since the last training from scratch"
             raise NotReached(f"{count}: --sequence-limit {self.sequence_limit} is reached", RETRAIN)
 
     def check_references(self, count: int) -> None:
@@ -179,6 +182,8 @@ def open_references(names: list[str], request: "Request") -> "list[tuple[Path, R
     for path, record in opened:
         check_same_data(path, record, request.record, "reference")
         if known := int(record.retains(ids).sum()):
-            message = f"{path}: it was trained on {known} of the {len(ids)} ids forgotten so far, so it is no reference"
+            message = (
+                f"{path}: it was trained on {known} of the {len(ids)} ids forgotten so far, so it cannot serve as one"
+            )
             raise ForgetkitError("checkpoint-mismatch", message, "make one with: forgetkit train --like … --exclude …")
     return opened

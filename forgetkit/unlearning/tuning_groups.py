@@ -16,7 +16,7 @@ from torch import nn
 from forgetkit.errors import NotReached
 from forgetkit.events import Tell, Warned
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
-from forgetkit.training.classifier import Samples, state_of
+from forgetkit.training.classifier import state_of
 from forgetkit.training.device import generator_for
 from forgetkit.unlearning.membership_gauge import LARGEST_READING, Gauge, Reading, gauge_of, pooled
 from forgetkit.unlearning.sets import Pool, Sets
@@ -40,17 +40,17 @@ class TuningGroups:
     Attributes:
         groups: the forget set alone, or groups of retained samples that stand in for it.
         gauges: a gauge for each group.
-        retain: images and labels that a step may train on: the retain set without those groups.
+        retain: what a step may train on: the retain set without those groups.
         reason: why others stand in for the forget set; empty if they do not.
-        trained_accuracy: accuracy on the tune half after the last training, which a stream of steps must keep.
+        eroded: accuracy that steps since the last training have cost: what was lost counts as to be kept.
         own: the gauge of the forget set itself, if others stand in for it.
     """
 
     groups: list[Pool]
     gauges: list[Gauge]
-    retain: Samples
+    retain: Pool
     reason: str = ""
-    trained_accuracy: float = 0.0
+    eroded: float = 0.0
     own: Gauge | None = None
 
     @property
@@ -70,13 +70,13 @@ class TuningGroups:
         return replace(self, groups=self.groups[:count], gauges=self.gauges[:count])
 
     def before(self, model: nn.Module) -> Reading:
-        """Measure the model before any step; its accuracy counts as at least that of the last training."""
+        """Measure the model before any step; its accuracy counts as that of the last training."""
         found = self.rehearse(model, lambda _: None)
-        return replace(found, accuracy=max(found.accuracy, self.trained_accuracy))
+        return replace(found, accuracy=found.accuracy + self.eroded)
 
     def accuracy_to_keep(self, model: nn.Module) -> float:
         """Return the accuracy on the tune half that steps on the ids themselves must keep."""
-        return max(self.own.read(model).accuracy if self.own else 0.0, self.trained_accuracy)
+        return (self.own.read(model).accuracy if self.own else 0.0) + self.eroded
 
     def fault(self, model: nn.Module, kept: float, margin: float) -> str:
         """Check a model after steps on the ids whose setting was found on others.
@@ -133,11 +133,11 @@ def tuning_groups(sets: Sets, *, seed: int) -> TuningGroups:
     Raises:
         NotReached: as :func:`check_judges`.
     """
-    reason = _reason(sets)
+    reason = why_others(sets)
     if not reason:
         gauge = gauge_on(sets, seed=seed)
         check_judges(gauge)
-        return TuningGroups([sets.forget], [gauge], sets.retain.samples, trained_accuracy=sets.trained_accuracy)
+        return TuningGroups([sets.forget], [gauge], sets.retain, eroded=sets.eroded)
     chosen, rest = _stand_ins(len(sets.retain), len(sets.forget), seed)
     groups = [sets.retain.choose(rows) for rows in chosen]
     most = max(64, LARGEST_READING // len(groups))
@@ -147,7 +147,7 @@ def tuning_groups(sets: Sets, *, seed: int) -> TuningGroups:
     ]
     check_judges(*gauges)
     own = gauge_on(sets, seed=seed)
-    return TuningGroups(groups, gauges, sets.retain.gather(rest), reason, sets.trained_accuracy, own)
+    return TuningGroups(groups, gauges, sets.retain.choose(rest), reason, sets.eroded, own)
 
 
 def gauge_on(sets: Sets, *, seed: int) -> Gauge:
@@ -185,8 +185,8 @@ def steps_between(gauge: Gauge, images_per_step: int) -> int:
     return max(1, ceil(gauge.size / (share * BACKWARD * images_per_step)))
 
 
-def _reason(sets: Sets) -> str:
-    """Return why settings cannot be tried on the ids themselves; empty if they can.
+def why_others(sets: Sets) -> str:
+    """Return why settings must be tried on other samples than the ids; empty if they can be tried on the ids.
 
     If most of their classes vanish they must be: no retained sample can stand in for those.
     """

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adadelta, Adam, Optimizer
 
+from forgetkit.files.id_digests import digests
 from forgetkit.methods.relabel import relabel, wrong_label_targets
 from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.device import generator_for, seed_for
@@ -31,6 +32,8 @@ from tests.tiny import carry_out, keys, note, same, weights
 
 CLASSES = 5
 KINDS = ("plain", "norm", "dropout")
+RETAINED = digests([str(number) for number in range(40)])
+"""Keys of retained samples."""
 
 
 def network(kind: str = "plain") -> nn.Module:
@@ -49,7 +52,11 @@ def run(
     model: nn.Module, count: int = 6, retain: Samples | None = None, *, rate: float = 0.1, **options: int
 ) -> list[Tensor]:
     """Relabel ``count`` samples with SGD; return the loss of each step."""
-    return carry_out(model, relabel(model, samples(count), retain, keys=keys(count), classes=CLASSES, **options), rate)
+    return carry_out(
+        model,
+        relabel(model, samples(count), retain, keys=keys(count), retain_keys=RETAINED, classes=CLASSES, **options),
+        rate,
+    )
 
 
 def drawn_labels(labels: Tensor, count: int, seed: int = 0) -> list[Tensor]:
@@ -160,7 +167,8 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
 def replayed(seed: int = 0, replay: int = 3) -> tuple[list[list[int]], Tensor]:
     """Relabel samples 100 … 104 with replay from samples 0 … 39; return the batches and the retained labels."""
     retain, batches = samples(40), note(model := network())
-    updates = relabel(model, samples(5, 100), retain, keys=keys(5), classes=CLASSES, replay=replay, seed=seed)
+    how = {"keys": keys(5), "retain_keys": RETAINED, "classes": CLASSES}
+    updates = relabel(model, samples(5, 100), retain, **how, replay=replay, seed=seed)  # type: ignore[arg-type]
     assert len(carry_out(model, updates)) == len(batches)
     return batches, retain[1]
 
@@ -173,12 +181,14 @@ def test_replay_draws_distinct_samples_of_the_same_class_from_the_retain_set() -
         assert set(labels[batch].tolist()) == {row}
 
 
-def test_what_an_id_replays_does_not_depend_on_the_others_in_the_list() -> None:
-    together, retain = replayed()[0][1::2], samples(40)
-    images, labels = samples(5, 100)
+def test_what_an_id_replays_depends_neither_on_the_list_nor_on_what_else_is_retained() -> None:
+    together, (images, labels), retain = replayed()[0][1::2], samples(5, 100), samples(40)
     for row in range(5):
+        others = [place for place in range(40) if place in together[row] or place % 3]  # a third of them is gone
+        kept = (retain[0][others], retain[1][others])
         one, batches = (images[row : row + 1], labels[row : row + 1]), note(model := network())
-        carry_out(model, relabel(model, one, retain, keys=keys(5)[row : row + 1], classes=CLASSES, replay=3))
+        how = {"keys": keys(5)[row : row + 1], "retain_keys": RETAINED[others], "classes": CLASSES}
+        carry_out(model, relabel(model, one, kept, **how, replay=3))  # type: ignore[arg-type]
         assert batches[1] == together[row]
 
 
@@ -210,7 +220,9 @@ def test_joint_steps_are_those_of_a_literal_loop_with_labels_drawn_anew_in_each_
     forget, retain, settings = samples(10, 100), samples(24), Relabel(optimizer="sgd", momentum=0.9)
     pool = Pool.of_tensors(forget)
     how = replace(settings, labels_per_id=str(count), replay=8, ids_per_step=4, forget_weight=0.5)
-    optimizer, updates = RelabelSteps(how, CLASSES, 3).begin("joint", model := network(), pool, retain, 0.05)
+    optimizer, updates = RelabelSteps(how, CLASSES, 3).begin(
+        "joint", model := network(), pool, Pool.of_tensors(retain), 0.05
+    )
     assert len(list(islice(fit(optimizer, updates), 8))) == 8
 
     def rows(size: int, step: int, purpose: str) -> Iterator[tuple[int, Tensor]]:

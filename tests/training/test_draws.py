@@ -1,11 +1,12 @@
 """Draws that depend on a sample's key, not on its place in a list."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.training.draws import content_keys, key_of, uniform
+from forgetkit.training.draws import content_keys, key_of, ranked, uniform
 from tests.tiny import keys, samples
 
 
@@ -28,6 +29,18 @@ def test_numbers_are_uniform_and_differ_by_key_seed_and_purpose() -> None:
         uniform(keys(1, 1), 3, 0, "labels"),
     ):
         assert not torch.equal(other[0], drawn[0])
+
+
+@given(st.sets(st.integers(0, 2**64 - 1), min_size=2, max_size=30), st.integers(0, 99))
+def test_an_order_stays_when_samples_are_taken_out(names: set[int], seed: int) -> None:
+    whole = np.array(sorted(names), dtype=np.uint64)
+    order, left = ranked(whole, seed, "replay", 7), whole[::2]
+    assert [key for key in whole[order] if key in left] == left[ranked(left, seed, "replay", 7)].tolist()
+
+
+def test_each_sample_comes_first_equally_often() -> None:
+    firsts = [ranked(keys(5), 0, "replay", turn)[0] for turn in range(5000)]
+    assert np.bincount(firsts).tolist() == pytest.approx([1000] * 5, abs=120)
 
 
 def test_samples_without_ids_are_told_apart_by_pixels_and_labels() -> None:

@@ -68,8 +68,11 @@ def test_a_rate_that_was_found_is_used_again_in_the_stream(forgetkit: Run, here:
     assert steps[0].options["rate"] == steps[1].options["rate"]
     assert "as for the last request of 5 ids" in again.err
     assert next_of("after-5.st", range(5, 10)).json["up_to_date"]
-    for rows, more in ((range(5, 11), ()), (range(5, 10), ("--optimizer", "sgd"))):
-        assert next_of("after-5.st", rows, *more).json["metrics"]["trials"]
+    assert forgetkit("mask", "m.st", "-i", "fifty.txt", "-q", "-o", "mask.st").code == 0
+    others = [("--optimizer", "sgd"), ("--weight-decay", "0.001"), ("--mask", "mask.st"), ("--labels-per-id", "3")]
+    for rows, more in ((range(5, 11), ()), *((range(5, 10), more) for more in others)):
+        given = (*more, "--utility-margin", "0.9") if "--mask" in more else more
+        assert next_of("after-5.st", rows, *given).json["metrics"]["trials"]
 
 
 def test_a_rate_that_was_found_before_is_searched_anew_where_it_costs_accuracy(forgetkit: Run, here: Path) -> None:
@@ -116,7 +119,9 @@ def test_a_sequence_of_ids_ends_when_its_limit_is_reached(forgetkit: Run, here: 
     write(here / "c.txt", range(11, 12))
     ran = relabel(forgetkit, "m.relabel-2.st", "c.txt", *limit)
     assert (ran.code, ran.json["code"]) == (1, "not-reached")
-    assert "12 ids forgotten since the last training: --sequence-limit 12 is reached" in ran.json["message"]
+    assert (
+        "12 ids forgotten since the last training from scratch: --sequence-limit 12 is reached" in ran.json["message"]
+    )
     assert "--on-limit retrain" in ran.json["hint"]
     assert sorted(path.name for path in here.iterdir()) == sorted([*before, "c.txt"])
 
