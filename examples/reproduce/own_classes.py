@@ -21,7 +21,6 @@ from tables import Row, table
 from forgetkit.data.open import data_root, find_dataset
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
-from forgetkit.options import Source
 from forgetkit.training.classifier import on_machine, predict, take
 from forgetkit.training.device import set_up
 
@@ -45,7 +44,7 @@ def accuracies(words: list[str], ids: list[str]) -> tuple[float, float]:
     path = after(words, "--out")
     record, machine = read_record(path), set_up("cpu", "float32", 0)
     data = record.dataset
-    dataset = find_dataset(data["name"], data["fingerprint"], [data_root(Source())], classes=record.classes)
+    dataset = find_dataset(data["name"], data["fingerprint"], [data_root(None)], classes=record.classes)
     images, labels = take(dataset.test, np.arange(len(dataset.test)), "cpu")
     right = predict(on_machine(load_model(path, record), record, machine), images).argmax(1) == labels
     gone = np.array([dataset.train.labels[dataset.train.row_of[id_]] for id_ in ids])
