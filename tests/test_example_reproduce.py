@@ -31,6 +31,8 @@ requests = [20]
 optimizer = ["sgd", "adam", "adadelta"]
 rate = [0.001]
 size = [600]
+of-class = [20]
+learned = 10
 replay = [1]
 labels = [1]
 """

@@ -24,7 +24,7 @@ from forgetkit.models.checkpoint import load_model
 from forgetkit.training.classifier import on_machine, predict, take
 from forgetkit.training.device import set_up
 
-SETTINGS = ("setting", "optimizer", "size")
+SETTINGS = ("setting", "optimizer", "size", "of-class")
 
 
 def after(words: list[str], *flags: str) -> Path:
