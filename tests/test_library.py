@@ -70,6 +70,8 @@ def test_what_does_not_go_together_is_refused(model: Path) -> None:
         forgetkit.relabel(module, forget=samples)  # type: ignore[call-overload]
     with pytest.raises(forgetkit.ForgetkitError, match="a module is given samples, not ids"):
         forgetkit.neutralize(module, ["3"], forget=samples, retain=samples, unseen=samples)  # type: ignore[call-overload]
+    with pytest.raises(forgetkit.ForgetkitError, match="limits and masks are for a checkpoint"):
+        forgetkit.relabel(module, forget=samples, retain=samples, unseen=samples, mask="m.st")  # type: ignore[call-overload]
     with pytest.raises(forgetkit.ForgetkitError, match="a checkpoint has its data set"):
         forgetkit.relabel(model, ["3"], forget=samples)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="the teacher of a module"):

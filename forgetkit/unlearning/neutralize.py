@@ -15,7 +15,7 @@ from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.method_options import Neutralize
 from forgetkit.unlearning.neutralization import Neutralization
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
-from forgetkit.unlearning.sets import Sets, for_checkpoints, no_samples, tensor_sets
+from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import carry_out, new_step, on_module
 from forgetkit.unlearning.step_options import MethodOptions
 from forgetkit.unlearning.stream_judge import stream_judge
@@ -85,8 +85,8 @@ def neutralize(
         ForgetkitError: for bad input; ``not-reached`` if the goal was not reached, or a limit is exceeded; then nothing
             is written.
     """
-    settings, options, limits = settings or Neutralize(), (options or MethodOptions()).writing(out), limits or Limits()
-    settings.check(limited=limits.max_divergence is not None)
+    settings, options = settings or Neutralize(), (options or MethodOptions()).writing(out)
+    settings.check(limited=limits is not None and limits.max_divergence is not None)
     seed, logged = options.seed, options.log is not None
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
@@ -94,23 +94,22 @@ def neutralize(
         return Neutralization(settings, classifier, sets, seed, logged, bookmark, tell).carry_out()
 
     if isinstance(model, nn.Module):
-        for_checkpoints(limits=limits != Limits(), mask=options.mask is not None, log=logged)
-        return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
+        return on_module(model, tensor_sets(forget, retain, unseen, ids, limits, options.mask), work)
     no_samples(forget, retain, unseen)
+    limits = limits or Limits()
     limits.check()
     request = begin("neutralize", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
-    if limits.on_limit == "retrain":
+    retrain, machine = limits.on_limit == "retrain", machine_for(options.compute)
+    if retrain:
         request.check_retained()
-    machine = machine_for(options.compute)
 
     def attempt() -> Written | None:
         """Carry out the step."""
         limits.check_sequence(request)
         return _neutralize(request, settings, options, limits, machine, work, tell)
 
-    retrain = limits.on_limit == "retrain"
     return or_retrain("neutralize", request, machine, options.output, attempt, retrain=retrain, tell=tell)
 
 

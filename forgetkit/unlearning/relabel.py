@@ -28,7 +28,7 @@ from forgetkit.unlearning.relabel_again import known_setting, relabel_again
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
-from forgetkit.unlearning.sets import Sets, for_checkpoints, no_samples, tensor_sets
+from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import carry_out, new_step, on_module, warn_if_lost, warn_if_unmoved
 from forgetkit.unlearning.step_options import StepOptions
 from forgetkit.unlearning.stream_judge import stream_judge
@@ -99,33 +99,32 @@ def relabel(
         for a checkpoint, what was written, or was there already, None in a dry run; for a module, the metrics.
 
     Raises:
-        ForgetkitError: for bad input; ``not-reached`` if no rate both forgets and keeps accuracy, or a limit is
-            exceeded; then nothing is written.
+        ForgetkitError: for bad input; ``not-reached`` if no rate forgets and keeps accuracy, or past a limit.
     """
-    settings, options, limits = settings or Relabel(), (options or StepOptions()).writing(out), limits or Limits()
+    settings, options = settings or Relabel(), (options or StepOptions()).writing(out)
     if isinstance(model, nn.Module):
-        for_checkpoints(limits=limits != Limits(), mask=mask is not None)
-        return _relabel_module(model, tensor_sets(forget, retain, unseen, ids), settings, options.seed, tell)
+        sets = tensor_sets(forget, retain, unseen, ids, limits, mask)
+        return _relabel_module(model, sets, settings, options.seed, tell)
     no_samples(forget, retain, unseen)
-    checkpoint = str(model)
-    settings.check()
+    limits = limits or Limits()
     limits.check()
-    request = begin("relabel", checkpoint, options, ids=ids, tell=tell)
+    settings.check()
+    request = begin("relabel", str(model), options, ids=ids, tell=tell)
     if isinstance(request, Written):
         return request
-    if settings.mix == "joint" or limits.on_limit == "retrain":
+    retrain = limits.on_limit == "retrain"
+    if settings.mix == "joint" or retrain:
         request.check_retained()
     if settings.order == "shuffle":
         request = replace(request, ids=draw(request.ids, len(request.ids), options.seed))
-    precision = "float32" if options.compute.precision == "auto" else options.compute.precision
-    machine = set_up(options.compute.device, precision, options.compute.threads)
+    of = options.compute
+    machine = set_up(of.device, "float32" if of.precision == "auto" else of.precision, of.threads)
 
     def attempt() -> Written | None:
         """Carry out the step."""
         limits.check_sequence(request)
         return _relabel(request, settings, options, limits, machine, mask, tell)
 
-    retrain = limits.on_limit == "retrain"
     return or_retrain("relabel", request, machine, options.output, attempt, retrain=retrain, tell=tell)
 
 

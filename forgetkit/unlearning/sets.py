@@ -152,25 +152,22 @@ def _eroded(record: Record) -> float:
     return max(0.0, trained[-1] - last)
 
 
-def tensor_sets(forget: Samples | None, retain: Samples | None, unseen: Samples | None, ids: Ids | None) -> Sets:
+def tensor_sets(
+    forget: Samples | None, retain: Samples | None, unseen: Samples | None, ids: Ids | None, *others: object
+) -> Sets:
     """Return the sets of a module.
 
     Raises:
-        ForgetkitError: ``usage`` for ids, which go with a checkpoint, or if a set is missing.
+        ForgetkitError: ``usage`` for ids and ``others``, which go with a checkpoint, or if a set is missing.
     """
     if ids is not None:
         raise ForgetkitError("usage", "a module is given samples, not ids", "give forget=, retain= and unseen=")
+    if any(other is not None for other in others):
+        raise ForgetkitError("usage", "limits and masks are for a checkpoint, not for a module", "leave them out")
     if forget is None or retain is None or unseen is None:
         hint = "give forget=, retain= and unseen=, each a pair of images and labels"
         raise ForgetkitError("usage", "a module needs the forget set, the retain set and unseen samples", hint)
     return Sets.of_tensors(forget, retain, unseen)
-
-
-def for_checkpoints(**given: bool) -> None:
-    """Refuse arguments that only a checkpoint can use; raises ForgetkitError ``usage`` with the first one given."""
-    for name, is_given in given.items():
-        if is_given:
-            raise ForgetkitError("usage", f"{name}= is for a checkpoint, not for a module", "leave it out")
 
 
 def no_samples(*samples: Samples | None) -> None:
