@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from forgetkit.data.canaries import as_trained
-from forgetkit.data.dataset import Dataset
+from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.data.deleted_rows import find_changed
 from forgetkit.data.open import data_root, find_dataset, open_dataset
 from forgetkit.errors import ForgetkitError
@@ -48,8 +48,8 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
     return as_trained(dataset, record)
 
 
-def dataset_named(name: str, source: Source, tell: Tell = silent) -> Dataset:
-    """Return a data set that no checkpoint names.
+def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size: int | None = None) -> Dataset:
+    """Return a data set that no checkpoint names, for a model that sees its images at ``image_size``, if given.
 
     Raises:
         ForgetkitError: as :func:`open_dataset`; ``usage`` for ``source.dataset_changed``.
@@ -58,7 +58,8 @@ def dataset_named(name: str, source: Source, tell: Tell = silent) -> Dataset:
         hint = "name the checkpoint that was trained on the data"
         raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
     root = data_root(source.data_root)
-    return open_dataset(name, root, download=source.download, unseen=source.unseen, tell=tell)
+    dataset = open_dataset(name, root, download=source.download, unseen=source.unseen, tell=tell)
+    return at_size(dataset, None if image_size is None else (image_size, image_size))
 
 
 def read_lists(

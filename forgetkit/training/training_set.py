@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.canaries import draw_canaries, entry_of, open_canaries, relabelled
-from forgetkit.data.dataset import Dataset, at_size
+from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import on_data
 from forgetkit.data.of_checkpoint import dataset_named, dataset_of, nothing_left, read_lists
 from forgetkit.errors import ForgetkitError
@@ -188,8 +188,7 @@ def _dataset(base: Base | None, source: Source, image_size: int | None, tell: Te
         return dataset_of(base.path, base.record, source, tell)
     if not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset digits")
-    dataset = dataset_named(source.dataset, source, tell)
-    return at_size(dataset, None if image_size is None else (image_size, image_size))
+    return dataset_named(source.dataset, source, tell, image_size=image_size)
 
 
 def _limited(base: Base | None, dataset: Dataset, only: str | IdList, form: ListForm, tell: Tell) -> list[str]:

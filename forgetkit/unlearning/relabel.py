@@ -227,8 +227,11 @@ def _at_fixed_rate(
 
     total = steps.most("per-id", len(sets.forget), 0)
     optimizer, taken = walk(bookmark, "ids", classifier, begin, label="relabel", total=total, tell=tell)
-    if gauge and before and bool(torch.isfinite(predict(classifier, gauge.guard[0])).all()):  # else: diverged
-        _check_result(gauge.read(classifier), before, sets, how, rate)
+    if gauge and before:
+        after = gauge.read(classifier)
+        # Outputs that are not finite read as wrong; the measurement after the step calls the model diverged.
+        if keeps_accuracy(after, before, 0.0) or bool(torch.isfinite(predict(classifier, gauge.guard[0])).all()):
+            _check_result(after, before, sets, how, rate)
     return Outcome({"steps": taken}, optimizer=optimizer)
 
 

@@ -26,7 +26,7 @@ from forgetkit.unlearning.tuning_groups import FEWEST, fault_of, gauge_on, why_o
 FOUND = {"mix", "rate", "joint_steps"}
 """Options that a search finds."""
 LIMITS, MACHINE = {"sequence_limit", "max_divergence", "on_limit", "references"}, {"device", "precision", "threads"}
-IRRELEVANT = FOUND | LIMITS | MACHINE | {"searched", "allow_unforgotten"}
+IRRELEVANT = FOUND | LIMITS | MACHINE | {"searched"}
 """Options that a setting does not depend on."""
 
 

@@ -173,11 +173,9 @@ def warn_if_lost(written: Written | None, margin: float, cure: str, tell: Tell) 
         cure: what the user can try.
         tell: receives the warning.
     """
-    if written is None or written.state != "written":
-        return
-    metrics = written.record.steps[-1].metrics
-    before, after = metrics["tune_accuracy_before"], metrics["tune_accuracy"]
-    if after < before - margin:
+    metrics = _measured(written)
+    if metrics and metrics["tune_accuracy"] < metrics["tune_accuracy_before"] - margin:
+        before, after = metrics["tune_accuracy_before"], metrics["tune_accuracy"]
         text = f"accuracy on unseen samples (the tune half) fell from {before:.2%} to {after:.2%}; {cure}"
         tell(Warned("accuracy-lost", text))
 
@@ -192,9 +190,7 @@ def warn_if_unmoved(written: Written | None, cure: str, tell: Tell) -> None:
         cure: what the user can try.
         tell: receives the warning.
     """
-    if written is None or written.state != "written":
-        return
-    metrics = written.record.steps[-1].metrics
+    metrics = _measured(written)
     if metrics.get("tune_phi_sd_before") is None:  # only canaries were forgotten, or there are no unseen samples
         return
     fall = metrics["forget_phi_before"] - metrics["forget_phi"]
@@ -207,3 +203,8 @@ def warn_if_unmoved(written: Written | None, cure: str, tell: Tell) -> None:
             f"the model still remembers whatever it did before; {cure}"
         )
         tell(Warned("unmoved", text))
+
+
+def _measured(written: Written | None) -> dict[str, Any]:
+    """Return the metrics of a step that was carried out just now; empty if none was."""
+    return written.record.steps[-1].metrics if written and written.state == "written" else {}

@@ -78,7 +78,6 @@ def adopt(
         forgetkit adopt exported --dataset digits --epochs 3 -o adopted.st
         forgetkit adopt imagenet --dataset digits --replace-head -o start.st
     """
-    from forgetkit.data.dataset import at_size
     from forgetkit.data.of_checkpoint import dataset_named
     from forgetkit.models.factory import parse_options
     from forgetkit.models.foreign import find_weights
@@ -94,9 +93,7 @@ def adopt(
     recipe = resolve_recipe(Recipe(), training)
     console = Console(output)
     path, config = find_weights(weights)
-    size = origin.image_size
-    named = dataset_named(source.dataset, source, console)
-    dataset = at_size(named, None if size is None else (size, size))
+    dataset = dataset_named(source.dataset, source, console, image_size=origin.image_size)
     machine = machine_for(compute)
     adoption = plan_adoption(
         path,
