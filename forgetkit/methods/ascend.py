@@ -32,7 +32,7 @@ def ascend(
     """Descend α·CE(retained, y) − (1 − α)·CE(forgotten, y).
 
     An epoch is a pass over the retain set; with α = 0, which does not read it, over the forget set. Batch norm and
-    dropout are in eval mode: forgotten samples must not change running statistics.
+    dropout are in train mode; with α = 0, in eval mode: forgotten samples alone must not change running statistics.
 
     Args:
         model: maps images to logits.
@@ -49,14 +49,13 @@ def ascend(
     steps = ceil(len(retain[1]) / batch_size) if alpha else ceil(len(forget[1]) / ids_per_step)
     forgotten = passes(len(forget[1]), ids_per_step, seed=seed, purpose="ascend forget")
     retained = passes(len(retain[1]), batch_size, seed=seed, purpose="ascend retain")
-    model.eval()
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return α·CE(retained, y) − (1 − α)·CE(forgotten, y) of a batch of rows."""
         gone, rows = batch
         if not alpha:
-            return -cross_entropy(model(forget[0][gone]), forget[1][gone])
-        logits = model(torch.cat([retain[0][rows], forget[0][gone]]))
+            return -cross_entropy(model.eval()(forget[0][gone]), forget[1][gone])
+        logits = model.train()(torch.cat([retain[0][rows], forget[0][gone]]))
         kept = cross_entropy(logits[: len(rows)], retain[1][rows])
         return alpha * kept - (1 - alpha) * cross_entropy(logits[len(rows) :], forget[1][gone])
 

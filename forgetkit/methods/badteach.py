@@ -35,7 +35,7 @@ def badteach(
     """Descend the divergence from the bad teacher on the forget set, and from the good one on the retain set.
 
     The good teacher is the model before the first step; its outputs are computed once, so that it cannot train along.
-    Batch norm and dropout are in eval mode.
+    Batch norm and dropout are in train mode.
 
     Args:
         model: the original.
@@ -52,7 +52,6 @@ def badteach(
 
     Source: Chundawat et al. 2023, equations 1 to 4.
     """
-    model.eval()
     uniform = torch.zeros(len(forget[1]), classes, device=forget[1].device)
     bad = uniform if target == "uniform" else predict(untrained(), forget[0])
     order = torch.randperm(len(retain[1]), generator=generator_for(seed, "badteach"))
@@ -61,7 +60,7 @@ def badteach(
 
     def loss(rows: Tensor) -> Tensor:
         """Return divergence from the teacher of each row."""
-        return divergence(taught[rows], model(images[rows]), temperature=temperature)
+        return divergence(taught[rows], model.train()(images[rows]), temperature=temperature)
 
     for epoch in range(1, epochs + 1):
         for rows in shuffled(len(images), batch_size, seed=seed, epoch=epoch):

@@ -36,7 +36,7 @@ def finetune(
 ) -> Iterator[Update]:
     """Descend CE(retained, y) + α_e·‖θ‖₁.
 
-    Batch norm and dropout are in eval mode.
+    Batch norm and dropout are in train mode.
 
     Args:
         model: maps images to logits.
@@ -51,11 +51,10 @@ def finetune(
     Source: Jia et al. 2023.
     """
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
 
     def plain(rows: Tensor) -> Tensor:
         """Return CE(retained, y)."""
-        return cross_entropy(model(retain[0][rows]), retain[1][rows])
+        return cross_entropy(model.train()(retain[0][rows]), retain[1][rows])
 
     for epoch in range(epochs):
         penalty = penalty_at(epoch, epochs, l1=l1, free=free_epochs)

@@ -31,7 +31,8 @@ def joint(
     """Descend CE(retained, y) + w·CE(forgotten, target), without end.
 
     Against a soft target the cross-entropy has the gradient of the divergence from it. Batch norm and dropout are in
-    eval mode: forgotten samples must not change running statistics.
+    train mode, as in any step on retained samples: with the statistics that the forgotten samples contributed to, no
+    step forgets.
 
     Args:
         model: maps images to logits.
@@ -48,12 +49,11 @@ def joint(
     images = forget[0]
     forgotten = passes(len(images), ids_per_step, seed=seed, purpose="joint forget")
     retained = passes(len(retain[1]), batch_size, seed=seed, purpose="joint retain")
-    model.eval()
 
     def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Return CE(retained, y) + w·CE(forgotten, target)."""
         forget_rows, soft, rows = batch
-        logits = model(torch.cat([retain[0][rows], images[forget_rows]]))
+        logits = model.train()(torch.cat([retain[0][rows], images[forget_rows]]))
         of_retain, of_forget = logits[: len(rows)], logits[len(rows) :]
         kept = retain_loss(of_retain, rows) if retain_loss else cross_entropy(of_retain, retain[1][rows])
         return kept + forget_weight * cross_entropy(of_forget, soft)

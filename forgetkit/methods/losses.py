@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
 
-def labelled(model: nn.Module) -> Callable[[tuple[Tensor, Tensor]], Tensor]:
-    """Return the cross-entropy of a model as a loss of a batch: images, and labels or soft targets."""
+def labelled(model: nn.Module, *, train: bool = False) -> Callable[[tuple[Tensor, Tensor]], Tensor]:
+    """Return the cross-entropy of a model, in train or eval mode, as a loss of images and their labels or targets."""
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the mean over the batch."""
-        return cross_entropy(model(batch[0]), batch[1])
+        return cross_entropy(model.train(train)(batch[0]), batch[1])
 
     return loss
 

@@ -17,7 +17,7 @@ from forgetkit.methods.joint import joint
 from forgetkit.methods.losses import labelled
 from forgetkit.methods.neutralize import mislabel
 from forgetkit.methods.relabel import wrong_label_targets
-from forgetkit.training.batches import one_pass
+from forgetkit.training.batches import one_pass, shuffled
 from forgetkit.training.classifier import Samples, predict
 from forgetkit.training.draws import Keys, uniform
 from forgetkit.training.updates import Update
@@ -42,7 +42,8 @@ def random_labels(
 ) -> Iterator[Update]:
     """Train the forget set towards drawn labels, and the retain set towards its own.
 
-    Batch norm and dropout are in eval mode: forgotten samples must not change running statistics.
+    Batch norm and dropout are in train mode; in a pass over the forget set, in eval mode, since forgotten samples alone
+    must not change running statistics.
 
     Args:
         model: maps images to logits.
@@ -70,18 +71,18 @@ def random_labels(
         draws = uniform(keys, classes, seed, "random labels", 1 if redraw == "once" else epoch)
         return draw(forget[1], draws, count=labels_per_id) if contrast is None else contrast
 
-    loss = labelled(model.eval())
     if mix == "joint":
         sizes = {"ids_per_step": ids_per_step, "batch_size": batch_size}
         steps = joint(model, forget, drawn, retain, forget_weight=forget_weight, **sizes, by_epoch=True, seed=seed)  # type: ignore[arg-type]
         yield from islice(steps, epochs * ceil(len(retain[1]) / batch_size))
         return
+    away, back = labelled(model, train=False), labelled(model, train=True)
     for epoch in range(1, epochs + 1):
         soft = drawn(epoch)
         for rows in one_pass(len(forget[1]), ids_per_step, seed=seed, purpose="turn forget", number=epoch):
-            yield Update(loss, (forget[0][rows], soft[rows]), epoch)
-        for rows in one_pass(len(retain[1]), batch_size, seed=seed, purpose="turn retain", number=epoch):
-            yield Update(loss, (retain[0][rows], retain[1][rows]), epoch)
+            yield Update(away, (forget[0][rows], soft[rows]), epoch)
+        for rows in shuffled(len(retain[1]), batch_size, seed=seed, epoch=epoch):
+            yield Update(back, (retain[0][rows], retain[1][rows]), epoch)
 
 
 def any_label_targets(labels: Tensor, draws: Tensor, *, count: int) -> Tensor:

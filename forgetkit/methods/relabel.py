@@ -72,7 +72,7 @@ def relabel(
     images, labels = forget
     count = classes - 1 if labels_per_id is None else labels_per_id
     targets = wrong_label_targets(labels, uniform(keys, classes, seed, "relabel"), count=count)
-    loss = labelled(model.eval())
+    loss = labelled(model)
     for row, key in enumerate(keys):
         yield Update(loss, (images[row : row + 1], targets[row : row + 1]))
         if replay and retain is not None and retain_keys is not None:

@@ -7,7 +7,6 @@ with a tenth of their gradient; SGD 1e-3, momentum 0.9, 5 epochs, rate up, then 
 """
 
 from collections.abc import Iterator
-from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from forgetkit.methods.importance import top
 from forgetkit.training.batches import shuffled
 from forgetkit.training.classifier import Samples, at_once
 from forgetkit.training.device import seed_for
-from forgetkit.training.updates import Update
+from forgetkit.training.updates import Update, cosine
 
 Kernels = dict[str, Tensor]
 
@@ -74,7 +73,7 @@ def reinitialise(model: nn.Module, chosen: dict[str, Tensor], *, seed: int) -> N
 def rate_at(kind: str, step: int, steps: int) -> float:
     """Return what the rate is multiplied by in ``step`` (from 0): ``ct`` cosine down, ``msg`` up, then down."""
     if kind == "ct":
-        return 0.5 * (1 + cos(pi * step / steps))
+        return cosine(step / steps)
     half = max(1, steps / 2)
     return min((step + 1) / half, (steps - step) / half, 1.0)
 
@@ -95,7 +94,7 @@ def reset(
 ) -> Iterator[Update]:
     """Reset convolution weights in place, then fine-tune on the retain set.
 
-    Batch norm and dropout are in eval mode.
+    Batch norm and dropout are in train mode.
 
     Args:
         model: maps images to logits.
@@ -116,11 +115,10 @@ def reset(
     if not kernels(model):
         message = "the model has no convolutions over images of more than 1×1: there is nothing to reset"
         raise ForgetkitError("checkpoint-mismatch", message, "use another method: finetune, ascend, scrub …")
-    model.eval()
     if kind == "ct":
         transpose(model)
     else:
-        chosen = smallest(model, forget, retain, share=share)
+        chosen = smallest(model.eval(), forget, retain, share=share)
         reinitialise(model, chosen, seed=seed)
         _damp(model, optimizer, chosen, others)
     batches = [
@@ -131,7 +129,7 @@ def reset(
 
     def loss(rows: Tensor) -> Tensor:
         """Return CE(retained, y)."""
-        return cross_entropy(model(retain[0][rows]), retain[1][rows])
+        return cross_entropy(model.train()(retain[0][rows]), retain[1][rows])
 
     for step, (epoch, rows) in enumerate(batches):
         for group in optimizer.param_groups:

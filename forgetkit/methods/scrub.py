@@ -38,7 +38,8 @@ def scrub(
     """Alternate between maximising the divergence on the forget set and minimising it on the retain set.
 
     The teacher is the model before the first step; its outputs are computed once, so that it cannot train along. Batch
-    norm and dropout are in eval mode.
+    norm and dropout are in train mode on the retain set, and in eval mode on the forget set: forgotten samples alone
+    must not change running statistics.
 
     Args:
         model: the original.
@@ -55,16 +56,15 @@ def scrub(
 
     Source: Kurmanji et al. 2023, equations 3 and 4, Algorithm 1.
     """
-    model.eval()
     known = [predict(model, images) for images, _ in (forget, retain)]
 
     def away(rows: Tensor) -> Tensor:
         """Return −T²·KL(p_θ₀ ‖ p_θ) on the forget set."""
-        return -divergence(known[0][rows], model(forget[0][rows]), temperature=temperature)
+        return -divergence(known[0][rows], model.eval()(forget[0][rows]), temperature=temperature)
 
     def back(rows: Tensor) -> Tensor:
         """Return γ·CE + α·T²·KL(p_θ₀ ‖ p_θ) on the retain set."""
-        logits = model(retain[0][rows])
+        logits = model.train()(retain[0][rows])
         near = divergence(known[1][rows], logits, temperature=temperature)
         return ce_weight * cross_entropy(logits, retain[1][rows]) + kl_weight * near
 

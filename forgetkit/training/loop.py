@@ -20,7 +20,7 @@ from forgetkit.training.device import seed_for, seed_generators
 from forgetkit.training.history import LOOP, History, Position, go_on, place_of
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.resume import Bookmark
-from forgetkit.training.updates import Update, fit
+from forgetkit.training.updates import Update, cosine, fit
 
 T = TypeVar("T")
 Batch = tuple[Tensor, ...]
@@ -213,7 +213,7 @@ def _scheduled(
         if recipe.schedule == "cosine":
             done = (epoch - 1 + step / len(updates)) / recipe.epochs
             for group in optimizer.param_groups:
-                group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
+                group["lr"] = recipe.rate * cosine(done)
         seed_generators(device, seed_for(seed, "dropout", epoch, step))
         yield update
 

@@ -25,8 +25,18 @@ _ADAM, _ADAMW, _ADADELTA, _SGD = map(
 )
 
 
+SMALLEST = 0.01
+"""Root mean square of a tensor below which a relative rate does not fall: biases begin at 0."""
+
+
 def make_optimizer(
-    model: nn.Module, name: str, *, rate: float, momentum: float = 0.0, weight_decay: float = 0.0
+    model: nn.Module,
+    name: str,
+    *,
+    rate: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    relative: bool = False,
 ) -> Optimizer:
     """Return an optimizer over the model's parameters that have gradients; on a GPU, one whose steps can be recorded.
 
@@ -36,12 +46,19 @@ def make_optimizer(
         rate: learning rate, above 0.
         momentum: momentum of sgd, in [0, 1).
         weight_decay: 0 or more.
+        relative: multiply the rate of each tensor by its root mean square at the start, or 0.01 if that is more: a rate
+            then changes the weights of a wide layer and those of a narrow one by the same share (Shazeer & Stern,
+            "Adafactor", 2018, section 8).
 
     Raises:
         ForgetkitError: ``usage`` for an unknown name.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    on_gpu = parameters[0].is_cuda
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    on_gpu = trained[0].is_cuda
+    parameters: list[Any] = trained
+    if relative:
+        sizes = [max(SMALLEST, float(parameter.detach().square().mean().sqrt())) for parameter in trained]
+        parameters = [{"params": [of], "lr": rate * size} for of, size in zip(trained, sizes, strict=True)]
     optimizer: Optimizer
     if name == "adam":
         optimizer = _ADAM(parameters, lr=rate, weight_decay=weight_decay, fused=True, capturable=on_gpu)
@@ -57,11 +74,10 @@ def make_optimizer(
     return optimizer
 
 
-def optimizer_of(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return the optimizer that ``recipe`` names, over the model's parameters."""
-    return make_optimizer(
-        model, recipe.optimizer, rate=recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
+def optimizer_of(model: nn.Module, recipe: Recipe, *, relative: bool = False) -> Optimizer:
+    """Return the optimizer that ``recipe`` names, over the model's parameters; see :func:`make_optimizer`."""
+    how = {"rate": recipe.rate, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    return make_optimizer(model, recipe.optimizer, **how, relative=relative)
 
 
 def _lay_out(optimizer: Optimizer) -> None:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from forgetkit.events import Tell, progress, silent
 from forgetkit.training.cuda_graphs import graphs_of, take_step
+from forgetkit.training.device import seed_for, seed_generators
 from forgetkit.training.packing import pack, unpack
 from forgetkit.training.resume import Bookmark, Place
 
@@ -57,6 +58,28 @@ def started(updates: Iterator[Update], done: int = 0) -> Iterator[Update]:
         return updates
     first = list(islice(updates, 1))
     return chain(first, updates)
+
+
+def seeded(updates: Iterable[Update], seed: int, device: torch.device) -> Iterator[Update]:
+    """Yield the updates; during each, dropout draws by its number, without effect on other draws of the process."""
+    for step, update in enumerate(updates):
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            seed_generators(device, seed_for(seed, "dropout", step))
+            yield update
+
+
+def cosine(done: float) -> float:
+    """Return what a rate is multiplied by after a share of a run: 1 at its start, 0 at its end."""
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def annealed(optimizer: Optimizer, updates: Iterable[Update], steps: int) -> Iterator[Update]:
+    """Yield ``steps`` updates; before each, set the rates: from those of the optimizer down to 0 along a cosine."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for step, update in enumerate(islice(updates, steps)):
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * cosine(step / steps)
+        yield update
 
 
 class EpochLog:

@@ -16,16 +16,19 @@ from forgetkit.options import refuse_given
 from forgetkit.training.classifier import Classifier, Samples, on_machine
 from forgetkit.training.device import Machine, machine_for
 from forgetkit.training.outputs import Written
-from forgetkit.training.recipe import Recipe, halved, recipe_of, resolve_recipe
+from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.train_options import Training
-from forgetkit.unlearning.distillation import Distillation
+from forgetkit.unlearning.distillation import STUDENT, Distillation, joint_steps
 from forgetkit.unlearning.inputs import Ids, Request, begin, open_teacher
 from forgetkit.unlearning.method_options import Distill
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
 from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
-from forgetkit.unlearning.step import carry_out, new_step, on_module
+from forgetkit.unlearning.step import carry_out, new_step, norm_statistics, on_module
 from forgetkit.unlearning.step_options import MethodOptions
+
+PER_EPOCH = ("epochs", "schedule", "augment", "batch_size", "keep")
+"""Settings of a training in epochs, which the steps with both teachers do not have."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def distill(
         settings: how to distil.
         options: what is read, where to compute, what is written; for a module only the seed counts.
         forget_teacher: a model that never saw the ids; the ids are then distilled towards it.
-        training: what differs from the recorded recipe (for a module, the default one) with half its epochs.
+        training: what differs from the recorded recipe (for a module, the default one) with half its epochs; with both
+            teachers, from Adam at 0.001.
         forget: for a module, images and labels to forget.
         retain: for a module, images and labels to keep.
         unseen: for a module, images and labels that it was not trained on: they choose a setting.
@@ -125,11 +129,11 @@ def distill(
     """
     settings, options = settings or Distill(), (options or MethodOptions()).writing(out)
     training, both = training or Training(), forget_teacher is not None
-    asked = _check(settings, training, both=both)
+    _check(settings, training, both=both)
     if isinstance(model, nn.Module):
         recipe = _recipe(Recipe(), settings, training, tell, both=both)
         teachers = (_module(teacher), None if forget_teacher is None else _module(forget_teacher))
-        work = _work(settings, recipe, options, lambda: teachers, tell, asked=asked)
+        work = _work(settings, recipe, options, lambda: teachers, Recipe().epochs, tell)
         return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
     no_samples(forget, retain, unseen)
     request = begin("distill", str(model), options, ids=ids, needs_ids=False, tell=tell)
@@ -141,27 +145,27 @@ def distill(
     recipe = _recipe(recipe_of(request.record.recipe), settings, training, tell, both=both)
     machine = machine_for(options.compute)
     said = {**asdict(recipe), **settings.options(second_teacher=both)}
+    if both:
+        said = {name: value for name, value in said.items() if name not in PER_EPOCH}
+        said |= norm_statistics(frozen=options.mask is not None)
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
-    work = _work(settings, recipe, options, lambda: files.load(machine), tell, asked=asked)
+    work = _work(settings, recipe, options, lambda: files.load(machine), recorded_epochs(request.record.recipe), tell)
     inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
     aim = request.with_all_forgotten
     return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, aim=aim, tell=tell)
 
 
-def _check(settings: Distill, training: Training, *, both: bool) -> tuple[str, ...]:
-    """Refuse what is out of range, or not used with one teacher, or with both; return what asks for more steps."""
+def _check(settings: Distill, training: Training, *, both: bool) -> None:
+    """Refuse what is out of range, or not used with one teacher, or with both."""
     settings.check(second_teacher=both)
     if both:
-        unused = ("schedule", "augment", "batch_size", "keep")
-        hint = "a step has --ids-per-step ids and --replay retained samples, at one rate: leave it out"
-        refuse_given(training, unused, "not with --forget-teacher", hint)
-    epochs = ("--epochs",) if training.epochs is not None else ()
-    return (*epochs, "--retain-fraction") if settings.retain_fraction != Distill.retain_fraction else epochs
+        hint = "there are --steps of --ids-per-step ids and --replay retained samples: leave it out"
+        refuse_given(training, PER_EPOCH, "not with --forget-teacher", hint)
 
 
 def _recipe(base: Recipe, settings: Distill, training: Training, tell: Tell, *, both: bool) -> Recipe:
     """Return the recipe of the student; warn if it has fewer epochs than the teacher was given."""
-    recipe = resolve_recipe(halved(base), training)
+    recipe = resolve_recipe(resolve_recipe(base, STUDENT) if both else halved(base), training)
     if not both and recipe.epochs < settings.distill_epochs != Distill.distill_epochs:
         tell(Warned("unused", f"--distill-epochs {settings.distill_epochs}: there are only {recipe.epochs} epochs"))
     return recipe
@@ -172,15 +176,15 @@ def _work(
     recipe: Recipe,
     options: MethodOptions,
     teachers: Callable[[], tuple[nn.Module, nn.Module | None]],
+    epochs: int,
     tell: Tell,
-    *,
-    asked: tuple[str, ...],
 ) -> Work:
-    """Return what distils one model from the teachers."""
+    """Return what distils one model, which was trained for so many epochs, from the teachers."""
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Distil into the classifier."""
-        run = Distillation(settings, recipe, classifier, sets, options.seed, bookmark, tell, asked)
+        steps = joint_steps(epochs, len(sets.retain), settings)
+        run = Distillation(settings, recipe, classifier, sets, options.seed, bookmark, tell, steps)
         first, second = teachers()
         return (
             run.towards_both(first, second) if second else run.towards_original(first, logged=options.log is not None)

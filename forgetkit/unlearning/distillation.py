@@ -1,37 +1,39 @@
 """Stage 2 on one model: towards one teacher, or towards two."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from math import ceil
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.errors import NotReached
-from forgetkit.events import Note, Tell, Warned
+from forgetkit.events import Note, Tell
 from forgetkit.methods.distill import distill as distillation_losses
 from forgetkit.methods.distill import distillation_loss
 from forgetkit.methods.joint import joint
-from forgetkit.training.classifier import Samples, predict
+from forgetkit.methods.sharpen import sharpness
+from forgetkit.training.classifier import predict
 from forgetkit.training.loop import complete, drawn_batches, fit_epochs
 from forgetkit.training.optimizers import optimizer_of
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.resume import Bookmark
-from forgetkit.training.updates import Update, walk
-from forgetkit.unlearning.backtracking import Braking
-from forgetkit.unlearning.early_stopping import Stopped, stop_when_forgotten
-from forgetkit.unlearning.membership_gauge import describe, recorded
+from forgetkit.training.train_options import Training
+from forgetkit.training.updates import Update, annealed, seeded, walk
+from forgetkit.unlearning.membership_gauge import Reading, describe, is_forgotten, keeps_accuracy, recorded
 from forgetkit.unlearning.method_options import Distill
 from forgetkit.unlearning.outcome import Outcome
-from forgetkit.unlearning.sets import Pool, Sets
-from forgetkit.unlearning.tuning_groups import (
-    TuningGroups,
-    check_judges,
-    gauge_on,
-    steps_between,
-    warn_if_not_memorised,
-)
+from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.tuning_groups import check_judges, gauge_on, warn_if_not_memorised
+
+SHARE_OF_TRAINING = 0.16
+"""Cost of the joint steps with both teachers, as a share of a training."""
+
+
+RetainLoss = Callable[[Tensor, Tensor], Tensor]
+"""Loss of the logits of some retained rows, and those rows."""
+STUDENT = Training(optimizer="adam", rate=0.01, momentum=0.0, weight_decay=0.0)
+"""How the student is trained with both teachers, whatever its recipe is; the rate is relative to each tensor's size."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Distillation:
         seed: seed of the order and of dropout.
         bookmark: keeps and recalls the state of the run; its log gets every epoch or evaluation.
         tell: receives them too.
-        asked: the options that ask for a number of steps, for a warning if there are fewer.
+        steps: joint steps with both teachers.
     """
 
     settings: Distill
@@ -56,7 +58,7 @@ class Distillation:
     seed: int
     bookmark: Bookmark
     tell: Tell
-    asked: tuple[str, ...] = ()
+    steps: int = 0
 
     def towards_original(self, teacher: nn.Module, *, logged: bool = False) -> Outcome:
         """Retrain on the retain set with the original as teacher, as published."""
@@ -94,96 +96,85 @@ class Distillation:
     def towards_both(self, first: nn.Module, second: nn.Module) -> Outcome:
         """Distil the retain set from the first teacher, and the ids from the second, which never saw them.
 
+        The number of steps is set beforehand, and their rate falls to 0 along a cosine: a run at a constant rate that
+        stops when the ids look right loses accuracy. What the ids look like then is only checked.
+
         Raises:
-            NotReached: if no state that was evaluated both forgets and keeps accuracy.
+            NotReached: if the ids are not forgotten then, or accuracy is lost.
         """
-        how, forget, stops = self.settings, self.sets.forget.samples, self.settings.stop == "unseen"
+        judged = not self.settings.allow_unforgotten
         gauge = gauge_on(self.sets, seed=self.seed)
-        if stops:
+        if judged:
             check_judges(gauge)
         goal = gauge.read(second)
         gauge = replace(gauge, goal=0.5 if goal.auc is None else goal.auc)
         before = gauge.read(first)
         self.tell(Note(f"  the forget teacher: {describe(goal)}"))
         self.tell(Note(f"  the teacher: {describe(before)}"))
-        blind = warn_if_not_memorised(before, self.tell)
-        known = predict(first, self.sets.retain.samples[0])
-        every = steps_between(gauge, min(how.ids_per_step, len(forget[1])) + how.replay)
-        most = ceil(self.recipe.epochs * how.retain_fraction * len(self.sets.retain) / how.replay)
+        warn_if_not_memorised(before, self.tell)
+        # Of unseen samples of a class that vanishes, the second teacher knows nothing: the guard has none.
+        factor = sharpness(*(predict(teacher, gauge.guard[0]) for teacher in (second, first)))
+        soft = (factor * predict(second, self.sets.forget.samples[0])).softmax(1)
+        steps = self._take(self._retain_loss(first), soft)
+        after = gauge.read(self.model)
+        self.tell(Note(f"  after {steps} steps: {describe(after)}"))
+        if judged:
+            self._check(after, before)
+        return Outcome({"steps": steps, "right": gauge.goal, "sharpness": factor, "look": recorded(after)})
 
-        def begin(group: Pool) -> tuple[Optimizer, Iterator[Update]]:
-            """Begin joint steps."""
-            return optimizer_of(self.model, self.recipe), self._updates(group.samples, known, second)
+    def _check(self, after: Reading, before: Reading) -> None:
+        """Refuse a model that still knows the ids, or knows less than before; raises NotReached."""
+        if not keeps_accuracy(after, before, self.settings.utility_margin):
+            hint = "lower --rate or --forget-weight, allow a larger --utility-margin, or pass --allow-unforgotten"
+            raise NotReached(f"accuracy is lost ({describe(after)}; before: {before.accuracy:.2%})", hint)
+        if not is_forgotten(after, before):
+            hint = "raise --steps, --forget-weight or --rate, or pass --allow-unforgotten"
+            raise NotReached(f"the ids are not forgotten ({describe(after)})", hint)
 
-        if not stops:
-            taken = self._take(most, forget, known, second)
-            return Outcome({"steps": taken, "right": gauge.goal})
-        if blind:  # no evaluation can say where to stop: teach each id once
-            few = min(most, ceil(len(forget[1]) / how.ids_per_step))
-            if few < most and self.asked:
-                text = f"{' and '.join(self.asked)}: {few} of {most} steps are taken, to teach each id once"
-                self.tell(Warned("unused", text))
-            every = most = few
-        found = stop_when_forgotten(
-            self.model,
-            self.sets.forget,
-            TuningGroups([self.sets.forget], [gauge], self.sets.retain),
-            begin,
-            Braking(before, how.utility_margin, every),
-            most=most,
-            bookmark=self.bookmark,
-            tell=self.tell,
-        )
-        return self._judged(found, most, gauge.goal)
-
-    def _take(self, most: int, forget: Samples, known: Tensor, second: nn.Module) -> int:
-        """Take all steps; return how many there were."""
+    def _take(self, retain_loss: RetainLoss | None, soft: Tensor) -> int:
+        """Take all steps, the ids towards ``soft`` targets; return how many there were."""
+        how, forget = self.settings, self.sets.forget.samples
+        count = max(self.steps, ceil(len(forget[1]) / how.ids_per_step))
 
         def begin() -> tuple[Optimizer, Iterator[Update]]:
             """Begin joint steps."""
-            steps = enumerate(islice(self._updates(forget, known, second), most))
-            epochs = self.recipe.epochs  # of a part of the retain set; the updates count passes over all of it
-            updates = (replace(update, epoch=1 + step * epochs // most) for step, update in steps)
-            return optimizer_of(self.model, self.recipe), updates
+            updates = joint(
+                self.model,
+                forget,
+                lambda _: soft,
+                self.sets.retain.samples,
+                forget_weight=how.forget_weight,
+                ids_per_step=how.ids_per_step,
+                batch_size=how.replay,
+                retain_loss=retain_loss,
+                seed=self.seed,
+            )
+            optimizer = optimizer_of(self.model, self.recipe, relative=True)
+            return optimizer, annealed(optimizer, seeded(updates, self.seed, forget[1].device), count)
 
         bookmark, tell = self.bookmark, self.tell
-        return walk(bookmark, "steps", self.model, begin, logged=True, label="distill", total=most, tell=tell)[1]
+        return walk(bookmark, "steps", self.model, begin, logged=True, label="distill", total=count, tell=tell)[1]
 
-    def _updates(self, forget: Samples, known: Tensor, second: nn.Module) -> Iterator[Update]:
-        """Return joint steps: the retain set towards the first teacher's outputs, ``forget`` towards the second's."""
-        how, labels = self.settings, self.sets.retain.samples[1]
-        soft = predict(second, forget[0]).softmax(1)
+    def _retain_loss(self, first: nn.Module) -> RetainLoss | None:
+        """Return the distillation loss on rows of the retain set; None for the plain cross-entropy."""
+        how, (images, labels) = self.settings, self.sets.retain.samples
+        if how.alpha == 1 and not how.beta:
+            return None
+        known, weights = predict(first, images), {"alpha": how.alpha, "beta": how.beta}
 
-        def retain_loss(logits: Tensor, rows: Tensor) -> Tensor:
-            """Return the distillation loss on retained rows."""
-            return distillation_loss(
-                logits, known[rows], labels[rows], alpha=how.alpha, beta=how.beta, temperature=how.temperature
-            )
+        def loss(logits: Tensor, rows: Tensor) -> Tensor:
+            """Return the distillation loss of some rows."""
+            return distillation_loss(logits, known[rows], labels[rows], **weights, temperature=how.temperature)
 
-        return joint(
-            self.model,
-            forget,
-            lambda _: soft,
-            self.sets.retain.samples,
-            forget_weight=how.forget_weight,
-            ids_per_step=how.ids_per_step,
-            batch_size=how.replay,
-            retain_loss=retain_loss,
-            seed=self.seed,
-        )
+        return loss
 
-    def _judged(self, found: Stopped, most: int, goal: float) -> Outcome:
-        """Tell and log every evaluation, and return them.
 
-        Raises:
-            NotReached: if no state that was evaluated both forgets and keeps accuracy.
-        """
-        seen = [{"step": one.step, **recorded(one.reading)} for one in found.seen]
-        self.bookmark.log.extend(seen)
-        shown = found.best or found.seen[-1]
-        self.tell(Note(f"  after {shown.step} steps: {describe(shown.reading)}"))
-        if found.best is None:
-            message = f"after {shown.step} of at most {most} steps no state both forgets the ids and keeps accuracy"
-            hint = "raise --epochs, lower --rate, or allow a larger --utility-margin"
-            raise NotReached(f"{message} ({describe(shown.reading)})", hint)
-        return Outcome({"steps": shown.step, "right": goal, "looks": seen})
+def joint_steps(epochs: int, retained: int, how: Distill) -> int:
+    """Return the number of joint steps: as asked for, or as many as cost a sixth of a training.
+
+    Args:
+        epochs: of the training.
+        retained: samples of the retain set.
+        how: samples in a step.
+    """
+    return how.steps or ceil(SHARE_OF_TRAINING * epochs * retained / (how.ids_per_step + how.replay))

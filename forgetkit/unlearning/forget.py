@@ -1,11 +1,14 @@
-"""Forgetting for an operator who does not choose a method: one strategy after another, within a budget, or retrain."""
+"""Forgetting for an operator who does not choose a method: with a second teacher, within a budget, or by retraining.
+
+The second teacher is trained without the ids for a sixth of the recipe's epochs. Joint steps then take the ids to its
+outputs, and hold the retain set at its labels.
+"""
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,46 +18,29 @@ from forgetkit.events import Note, Tell, silent
 from forgetkit.training.cuda_graphs import one_by_one
 from forgetkit.training.device import Machine, machine_for, seed_for
 from forgetkit.training.outputs import Written
-from forgetkit.training.recipe import halved, recipe_of, resolve_recipe
+from forgetkit.training.recipe import recipe_of, recorded_epochs, resolve_recipe
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.run_job import train_only
 from forgetkit.training.train_options import Training
-from forgetkit.unlearning.distillation import Distillation
+from forgetkit.unlearning.distillation import STUDENT, Distillation, joint_steps
 from forgetkit.unlearning.fallback import or_retrain, training_without
 from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.method_options import Distill, Forget
 from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.sets import Sets
-from forgetkit.unlearning.step import carry_out, new_step
+from forgetkit.unlearning.step import carry_out, new_step, norm_statistics
 from forgetkit.unlearning.step_options import StepOptions
 
 TRAINING = 3
 """Cost of an image in a training step, in predictions of an image."""
 
 
-@dataclass(frozen=True)
-class Strategy:
-    """Distillation from the model itself on the retain set, and from a second teacher on the ids.
-
-    Attributes:
-        name: as the record and the messages have it.
-        teacher: how the second teacher is trained.
-    """
-
-    name: str
-    teacher: Training
-
-
-STRATEGIES = (
-    Strategy("second teacher, 3 epochs by the recipe", Training(epochs=3, keep="last")),
-    Strategy(
-        "second teacher, 3 epochs of small batches",
-        Training(epochs=3, optimizer="adam", batch_size=32, rate=0.002, schedule="cosine", keep="last"),
-    ),
-)
-"""What is tried, the cheapest first."""
-STUDENT = Training(optimizer="adam", rate=0.001, momentum=0.0, weight_decay=0.0, keep="last")
-"""How the model itself is then trained, whatever its own recipe is."""
+TEACHER_SHARE = 0.2
+"""Epochs of the second teacher, as a share of the recipe's."""
+SMALLEST_BATCH = 16
+"""Samples in a step of the second teacher, at least."""
+WAY = "second teacher"
+"""Name of the way in a record: other ways may come."""
 
 
 def forget(
@@ -66,21 +52,21 @@ def forget(
     out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | None:
-    """Forget ids in a checkpoint by the cheapest strategy that works, or by retraining; write the result beside it.
+    """Forget ids in a checkpoint with a second teacher, or by retraining; write the result beside it.
 
     Args:
         model: path of the checkpoint.
         ids: path of an ID list, or the ids themselves, if not in ``options``.
-        settings: how much to try.
+        settings: how much it may cost.
         options: what is read, where to compute, what is written.
         out: path of the output, if not in ``options``; by default beside the input.
-        tell: receives every attempt.
+        tell: receives the events of the run.
 
     Returns:
         what was written, or was there already; None in a dry run.
 
     Raises:
-        ForgetkitError: for bad input; ``not-reached`` if no strategy works and ``settings.otherwise`` is ``stop``.
+        ForgetkitError: for bad input; ``not-reached`` if it fails and ``settings.otherwise`` is ``stop``.
     """
     settings, options = settings or Forget(), (options or StepOptions()).writing(out)
     settings.check()
@@ -89,17 +75,13 @@ def forget(
         return request
     request.check_retained()
     machine, seed = machine_for(options.compute), options.seed
-    said: dict[str, Any] = {
-        "budget": settings.share,
-        "utility_margin": settings.utility_margin,
-        "way": None,
-        "searched": ["way"],
-    }
-    said |= {"ways": [strategy.name for strategy in STRATEGIES], **machine.options()}
+    how = distillation_of(settings)
+    said = {"way": WAY, "budget": settings.share, **how.options(second_teacher=True), **norm_statistics(frozen=False)}
+    said |= {"teacher_epochs": teacher_epochs(request), "steps": steps_of(request, how), **machine.options()}
 
-    def work(classifier: nn.Module, sets: Sets, _: Bookmark) -> Outcome:
-        """Try the strategies."""
-        return Attempts(settings, request, machine, seed, tell).carry_out(classifier, sets)
+    def work(classifier: nn.Module, _: Sets, __: Bookmark) -> Outcome:
+        """Forget the ids."""
+        return Attempt(settings, request, machine, seed, tell).carry_out(classifier)
 
     def attempt() -> Written | None:
         """Carry out the step."""
@@ -143,15 +125,15 @@ class Meter:
 
 
 @dataclass(frozen=True)
-class Attempts:
-    """Strategies that are tried in turn, each from the same start.
+class Attempt:
+    """Forgetting with a second teacher.
 
     Attributes:
         settings: budget and margin.
         request: what is to be forgotten.
         machine: where to compute.
         seed: seed of everything random.
-        tell: receives every attempt.
+        tell: receives the events of the run.
     """
 
     settings: Forget
@@ -160,63 +142,69 @@ class Attempts:
     seed: int
     tell: Tell
 
-    def carry_out(self, classifier: nn.Module, sets: Sets, strategies: tuple[Strategy, ...] = STRATEGIES) -> Outcome:
-        """Try ``strategies`` until one forgets the ids and keeps accuracy.
-
-        Args:
-            classifier: changed in place; restored if no strategy works.
-            sets: their tune half alone judges each attempt.
-            strategies: what to try.
+    def carry_out(self, classifier: nn.Module) -> Outcome:
+        """Train a second teacher, then take joint steps; the classifier is changed in place.
 
         Raises:
-            NotReached: if none works within the budget; it has the attempts.
+            NotReached: if the ids are not forgotten, accuracy is lost, or the budget does not suffice; it says what was
+                tried.
         """
-        retraining = cost_of(self.request, recipe_of(self.request.record.recipe).epochs)
-        original, attempts = copy.deepcopy(classifier), list[dict[str, Any]]()
+        retraining = cost_of(self.request, recorded_epochs(self.request.record.recipe))
         meter = Meter(self.settings.share * retraining)
-        for strategy in strategies:
-            begun, refused, outcome = meter.spent, None, Outcome({})
-            try:
-                outcome = self._try(strategy, classifier, original, sets, meter)
-            except ForgetkitError as reached:
-                if not isinstance(reached, NotReached) and reached.code != "diverged":
-                    raise
-                classifier.load_state_dict(original.state_dict())
-                self.tell(Note(f'forget: strategy "{strategy.name}" failed: {reached.message}'))
-                refused = reached.message
-            cost = round((meter.spent - begun) / retraining, 4)
-            attempts.append({"way": strategy.name, "cost": cost, "refused": refused})
-            if refused is None:
-                share = meter.spent / retraining
-                self.tell(
-                    Note(f'forget: strategy "{strategy.name}" succeeded at {share:.0%} of the cost of retraining')
-                )
-                metrics = {**outcome.metrics, "attempts": attempts, "cost": round(share, 4)}
-                return Outcome(metrics, {"way": strategy.name})
-        message = f"none of {len(strategies)} strategies forgets the ids and keeps accuracy"
-        hint = "raise --budget or --utility-margin, or let it retrain"
-        budget = f"at {self.settings.share:.0%} of the cost of retraining"
-        raise NotReached(f"{message} {budget}", hint, attempts=attempts)
+        try:
+            outcome = self._distil(classifier, self._second_teacher(meter), meter)
+        except ForgetkitError as reached:
+            if not isinstance(reached, NotReached) and reached.code != "diverged":
+                raise
+            cost = round(meter.spent / retraining, 4)
+            tried = [{"way": WAY, "cost": cost, "refused": reached.message}]
+            message = f"with a second teacher, at {cost:.0%} of the cost of retraining: {reached.message}"
+            hint = "raise --budget or --utility-margin, or let it retrain"
+            raise NotReached(message, hint, attempts=tried) from reached
+        share = meter.spent / retraining
+        self.tell(Note(f"forget: done at {share:.0%} of the cost of retraining"))
+        return Outcome({**outcome.metrics, "cost": round(share, 4)})
 
-    def _try(self, strategy: Strategy, classifier: nn.Module, original: nn.Module, sets: Sets, meter: Meter) -> Outcome:
-        """Try one strategy on the classifier, with the original as its teacher.
+    def _second_teacher(self, meter: Meter) -> nn.Module:
+        """Train a model that never sees the ids.
 
         Raises:
-            NotReached: if it does not forget, or exceeds the budget.
+            NotReached: if all of it would exceed the budget.
         """
-        request = self.request
-        seed = seed_for(self.seed, "second teacher")  # no reference of an audit begins with the same weights
-        plan = training_without(request, self.machine, strategy.teacher, seed=seed)
-        if meter.spent + cost_of(request, plan.recipe.epochs) > meter.most:
-            raise NotReached("beyond the rest of the budget")
-        self.tell(Note(f'forget: strategy "{strategy.name}"'))
-        second = train_only(plan, request.dataset, self.tell, watch=meter.on)
-        recipe = resolve_recipe(halved(recipe_of(request.record.recipe)), STUDENT)
-        everything = Sets.of_request(request.with_all_forgotten, self.machine.device)
-        how = Distill(utility_margin=self.settings.utility_margin)
-        run = Distillation(how, recipe, classifier, everything, self.seed, Bookmark(), self.tell)
+        epochs, how = teacher_epochs(self.request), distillation_of(self.settings)
+        steps = TRAINING * steps_of(self.request, how) * (how.ids_per_step + how.replay)
+        if cost_of(self.request, epochs) + steps > meter.most:
+            raise NotReached("that would be beyond the budget")
+        self.tell(Note(f"forget: training a second teacher without the ids, epochs: {epochs}"))
+        batch = max(SMALLEST_BATCH, recipe_of(self.request.record.recipe).batch_size // 4)  # more steps, as many images
+        training = Training(epochs=epochs, batch_size=batch, schedule="cosine", keep="last")
+        seed = seed_for(self.seed, WAY)  # no reference of an audit begins with the same weights
+        plan = training_without(self.request, self.machine, training, seed=seed)
+        return train_only(plan, self.request.dataset, self.tell, watch=meter.on)
+
+    def _distil(self, classifier: nn.Module, second: nn.Module, meter: Meter) -> Outcome:
+        """Take the joint steps; raises NotReached as :meth:`Distillation.towards_both`."""
+        original, how = copy.deepcopy(classifier), distillation_of(self.settings)
+        sets = Sets.of_request(self.request.with_all_forgotten, self.machine.device)
+        recipe, steps = resolve_recipe(recipe_of(self.request.record.recipe), STUDENT), steps_of(self.request, how)
+        run = Distillation(how, recipe, classifier, sets, self.seed, Bookmark(), self.tell, steps)
         with meter.on(classifier, original, second):
             return run.towards_both(original, second)
+
+
+def distillation_of(settings: Forget) -> Distill:
+    """Return how the model is distilled: its own outputs teach the retain set nothing that the labels do not."""
+    return Distill(alpha=1.0, beta=0.0, utility_margin=settings.utility_margin)
+
+
+def teacher_epochs(request: Request) -> int:
+    """Return the number of epochs of the second teacher."""
+    return max(1, round(TEACHER_SHARE * recorded_epochs(request.record.recipe)))
+
+
+def steps_of(request: Request, how: Distill) -> int:
+    """Return the number of joint steps."""
+    return joint_steps(recorded_epochs(request.record.recipe), len(request.retain_rows), how)
 
 
 def cost_of(request: Request, epochs: int) -> float:

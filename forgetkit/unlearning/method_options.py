@@ -54,6 +54,11 @@ class StepSettings:
             refuse_given(self, ("utility_margin",), f"not with --stop {self.stop}", "accuracy is not judged then")
         check_optimizer(self.optimizer, self.rate, self.momentum, usual=type(self).momentum)
 
+    @property
+    def uses_retained(self) -> bool:
+        """Whether there are steps on retained samples, which are taken in train mode."""
+        return True
+
     def options(self, classes: int) -> dict[str, Any]:
         """Return the settings as a method takes them and a record holds them, for a number of classes."""
         return {**asdict(self), "momentum": self.momentum if self.optimizer == "sgd" else 0.0}
@@ -154,27 +159,26 @@ class Distill:
     ] = 10
     forget_weight: Annotated[
         float, Option("With both teachers, weight of the ids beside the retain set.", metavar="W")
-    ] = 1.0
+    ] = 2.0
+    steps: Annotated[
+        int, Option("Steps with both teachers; 0: as many as cost a fifth of a training.", metavar="N", min=0)
+    ] = 0
     ids_per_step: Annotated[int, Option("Ids in a step with both teachers.", metavar="N", min=1)] = 16
-    replay: Annotated[int, Option("Retained samples in a step with both teachers.", metavar="N", min=1)] = 32
-    stop: Annotated[
-        str,
-        Option(
-            "With both teachers. unseen: stop when the ids look as they do to the second one. epochs: run all epochs.",
-            metavar="unseen|epochs",
-        ),
-    ] = "unseen"
+    replay: Annotated[int, Option("Retained samples in a step with both teachers.", metavar="N", min=1)] = 16
+    allow_unforgotten: Annotated[
+        bool, Option("With both teachers, write the result even if the ids are still recognisable or accuracy is lost.")
+    ] = False
     utility_margin: UtilityMargin = 0.02
 
     def options(self, *, second_teacher: bool) -> dict[str, Any]:
         """Return what the record holds of it; the settings of a second teacher only if there is one."""
         options = asdict(self)
-        published = ("retain_fraction", "alpha", "beta", "temperature", "distill_epochs")
-        return options if second_teacher else {name: options[name] for name in published}
+        both = ("forget_weight", "steps", "ids_per_step", "replay", "utility_margin")
+        unused = ("allow_unforgotten", *(("retain_fraction", "distill_epochs") if second_teacher else both))
+        return {name: value for name, value in options.items() if name not in unused}
 
     def check(self, *, second_teacher: bool) -> None:
         """Refuse a value out of range, and settings that would not be used; raises ForgetkitError ``usage``."""
-        choice("stop", self.stop, ("unseen", "epochs"))
         positive("forget_weight", self.forget_weight)
         positive("utility_margin", self.utility_margin)
         check_share("retain_fraction", self.retain_fraction, "the paper's is 0.5")
@@ -182,11 +186,12 @@ class Distill:
         if second_teacher:
             why = "not with --forget-teacher"
             refuse_given(self, ("distill_epochs",), why, "both teachers teach to the end: leave it out")
+            refuse_given(self, ("retain_fraction",), why, "a step has --replay retained samples: leave it out")
         else:
-            both = ("forget_weight", "ids_per_step", "replay", "stop", "utility_margin")
+            both = ("forget_weight", "ids_per_step", "replay", "steps", "allow_unforgotten", "utility_margin")
             refuse_given(self, both, "needs --forget-teacher", "one teacher does not teach the ids: leave it out")
-        if self.stop == "epochs":
-            refuse_given(self, ("utility_margin",), "not with --stop epochs", "accuracy is not judged then")
+        if self.allow_unforgotten:
+            refuse_given(self, ("utility_margin",), "not with --allow-unforgotten", "accuracy is not judged then")
         if not (second_teacher or self.distill_epochs):
             why = "not with --distill-epochs 0"
             refuse_given(self, ("alpha", "beta", "temperature"), why, "no epoch has a teacher then")

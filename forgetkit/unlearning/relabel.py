@@ -29,7 +29,7 @@ from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_search import RelabelSearch
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
 from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
-from forgetkit.unlearning.step import carry_out, new_step, on_module, warn_if_lost, warn_if_unmoved
+from forgetkit.unlearning.step import carry_out, new_step, norm_statistics, on_module, warn_if_lost, warn_if_unmoved
 from forgetkit.unlearning.step_options import StepOptions
 from forgetkit.unlearning.stream_judge import stream_judge
 from forgetkit.unlearning.stream_limits import Limits
@@ -163,6 +163,8 @@ def _relabel(
         **machine.options(),
         "searched": settings.searched + limits.searched,
     }
+    if settings.kind != "per-id":
+        said |= norm_statistics(frozen=mask is not None)
     steps = RelabelSteps(settings, classes, options.seed, kept[0] if kept else None)
     budget = joint_budget(recorded_epochs(record.recipe), len(request.retain_rows), settings)
     known = None if mask else known_setting(record, said, len(request.ids))
@@ -170,7 +172,11 @@ def _relabel(
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
         """Relabel the forget set."""
         again = known and relabel_again(classifier, sets, steps, known, bookmark=bookmark, tell=tell)
-        return again or relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
+        found = again or relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
+        frozen = (
+            norm_statistics(frozen=True) if found.resolved.get("mix") == "per-id" and settings.kind == "auto" else {}
+        )
+        return replace(found, resolved={**found.resolved, **frozen})
 
     inputs, beside = Inputs(models=judge.models, mask=mask), Beside(optimizer=settings.keep_optimizer)
     step = new_step("relabel", said, options.seed, request)

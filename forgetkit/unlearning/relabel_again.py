@@ -23,7 +23,7 @@ from forgetkit.unlearning.relabel_steps import RelabelSteps
 from forgetkit.unlearning.sets import Sets
 from forgetkit.unlearning.tuning_groups import FEWEST, fault_of, gauge_on, why_others
 
-FOUND = {"mix", "rate", "joint_steps"}
+FOUND = {"mix", "rate", "joint_steps", "norm_statistics"}
 """Options that a search finds."""
 LIMITS, MACHINE = {"sequence_limit", "max_divergence", "on_limit", "references"}, {"device", "precision", "threads"}
 IRRELEVANT = FOUND | LIMITS | MACHINE | {"searched"}

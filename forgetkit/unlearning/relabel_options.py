@@ -90,7 +90,13 @@ class Relabel:
     @property
     def searched(self) -> list[str]:
         """The options that the step finds by itself."""
-        wanted = {"mix": self.kind == "auto", "rate": self.fixed is None, "joint_steps": self.kind != "per-id"}
+        auto = self.kind == "auto"
+        wanted = {
+            "mix": auto,
+            "rate": self.fixed is None,
+            "joint_steps": self.kind != "per-id",
+            "norm_statistics": auto,
+        }
         return [name for name, is_wanted in wanted.items() if is_wanted]
 
     @property

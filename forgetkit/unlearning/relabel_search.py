@@ -73,6 +73,10 @@ class RelabelSearch:
         warn_if_not_memorised(before, self.tell)
         found = self._per_id(before) if how.kind in {"auto", "per-id"} else None
         if found is None and how.kind != "per-id" and len(self.groups.retain):
+            if how.kind == "auto":
+                self.tell(
+                    Note("  steps per id cannot forget the ids and keep accuracy: joint steps. Or: forgetkit forget")
+                )
             found = self._joint(before, JOINT[how.optimizer] if how.fixed is None else [how.fixed])
         if found is None:
             raise self._not_reached(before)
@@ -166,7 +170,7 @@ class RelabelSearch:
             shown += f"; closest: {closest['mix']}, rate {closest['rate']:.2g}, {moved}"
         lost = f"losing more than {100 * margin:g} percentage points of accuracy"
         message = f"no learning rate forgot the ids without {lost} ({shown}). Add --json for the full list"
-        hint = "try distill --forget-teacher, another --optimizer, or a larger --utility-margin"
+        hint = "use forgetkit forget, which needs no rate; or another --optimizer, or a larger --utility-margin"
         return NotReached(message, hint, trials=self.trials)
 
     def _warn_of_rest(self, found: Outcome, before: Reading) -> None:
@@ -175,5 +179,6 @@ class RelabelSearch:
         taken = next(trial for trial in reversed(self.trials) if (trial["mix"], trial["rate"]) == chosen)
         if abs(taken["gap"]) > before.tolerance:
             share = abs(taken["gap"]) / max(abs(before.gap), 1e-9)
-            text = f"{share:.0%} of what was recognisable remains ({taken['gap']:+.3f} from a retrained model)"
+            left = f"{share:.0%} of what was recognisable remains ({taken['gap']:+.3f} from a retrained model)"
+            text = f"{left}; forgetkit forget usually leaves less"
             self.tell(Warned("partly-forgotten", text))

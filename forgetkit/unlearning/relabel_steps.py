@@ -14,11 +14,11 @@ from forgetkit.training.classifier import Samples
 from forgetkit.training.device import seed_for
 from forgetkit.training.draws import key_of, uniform
 from forgetkit.training.optimizers import make_optimizer
-from forgetkit.training.updates import Update
+from forgetkit.training.updates import Update, seeded
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.sets import Pool
 
-SHARE_OF_RETRAINING = 0.2
+SHARE_OF_RETRAINING = 0.1
 """Cost of joint steps at one rate, at most, as a share of a retraining."""
 
 
@@ -60,7 +60,8 @@ class RelabelSteps:
                 group["lr"] = rate
         if kind == "per-id":
             return optimizer, self._per_id(model, forget, retain)
-        return optimizer, self._joint(model, forget, retain.samples)
+        seed = seed_for(self.seed, key_of(forget.keys))  # other retained samples for the next request of a stream
+        return optimizer, seeded(self._joint(model, forget, retain.samples, seed), seed, retain.samples[0].device)
 
     def _per_id(self, model: nn.Module, forget: Pool, retain: Pool) -> Iterator[Update]:
         how, count = self.settings, self.settings.labels(self.classes)
@@ -76,7 +77,7 @@ class RelabelSteps:
             seed=self.seed,
         )
 
-    def _joint(self, model: nn.Module, forget: Pool, retain: Samples) -> Iterator[Update]:
+    def _joint(self, model: nn.Module, forget: Pool, retain: Samples, seed: int) -> Iterator[Update]:
         how, (_, labels) = self.settings, forget.samples
 
         def targets(turn: int) -> Tensor:
@@ -92,7 +93,7 @@ class RelabelSteps:
             forget_weight=how.forget_weight,
             ids_per_step=how.ids_per_step,
             batch_size=how.retained_per_step,
-            seed=seed_for(self.seed, key_of(forget.keys)),  # other retained samples for the next request of a stream
+            seed=seed,
         )
 
     def most(self, kind: str, ids: int, budget: int) -> int:
@@ -105,7 +106,7 @@ class RelabelSteps:
 
 
 def joint_budget(epochs: int, retained: int, how: Relabel) -> int:
-    """Return the number of joint steps that cost a fifth of a retraining.
+    """Return the number of joint steps that cost a tenth of a retraining.
 
     Args:
         epochs: of the training.

@@ -20,7 +20,7 @@ from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import recorded_epochs
 from forgetkit.training.resume import Bookmark
-from forgetkit.training.updates import Update, walk
+from forgetkit.training.updates import Update, seeded, walk
 from forgetkit.unlearning.backtracking import Braking
 from forgetkit.unlearning.early_stopping import Begin, stop_when_forgotten
 from forgetkit.unlearning.inputs import begin
@@ -29,7 +29,7 @@ from forgetkit.unlearning.method_options import StepSettings
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome
 from forgetkit.unlearning.rewind import rewind
 from forgetkit.unlearning.sets import Pool, Sets
-from forgetkit.unlearning.step import carry_out, new_step, warn_if_lost, warn_if_unmoved
+from forgetkit.unlearning.step import carry_out, new_step, norm_statistics, warn_if_lost, warn_if_unmoved
 from forgetkit.unlearning.step_options import MethodOptions
 from forgetkit.unlearning.tuning_groups import steps_between, tuning_groups
 
@@ -81,9 +81,8 @@ def run_method(
     machine = machine_for(options.compute)
     resolved = {
         **settings.options(len(request.record.classes)),
-        "norm_statistics": "frozen",
         **machine.options(),
-        **({"code": code} if code else {}),
+        **({"code": code} if code else norm_statistics(frozen=not settings.uses_retained or options.mask is not None)),
     }
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:
@@ -125,17 +124,19 @@ class MethodRun:
         optimizer = make_optimizer(
             model, how.optimizer, rate=how.rate, momentum=how.momentum, weight_decay=how.weight_decay
         )
+        seed = seed_for(self.seed, key_of(forget.keys))
         offered = {
             **how.options(classes),
             "optimizer": optimizer,
-            "seed": seed_for(self.seed, key_of(forget.keys)),
+            "seed": seed,
             "keys": forget.keys,
             "classes": classes,
             "untrained": self._untrained,
         }
         named = inspect.signature(self.method).parameters
         given = {name: value for name, value in offered.items() if name in named}
-        return optimizer, as_updates(self.method(model, forget.samples, retain, **given), self.method)
+        updates = as_updates(self.method(model, forget.samples, retain, **given), self.method)
+        return optimizer, seeded(updates, seed, retain[0].device)
 
     def _untrained(self) -> Classifier:
         """Return a network of the same architecture with new weights."""

@@ -30,6 +30,11 @@ def new_step(command: str, options: dict[str, Any], seed: int, request: Request)
     return Step(command, options, seed, request.record.digest, ids_entry(request.ids), {})
 
 
+def norm_statistics(*, frozen: bool) -> dict[str, str]:
+    """Return what a step records of the running statistics of batch norm: whether its steps changed them."""
+    return {"norm_statistics": "frozen" if frozen else "updated"}
+
+
 def carry_out(
     request: Request,
     step: Step,

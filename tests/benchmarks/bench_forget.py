@@ -1,17 +1,21 @@
 """Run ``forget`` over many draws: does it end where a retrained model is, within its budget, or retrain and say why?
 
-usage: python tests/benchmarks/bench_forget.py DATASET [--draws N] [--references K] [--workers W] [--seed S]
+usage: python tests/benchmarks/bench_forget.py DATASET [--model NAME] [--recipe NAME] [--draws N] [--references K]
+           [--workers W] [--seed S]
 
 DATASET and references are as in bench_unlearning.py; original and draws are others (seed S, 1 if not given; seeds
-100·S + 100, …), since the ways were chosen on those. AUC is judged on the check half, which no command may look at.
-*gap*: the mean of the differences between means, to the references, of accuracy on the ids, on the retain set and on
-unseen samples, and of AUC. *work*: images that went through models, as ``forget`` counts them; *time*: CPU seconds of
-one thread inside the functions, the measurements before and after included; both as a share of one retraining. Prints
-one Markdown table.
+100·S + 100, …), since the settings were chosen on those. NAME is any model, those of examples/compare/networks.py
+included, and one of RECIPES. AUC is judged on the check half, which no command may look at. *calibrated*: AUC of φ less
+its mean over the references (for a reference: over the others), which an attacker with models that never saw the ids
+has. *gap*: the mean of the differences between means, to the references, of accuracy on the ids, on the retain set and
+on unseen samples, and of AUC. *work*: images that went through models, as ``forget`` counts them; *time*: CPU seconds
+of one thread inside the functions, the measurements before and after included; both as a share of one retraining.
+Prints one Markdown table.
 """
 
 import argparse
 import os
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -21,53 +25,98 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from bench_unlearning import QUIET, Draw, mean_with, trained
 
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import NotReached
+from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import measure
 from forgetkit.training.train_options import Training
-from forgetkit.unlearning.forget import Attempts
+from forgetkit.unlearning.forget import Attempt
 from forgetkit.unlearning.method_options import Forget
 
+sys.path.append(str(Path(__file__).parents[2] / "examples" / "compare"))
+import networks  # noqa: F401 - registers its networks, in the workers too
+
+RECIPES = {
+    "convnet": Training(),
+    "small-resnet": Training(epochs=12),
+    "small-vit": Training(epochs=30),
+    "torchvision:resnet18": Training(epochs=10),
+    "sgd": Training(
+        epochs=20,
+        optimizer="sgd",
+        rate=0.05,
+        momentum=0.9,
+        weight_decay=5e-4,
+        batch_size=64,
+        schedule="cosine",
+        augment="flip-crop",
+    ),
+}
+"""The usual recipe of each network, and that of people who train with augmentation."""
 Shown = dict[str, float]
 FOUR = ("ids", "retain", "unseen", "auc")
 
 
-def figures(one: Draw, model: Classifier) -> Shown:
-    """Return the four figures of a model."""
+Scores = tuple[torch.Tensor, torch.Tensor]
+"""φ of the ids, and of the check half."""
+
+
+def scores(one: Draw, model: Classifier) -> Scores:
+    """Return the scores of a model."""
+    parts = (one.dataset.train, one.request.forget_rows), (one.dataset.test, one.dataset.check_rows)
+    samples = [take(split, rows, "cpu") for split, rows in parts]
+    of_ids, of_unseen = (phi(predict(model, images), labels) for images, labels in samples)
+    return of_ids, of_unseen
+
+
+def figures(one: Draw, model: Classifier, others: list[Scores]) -> Shown:
+    """Return the figures of a model; ``others`` are the scores of models that never saw the ids."""
     shown = one.show(model)
     images, labels = take(one.dataset.train, one.request.retain_rows, "cpu")
     right = accuracy(predict(model, images), labels)
-    return {"ids": 1 - shown.error, "retain": right, "unseen": shown.accuracy, "auc": shown.auc}
+    ids, unseen = (
+        score - torch.stack(usual).mean(0)
+        for score, usual in zip(scores(one, model), zip(*others, strict=True), strict=True)
+    )
+    more = (ids[:, None] > unseen[None]).double().mean() + (ids[:, None] == unseen[None]).double().mean() / 2
+    found = {"ids": 1 - shown.error, "retain": right, "unseen": shown.accuracy, "auc": shown.auc}
+    return found | {"calibrated": float(more)}
 
 
 def run_draw(name: str, folder: str, number: int, references: int) -> dict[str, Any]:
     """Return what the references show, the original and the model that ``forget`` leaves, and what that cost."""
     one = Draw(name, Path(folder), number, references)
     made = [one.train(f"reference{seed}", seed=seed, training=Training()) for seed in range(11, references + 11)]
-    model, run = one.model(one.path), Attempts(Forget(), one.request, one.machine, 0, QUIET)
-    sets, begun, why = one.sets, time.process_time(), ""
-    forget = sets.forget.samples
+    model, run = one.model(one.path), Attempt(Forget(), one.request, one.machine, 0, QUIET)
+    begun, why, way = time.process_time(), "", "second teacher"
+    forget = one.sets.forget.samples
     measure(model, forget, one.dataset, "cpu")
     try:
-        attempts = run.carry_out(model, sets).metrics["attempts"]
+        work = run.carry_out(model).metrics["cost"]
         measure(model, forget, one.dataset, "cpu")
-        seconds, way = time.process_time() - begun, attempts[-1]["way"]
     except NotReached as reached:
         path, _ = one.train("retrained", seed=99, training=Training())
-        model, seconds, way, why = one.model(path), time.process_time() - begun, "retraining", str(reached)
-        attempts = reached.attempts or []
+        model, way, why = one.model(path), "retraining", str(reached)
+        work = 1 + sum(attempt["cost"] for attempt in reached.attempts or [])
+    seconds = time.process_time() - begun
     retraining = float(np.mean([cost for _, cost in made]))
+    never = [one.model(path) for path, _ in made]
+    others = [scores(one, known) for known in never]
     return {
-        "references": [figures(one, one.model(path)) for path, _ in made],
-        "original": figures(one, one.model(one.path)),
-        "forget": figures(one, model),
+        "references": [
+            figures(one, model, [known for known in others if known is not own])
+            for model, own in zip(never, others, strict=True)
+        ],
+        "original": figures(one, one.model(one.path), others),
+        "forget": figures(one, model, others),
         "way": way,
         "why": why,
-        "work": sum(attempt["cost"] for attempt in attempts) + (way == "retraining"),
+        "work": work,
         "time": seconds / retraining,
     }
 
@@ -78,8 +127,8 @@ def table(draws: list[dict[str, Any]]) -> list[str]:
     low, high = np.percentile([one["auc"] for one in references], [2.5, 97.5])
     means = {name: float(np.mean([one[name] for one in references])) for name in FOUR}
     lines = [
-        "| | accuracy on the ids | on the retain set | on unseen | AUC on check (½) | gap | cost | time |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | on the ids | on the retain set | on unseen | AUC on check (½) | calibrated (½) | gap | work | time |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     rows = {
         "retrained (references)": (references, f"{means['auc']:.3f}, 95 % in [{low:.3f}, {high:.3f}]", "100 % | 100 %"),
@@ -91,10 +140,11 @@ def table(draws: list[dict[str, Any]]) -> list[str]:
         gap = float(np.mean([abs(own[name] - means[name]) for name in FOUR]))
         lines.append(
             f"| {label} | {own['ids']:.3f} | {own['retain']:.3f} | {own['unseen']:.4f} | "
-            f"{area or mean_with([one['auc'] for one in shown])} | {gap:.3f} | {cost} |"
+            f"{area or mean_with([one['auc'] for one in shown])} | "
+            f"{mean_with([one['calibrated'] for one in shown])} | {gap:.3f} | {cost} |"
         )
     ways = Counter(found["way"] for found in draws)
-    lines += ["", "Strategies used: " + ", ".join(f"{way} {count}" for way, count in ways.items()) + "."]
+    lines += ["", "Ended by: " + ", ".join(f"{way} {count}" for way, count in ways.items()) + "."]
     return lines + sorted({f"Retrained because: {found['why']}" for found in draws if found["why"]})
 
 
@@ -108,6 +158,8 @@ def main() -> None:
     """Run all draws and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
+    parser.add_argument("--model", default="convnet")
+    parser.add_argument("--recipe", choices=RECIPES)
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
@@ -116,14 +168,16 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         dataset = open_dataset(given.dataset, Path(os.environ.get("FORGETKIT_DATA", ".")))
         machine = set_up("cpu", "float32", 1)
-        trained(None, dataset, [], Path(folder) / "original.st", machine, seed=given.seed, training=Training())
+        training, path = RECIPES[given.recipe or given.model], Path(folder) / "original.st"
+        trained(None, dataset, [], path, machine, seed=given.seed, training=training, model=given.model)
         with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
             jobs = [
                 pool.submit(run_draw, given.dataset, folder, number, given.references)
                 for number in range(100 * given.seed, 100 * given.seed + given.draws)
             ]
             draws = [job.result() for job in jobs]
-    print(f"{given.dataset}: {given.draws} draws, {given.references} references each\n")
+    network = f"{given.dataset}, {given.model}, recipe {given.recipe or 'usual'}"
+    print(f"{network}: {given.draws} draws, {given.references} references each\n")
     print("\n".join(table(draws)))
 
 

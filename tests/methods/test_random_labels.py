@@ -15,6 +15,7 @@ from torch.optim import SGD, Optimizer
 
 from forgetkit.methods.random_labels import any_label_targets, contrast_targets, random_labels
 from forgetkit.methods.relabel import wrong_label_targets
+from forgetkit.training.batches import shuffled
 from forgetkit.training.device import generator_for
 from forgetkit.training.draws import uniform
 from forgetkit.training.optimizers import make_optimizer
@@ -35,7 +36,7 @@ def begin(model: nn.Module, mix: str, **options: Any) -> tuple[Optimizer, Iterat
 
 def trained(mix: str, **options: Any) -> nn.Module:  # noqa: ANN401
     """Carry out a variant on a fresh network; return it."""
-    list(fit(*begin(model := network(), mix, **options)))
+    list(fit(*begin(model := network(dropout=0.0), mix, **options)))
     return model
 
 
@@ -51,7 +52,7 @@ def rows(count: int, size: int, purpose: str, number: int) -> tuple[Tensor, ...]
 
 def by_hand(losses: Callable[[nn.Module], Iterator[Tensor]]) -> nn.Module:
     """Descend each of some losses with SGD, momentum and weight decay."""
-    model = network().eval()
+    model = network(dropout=0.0)
     optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
     for loss in losses(model):
         optimizer.zero_grad()
@@ -69,9 +70,9 @@ def test_passes_in_turn_are_those_of_a_literal_loop(kind: str, redraw: str) -> N
         for epoch in (1, 2):
             labels = drawn(kind, 1 if redraw == "once" else epoch)
             for batch in rows(10, 4, "turn forget", epoch):
-                yield cross_entropy(model(FORGET[0][batch]), labels[batch])
-            for batch in rows(24, 8, "turn retain", epoch):
-                yield cross_entropy(model(RETAIN[0][batch]), RETAIN[1][batch])
+                yield cross_entropy(model.eval()(FORGET[0][batch]), labels[batch])
+            for batch in shuffled(24, 8, seed=3, epoch=epoch):
+                yield cross_entropy(model.train()(RETAIN[0][batch]), RETAIN[1][batch])
 
     assert same(trained("forget-then-retain", targets=kind, redraw=redraw), by_hand(losses), within=1e-6)
 
@@ -85,10 +86,11 @@ def test_steps_beside_are_those_of_a_literal_loop(kind: str, redraw: str) -> Non
     def losses(model: nn.Module) -> Iterator[Tensor]:
         for (_, forgotten), (epoch, retained) in zip(gone, kept, strict=False):
             labels = drawn(kind, 1 if redraw == "once" else epoch)
-            away = cross_entropy(model(FORGET[0][forgotten]), labels[forgotten])
-            yield cross_entropy(model(RETAIN[0][retained]), RETAIN[1][retained]) + 0.5 * away
+            logits = model(torch.cat([RETAIN[0][retained], FORGET[0][forgotten]]))
+            away = cross_entropy(logits[len(retained) :], labels[forgotten])
+            yield cross_entropy(logits[: len(retained)], RETAIN[1][retained]) + 0.5 * away
 
-    batches = note(model := network())
+    batches = note(model := network(dropout=0.0))
     list(fit(*begin(model, "joint", targets=kind, redraw=redraw)))
     assert len(batches) == 6  # two passes over 24 retained samples, 8 at a time
     assert same(model, by_hand(losses), within=1e-6)
@@ -101,14 +103,16 @@ def test_contrastive_labels_are_those_of_a_literal_loop(mix: str) -> None:
 
     def losses(model: nn.Module) -> Iterator[Tensor]:
         for epoch in (1, 2):
-            if mix != "joint":
-                for batch in rows(10, 4, "turn forget", epoch):
-                    yield cross_entropy(model(FORGET[0][batch]), labels[batch])
-            for batch in rows(24, 8, "joint retain" if mix == "joint" else "turn retain", epoch):
-                kept = cross_entropy(model(RETAIN[0][batch]), RETAIN[1][batch])
-                if mix == "joint":
-                    kept = kept + 0.5 * cross_entropy(model(FORGET[0][gone[0]]), labels[gone.pop(0)])
-                yield kept
+            if mix == "joint":
+                for batch in rows(24, 8, "joint retain", epoch):
+                    logits, away = model(torch.cat([RETAIN[0][batch], FORGET[0][gone[0]]])), labels[gone.pop(0)]
+                    kept = cross_entropy(logits[: len(batch)], RETAIN[1][batch])
+                    yield kept + 0.5 * cross_entropy(logits[len(batch) :], away)
+                continue
+            for batch in rows(10, 4, "turn forget", epoch):
+                yield cross_entropy(model.eval()(FORGET[0][batch]), labels[batch])
+            for batch in shuffled(24, 8, seed=3, epoch=epoch):
+                yield cross_entropy(model.train()(RETAIN[0][batch]), RETAIN[1][batch])
 
     assert same(trained(mix, targets="contrast"), by_hand(losses), within=1e-6)
 
@@ -122,11 +126,11 @@ def test_labels_are_the_originals_also_after_a_halt(mix: str, kind: str, tmp_pat
         walk(bookmark, "steps", model, lambda: begin(model, mix, targets=kind))
         return model
 
-    halted = network()
+    halted = network(dropout=0.0)
     with pytest.raises(Halted):
         run(halted, Halting(tmp_path, after=4))
     whole = trained(mix, targets=kind)
-    batches = note(model := network())
+    batches = note(model := network(dropout=0.0))
     assert same(run(model, recall(tmp_path)), whole)
     assert not same(whole, halted, within=1e-6)
     first = int(kind == "contrast")  # all ids, for their contrastive labels
@@ -136,15 +140,13 @@ def test_labels_are_the_originals_also_after_a_halt(mix: str, kind: str, tmp_pat
 @pytest.mark.parametrize("mix", ["joint", "forget-then-retain"])
 @pytest.mark.parametrize("kind", ["wrong", "contrast"])
 def test_the_loss_on_what_is_forgotten_rises_and_nothing_else_is_read(mix: str, kind: str) -> None:
-    start, batches = network(), note(model := network())
+    start, batches = network(dropout=0.0), note(model := network(dropout=0.0))
     _, updates = begin(model, mix, targets=kind, forget_weight=1.0, epochs=6)
     carry_out(model, updates, 0.2)
     read = {number for batch in batches for number in batch}
     assert read == {*range(24), *range(100, 110)}
     before, after = (cross_entropy(one.eval()(FORGET[0]), FORGET[1]) for one in (start, model))
     assert after > before + 0.05
-    statistics = zip(model.named_buffers(), start.named_buffers(), strict=True)
-    assert all(torch.equal(one, other) for (_, one), (_, other) in statistics)
 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=20), st.integers(1, 9), st.integers(0, 99))
@@ -169,7 +171,7 @@ def test_contrastive_labels_are_the_least_likely_classes_one_to_one() -> None:
 
 def test_joint_steps_weighted_by_the_sizes_are_those_of_one_shuffled_set() -> None:
     """Graves et al. 2021: the ids, relabeled, are mixed among the retained samples."""
-    model, labels = network().eval(), drawn("wrong", 1)
+    model, labels = network(dropout=0.0), drawn("wrong", 1)
     mixed = torch.cat([RETAIN[0], FORGET[0]]), torch.cat([RETAIN[1], labels])
     parameters = list(model.parameters())
     union = torch.autograd.grad(cross_entropy(model(mixed[0]), mixed[1]), parameters)

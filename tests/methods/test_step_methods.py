@@ -1,6 +1,7 @@
 """The field's methods: the direction of each, and its update beside a few lines written anew."""
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -33,7 +34,7 @@ from forgetkit.training.draws import key_of
 from forgetkit.training.mask import masked
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.resume import Bookmark
-from forgetkit.training.updates import Update, fit
+from forgetkit.training.updates import Update, fit, seeded
 from forgetkit.unlearning.backtracking import Braking, brake
 from forgetkit.unlearning.membership_gauge import gauge_of
 from forgetkit.unlearning.outcome import Outcome
@@ -94,12 +95,13 @@ def test_ascent_raises_the_loss_on_what_is_forgotten() -> None:
 
 
 def test_ascent_is_the_equation() -> None:
-    model, by_hand = small(), small()
+    model, by_hand = small(), small().train()
     one_step(model, ascend(model, FORGET, RETAIN, alpha=0.9, batch_size=20, ids_per_step=6, seed=3))
     gone = next(passes(12, 6, seed=3, purpose="ascend forget"))[1]
     rows = next(passes(40, 20, seed=3, purpose="ascend retain"))[1]
-    kept = cross_entropy(by_hand(RETAIN[0][rows]), RETAIN[1][rows])
-    stepped(by_hand, 0.9 * kept - 0.1 * cross_entropy(by_hand(FORGET[0][gone]), FORGET[1][gone]))
+    logits = by_hand(torch.cat([RETAIN[0][rows], FORGET[0][gone]]))
+    kept, away = cross_entropy(logits[:20], RETAIN[1][rows]), cross_entropy(logits[20:], FORGET[1][gone])
+    stepped(by_hand, 0.9 * kept - 0.1 * away)
     assert same(model, by_hand, within=1e-6)
 
 
@@ -119,7 +121,7 @@ def test_fine_tuning_lowers_the_loss_on_what_is_retained() -> None:
 
 
 def test_fine_tuning_is_the_equation_with_its_penalty() -> None:
-    model, by_hand = small(), small()
+    model, by_hand = small(), small().train()
     one_step(model, finetune(model, FORGET, RETAIN, batch_size=20, l1=0.01, seed=5))
     rows = shuffled(40, 20, seed=5, epoch=1)[0]
     penalty = sum((weight.abs().sum() for weight in by_hand.parameters()), torch.zeros(()))
@@ -152,9 +154,9 @@ def test_scrub_is_its_equations() -> None:
     teachers = by_hand(FORGET[0]).detach(), by_hand(RETAIN[0]).detach()
     for epoch in (1, 2):
         gone = shuffled(12, 12, seed=0, epoch=epoch + SHIFT)[0]
-        stepped(by_hand, -kl(teachers[0][gone], by_hand(FORGET[0][gone]), 2.0))
+        stepped(by_hand, -kl(teachers[0][gone], by_hand.eval()(FORGET[0][gone]), 2.0))
         for rows in shuffled(40, 20, seed=0, epoch=epoch):
-            logits = by_hand(RETAIN[0][rows])
+            logits = by_hand.train()(RETAIN[0][rows])
             stepped(by_hand, cross_entropy(logits, RETAIN[1][rows]) + 0.7 * kl(teachers[1][rows], logits, 2.0))
     assert same(model, by_hand, within=1e-5)
 
@@ -175,7 +177,8 @@ def test_bad_teaching_is_its_equation(target: str) -> None:
     images = torch.cat([FORGET[0], RETAIN[0]])
     bad = torch.zeros(12, 4).double() if target == "uniform" else other(FORGET[0]).detach()
     good = by_hand(RETAIN[0]).detach()
-    stepped(by_hand, (12 * kl(bad, by_hand(images[:12]), 1.0) + 40 * kl(good, by_hand(images[12:]), 1.0)) / 52)
+    logits = by_hand.train()(images)
+    stepped(by_hand, (12 * kl(bad, logits[:12], 1.0) + 40 * kl(good, logits[12:], 1.0)) / 52)
     assert same(model, by_hand, within=1e-5)
 
 
@@ -210,7 +213,8 @@ def test_weights_that_were_not_drawn_anew_move_by_a_tenth() -> None:
     updates = reset(model, FORGET, RETAIN, optimizer=optimizer, kind="msg", rate=0.5, epochs=1, batch_size=20)
     next(fit(optimizer, updates))
     rows = shuffled(40, 20, seed=0, epoch=1)[0]
-    stepped(by_hand, cross_entropy(by_hand(RETAIN[0][rows]), RETAIN[1][rows]), 0.5 * rate_at("msg", 0, 2) * 0.1)
+    kept = cross_entropy(by_hand.train()(RETAIN[0][rows]), RETAIN[1][rows])
+    stepped(by_hand, kept, 0.5 * rate_at("msg", 0, 2) * 0.1)
     with torch.no_grad():
         for (name, weight), before in zip(kernels(by_hand).items(), kernels(start).values(), strict=True):
             weight[chosen[name]] += 9 * (weight - before)[chosen[name]]
@@ -277,6 +281,40 @@ def test_masked_weights_and_their_momentum_stay_under_weight_decay(name: str) ->
     assert not same(model, small())
 
 
+RETAINED_TOO = ("ascend", "badteach", "finetune", "reset ct", "scrub")
+
+
+@pytest.mark.parametrize("name", ["ascent alone", *RETAINED_TOO])
+def test_forgotten_samples_alone_leave_the_statistics_and_dropout_off(name: str) -> None:
+    """A step on retained samples is an ordinary training step; one on forgotten samples alone is not."""
+    ends = []
+    for seed in (1, 2):
+        model = network()
+        method: Any = {"ascent alone": ascend, "ascend": ascend, "badteach": badteach, "finetune": finetune}.get(name)
+        given: dict[str, Any] = {"alpha": 0.0} if name == "ascent alone" else {}
+        other = network(seed=8)
+        given |= {"classes": CLASSES, "untrained": lambda of=other: of, "batch_size": 8} if name == "badteach" else {}
+        optimizer = sgd(model)
+        if name == "reset ct":
+            updates = reset(model, FORGET, RETAIN, optimizer=optimizer)
+        elif name == "scrub":
+            updates = islice(scrub(model, FORGET, RETAIN, ids_per_step=12), 1, None)
+        else:
+            updates = method(model, FORGET, RETAIN, **given)
+        torch.manual_seed(seed)
+        list(islice(fit(optimizer, updates), 3))
+        ends.append(model)
+    moved = not torch.equal(ends[0][1].running_mean, network()[1].running_mean)
+    assert moved == (name != "ascent alone")
+    assert same(*ends) == (name == "ascent alone")
+
+
+def test_scrub_leaves_statistics_and_dropout_off_in_its_ascent() -> None:
+    model = network()
+    list(islice(fit(sgd(model), scrub(model, FORGET, RETAIN, ids_per_step=4)), 3))
+    assert torch.equal(model[1].running_mean, network()[1].running_mean)
+
+
 def test_running_statistics_stay_under_a_mask_in_train_mode_too() -> None:
     model, start = small(), small().state_dict()
     mask = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in model.named_parameters()}
@@ -300,7 +338,7 @@ METHODS: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_running_statistics_stay_and_the_runner_goes_on_where_it_stood(name: str, tmp_path: Path) -> None:
+def test_running_statistics_move_and_the_runner_goes_on_where_it_stood(name: str, tmp_path: Path) -> None:
     method, settings = METHODS[name]
     settings = replace(settings, stop="published", rate=0.01, epochs=2, batch_size=20)
     run = MethodRun(method, settings, record(), Machine("cpu", "float32", 1), 0, False)
@@ -316,7 +354,7 @@ def test_running_statistics_stay_and_the_runner_goes_on_where_it_stood(name: str
         trained(Halting(tmp_path, after=2))
     assert same(whole, trained(recall(tmp_path)))
     assert not same(whole, classifier(), within=1e-6)
-    assert torch.equal(whole.model[1].running_mean, network()[1].running_mean)
+    assert not torch.equal(whole.model[1].running_mean, network()[1].running_mean)
     first = len(batches[1]) - 2  # of the gradients that choose weights, computed again
     assert first == 2 * (name == "reset msg")
     assert batches[1] == batches[0][: first + 2]
@@ -325,17 +363,18 @@ def test_running_statistics_stay_and_the_runner_goes_on_where_it_stood(name: str
 
 def test_rewind_returns_to_the_nearest_epoch_as_it_was_after_its_last_step(tmp_path: Path) -> None:
     settings = Scrub(stop="rewind", optimizer="sgd", rate=0.3, epochs=4, batch_size=20)
-    run = MethodRun(scrub, settings, record(), Machine("cpu", "float32", 1), 6, True)
+    run = MethodRun(scrub, settings, record(), Machine("cpu", "float32", 1), 18, True)
 
     def rewind(bookmark: Bookmark) -> tuple[Outcome, Classifier]:
         return run.carry_out(model := classifier(), sets(), bookmark, silent), model
 
     outcome, model = rewind(bookmark := Bookmark())
     by_hand, of, ends = classifier(), sets(), []
-    seed = seed_for(6, key_of(of.forget.keys))
+    seed = seed_for(18, key_of(of.forget.keys))
     updates = list(scrub(by_hand, of.forget.samples, of.retain.samples, epochs=4, batch_size=20, seed=seed))
-    for epoch in range(1, 5):
-        list(fit(sgd(by_hand, 0.3), [update for update in updates if update.epoch == epoch]))
+    steps = seeded(updates, seed, torch.device("cpu"))
+    for count in Counter(update.epoch for update in updates).values():
+        list(islice(fit(sgd(by_hand, 0.3), steps), count))
         right = [accuracy(predict(by_hand, images), labels) for images, labels in (of.forget.samples, of.tune)]
         ends.append((abs(right[0] - right[1]), copy.deepcopy(by_hand)))
     gaps = [gap for gap, _ in ends]

@@ -18,6 +18,11 @@ class Ascend(EpochSettings):
     alpha: Annotated[float, Option("Weight of the cross-entropy on retained samples.", metavar="FLOAT", min=0)] = 0.95
     ids_per_step: IdsPerStep = 64
 
+    @property
+    def uses_retained(self) -> bool:
+        """Whether it is not ascent alone."""
+        return self.alpha > 0
+
     def check(self) -> None:
         """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
         super().check()
