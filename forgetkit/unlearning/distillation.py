@@ -12,7 +12,6 @@ from forgetkit.events import Note, Tell
 from forgetkit.methods.distill import distill as distillation_losses
 from forgetkit.methods.distill import distillation_loss
 from forgetkit.methods.joint import joint
-from forgetkit.methods.sharpen import sharpness
 from forgetkit.training.classifier import predict
 from forgetkit.training.loop import complete, drawn_batches, fit_epochs
 from forgetkit.training.optimizers import optimizer_of
@@ -26,7 +25,7 @@ from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.sets import Sets
 from forgetkit.unlearning.tuning_groups import check_judges, gauge_on, warn_if_not_memorised
 
-SHARE_OF_TRAINING = 0.16
+SHARE_OF_TRAINING = 0.17
 """Cost of the joint steps with both teachers, as a share of a training."""
 
 
@@ -112,15 +111,13 @@ class Distillation:
         self.tell(Note(f"  the forget teacher: {describe(goal)}"))
         self.tell(Note(f"  the teacher: {describe(before)}"))
         warn_if_not_memorised(before, self.tell)
-        # Of unseen samples of a class that vanishes, the second teacher knows nothing: the guard has none.
-        factor = sharpness(*(predict(teacher, gauge.guard[0]) for teacher in (second, first)))
-        soft = (factor * predict(second, self.sets.forget.samples[0])).softmax(1)
+        soft = predict(second, self.sets.forget.samples[0]).softmax(1)
         steps = self._take(self._retain_loss(first), soft)
         after = gauge.read(self.model)
         self.tell(Note(f"  after {steps} steps: {describe(after)}"))
         if judged:
             self._check(after, before)
-        return Outcome({"steps": steps, "right": gauge.goal, "sharpness": factor, "look": recorded(after)})
+        return Outcome({"steps": steps, "right": gauge.goal, "look": recorded(after)})
 
     def _check(self, after: Reading, before: Reading) -> None:
         """Refuse a model that still knows the ids, or knows less than before; raises NotReached."""

@@ -176,7 +176,7 @@ class Attempt:
         if cost_of(self.request, epochs) + steps > meter.most:
             raise NotReached("that would be beyond the budget")
         self.tell(Note(f"forget: training a second teacher without the ids, epochs: {epochs}"))
-        batch = max(SMALLEST_BATCH, recipe_of(self.request.record.recipe).batch_size // 4)  # more steps, as many images
+        batch = max(SMALLEST_BATCH, recipe_of(self.request.record.recipe).batch_size // 2)  # more steps, as many images
         training = Training(epochs=epochs, batch_size=batch, schedule="cosine", keep="last")
         seed = seed_for(self.seed, WAY)  # no reference of an audit begins with the same weights
         plan = training_without(self.request, self.machine, training, seed=seed)
