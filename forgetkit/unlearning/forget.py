@@ -1,6 +1,6 @@
 """Forgetting for an operator who does not choose a method: with a second teacher, within a budget, or by retraining.
 
-The second teacher is trained without the ids for a sixth of the recipe's epochs. Joint steps then take the ids to its
+The second teacher is trained without the ids for a fifth of the recipe's epochs. Joint steps then take the ids to its
 outputs, and hold the retain set at its labels.
 """
 

@@ -161,7 +161,7 @@ class Distill:
         float, Option("With both teachers, weight of the ids beside the retain set.", metavar="W")
     ] = 2.0
     steps: Annotated[
-        int, Option("Steps with both teachers; 0: as many as cost a fifth of a training.", metavar="N", min=0)
+        int, Option("Steps with both teachers; 0: as many as cost 17 % of a training.", metavar="N", min=0)
     ] = 0
     ids_per_step: Annotated[int, Option("Ids in a step with both teachers.", metavar="N", min=1)] = 16
     replay: Annotated[int, Option("Retained samples in a step with both teachers.", metavar="N", min=1)] = 16

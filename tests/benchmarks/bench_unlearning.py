@@ -98,9 +98,10 @@ def trained(
     training: Training,
     part: float = 1.0,
     model: str = "convnet",
+    only: list[str] | None = None,
 ) -> Record:
     """Train without ``ids`` (on a part of the rest); from nothing, by the recipe of ``base`` if given; and write it."""
-    limit = draw(list(dataset.train.ids), MNIST_IDS, 0) if dataset.name == "mnist" else None
+    limit = draw(list(dataset.train.ids), MNIST_IDS, 0) if dataset.name == "mnist" and only is None else only
     salt = dataset.fingerprint
     known = KeySet.of(limit, salt) if limit else None
     gone = KeySet.of(ids, salt)

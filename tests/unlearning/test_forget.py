@@ -56,6 +56,7 @@ def test_it_forgets_within_its_budget_and_the_record_says_how(forgetkit: Run, he
     assert (step.options["teacher_epochs"], step.options["steps"]) == (2, 79)  # 0.17 · 12 · 1,232 / 32
     assert 0 < step.metrics["cost"] <= 0.45
     assert step.metrics["steps"] == 79
+    assert step.metrics["sharpness"] > 1  # after two epochs a teacher is unsure
     assert step.metrics["test_accuracy"] >= step.metrics["test_accuracy_before"] - 0.03
     assert int(read_record(Path("m.forget.st")).forgotten.contains(Path("ids.txt").read_text().split()).sum()) == 65
 

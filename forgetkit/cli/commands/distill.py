@@ -46,7 +46,8 @@ def distill(
     follows the recorded recipe, with half its epochs.
 
     With --forget-teacher, a model that never saw the ids (a short training is enough), the ids are distilled as well,
-    towards its outputs, until the student recognises them no better than that model.
+    towards its outputs, in --steps whose rate falls to 0. --rate is then relative to the size of each tensor (0.015 by
+    default). The result is refused if the student still recognises the ids better than that model, or lost accuracy.
 
     Examples:
         forgetkit distill model.neutralize.st --teacher model.st

@@ -8,11 +8,12 @@ from forgetkit.unlearning.step_options import StepOptions
 
 
 def forget(checkpoint: Checkpoint, *, settings: Forget, options: StepOptions) -> None:
-    """Forget the ids with the cheapest strategy that works, or else retrain; no method to choose.
+    """Forget the ids with a second teacher, or else retrain; no method to choose.
 
-    Strategies are tried in turn, each from the checkpoint, the cheapest first. Each is evaluated on the tune half
-    of the unseen samples: the ids must look as they do to a model that never saw them, and accuracy must not drop. If
-    none succeeds within the budget, the model is trained again without the ids. The record lists every attempt.
+    A short training without the ids, a fifth of the original's epochs, shows what a model that never saw them says of
+    them. The model is then trained towards that on the ids, and towards the labels on the retain set. The result is
+    checked on the tune half of the unseen samples: the ids must look as they do to the second teacher, and accuracy
+    must not drop. If not, or beyond the budget, the model is trained again without the ids.
 
     Examples:
         forgetkit forget model.st --ids ids.txt
