@@ -37,8 +37,10 @@ TRAINING = 3
 
 TEACHER_SHARE = 0.2
 """Epochs of the second teacher, as a share of the recipe's."""
+STEPS = 200
+"""Steps of the second teacher, at least: on few samples, its batches are smaller than the recipe's."""
 SMALLEST_BATCH = 16
-"""Samples in a step of the second teacher, at least."""
+"""Samples in such a batch, at least."""
 WAY = "second teacher"
 """Name of the way in a record: other ways may come."""
 
@@ -176,8 +178,8 @@ class Attempt:
         if cost_of(self.request, epochs) + steps > meter.most:
             raise NotReached("that would be beyond the budget")
         self.tell(Note(f"forget: training a second teacher without the ids, epochs: {epochs}"))
-        batch = max(SMALLEST_BATCH, recipe_of(self.request.record.recipe).batch_size // 2)  # more steps, as many images
-        training = Training(epochs=epochs, batch_size=batch, schedule="cosine", keep="last")
+        batch = min(recipe_of(self.request.record.recipe).batch_size, epochs * len(self.request.retain_rows) // STEPS)
+        training = Training(epochs=epochs, batch_size=max(SMALLEST_BATCH, batch), schedule="cosine", keep="last")
         seed = seed_for(self.seed, WAY)  # no reference of an audit begins with the same weights
         plan = training_without(self.request, self.machine, training, seed=seed)
         return train_only(plan, self.request.dataset, self.tell, watch=meter.on)
