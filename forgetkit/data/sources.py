@@ -14,6 +14,7 @@ from forgetkit.data.listing import Source as Source
 from forgetkit.data.readers.arrays import read_arrays
 from forgetkit.data.readers.folder import read_folder
 from forgetkit.data.readers.ham10000 import read_ham10000
+from forgetkit.data.readers.idx import read_idx
 from forgetkit.data.readers.table import read_table
 from forgetkit.errors import ForgetkitError
 from forgetkit.registry import Registry, malformed_plugin, parameters_of
@@ -120,13 +121,25 @@ def split_of(samples: Any) -> Split:  # noqa: ANN401 - any torchvision set
 @register_dataset("mnist")
 def mnist(root: Path, *, download: bool) -> Source:
     """Read MNIST: 60,000 + 10,000 grey 28×28 digits."""
-    return _torchvision("MNIST", root, download, "MNIST/raw/*-ubyte")
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    return _mnist("MNIST", root, download, [f"{digit} - {name}" for digit, name in enumerate(names)])
 
 
 @register_dataset("fashion-mnist")
 def fashion_mnist(root: Path, *, download: bool) -> Source:
     """Read Fashion-MNIST: 60,000 + 10,000 grey 28×28 pieces of clothing."""
-    return _torchvision("FashionMNIST", root, download, "FashionMNIST/raw/*-ubyte")
+    clothes = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"]
+    return _mnist("FashionMNIST", root, download, [*clothes, "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"])
+
+
+def _mnist(kind: str, root: Path, download: bool, classes: list[str]) -> Source:
+    """Read a data set in the files of MNIST; torchvision, whose import takes as long as torch's, only fetches them."""
+    raw = root / kind / "raw"
+    halves = [[raw / f"{part}-{of}-ubyte" for of in ("images-idx3", "labels-idx1")] for part in ("train", "t10k")]
+    if download and not all(path.is_file() for half in halves for path in half):
+        return _torchvision(kind, root, download, f"{kind}/raw/*-ubyte")
+    train, test = (_split(read_idx(images, 3)[:, None], read_idx(labels, 1)) for images, labels in halves)
+    return Source(tuple(classes), train, test, tuple(sorted(raw.glob("*-ubyte"))))
 
 
 @register_dataset("cifar10")

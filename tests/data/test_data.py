@@ -5,6 +5,8 @@ import json
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,6 +145,32 @@ def test_a_cached_fingerprint_goes_with_the_file_even_when_its_time_is_put_back(
     assert open_dataset(toy, root).fingerprint != before
 
 
+def test_a_change_within_a_tick_of_the_clock_is_seen(toy: str, tmp_path: Path) -> None:
+    for turn in range(10):
+        for content in (b"ab%02d" % turn, b"cd%02d" % turn):
+            dataset = open_dataset(toy, toy_root(tmp_path / "a", content))
+            assert dataset.fingerprint == fingerprint_by_hand(dataset)
+
+
+def test_a_file_that_changes_after_it_was_read_is_read_again(tmp_path: Path) -> None:
+    contents = [b"abcf", b"abce"]
+
+    @register_dataset("toy")
+    def read(root: Path, *, download: bool) -> Source:
+        pixels = np.frombuffer((root / "toy.bin").read_bytes(), np.uint8).reshape(4, 1, 1, 1)
+        half = Split(["0", "1", "2", "3"], pixels, np.array([0, 1, 0, 1]))
+        if contents:
+            toy_root(root, contents.pop())
+        return Source(("a", "b"), half, half, (root / "toy.bin",))
+
+    try:
+        dataset = open_dataset("toy", toy_root(tmp_path / "a"))
+        assert dataset.train.images.tobytes() == b"abcf"
+        assert open_dataset("toy", tmp_path / "a").fingerprint == fingerprint_by_hand(dataset)
+    finally:
+        del DATASETS._entries["toy"]
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"seen": 5}', '{"seen": {"f": 5}}', "{}", "\0", "[" * 9999])
 def test_a_broken_cache_is_no_error(toy: str, tmp_path: Path, cache: Path, content: str) -> None:
     cache.parent.mkdir(parents=True)
@@ -243,6 +271,24 @@ def test_mnist_is_mnist(mnist_root: Path) -> None:
     assert hashlib.sha256(dataset.train.images).digest() == hashlib.sha256(raw[16:]).digest()
     assert np.bincount(dataset.train.labels).tolist()[:3] == [5923, 6742, 5958]
     assert dataset.train.ids[59999] == "59999"
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_the_files_of_mnist_are_read_as_torchvision_reads_them(tmp_path: Path, name: str) -> None:
+    from torchvision import datasets
+
+    kind = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[name]
+    small_mnist(tmp_path, kind)
+    ours, theirs = open_dataset(name, tmp_path), getattr(datasets, kind)(str(tmp_path))
+    assert ours.classes == tuple(theirs.classes)
+    assert (ours.train.images[:, 0] == theirs.data.numpy()).all()
+    assert (ours.train.labels == theirs.targets.numpy()).all()
+
+
+def test_mnist_is_read_without_torch(tmp_path: Path) -> None:
+    small_mnist(tmp_path)
+    code = "import sys, pathlib; from forgetkit.data.open import open_dataset; open_dataset('mnist', pathlib.Path());"
+    subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], cwd=tmp_path, check=True)
 
 
 def test_fashion_mnist_is_read_from_its_own_folder(tmp_path: Path) -> None:
