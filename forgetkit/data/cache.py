@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from forgetkit.files.publish import publish, publish_text
 from forgetkit.files.record import check_shape
 
 Memory = dict[str, dict[str, str]]
+State = tuple[str, int, int, int]
+T = TypeVar("T")
 
 
 def cache_folder() -> Path:
@@ -68,8 +71,39 @@ def keep_array(path: Path, array: NDArray[Any]) -> None:
         publish(path, write)
 
 
-def states(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
-    """Return path, size, and times of modification and status change of each file, which change with its content."""
+def settled(read: Callable[[], tuple[T, list[Path]]]) -> tuple[T, list[State]]:
+    """Read files and return what was read with the states of the files, by which any later change will be known.
+
+    A file that changed a moment ago could change again without another time of change, since a file system's clock goes
+    in steps; it could also have changed after it was read. Such files are read again, a step later.
+
+    Args:
+        read: returns what it read, and the files.
+    """
+    before: list[State] | None = None
+    for _ in range(3):
+        begun = time.time_ns()
+        content, files = read()
+        found = states(files)
+        wait = max((_step(state) for state in found if state[3] > begun - _step(state)), default=0)
+        if not wait or found == before:
+            return content, found
+        before = found
+        time.sleep(wait / 1e9)
+    return content, [*found, ("changes while it is read", begun, 0, 0)]  # which no later state equals
+
+
+def _step(state: State) -> int:
+    """Return nanoseconds in which the clock of a file system takes at least one step, judging by one of its times."""
+    return 20_000_000 if state[3] % 1_000_000_000 else 2_000_000_000  # ticks of the kernel, or whole seconds
+
+
+def states(files: Iterable[Path]) -> list[State]:
+    """Return path, size, and times of modification and status change of each file, which change with its content.
+
+    No program can set the time of status change, so that a file is known as changed even if its modification time was
+    restored, or another file was renamed over it.
+    """
     return [
         (str(path.absolute()), (found := path.stat()).st_size, found.st_mtime_ns, found.st_ctime_ns) for path in files
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.cache import recall, remember, states
+from forgetkit.data.cache import recall, remember, settled
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
 from forgetkit.data.listing import Listing, Source, Stored, malformed
@@ -66,20 +66,25 @@ def find_source(
     Arguments and exceptions are those of :func:`open_dataset`.
     """
     reader, name, root, file = _place(name, root)
-    source = _read(reader, name, root, file, download=download)
-    options = {}
-    if source.test is None:
-        options = {"unseen": UNSEEN_SHARE if unseen is None else unseen}
-        source = put_aside(source, options["unseen"], str(root / file) if file else name)
-    elif unseen is not None:
-        raise ForgetkitError("usage", f"--unseen: {name} has a test split of its own", "leave the option out")
-    unread = unread_of(source)
-    files = list(source.files)
-    if isinstance(unread, Listing):
+    options: dict[str, object] = {}
+
+    def read() -> tuple[Source, list[Path]]:
+        """Read the source; return it with all files that it depends on."""
+        source = _read(reader, name, root, file, download=download)
+        if source.test is None:
+            options["unseen"] = share = UNSEEN_SHARE if unseen is None else unseen
+            source = put_aside(source, share, str(root / file) if file else name)
+        elif unseen is not None:
+            raise ForgetkitError("usage", f"--unseen: {name} has a test split of its own", "leave the option out")
+        unread = unread_of(source)
+        if not isinstance(unread, Listing):
+            return source, [*source.files]
         check_files(unread)
-        files += unread.files
-    state = compact_json([name, len(source.train), states(files)])
-    key = hashlib.sha256(state.encode()).hexdigest() if files else ""
+        return source, [*source.files, *unread.files]
+
+    source, found = settled(read)
+    state = compact_json([name, len(source.train), found])
+    key = hashlib.sha256(state.encode()).hexdigest() if found else ""
     return source, Origin(name, str(root.absolute()), options, key, []), root / (file or name)
 
 
