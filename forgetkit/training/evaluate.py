@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,22 +21,65 @@ PART = 1 << 20
 """Weights that are compared at a time."""
 
 
+@dataclass(frozen=True)
+class OnUnseen:
+    """What was measured of a model on unseen samples; nothing of it depends on a forget set.
+
+    Attributes:
+        test_accuracy: over all of them.
+        tune_accuracy: over the tune half.
+        scores: φ over the tune half, float64 of shape ``(samples,)``, on the CPU; empty for a model of one class.
+        labels: of the tune half, int64, on the CPU.
+    """
+
+    test_accuracy: float
+    tune_accuracy: float
+    scores: Tensor
+    labels: Tensor
+
+
 def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: str) -> dict[str, float | None]:
-    """Measure a model on the forget set and the unseen split of a data set; see :func:`measure_samples`."""
-    unseen = take(dataset.test, np.arange(len(dataset.test)), device)
-    return measure_samples(classifier, forget, unseen, torch.from_numpy(dataset.tune_rows))
+    """Measure a model on the forget set and the unseen split of a data set; see :func:`measure_with`."""
+    return measure_with(on_unseen_split(classifier, dataset, device), classifier, forget)
 
 
 def measure_samples(
     model: nn.Module, forget: Samples, unseen: Samples, tune: Tensor | None = None
 ) -> dict[str, float | None]:
-    """Measure a model on the forget set and on unseen samples.
+    """Measure a model on a forget set and on unseen samples; see :func:`on_unseen` and :func:`measure_with`."""
+    return measure_with(on_unseen(model, unseen, tune), model, forget)
+
+
+def on_unseen_split(classifier: Classifier, dataset: Dataset, device: str) -> OnUnseen:
+    """Measure a model on the unseen split of a data set; raises as :func:`on_unseen`."""
+    unseen = take(dataset.test, np.arange(len(dataset.test)), device)
+    return on_unseen(classifier, unseen, torch.from_numpy(dataset.tune_rows))
+
+
+def on_unseen(model: nn.Module, unseen: Samples, tune: Tensor | None = None) -> OnUnseen:
+    """Measure a model on unseen samples.
 
     Args:
         model: maps images to logits.
-        forget: images and labels of the forget set.
         unseen: images and labels that the model was not trained on.
         tune: rows of the tune half, int64; all if not given.
+
+    Raises:
+        ForgetkitError: ``diverged`` if an output is not finite.
+    """
+    logits, labels = _predicted(model, unseen[0]), unseen[1].cpu()
+    half, truth = (logits, labels) if tune is None else (logits[tune], labels[tune])
+    scores = phi(half, truth) if logits.shape[1] > 1 else torch.zeros(0, dtype=torch.float64)
+    return OnUnseen(accuracy(logits, labels), accuracy(half, truth), scores, truth)
+
+
+def measure_with(unseen: OnUnseen, model: nn.Module, forget: Samples) -> dict[str, float | None]:
+    """Measure a model on a forget set, beside what it shows on unseen samples.
+
+    Args:
+        unseen: of the same model.
+        model: maps images to logits.
+        forget: images and labels of the forget set.
 
     Returns:
         ``test_accuracy`` over all unseen samples, ``tune_accuracy`` over the tune half; for a forget set that is not
@@ -46,20 +90,18 @@ def measure_samples(
     Raises:
         ForgetkitError: ``diverged`` if an output is not finite.
     """
-    logits, labels = _predicted(model, unseen[0]), unseen[1].cpu()
-    rows = torch.arange(len(labels)) if tune is None else tune
     found: dict[str, float | None] = {
-        "test_accuracy": accuracy(logits, labels),
-        "tune_accuracy": accuracy(logits[rows], labels[rows]),
+        "test_accuracy": unseen.test_accuracy,
+        "tune_accuracy": unseen.tune_accuracy,
     }
     if len(forget[1]) == 0:
         return found
-    of_forget, truth = _predicted(model, forget[0]), forget[1].cpu()
-    scores = [phi(of_forget, truth), truth, phi(logits[rows], labels[rows]), labels[rows]]
-    found |= {"forget_accuracy": accuracy(of_forget, truth), "forget_phi": float(scores[0].mean())}
-    found["tune_phi_sd"] = float(scores[2].std()) if len(rows) > 1 else None
+    logits, truth = _predicted(model, forget[0]), forget[1].cpu()
+    scores = phi(logits, truth)
+    found |= {"forget_accuracy": accuracy(logits, truth), "forget_phi": float(scores.mean())}
+    found["tune_phi_sd"] = float(unseen.scores.std()) if len(unseen.scores) > 1 else None
     try:
-        found["tune_auc"] = auc(*(values.numpy() for values in scores))
+        found["tune_auc"] = auc(*(values.numpy() for values in (scores, truth, unseen.scores, unseen.labels)))
     except ValueError:
         found["tune_auc"] = None
     return found

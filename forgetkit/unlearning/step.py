@@ -15,9 +15,19 @@ from forgetkit.files.record import Step
 from forgetkit.models.checkpoint import load_tensors, load_with_weights, save_checkpoint
 from forgetkit.training.classifier import Samples, on_machine
 from forgetkit.training.device import Machine
-from forgetkit.training.evaluate import BATCH, about, measure, measure_samples, pass_seconds, weight_change
+from forgetkit.training.evaluate import (
+    BATCH,
+    OnUnseen,
+    about,
+    measure_samples,
+    measure_with,
+    on_unseen_split,
+    pass_seconds,
+    weight_change,
+)
 from forgetkit.training.mask import masked, read_mask
 from forgetkit.training.outputs import Written, asked_of, done_already, ids_entry, output_path, software, up_to_date
+from forgetkit.training.remembered import keep_unseen, recall_unseen
 from forgetkit.training.resume import Bookmark, making
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
@@ -86,10 +96,11 @@ def carry_out(
         tell(Note(f"dry run: nothing was written; {_estimate(model, request, machine)}"))
         return None
     with making(target, files, asked=asked, force=force, fresh=output.fresh, tell=tell) as bookmark:
-        outcome = _run(model, aim, machine, bookmark, work, free=free)
+        outcome, unseen = _run(model, aim, machine, bookmark, work, free=free)
         metrics = {**outcome.metrics, "weight_change": weight_change(start, model)}
         steps[-1] = replace(step, options={**step.options, **outcome.resolved}, metrics=metrics)
         written = save_checkpoint(target, model, replace(expected, steps=steps))
+        keep_unseen(written, aim.dataset, machine, unseen)
         beside.write(target, outcome, bookmark, written, request.record)
         if request.booking:
             request.booking.publish(step.command, written.digest)
@@ -146,17 +157,22 @@ def _rehearse(model: nn.Module, free: dict[str, Tensor] | None, models: tuple[Pa
 
 def _run(
     model: nn.Module, aim: Request, machine: Machine, bookmark: Bookmark, work: Work, *, free: dict[str, Tensor] | None
-) -> Outcome:
-    """Run the method; return its outcome, with metrics before and after."""
+) -> tuple[Outcome, OnUnseen]:
+    """Run the method; return its outcome, with metrics before and after, and what the model then shows on unseen."""
     classifier = on_machine(model, aim.record, machine)
     sets = Sets.of_request(aim, machine.device)
-    before = measure(classifier, sets.measured_samples, aim.dataset, machine.device)
+    known = recall_unseen(aim.record, aim.dataset, machine)
+    unseen = known or on_unseen_split(classifier, aim.dataset, machine.device)
+    if known is None:
+        keep_unseen(aim.record, aim.dataset, machine, unseen)
+    before = measure_with(unseen, classifier, sets.measured_samples)
     with masked(model, free):
         outcome = work(classifier, sets, bookmark)
     for parameter in model.parameters():
         parameter.grad = None  # gradients are as large as the model
-    after = measure(classifier, sets.measured_samples, aim.dataset, machine.device)
-    return _compared(outcome, before, after)
+    unseen = on_unseen_split(classifier, aim.dataset, machine.device)
+    after = measure_with(unseen, classifier, sets.measured_samples)
+    return _compared(outcome, before, after), unseen
 
 
 def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:
