@@ -8,6 +8,8 @@ from forgetkit.cli.console import Console
 if TYPE_CHECKING:
     from forgetkit.files.record import Record
     from forgetkit.training.outputs import Written
+    from forgetkit.unlearning.queue import Answer
+    from forgetkit.unlearning.step_options import QueueOptions
 
 SHORT = 16
 """Digits of a digest that are shown."""
@@ -17,22 +19,50 @@ def report(console: Console, written: "Written | None") -> None:
     """Print what a command made of one checkpoint; nothing after a dry run."""
     if written is None:
         return
+    console.note(_state(written))
     if written.state == "written":
-        console.note(f"{_wrote(written)}")
         console.note(f"next: {next_command(written)}")
-    elif written.state == "up to date":
-        console.note(f"{written.command}: {written.path} is up to date")
-    else:
-        console.note("nothing left to do")
     up_to_date = written.state != "written"
     console.result([str(written.path)], document(written.command, written.path, written.record, up_to_date=up_to_date))
+
+
+def report_answers(console: Console, command: str, checkpoint: str, options: "QueueOptions", answer: "Answer") -> None:
+    """Take a step on one request, or on each of a queue, and print what it made.
+
+    The path of each checkpoint of a queue is printed when it is there, so that it stands on stdout even if a later
+    request fails; with ``--json`` there is one document, at the end.
+    """
+    from forgetkit.unlearning.queue import answer_queue
+
+    options.check(command)
+    if not options.requests:
+        report(console, answer(checkpoint, options))
+        return
+    entries: list[dict[str, Any]] = []
+    for request, written in answer_queue(command, checkpoint, options, answer, tell=console):
+        entry = document(written.command, written.path, written.record, up_to_date=written.state != "written")
+        entries.append({"request": request.name, **entry})
+        console.note(_state(written))
+        if not options.output.as_json:
+            console.result([str(written.path)], {})
+    if entries:
+        console.note(f"next: {next_command(written)}")
+    if entries and options.output.as_json:
+        keys = ("request", "command", "outputs", "digest", "up_to_date", "metrics")
+        of_all = {
+            "command": command,
+            "outputs": [path for entry in entries for path in entry["outputs"]],
+            "up_to_date": all(entry["up_to_date"] for entry in entries),
+            "requests": [{key: entry[key] for key in keys} for entry in entries],
+        }
+        last = {key: entries[-1][key] for key in ("ok", "digest", "metrics", "record")}
+        console.result([], {**last, **of_all})
 
 
 def report_replicas(console: Console, replicas: "list[Written]") -> None:
     """Print what several trainings wrote."""
     for one in replicas:
-        text = _wrote(one) if one.state == "written" else f"{one.command}: {one.path} is up to date"
-        console.note(text)
+        console.note(_state(one))
     entries = [document(one.command, one.path, one.record, up_to_date=one.state != "written") for one in replicas]
     keys = ("outputs", "digest", "up_to_date", "metrics", "record")
     joined = {
@@ -79,6 +109,11 @@ def next_command(written: "Written") -> str:
     return f"forgetkit audit {path}{' --ids IDS.txt' if forgotten_before else ''} --original {original}"
 
 
-def _wrote(written: "Written") -> str:
+def _state(written: "Written") -> str:
+    """Return in one line what a command did."""
+    if written.state == "nothing left":
+        return "nothing left to do"
+    if written.state == "up to date":
+        return f"{written.command}: {written.path} is up to date"
     digest = written.record.digest[:SHORT]
     return f"{written.command}: wrote {written.path}  sha256:{digest}  in {written.seconds:.1f} s"

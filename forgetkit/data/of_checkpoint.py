@@ -1,6 +1,8 @@
 """The data that a checkpoint was trained on, and ID lists checked against them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import IdList, check_known, read_ids
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
+
+_KEPT: ContextVar[dict[tuple[object, ...], Dataset] | None] = ContextVar("kept", default=None)
+"""The data sets that :func:`keeping_data` keeps, by name, fingerprint, share of unseen samples, and classes."""
 
 
 def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) -> Dataset:
@@ -34,18 +39,33 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
     if source.dataset_changed:
         dataset = find_changed(name, record, roots, unseen=unseen, tell=tell)
     else:
-        dataset = find_dataset(
-            name,
-            record.dataset["fingerprint"],
-            roots,
-            download=source.download,
-            unseen=unseen,
-            classes=record.classes,
-            tell=tell,
-        )
+        dataset = _found(name, record, roots, source.download, tell)
     if list(dataset.classes) != record.classes or list(dataset.shape) != record.data_shape:
         raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
     return as_trained(dataset, record)
+
+
+@contextmanager
+def keeping_data() -> Iterator[None]:
+    """Keep, within this context, each data set that is found for a checkpoint: later ones need not read it again."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def _found(name: str, record: Record, roots: list[Path], download: bool, tell: Tell) -> Dataset:
+    """Return the data set of ``record``; raises as :func:`find_dataset`."""
+    kept, unseen = _KEPT.get(), record.dataset["options"].get("unseen")
+    fingerprint, classes = record.dataset["fingerprint"], record.classes
+    key = (name, fingerprint, unseen, *classes)
+    if kept is None or key not in kept:
+        found = find_dataset(name, fingerprint, roots, download=download, unseen=unseen, classes=classes, tell=tell)
+        if kept is None:
+            return found
+        kept[key] = found
+    return kept[key]
 
 
 def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size: int | None = None) -> Dataset:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Self
 
+from forgetkit.errors import ForgetkitError
 from forgetkit.options import INPUT, Book, Compute, ListForm, Log, Mask, Option, ResumableOutput, Seed, Source
 
 IdFiles = Annotated[
@@ -51,3 +52,26 @@ class MethodOptions(StepOptions):
 
     mask: Mask = None
     log: Log = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueOptions(StepOptions):
+    """The same, for a step that can answer several requests, each with a list of its own."""
+
+    ids: IdFiles = field(default_factory=list)
+    requests: Annotated[
+        list[str],
+        Option(
+            "Answer several requests in turn: an ID list for each, or a folder of lists. Repeat for more.",
+            metavar="FILE-or-FOLDER",
+            panel=INPUT,
+        ),
+    ] = field(default_factory=list)
+
+    def check(self, command: str) -> None:
+        """Refuse both ids and requests, and neither of them; raises ForgetkitError ``usage``."""
+        if not self.ids and not self.requests:
+            hint = f"for example: forgetkit {command} model.st --ids ids.txt, or --requests FOLDER for several requests"
+            raise ForgetkitError("usage", "missing option '--ids' / '-i'", hint)
+        if self.ids and self.requests:
+            raise ForgetkitError("usage", "not with --ids", "put those ids into a list of their own", option="requests")

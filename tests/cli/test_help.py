@@ -157,6 +157,9 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(digits_model, folder / "model.st")
     (folder / "ids.txt").write_text("".join(f"{row}\n" for row in range(0, 300, 10)))
     (folder / "new.txt").write_text("1\n2\n3\n")
+    (folder / "queue").mkdir()
+    for name, row in (("case-1.txt", 1), ("case-2.txt", 2)):
+        (folder / "queue" / name).write_text(f"{row}\n")
     given = [str(folder / "model.st"), "--ids", str(folder / "ids.txt"), "-q"]
     assert cli.run(["relabel", *given, "--rate", "0.1"]) == 0
     assert cli.run(["neutralize", *given, "--stop", "chance"]) == 0
@@ -197,7 +200,7 @@ def test_example_runs(
     for before, word in pairwise(words):
         if word in AT_HAND and before not in {"-o", "--out", "--log"}:
             shutil.copy(pool / word, tmp_path / word)
-    for kept in ("refs", "exported", "imagenet"):
+    for kept in ("refs", "exported", "imagenet", "queue"):
         if kept in words and "export" not in words:
             shutil.copytree(pool / kept, tmp_path / kept)
     if "table:pets.csv" in words:
