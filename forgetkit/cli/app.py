@@ -21,6 +21,7 @@ from forgetkit.cli.usage_errors import usage_error
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.interrupts import INTERRUPTED, TERMINATED, ignore, install, stopping
 from forgetkit.options import debugging
+from forgetkit.processes import own_process
 
 BUG = 70
 
@@ -102,6 +103,7 @@ def main() -> None:
     """Run the command that the process was started with, and exit."""
     gc.set_threshold(50_000)  # what imports create stays: searching it for garbage costs a fifth of torch's import,
     install()
+    own_process()
     _prepare_streams()
     code = run(sys.argv[1:])
     ignore()

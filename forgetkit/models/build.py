@@ -39,8 +39,8 @@ class ConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(batch, classes)`` of images ``(batch, channels, height, width)``."""
-        hidden = nn.functional.max_pool2d(self.conv1(images), 2).relu()
-        hidden = nn.functional.max_pool2d(self.conv2(hidden), 2).relu()
+        hidden = nn.functional.max_pool2d(self.conv1(images), 2).relu_()
+        hidden = nn.functional.max_pool2d(self.conv2(hidden), 2).relu_()
         logits: Tensor = self.fc(hidden.flatten(1))
         return logits
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from forgetkit.data.dataset import Split, images_at
 from forgetkit.files.record import Record
+from forgetkit.processes import keep_freed_memory
 from forgetkit.training.device import Machine
 
 Samples = tuple[Tensor, Tensor]
@@ -40,7 +41,7 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 logits ``(batch, classes)`` of uint8 images ``(batch, channels, height, width)``."""
-        inputs = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        inputs = (images.contiguous(memory_format=torch.channels_last) - self.mean) / self.std
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits: Tensor = self.model(inputs)
         return logits.float()
@@ -65,6 +66,7 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
         if not start:
             logits = found.new_empty(len(images), *found.shape[1:])
         logits[start : start + batch_size] = found
+        keep_freed_memory()
     model.train(mode)
     return logits
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.events import Tell, progress, silent
+from forgetkit.processes import keep_freed_memory
 from forgetkit.training.cuda_graphs import graphs_of, take_step
 from forgetkit.training.device import seed_for, seed_generators
 from forgetkit.training.packing import pack, unpack
@@ -44,6 +45,7 @@ def fit(optimizer: Optimizer, updates: Iterable[Update]) -> Iterator[Tensor]:
     step = graphs.take_step if graphs else take_step
     for update in updates:
         yield step(optimizer, update.loss, update.batch)
+        keep_freed_memory()
 
 
 def started(updates: Iterator[Update], done: int = 0) -> Iterator[Update]:
