@@ -40,22 +40,21 @@ def report_answers(console: Console, command: str, checkpoint: str, options: "Qu
         return
     entries: list[dict[str, Any]] = []
     for request, written in answer_queue(command, checkpoint, options, answer, tell=console):
-        entry = document(written.command, written.path, written.record, up_to_date=written.state != "written")
-        entries.append({"request": request.name, **entry})
+        last = document(written.command, written.path, written.record, up_to_date=written.state != "written")
+        kept = ("command", "outputs", "digest", "up_to_date", "metrics")  # records are large, and each holds the last
+        entries.append({"request": request.name, **{key: last[key] for key in kept}})
         console.note(_state(written))
         if not options.output.as_json:
             console.result([str(written.path)], {})
     if entries:
         console.note(f"next: {next_command(written)}")
     if entries and options.output.as_json:
-        keys = ("request", "command", "outputs", "digest", "up_to_date", "metrics")
         of_all = {
             "command": command,
             "outputs": [path for entry in entries for path in entry["outputs"]],
             "up_to_date": all(entry["up_to_date"] for entry in entries),
-            "requests": [{key: entry[key] for key in keys} for entry in entries],
+            "requests": entries,
         }
-        last = {key: entries[-1][key] for key in ("ok", "digest", "metrics", "record")}
         console.result([], {**last, **of_all})
 
 

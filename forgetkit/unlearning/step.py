@@ -96,15 +96,14 @@ def carry_out(
         tell(Note(f"dry run: nothing was written; {_estimate(model, request, machine)}"))
         return None
     with making(target, files, asked=asked, force=force, fresh=output.fresh, tell=tell) as bookmark:
-        outcome, unseen = _run(model, aim, machine, bookmark, work, free=free)
-        metrics = {**outcome.metrics, "weight_change": weight_change(start, model)}
-        steps[-1] = replace(step, options={**step.options, **outcome.resolved}, metrics=metrics)
+        outcome, unseen = _run(model, aim, machine, work, start=start, bookmark=bookmark, free=free)
+        steps[-1] = replace(step, options={**step.options, **outcome.resolved}, metrics=outcome.metrics)
         written = save_checkpoint(target, model, replace(expected, steps=steps))
         keep_unseen(written, aim.dataset, machine, unseen)
         beside.write(target, outcome, bookmark, written, request.record)
         if request.booking:
             request.booking.publish(step.command, written.digest)
-    tell(Changed(metrics, 1 / len(request.record.classes)))
+    tell(Changed(outcome.metrics, 1 / len(request.record.classes)))
     return Written(step.command, target, written, time.monotonic() - begun, request.path)
 
 
@@ -156,9 +155,20 @@ def _rehearse(model: nn.Module, free: dict[str, Tensor] | None, models: tuple[Pa
 
 
 def _run(
-    model: nn.Module, aim: Request, machine: Machine, bookmark: Bookmark, work: Work, *, free: dict[str, Tensor] | None
+    model: nn.Module,
+    aim: Request,
+    machine: Machine,
+    work: Work,
+    *,
+    start: dict[str, Tensor],
+    bookmark: Bookmark,
+    free: dict[str, Tensor] | None,
 ) -> tuple[Outcome, OnUnseen]:
-    """Run the method; return its outcome, with metrics before and after, and what the model then shows on unseen."""
+    """Run the method from the weights ``start``.
+
+    Returns:
+        its outcome, with metrics before and after; and what the model then shows on the unseen samples.
+    """
     classifier = on_machine(model, aim.record, machine)
     sets = Sets.of_request(aim, machine.device)
     known = recall_unseen(aim.record, aim.dataset, machine)
@@ -172,7 +182,8 @@ def _run(
         parameter.grad = None  # gradients are as large as the model
     unseen = on_unseen_split(classifier, aim.dataset, machine.device)
     after = measure_with(unseen, classifier, sets.measured_samples)
-    return _compared(outcome, before, after), unseen
+    compared = _compared(outcome, before, after)
+    return replace(compared, metrics=compared.metrics | {"weight_change": weight_change(start, model)}), unseen
 
 
 def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:

@@ -1,4 +1,4 @@
-"""Whole commands and files: replicas side by side, start, memory, a durable gigabyte (P8, P9, P10, P12).
+"""Whole commands and files: replicas, start, memory, a durable gigabyte, a queue (P8, P9, P10, P12, P13).
 
 usage: python tests/benchmarks/bench_process.py [RUNS]     (pairs of runs; 7 if not given)
 """
@@ -17,11 +17,13 @@ from paired import RUNS, compare, judge, machine, seconds
 from safetensors.torch import save_file
 from torch import nn
 
+from forgetkit.data.open import default_root
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import save_checkpoint
 from forgetkit.models.tensor_file import tensor_digest
 
 REPLICAS = 19
+QUEUED = 25
 DEEP = """
 from torch import nn
 from forgetkit.models import register_model
@@ -137,6 +139,41 @@ def durable(runs: int) -> str:
     return judge("P12", what, statistics.median(ratios), most=1.3)
 
 
+def queue(runs: int) -> str:
+    """Return the rows of one id after another, and of 25 of them in one process, on MNIST if there is any."""
+    name = "mnist" if (default_root() / "MNIST" / "raw").is_dir() else "digits"
+    os.environ["XDG_CACHE_HOME"] = str(Path("cache").absolute())
+    forgetkit("train", "--dataset", name, "--epochs", "1", "-o", "first.st")
+    forgetkit("forget-ids", "first.st", "--count", str(QUEUED), "-o", "drawn.txt")
+    Path("queue").mkdir()
+    lists = [Path(f"queue/{number:02}.txt") for number in range(QUEUED)]
+    for path, id_ in zip(lists, Path("drawn.txt").read_text().split(), strict=True):
+        path.write_text(f"{id_}\n")
+    step = ["--rate", "0.01", "--seed", "1", "--allow-unforgotten"]
+
+    def answer(*requests: Path, known: bool = True) -> None:
+        shutil.rmtree("answered", ignore_errors=True)
+        model = "first.st"
+        for path in requests:
+            if not known:
+                shutil.rmtree("cache/forgetkit/unseen", ignore_errors=True)
+            output = f"answered/{path.stem}.st"
+            forgetkit("relabel", model, "-i", str(path), *step, "-o", output)
+            model = output
+
+    def together() -> None:
+        shutil.rmtree("answered", ignore_errors=True)
+        forgetkit("relabel", "first.st", "--requests", "queue", *step, "-o", "answered/{request}.st")
+
+    one = compare(lambda: answer(lists[0]), lambda: answer(lists[0], known=False), runs=runs)
+    all_ = compare(together, lambda: answer(*lists), runs=max(1, runs // 3))
+    what = f"`relabel` of one id of {name} as a process, its input measured before ({one.says()})"
+    rows = [judge("P13", what, one.ours, most=3, unit="s")]
+    rows += [judge("P13", "… against one whose input was not", one.ratio, most=1)]
+    what = f"{QUEUED} requests of one id of {name} in one process, against {QUEUED} processes ({all_.says()})"
+    return "\n".join([*rows, judge("P13", what, all_.ratio, most=0.5)])
+
+
 def main() -> None:
     """Print all rows."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
@@ -148,6 +185,7 @@ def main() -> None:
         forgetkit("forget-ids", "model.st", "--count", "65", "-o", "ids.txt")
         forgetkit("forget-ids", "model.st", "--count", "1", "-o", "one.txt")
         print(start(runs), flush=True)
+        print(queue(runs), flush=True)
         print(memory(), flush=True)
         print(durable(runs), flush=True)
         print(replicas(runs), flush=True)
