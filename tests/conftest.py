@@ -18,7 +18,10 @@ from hypothesis import settings
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from forgetkit import registry as plugins
 from forgetkit.cli import app as cli
+from forgetkit.data.sources import DATASETS
+from forgetkit.models.build import MODELS
 from tests.forked import write_client
 
 settings.register_profile("forgetkit", deadline=None, max_examples=50)
@@ -130,3 +133,17 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
         server.kill()
     shutil.rmtree(Path(address).parent)
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Take out again what a test registers."""
+    before = [(registry, dict(registry._entries)) for registry in (MODELS, DATASETS)]
+    path, known = list(sys.path), dict(plugins._LOADED)
+    yield
+    for registry, entries in before:
+        registry._entries.clear()
+        registry._entries.update(entries)  # type: ignore[arg-type]
+    sys.path[:] = path
+    plugins._LOADED.clear()
+    plugins._LOADED.update(known)

@@ -21,6 +21,9 @@ from forgetkit.unlearning.sets import Pool
 SHARE_OF_RETRAINING = 0.1
 """Cost of joint steps at one rate, at most, as a share of a retraining."""
 
+FEWEST_STEPS = 20
+"""Joint steps at one rate that are allowed after the shortest training, too."""
+
 
 @dataclass(frozen=True)
 class RelabelSteps:
@@ -106,11 +109,11 @@ class RelabelSteps:
 
 
 def joint_budget(epochs: int, retained: int, how: Relabel) -> int:
-    """Return the number of joint steps that cost a tenth of a retraining.
+    """Return the largest number of joint steps: they cost a tenth of a retraining, but may be 20.
 
     Args:
         epochs: of the training.
         retained: samples of the retain set.
         how: samples in a step.
     """
-    return max(1, int(SHARE_OF_RETRAINING * epochs * retained / (how.ids_per_step + how.retained_per_step)))
+    return max(FEWEST_STEPS, int(SHARE_OF_RETRAINING * epochs * retained / (how.ids_per_step + how.retained_per_step)))

@@ -27,10 +27,12 @@ REFUSED = [
     ("ascend --alpha 0 --batch-size 8", "--batch-size: not with --alpha 0"),
     ("ascend --alpha 1", "--alpha: 1 leaves the ids no weight"),
     *((f"{ONE_TEACHER} --{option}", f"--{option.split()[0]}: needs --forget-teacher")
-      for option in ("forget-weight 2", "ids-per-step 8", "replay 8", "stop epochs", "utility-margin 0.5")),
+      for option in ("forget-weight 3", "ids-per-step 8", "replay 8", "steps 9", "allow-unforgotten",
+                     "utility-margin 0.5")),
     *((f"{BOTH} --{option}", f"--{option.split()[0]}: not with --forget-teacher")
-      for option in ("schedule cosine", "augment flip", "batch-size 8", "keep best", "distill-epochs 2")),
-    (f"{BOTH} --stop epochs --utility-margin 0.5", "--utility-margin: not with --stop epochs"),
+      for option in ("schedule cosine", "augment flip", "batch-size 8", "keep best", "distill-epochs 2", "epochs 3",
+                     "retain-fraction 0.2")),
+    (f"{BOTH} --allow-unforgotten --utility-margin 0.5", "--utility-margin: not with --allow-unforgotten"),
     *((f"{ONE_TEACHER} --distill-epochs 0 --{option} 2", f"--{option}: not with --distill-epochs 0")
       for option in ("alpha", "beta", "temperature")),
     (f"{ONE_TEACHER} --beta 0 --temperature 2", "--temperature: not with --beta 0"),

@@ -4,17 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from torch import nn
 
-from forgetkit import registry as plugins
 from forgetkit.auditing.subject import same_recipe
 from forgetkit.data.open import open_dataset
-from forgetkit.data.sources import DATASETS, digits, register_dataset
+from forgetkit.data.sources import digits, register_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.models.build import MODELS, build_model, find_factory, register_model, resolve_options
@@ -22,6 +20,7 @@ from forgetkit.models.checkpoint import load_model
 from forgetkit.registry import load_plugins
 from tests.conftest import Run
 
+pytestmark = pytest.mark.usefixtures("registries")
 TINY = '''
 from torch import nn
 from forgetkit.models import register_model
@@ -37,20 +36,6 @@ from forgetkit.data.sources import digits, register_dataset
 register_dataset("our-digits")(lambda root, *, download: digits(root, download=download))
 """
 TRAIN = ("train", "--dataset", "digits", "--epochs", "1", "-q", "-o", "m.st")
-
-
-@pytest.fixture(autouse=True)
-def _registered() -> Iterator[None]:
-    """Take out again what a test registers."""
-    before = [(registry, dict(registry._entries)) for registry in (MODELS, DATASETS)]
-    path, known = list(sys.path), dict(plugins._LOADED)
-    yield
-    for registry, entries in before:
-        registry._entries.clear()
-        registry._entries.update(entries)  # type: ignore[arg-type]
-    sys.path[:] = path
-    plugins._LOADED.clear()
-    plugins._LOADED.update(known)
 
 
 def written(folder: Path, text: str, name: str = "mine.py") -> Path:

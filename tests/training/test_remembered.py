@@ -9,6 +9,7 @@ import pytest
 from forgetkit.training import remembered
 from tests.conftest import Run
 
+pytestmark = pytest.mark.usefixtures("registries")
 STEP = ("relabel", "model.st", "-i", "one.txt", "--rate", "0.05", "--allow-unforgotten", "-q")
 PLUGIN = """
 from torch import nn

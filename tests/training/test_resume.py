@@ -30,7 +30,7 @@ COMMANDS = {
     "neutralize few": "neutralize model.st -i ids.txt -o out.st --utility-margin 0.9",
     "distill": "distill model.st --teacher model.st -i ids.txt --epochs 3 -o out.st",
     "distill both": "distill model.st --teacher model.st --forget-teacher proxy.st -i many.txt -o out.st"
-    " --stop epochs --epochs 4",
+    " --allow-unforgotten --steps 12",
     "relabel fixed": "relabel model.st -i many.txt --rate 0.1 --replay 2 --allow-unforgotten -o out.st",
     "relabel auto": "relabel model.st -i ids.txt --utility-margin 0.9 -o out.st",
     "relabel joint": "relabel model.st -i many.txt --mix joint --utility-margin 0.9 -o out.st",

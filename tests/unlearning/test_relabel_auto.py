@@ -74,7 +74,7 @@ def test_the_record_holds_what_was_found_and_never_auto(forgetkit: Run, here: Pa
     options = last().options
     assert isinstance(options["rate"], float)
     assert "auto" not in [value for value in options.values() if isinstance(value, str)]
-    assert options["searched"] == ["mix", "rate", "joint_steps"]
+    assert options["searched"] == ["mix", "rate", "joint_steps", "norm_statistics"]
 
 
 def test_the_same_search_again_is_answered_at_once(forgetkit: Run, here: Path) -> None:
@@ -131,7 +131,7 @@ def test_where_no_rate_forgets_joint_steps_are_tried_then_nothing_is_written(for
     assert "7 tried; closest: " in ran.json["message"]
     assert [trial["mix"] for trial in ran.json["trials"]] == ["per-id"] * 5 + ["joint"] * 2
     assert "before: membership AUC 0.8" in ran.err
-    assert "distill --forget-teacher" in ran.json["hint"]
+    assert "forgetkit forget" in ran.json["hint"]
     assert sorted(path.name for path in here.iterdir()) == before
 
 
