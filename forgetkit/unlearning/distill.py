@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from torch import nn
 
@@ -144,10 +144,7 @@ def distill(
         tell(Warned("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training"))
     recipe = _recipe(recipe_of(request.record.recipe), settings, training, tell, both=both)
     machine = machine_for(options.compute)
-    said = {**asdict(recipe), **settings.options(second_teacher=both)}
-    if both:
-        said = {name: value for name, value in said.items() if name not in PER_EPOCH}
-        said |= norm_statistics(frozen=options.mask is not None)
+    said = _said(recipe, settings, options, both=both)
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
     work = _work(settings, recipe, options, lambda: files.load(machine), recorded_epochs(request.record.recipe), tell)
     inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
@@ -169,6 +166,15 @@ def _recipe(base: Recipe, settings: Distill, training: Training, tell: Tell, *, 
     if not both and recipe.epochs < settings.distill_epochs != Distill.distill_epochs:
         tell(Warned("unused", f"--distill-epochs {settings.distill_epochs}: there are only {recipe.epochs} epochs"))
     return recipe
+
+
+def _said(recipe: Recipe, settings: Distill, options: MethodOptions, *, both: bool) -> dict[str, Any]:
+    """Return the options that a record holds, apart from teachers and machine."""
+    said = {**asdict(recipe), **settings.options(second_teacher=both)}
+    if not both:
+        return said
+    of_steps = {name: value for name, value in said.items() if name not in PER_EPOCH}
+    return of_steps | norm_statistics(frozen=options.mask is not None)
 
 
 def _work(
