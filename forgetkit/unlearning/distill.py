@@ -113,8 +113,7 @@ def distill(
         settings: how to distil.
         options: what is read, where to compute, what is written; for a module only the seed counts.
         forget_teacher: a model that never saw the ids; the ids are then distilled towards it.
-        training: what differs from the recorded recipe (for a module, the default one) with half its epochs; with both
-            teachers, from Adam at 0.001.
+        training: what differs from half the recipe; with both teachers, from Adam at a relative rate of 0.015.
         forget: for a module, images and labels to forget.
         retain: for a module, images and labels to keep.
         unseen: for a module, images and labels that it was not trained on: they choose a setting.
