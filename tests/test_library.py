@@ -11,6 +11,7 @@ from torch import nn
 
 import forgetkit
 from forgetkit.files.header import read_record
+from tests.tiny import network, samples
 
 PAGE = Path(__file__).parent.parent / "docs" / "library.md"
 SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -76,3 +77,12 @@ def test_what_does_not_go_together_is_refused(model: Path) -> None:
         forgetkit.relabel(model, ["3"], forget=samples)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="the teacher of a module"):
         forgetkit.distill(module, model, forget=samples, retain=samples, unseen=samples)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_module_is_left_in_the_mode_that_it_came_in(train: bool) -> None:
+    parts = {"forget": samples(12, 100), "retain": samples(40), "unseen": samples(60, 200)}
+    for how, second in ((forgetkit.Distill(), None), (forgetkit.Distill(allow_unforgotten=True), network(seed=4))):
+        module = network().train(train)
+        forgetkit.distill(module, network(seed=3), None, how, forget_teacher=second, **parts)
+        assert module.training is train

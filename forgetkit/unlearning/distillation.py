@@ -28,8 +28,6 @@ from forgetkit.unlearning.tuning_groups import check_judges, gauge_on, warn_if_n
 
 SHARE_OF_TRAINING = 0.17
 """Cost of the joint steps with both teachers, as a share of a training."""
-
-
 BLIND = 0.25
 """Factor of the weight of ids of which nothing measurable was memorised."""
 RetainLoss = Callable[[Tensor, Tensor], Tensor]

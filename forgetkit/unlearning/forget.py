@@ -8,7 +8,9 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from forgetkit.events import Note, Tell, silent
 from forgetkit.training.cuda_graphs import one_by_one
 from forgetkit.training.device import Machine, machine_for, seed_for
 from forgetkit.training.outputs import Written
-from forgetkit.training.recipe import recipe_of, recorded_epochs, resolve_recipe
+from forgetkit.training.recipe import Recipe, recipe_of, resolve_recipe
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.run_job import train_only
 from forgetkit.training.train_options import Training
@@ -33,8 +35,6 @@ from forgetkit.unlearning.step_options import StepOptions
 
 TRAINING = 3
 """Cost of an image in a training step, in predictions of an image."""
-
-
 TEACHER_SHARE = 0.2
 """Epochs of the second teacher, as a share of the recipe's."""
 STEPS = 200
@@ -77,13 +77,12 @@ def forget(
         return request
     request.check_retained()
     machine, seed = machine_for(options.compute), options.seed
-    how = distillation_of(settings)
-    said = {"way": WAY, "budget": settings.share, **how.options(second_teacher=True), **norm_statistics(frozen=False)}
-    said |= {"teacher_epochs": teacher_epochs(request), "steps": steps_of(request, how), **machine.options()}
+    run = Attempt(settings, request, machine, seed, tell)
+    said = {"budget": settings.share, **run.options(), **machine.options()}
 
     def work(classifier: nn.Module, _: Sets, __: Bookmark) -> Outcome:
         """Forget the ids."""
-        return Attempt(settings, request, machine, seed, tell).carry_out(classifier)
+        return run.carry_out(classifier)
 
     def attempt() -> Written | None:
         """Carry out the step."""
@@ -144,6 +143,34 @@ class Attempt:
     seed: int
     tell: Tell
 
+    @cached_property
+    def how(self) -> Distill:
+        """How the model is distilled; of its own outputs the retain set would learn nothing that its labels lack."""
+        return Distill(alpha=1.0, beta=0.0, utility_margin=self.settings.utility_margin)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the original was trained."""
+        return recipe_of(self.request.record.recipe)
+
+    @cached_property
+    def teacher(self) -> Training:
+        """How the second teacher is trained, apart from the recipe."""
+        epochs = max(1, round(TEACHER_SHARE * self.recipe.epochs))
+        batch = max(SMALLEST_BATCH, min(self.recipe.batch_size, epochs * len(self.request.retain_rows) // STEPS))
+        return Training(epochs=epochs, batch_size=batch, schedule="cosine", keep="last")
+
+    @cached_property
+    def steps(self) -> int:
+        """The number of joint steps."""
+        return joint_steps(self.recipe.epochs, len(self.request.retain_rows), self.how)
+
+    def options(self) -> dict[str, Any]:
+        """Return what a record holds of it."""
+        of_teacher = {"teacher_epochs": self.teacher.epochs, "teacher_batch_size": self.teacher.batch_size}
+        of_student = {"optimizer": STUDENT.optimizer, "rate": STUDENT.rate, **norm_statistics(frozen=False)}
+        return {"way": WAY, **self.how.options(second_teacher=True), "steps": self.steps, **of_teacher, **of_student}
+
     def carry_out(self, classifier: nn.Module) -> Outcome:
         """Train a second teacher, then take joint steps; the classifier is changed in place.
 
@@ -151,7 +178,7 @@ class Attempt:
             NotReached: if the ids are not forgotten, accuracy is lost, or the budget does not suffice; it says what was
                 tried.
         """
-        retraining = cost_of(self.request, recorded_epochs(self.request.record.recipe))
+        retraining = self._cost_of(self.recipe.epochs)
         meter = Meter(self.settings.share * retraining)
         try:
             outcome = self._distil(classifier, self._second_teacher(meter), meter)
@@ -160,9 +187,9 @@ class Attempt:
                 raise
             cost = round(meter.spent / retraining, 4)
             tried = [{"way": WAY, "cost": cost, "refused": reached.message}]
-            message = f"with a second teacher, at {cost:.0%} of the cost of retraining: {reached.message}"
+            spent = f"with a second teacher, at {cost:.0%} of the cost of retraining: " if meter.spent else ""
             hint = "raise --budget or --utility-margin, or let it retrain"
-            raise NotReached(message, hint, attempts=tried) from reached
+            raise NotReached(f"{spent}{reached.message}", hint, attempts=tried) from reached
         share = meter.spent / retraining
         self.tell(Note(f"forget: done at {share:.0%} of the cost of retraining"))
         return Outcome({**outcome.metrics, "cost": round(share, 4)})
@@ -173,42 +200,23 @@ class Attempt:
         Raises:
             NotReached: if all of it would exceed the budget.
         """
-        epochs, how = teacher_epochs(self.request), distillation_of(self.settings)
-        steps = TRAINING * steps_of(self.request, how) * (how.ids_per_step + how.replay)
-        if cost_of(self.request, epochs) + steps > meter.most:
-            raise NotReached("that would be beyond the budget")
+        epochs = self.teacher.epochs or 0
+        steps = TRAINING * self.steps * (self.how.ids_per_step + self.how.replay)
+        if self._cost_of(epochs) + steps > meter.most:
+            raise NotReached("a second teacher would exceed the budget")
         self.tell(Note(f"forget: training a second teacher without the ids, epochs: {epochs}"))
-        batch = min(recipe_of(self.request.record.recipe).batch_size, epochs * len(self.request.retain_rows) // STEPS)
-        training = Training(epochs=epochs, batch_size=max(SMALLEST_BATCH, batch), schedule="cosine", keep="last")
         seed = seed_for(self.seed, WAY)  # no reference of an audit begins with the same weights
-        plan = training_without(self.request, self.machine, training, seed=seed)
+        plan = training_without(self.request, self.machine, self.teacher, seed=seed)
         return train_only(plan, self.request.dataset, self.tell, watch=meter.on)
 
     def _distil(self, classifier: nn.Module, second: nn.Module, meter: Meter) -> Outcome:
         """Take the joint steps; raises NotReached as :meth:`Distillation.towards_both`."""
-        original, how = copy.deepcopy(classifier), distillation_of(self.settings)
+        original, recipe = copy.deepcopy(classifier), resolve_recipe(self.recipe, STUDENT)
         sets = Sets.of_request(self.request.with_all_forgotten, self.machine.device)
-        recipe, steps = resolve_recipe(recipe_of(self.request.record.recipe), STUDENT), steps_of(self.request, how)
-        run = Distillation(how, recipe, classifier, sets, self.seed, Bookmark(), self.tell, steps)
+        run = Distillation(self.how, recipe, classifier, sets, self.seed, Bookmark(), self.tell, self.steps)
         with meter.on(classifier, original, second):
             return run.towards_both(original, second)
 
-
-def distillation_of(settings: Forget) -> Distill:
-    """Return how the model is distilled: its own outputs teach the retain set nothing that the labels do not."""
-    return Distill(alpha=1.0, beta=0.0, utility_margin=settings.utility_margin)
-
-
-def teacher_epochs(request: Request) -> int:
-    """Return the number of epochs of the second teacher."""
-    return max(1, round(TEACHER_SHARE * recorded_epochs(request.record.recipe)))
-
-
-def steps_of(request: Request, how: Distill) -> int:
-    """Return the number of joint steps."""
-    return joint_steps(recorded_epochs(request.record.recipe), len(request.retain_rows), how)
-
-
-def cost_of(request: Request, epochs: int) -> float:
-    """Return the cost of a training on the retain set, as :class:`Meter` counts it."""
-    return float(TRAINING * epochs * len(request.retain_rows))
+    def _cost_of(self, epochs: int) -> float:
+        """Return the cost of a training on the retain set, as :class:`Meter` counts it."""
+        return float(TRAINING * epochs * len(self.request.retain_rows))

@@ -173,10 +173,9 @@ def _relabel(
         """Relabel the forget set."""
         again = known and relabel_again(classifier, sets, steps, known, bookmark=bookmark, tell=tell)
         found = again or relabel_sets(classifier, sets, steps, budget, bookmark=bookmark, tell=tell)
-        frozen = (
-            norm_statistics(frozen=True) if found.resolved.get("mix") == "per-id" and settings.kind == "auto" else {}
-        )
-        return replace(found, resolved={**found.resolved, **frozen})
+        if settings.kind == "auto" and found.resolved["mix"] == "per-id":
+            return replace(found, resolved=found.resolved | norm_statistics(frozen=True))
+        return found
 
     inputs, beside = Inputs(models=judge.models, mask=mask), Beside(optimizer=settings.keep_optimizer)
     step = new_step("relabel", said, options.seed, request)

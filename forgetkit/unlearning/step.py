@@ -116,10 +116,11 @@ def on_module(model: nn.Module, sets: Sets, work: Work) -> Outcome:
         work: the method.
 
     Returns:
-        what was made, with metrics before and after.
+        what was made, with metrics before and after. The module is in the mode that it came in.
     """
-    before = measure_samples(model, sets.measured_samples, sets.tune)
+    before, mode = measure_samples(model, sets.measured_samples, sets.tune), model.training
     outcome = work(model, sets, Bookmark())
+    model.train(mode)
     after = measure_samples(model, sets.measured_samples, sets.tune)
     return _compared(outcome, before, after)
 

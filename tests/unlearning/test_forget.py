@@ -78,7 +78,7 @@ def test_beyond_the_budget_it_retrains_to_the_bytes_of_train(forgetkit: Run, her
     assert "next: forgetkit audit m.forget.st --original m.st\n" in ran.err
     forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "-o", "plain.st")
     assert read_record(Path("plain.st")).digest == ran.json["digest"]
-    assert attempts("m.forget.st") == [{"way": WAY, "cost": 0.0, "refused": "that would be beyond the budget"}]
+    assert attempts("m.forget.st") == [{"way": WAY, "cost": 0.0, "refused": "a second teacher would exceed the budget"}]
     assert forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json").json["up_to_date"]
 
 
