@@ -75,7 +75,9 @@ class RelabelSearch:
         if found is None and how.kind != "per-id" and len(self.groups.retain):
             if how.kind == "auto":
                 self.tell(
-                    Note("  steps per id cannot forget the ids and keep accuracy: joint steps. Or: forgetkit forget")
+                    Note(
+                        "  no rate of steps per id forgets and keeps accuracy; trying joint steps (or use forgetkit forget)"
+                    )
                 )
             found = self._joint(before, JOINT[how.optimizer] if how.fixed is None else [how.fixed])
         if found is None:
