@@ -74,11 +74,8 @@ class RelabelSearch:
         found = self._per_id(before) if how.kind in {"auto", "per-id"} else None
         if found is None and how.kind != "per-id" and len(self.groups.retain):
             if how.kind == "auto":
-                self.tell(
-                    Note(
-                        "  no rate of steps per id forgets and keeps accuracy; trying joint steps (or use forgetkit forget)"
-                    )
-                )
+                failed = "no rate of steps per id forgets and keeps accuracy"
+                self.tell(Note(f"  {failed}; trying joint steps (or use forgetkit forget)"))
             found = self._joint(before, JOINT[how.optimizer] if how.fixed is None else [how.fixed])
         if found is None:
             raise self._not_reached(before)
