@@ -1,6 +1,6 @@
-"""Compare the methods of a sweep's results: a table for each data set, and one figure.
+"""Compare the methods of a sweep's results: a table for each data set and network, and one figure.
 
-usage: python examples/compare/methods.py SWEEP/results.json --out DIR
+usage: python examples/compare/methods.py SWEEP/results.json … --out DIR
 
 Writes DIR/methods.md and DIR/methods.svg. Accuracies and AUC are the audit's, on the check half; means over seeds.
 *distance*: distance to five references, as a share of the original's. *gap*: the mean difference from the references in
@@ -8,6 +8,8 @@ accuracy on the ids, on the retain set and on unseen samples, and in AUC. *time*
 method needs, as a share of a retraining.
 """
 
+import argparse
+import json
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[1] / "reproduce"))
 
-from tables import NOT_RUN, Row, read_rows, table
+from tables import NOT_RUN, Row, table
 
 REFERENCES = [f"reference-{number}" for number in range(1, 6)]
 KINDS = {
@@ -79,9 +81,8 @@ def shown(audit: Row, seconds: float) -> Seed:
     )
 
 
-def lines_of(rows: list[Row], dataset: str) -> tuple[list[Line], list[dict[int, Seed]]]:
-    """Return the methods on one data set, and the results of each reference by seed."""
-    of_set = [row for row in rows if row["parameters"].get("dataset") == dataset]
+def lines_of(of_set: list[Row]) -> tuple[list[Line], list[dict[int, Seed]]]:
+    """Return the methods on one data set and network, and the results of each reference by seed."""
     by_key = {(row["run"], key_of(row)): row for row in of_set}
     retraining = {
         row["parameters"]["seed"]: row["cpu_seconds"] for row in of_set if row["run"] == "retrained" and done(row)
@@ -106,6 +107,12 @@ def lines_of(rows: list[Row], dataset: str) -> tuple[list[Line], list[dict[int, 
     return list(found.values()), references
 
 
+def set_of(row: Row) -> str:
+    """Return the data set and the network of a row, as a title."""
+    of = row["parameters"]
+    return ", ".join(str(of[name]) for name in ("dataset", "model") if name in of)
+
+
 def key_of(row: Row) -> tuple[tuple[str, object], ...]:
     """Return the parameters of a row, as a key to find others by."""
     return tuple(sorted(row["parameters"].items()))
@@ -118,7 +125,7 @@ def done(row: Row) -> bool:
 
 def ending_of(ending: str, row: Row) -> str:
     """Return the stopping rule of a run: a method without one of its own ends as published."""
-    braked = "judged" in row["metrics"] or "right" in row["metrics"] or not done(row)
+    braked = "judged" in row["metrics"] or "sharpness" in row["metrics"] or not done(row)
     return "as published" if ending == "stop unseen" and not braked else ending
 
 
@@ -195,19 +202,20 @@ def draw(sets: dict[str, tuple[list[Line], list[dict[int, Seed]]]], path: Path) 
 
 def main() -> None:
     """Write the tables and the figure."""
-    rows, out = read_rows(__doc__ or "")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, nargs="+", help="results.json of a sweep")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the tables and the figure")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    rows, out = [row for path in given.results for row in json.loads(path.read_text())["rows"]], given.out
     sets = {}
-    for name in dict.fromkeys(row["parameters"]["dataset"] for row in rows if row["run"] == "original"):
-        sets[str(name)] = lines_of(rows, str(name))
+    for name in dict.fromkeys(set_of(row) for row in rows if row["run"] == "original"):
+        sets[name] = lines_of([row for row in rows if set_of(row) == name])
     head = ["", "stopping rule", "ids %", "retain %", "unseen %", "AUC (½)", "distance", "gap", "time", "audit"]
     text = []
     for name, (lines, references) in sets.items():
         seeds = sorted(
-            {
-                row["parameters"]["seed"]
-                for row in rows
-                if row["parameters"].get("dataset") == name and "seed" in row["parameters"]
-            }
+            {row["parameters"]["seed"] for row in rows if set_of(row) == name and "seed" in row["parameters"]}
         )
         body = [cells(line, references, seeds) for line in lines]
         text.append(f"**{name}**, {len(seeds)} seeds\n\n{table(head, body)}\n")
