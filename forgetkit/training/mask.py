@@ -73,9 +73,11 @@ def made_mask(path: Path, content: Mapping[str, Any]) -> str | None:
 
 @contextmanager
 def masked(model: nn.Module, mask: Mapping[str, Tensor] | None) -> Iterator[None]:
-    """Within this context, keep weights where ``mask`` is false, their momentum, and all running statistics.
+    """Within this context, keep weights where ``mask`` is false, and their momentum.
 
-    Zero gradients alone would not suffice: weight decay and momentum change weights without a gradient.
+    Running statistics are no weights: steps in train mode update them, as without a mask. With averages of other
+    weights, a network with batch norm would be useless. Zero gradients alone would not suffice: weight decay and
+    momentum change weights without a gradient.
 
     Args:
         model: its parameters have the names that its checkpoint has.
@@ -94,7 +96,6 @@ def masked(model: nn.Module, mask: Mapping[str, Tensor] | None) -> Iterator[None
         raise ForgetkitError("checkpoint-mismatch", message, hint, option="mask")
     free = {weights[name]: of.to(weights[name].device) for name, of in mask.items()}
     kept = {weight: weight.detach().clone() for weight in free}
-    statistics = [(buffer, buffer.clone()) for buffer in model.buffers()]
     held: dict[tuple[Tensor, str], Tensor] = {}
 
     def before(optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401 - what torch hands over
@@ -116,8 +117,6 @@ def masked(model: nn.Module, mask: Mapping[str, Tensor] | None) -> Iterator[None
                     if _fits(value, weight):
                         earlier = held.get((weight, key), torch.zeros((), device=value.device, dtype=value.dtype))
                         value.copy_(torch.where(of, value, earlier))
-            for buffer, value in statistics:
-                buffer.copy_(value)
 
     hooks = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(put_back)]
     try:

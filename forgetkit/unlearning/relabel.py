@@ -164,7 +164,7 @@ def _relabel(
         "searched": settings.searched + limits.searched,
     }
     if settings.kind != "per-id":
-        said |= norm_statistics(frozen=mask is not None)
+        said |= norm_statistics(frozen=False)
     steps = RelabelSteps(settings, classes, options.seed, kept[0] if kept else None)
     budget = joint_budget(recorded_epochs(record.recipe), len(request.retain_rows), settings)
     known = None if mask else known_setting(record, said, len(request.ids))

@@ -82,7 +82,7 @@ def run_method(
     resolved = {
         **settings.options(len(request.record.classes)),
         **machine.options(),
-        **({"code": code} if code else norm_statistics(frozen=not settings.uses_retained or options.mask is not None)),
+        **({"code": code} if code else norm_statistics(frozen=not settings.uses_retained)),
     }
 
     def work(classifier: nn.Module, sets: Sets, bookmark: Bookmark) -> Outcome:

@@ -379,7 +379,7 @@ def test_narrowing_down_needs_something_to_narrow_down(forgetkit: Run, can: Path
 
 
 STEPS = {
-    "relabel": ("relabel", "can.st", "--ids", "few.txt", "--rate", "0.05"),
+    "relabel": ("relabel", "can.st", "--ids", "few.txt", "--rate", "0.05", "--allow-unforgotten"),
     "neutralize": ("neutralize", "can.st", "--ids", "few.txt", "--stop", "chance"),
     "distill": ("distill", "can.st", "--teacher", "can.st", "--ids", "few.txt", "--epochs", "1"),
     "train": ("train", "--from", "can.st", "--epochs", "1", "--exclude", "few.txt"),
