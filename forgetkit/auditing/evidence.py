@@ -10,6 +10,7 @@ from forgetkit.auditing.checks.registered import run_registered
 from forgetkit.auditing.checks.relearn import relearn_check
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import ModelPredictions, predict_control, predict_references, predict_subject
+from forgetkit.auditing.shadow_predictions import ShadowPredictions, predict_shadows
 from forgetkit.auditing.subject import Opened, Subject
 from forgetkit.data.dataset import images_at
 from forgetkit.files.id_list import digest_of
@@ -18,6 +19,7 @@ from forgetkit.models.finite import not_finite
 from forgetkit.training.classifier import Samples, on_machine, take
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark
+from forgetkit.training.shadows import Shadows
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Evidence:
         references: predictions of each reference.
         integrity: the check that needs no predictions.
         others: checks that were run on the models themselves, in the order of the report.
+        shadows: predictions of the shadow models, if there are any.
     """
 
     ids: list[str]
@@ -41,6 +44,7 @@ class Evidence:
     references: list[ModelPredictions]
     integrity: Check
     others: list[Check]
+    shadows: ShadowPredictions | None = None
 
 
 def evidence_of(
@@ -52,6 +56,8 @@ def evidence_of(
     policy: Policy,
     bookmark: Bookmark,
     relearn: bool = False,
+    shadows: Shadows | None = None,
+    attributes: str | None = None,
 ) -> Evidence:
     """Evaluate the models and run the checks on the models themselves.
 
@@ -63,6 +69,8 @@ def evidence_of(
         policy: what decides, and by how much.
         bookmark: where the audit stands.
         relearn: also train copies on forgotten and on unseen samples.
+        shadows: shadow models of the original, if any.
+        attributes: table with the column that their samples are grouped by.
 
     Raises:
         ForgetkitError: ``checkpoint-malformed`` for a damaged file, or an original or a reference whose outputs are not
@@ -92,9 +100,14 @@ def evidence_of(
         policy=policy,
     )
     found = [] if after is None else predict_references(references, subject, machine, bookmark)
+    judging = shadows if after is not None and len(subject.rows) else None
+    of_shadows = predict_shadows(judging, subject, machine, attributes=attributes) if judging else None
     checked = _integrity(subject, original, broken)
     ids = subject.dataset.train.ids_at(subject.rows)
-    return Evidence(ids, _inputs(subject, original, references, ids), after, before, found, checked, others)
+    inputs = _inputs(subject, original, references, ids)
+    if shadows:
+        inputs["shadows"] = [one.record.digest for one in shadows.members]
+    return Evidence(ids, inputs, after, before, found, checked, others, of_shadows)
 
 
 def _samples(subject: Subject, device: str) -> tuple[Samples, Samples, Samples]:

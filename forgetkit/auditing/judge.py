@@ -10,6 +10,7 @@ from forgetkit.auditing.check import ONLY_CANARIES, Check
 from forgetkit.auditing.checks.exchangeable import exchangeable_check
 from forgetkit.auditing.checks.one_model import Masks, single_ids
 from forgetkit.auditing.checks.with_references import ReferenceResults, compare_with_references
+from forgetkit.auditing.checks.with_shadows import checks_with_shadows
 from forgetkit.auditing.checks.without_references import checks_without_references
 from forgetkit.auditing.evidence import Evidence
 from forgetkit.auditing.policy import Policy
@@ -94,6 +95,8 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
             checks.append(single)
             masks = compared.masks or masks  # corrected for the samples' difficulty
         checks += compared.checks
+    if evidence.shadows is not None:
+        checks += checks_with_shadows(after, before, evidence.shadows, policy)
     return CheckResults([*checks, *evidence.others], exchangeable, masks, compared)
 
 

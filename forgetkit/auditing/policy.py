@@ -24,7 +24,7 @@ from forgetkit.registry import did_you_mean
 
 Criterion = Literal["retrain", "chance"]
 ABOUT: dict[Criterion, tuple[str, ...]] = {
-    "retrain": ("membership", "closer", "rank", "canaries"),
+    "retrain": ("membership", "closer", "rank", "canaries", "twins"),
     "chance": ("chance",),
 }
 """The checks that a criterion is about; a policy must let one of them decide."""

@@ -25,6 +25,7 @@ from forgetkit.training.classifier import Samples
 from forgetkit.training.device import Machine, set_up
 from forgetkit.training.outputs import software
 from forgetkit.training.resume import Bookmark, kept_beside
+from forgetkit.training.shadows import Shadows, shadows_of
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,16 @@ class Case:
         original: path and record of the original, if it was given.
         references: those of the models trained without the samples.
         machine: where to compute.
+        shadows: shadow models of the original, if they were given.
+        attributes: table with the column that their samples are grouped by.
     """
 
     subject: Subject
     original: Opened | None
     references: list[Opened]
     machine: Machine
+    shadows: Shadows | None = None
+    attributes: str | None = None
 
     @property
     def compared(self) -> list[Opened]:
@@ -51,7 +56,8 @@ class Case:
     @property
     def paths(self) -> list[Path]:
         """The checkpoints."""
-        return [self.subject.path, *(path for path, _ in self.compared)]
+        shadows = [one.path for one in self.shadows.members] if self.shadows else []
+        return [self.subject.path, *(path for path, _ in self.compared), *shadows]
 
     def check_weights(self) -> None:
         """Read every checkpoint that the audit compares with; raises ForgetkitError for a damaged one."""
@@ -78,6 +84,7 @@ def audit(
     forget: Samples | None = None,
     retain: Samples | None = None,
     unseen: Samples | None = None,
+    shadows: str | Path | None = None,
     relearn: bool = False,
     self_check: bool = False,
     show_ids: bool = False,
@@ -101,6 +108,7 @@ def audit(
         forget: the samples that a module should have forgotten.
         retain: samples that it was trained on and should still know.
         unseen: samples that it was never trained on.
+        shadows: folder of shadow models of the original.
         relearn: also count the steps that teach the samples again, compared with unseen samples.
         self_check: also measure how often the checks err at these numbers of samples.
         show_ids: list single ids in the report.
@@ -122,7 +130,8 @@ def audit(
     _refuse_samples(samples)
     known, others = _compared(original, references, modules=False)
     lists = [] if ids is None else [as_list(ids, "ids")]
-    case = open_case(checkpoint, lists, original=known, references=others, source=source, compute=compute, tell=tell)
+    about = {"original": known, "references": others, "shadows": shadows}
+    case = open_case(checkpoint, lists, **about, source=source, compute=compute, tell=tell)
     return run(case, rules, digest, relearn=relearn, self_check=self_check, show_ids=show_ids, fresh=fresh, tell=tell)
 
 
@@ -132,6 +141,8 @@ def open_case(
     *,
     original: str | Path | None,
     references: Sequence[str | Path],
+    shadows: str | Path | None = None,
+    attributes: str | None = None,
     source: Source | None = None,
     compute: Compute | None = None,
     form: ListForm | None = None,
@@ -144,6 +155,8 @@ def open_case(
         lists: ID lists, or the paths of some; none for every id that the record names as forgotten.
         original: the model trained on everything.
         references: models trained without the ids, or folders of them.
+        shadows: folder of shadow models of the original.
+        attributes: table with the column that their samples are grouped by.
         source: where the data is, if the record does not lead to it.
         compute: device, precision and threads; float32 unless it says otherwise.
         form: how lists are to be read.
@@ -156,10 +169,11 @@ def open_case(
     subject = subject_of(str(checkpoint), lists, form or ListForm(), source=source or Source(), tell=tell)
     known = None if original is None else open_original(str(original), subject)
     others = open_references([str(one) for one in references], subject, tell)
+    judges = None if shadows is None else shadows_of(subject.path, subject.record, str(shadows), tell)
     precision = "float32" if compute.precision == "auto" else compute.precision
     machine = set_up(compute.device, precision, compute.threads)
     tell(Note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}"))
-    return Case(subject, known, others, machine)
+    return Case(subject, known, others, machine, judges, attributes)
 
 
 def run(
@@ -192,7 +206,12 @@ def run(
     kept = kept_beside(subject.path, case.asked(), fresh=fresh, tell=tell) if references else nullcontext(Bookmark())
     with kept as bookmark:
         evidence = evidence_of(
-            subject, original, references, machine, policy=policy, bookmark=bookmark, relearn=relearn
+            *(subject, original, references, machine),
+            policy=policy,
+            bookmark=bookmark,
+            relearn=relearn,
+            shadows=case.shadows,
+            attributes=case.attributes,
         )
     return judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
 

@@ -105,7 +105,9 @@ def next_command(written: "Written") -> str:
         return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
     own = steps[-1].ids["count"] if steps[-1].ids else 0
     forgotten_before = known and len(written.record.forgotten) > own  # which this original does not know
-    return f"forgetkit audit {path}{' --ids IDS.txt' if forgotten_before else ''} --original {original}"
+    shadows = written.source and written.source.with_name(f"{written.source.stem}.shadows")
+    judges = f" --shadows {shadows}" if known and shadows and steps[-1].options.get("way") == "shadows" else ""
+    return f"forgetkit audit {path}{' --ids IDS.txt' if forgotten_before else ''} --original {original}{judges}"
 
 
 def _state(written: "Written") -> str:

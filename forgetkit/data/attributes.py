@@ -77,6 +77,27 @@ def conditions_of(
     return found
 
 
+def column_of(dataset: Dataset, column: str, table: str | None = None) -> list[str]:
+    """Return a column that groups the training samples: the value of each; without one, a sample is its own group.
+
+    Args:
+        dataset: with the attribute columns.
+        column: name of the column.
+        table: path of a CSV file with a column ``id`` that has the column, if the data set has not.
+
+    Raises:
+        ForgetkitError: ``usage`` for a column that does not exist; and what :func:`read_attributes` raises.
+    """
+    columns: dict[str, Sequence[str | None]] = dict(dataset.attributes)
+    if table is not None:
+        columns |= read_attributes(table, dataset.train.row_of)
+    if column not in columns:
+        hint = did_you_mean(column, columns) if columns else "give a table that has it: --attributes FILE.csv"
+        raise ForgetkitError("usage", f"there is no column '{column}'", hint, option="shadow_group")
+    held = zip(columns[column], dataset.train.ids, strict=True)
+    return [f"id {id_}" if value is None else f"{column}={value}" for value, id_ in held]
+
+
 def _values(given: str | Iterable[str | IdList]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the values that are named and those in lists, each with its place for messages."""
     items = [given] if isinstance(given, str) else list(given)

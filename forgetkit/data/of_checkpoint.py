@@ -48,6 +48,9 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
 @contextmanager
 def keeping_data() -> Iterator[None]:
     """Keep, within this context, each data set that is found for a checkpoint: later ones need not read it again."""
+    if _KEPT.get() is not None:  # an outer context keeps them
+        yield
+        return
     token = _KEPT.set({})
     try:
         yield

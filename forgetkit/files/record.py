@@ -158,6 +158,10 @@ class Record:
         """Say for each of ``ids`` (of the training split) whether the model was trained on it."""
         return np.ones(len(ids), dtype=bool) if self.trained is None else self.trained.contains(ids)
 
+    def never_saw(self, ids: Collection[str]) -> NDArray[np.bool_]:
+        """Say for each of ``ids`` whether no training of these weights had it; a step that forgets is no such proof."""
+        return ~(self.was_trained(ids) if self.unlearning else self.retains(ids))
+
 
 _PLAIN = ("digest", "model", "input", "classes", "dataset", "recipe", "software")
 _KEYS = {"count": int, "digest": str, "keys": str}

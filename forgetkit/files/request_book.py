@@ -82,6 +82,14 @@ class Booking:
             rows.execute("INSERT OR IGNORE INTO published VALUES (?, ?, ?, ?)", row)
 
 
+@dataclass(frozen=True)
+class OpenBooking(Booking):
+    """A request that is closed later: what a step publishes is not all that it asks for."""
+
+    def publish(self, command: str, digest: str) -> None:
+        """Enter nothing."""
+
+
 def add(book: Path, request: str, ids: list[str]) -> bool:
     """Accept a request; return whether it is new. It is on the disk when this returns.
 

@@ -46,16 +46,21 @@ def epsilon(right: int, made: int, level: float = 0.05) -> float:
     return max(0.0, log(low / (1 - low))) if low else 0.0
 
 
-def canaries_needed(*, power: float = 0.0, level: float = 0.05, margin: float = MARGIN) -> int:
-    """Return the fewest candidates that pass with probability ``power`` if nothing leaks; 0 for: that can pass at all.
+def guesses_needed(*, power: float = 0.0, level: float = 0.05, margin: float = MARGIN) -> int:
+    """Return the fewest guesses that pass with probability ``power`` if nothing leaks; 0 for: that can pass at all.
 
     Exact: a pass needs at least as many correct and as many wrong guesses as put both ends of the interval of
-    confidence ``1 - 2 level`` inside the margin.
+    confidence ``1 - 2 level`` inside the margin. Only even numbers are considered.
     """
     made = np.arange(2, int(8 / margin**2), 2)
     least = stats.binom.isf(check_level(level), made, 0.5 - margin) + 1
     passing = stats.binom.cdf(made - least, made, 0.5) - stats.binom.cdf(least - 1, made, 0.5)
-    return 2 * int(made[np.argmax((passing > 0) & (passing >= power))])
+    return int(made[np.argmax((passing > 0) & (passing >= power))])
+
+
+def canaries_needed(*, power: float = 0.0, level: float = 0.05, margin: float = MARGIN) -> int:
+    """Return the fewest candidates, of which every other one is guessed: see :func:`guesses_needed`."""
+    return 2 * guesses_needed(power=power, level=level, margin=margin)
 
 
 def prospects(count: int) -> str:

@@ -134,8 +134,9 @@ def plan_jobs(samples: TrainingSet, machine: Machine, options: TrainOptions, see
         "keep_optimizer": keep,
         "optimizer_state": state[1] if state else None,
         **({"canaries": samples.canaries["commitment"]} if samples.canaries else {}),
+        **({"shadow": samples.shadow} if samples.shadow else {}),
         **image_size_of(root.input),
-        **({"mask": read_mask(mask)[1], "norm_statistics": "frozen"} if mask else {}),
+        **({"mask": read_mask(mask)[1]} if mask else {}),
     }
     before = base.record.steps if base and parent else []
     if base and base.record.steps[-1].trains:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, Warned, silent
 from forgetkit.files.id_list import IdList, Ids, as_list
-from forgetkit.training.train_options import Seeds, TrainOptions
+from forgetkit.training.train_options import Seeds, Shadowing, TrainOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -111,10 +111,12 @@ def train_all(
     """
     options.check()
     start, planting, seeds, compute = options.start, options.planting, options.seeds, options.compute
-    if seeds.replicas > 1:
+    if seeds.replicas > 1 or options.shadowing.shadows:
         from forgetkit.processes import prepare
 
         prepare("forgetkit.training.replicas")  # while this process imports torch, too
+    if options.shadowing.shadows:
+        return _train_shadows(options, exclude=exclude, only=only, tell=tell)
 
     from forgetkit.training.device import set_up
     from forgetkit.training.job import plan_jobs
@@ -136,6 +138,36 @@ def train_all(
     names = (start.like, start.from_, start.mask, limit, *left_out)
     inputs = tuple(Path(name) for name in names if isinstance(name, str) and name not in {"", "-"})
     return run_missing(jobs, samples.dataset, inputs, tell, options.output, workers=compute.threads)
+
+
+def _train_shadows(options: TrainOptions, *, exclude: Ids, only: Ids | None, tell: Tell) -> "list[Written]":
+    """Train shadow models of the checkpoint that is trained ``like``, or of one that is trained first."""
+    from forgetkit.training.device import set_up
+    from forgetkit.training.replicas import run_missing
+    from forgetkit.training.shadows import check_group, folder_beside, plan_shadows
+    from forgetkit.training.training_set import Base, open_base, select_samples
+
+    out, source, found = options.output.out or "", options.source, list["Written"]()
+    if "{n}" in out:
+        base, left_out = open_base(options.start.like, None), options.start.exclude or []
+        limit = options.start.only if only is None else as_list(only, "only")
+    else:
+        check_group(options, tell)
+        found = train_all(replace(options, shadowing=Shadowing()), exclude=exclude, only=only, tell=tell)
+        if not found:
+            tell(Note(f"  then {options.shadowing.shadows} shadow models, at the cost of half a training each"))
+            return []
+        base, left_out, limit = Base(Path(out), found[0].record, like=True), [], None
+        out, exclude = str(folder_beside(Path(out)) / "{n}.st"), ()
+    lists = [*left_out, *_lists(exclude, "exclude")]
+    samples = select_samples(base, source, tell, exclude=lists, only=limit, form=options.form)
+    first = options.seeds.seed if options.seeds.seed is not None else base.next_seed if base else 0
+    machine = set_up(options.compute.device, options.compute.precision, 1)
+    jobs = plan_shadows(samples, machine, options.shadowing, out, first)
+    read = (options.start.like, limit, *lists)
+    inputs = tuple(Path(name) for name in read if isinstance(name, str) and name not in {"", "-"})
+    workers = options.compute.threads
+    return found + run_missing(jobs, samples.dataset, inputs, tell, options.output, workers=workers)
 
 
 def fit_model(

@@ -1,6 +1,6 @@
 """Everything that a training can be told, for scripts and for ``forgetkit train`` alike. Without torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated
 
 from forgetkit.errors import ForgetkitError
@@ -9,6 +9,7 @@ from forgetkit.options import (
     INPUT,
     LARGEST_SEED,
     MOST,
+    Attributes,
     Compute,
     KeepOptimizer,
     ListForm,
@@ -18,9 +19,11 @@ from forgetkit.options import (
     ResumableOutput,
     Source,
     choice,
+    refuse_given,
 )
 
 LARGEST_IMAGE_SIZE = 4096
+MOST_SHADOWS = 128
 ImageSize = Annotated[
     int | None,
     Option(
@@ -96,6 +99,42 @@ class Planting:
 
 
 @dataclass(frozen=True)
+class Shadowing:
+    """Shadow models: trained likewise, each on a random half of the samples."""
+
+    shadows: Annotated[
+        int | None,
+        Option(
+            "Also train K shadow models, each on a random half; forget and audit use them.",
+            metavar="K",
+            min=2,
+            max=MOST_SHADOWS,
+        ),
+    ] = None
+    shadow_group: Annotated[
+        str | None,
+        Option("Keep samples with the same value in this column in the same half.", metavar="COLUMN"),
+    ] = None
+    attributes: Attributes = None
+
+    def check(self, out: str, *, like: bool, log: bool) -> None:
+        """Refuse what does not go together; raises ForgetkitError ``usage``."""
+        alone = "{n}" in out
+        grouped, count = bool(self.shadow_group or self.attributes), self.shadows
+        _refuse(grouped and count is None, "--shadow-group needs --shadows", "for example: --shadows 8")
+        why, hint = "--attributes needs --shadow-group", "for example: --shadow-group writer"
+        _refuse(bool(self.attributes) and not self.shadow_group, why, hint)
+        if count is None:
+            return
+        possible = 2 <= count <= MOST_SHADOWS and count % 2 == 0
+        why = f"--shadows: {count} is not an even number from 2 to {MOST_SHADOWS}"
+        _refuse(not possible, why, "they come in pairs: --shadows 8")
+        why, hint = "--shadows alone needs --like", "for example: --like model.st --shadows 8 -o model.shadows/{n}.st"
+        _refuse(alone and not like, why, hint)
+        _refuse(alone and log, "--log does not go with shadow models", "leave it out")
+
+
+@dataclass(frozen=True)
 class Seeds:
     """How many models to train, from which seed on."""
 
@@ -121,6 +160,7 @@ class TrainOptions:
     start: Start = Start()
     training: Training = field(default_factory=Training)
     planting: Planting = Planting()
+    shadowing: Shadowing = Shadowing()
     keep_optimizer: KeepOptimizer = False
     seeds: Seeds = Seeds()
     log: Log = None
@@ -155,6 +195,14 @@ class TrainOptions:
         _refuse(canaries and from_, f"--canaries does not go with --from: {why}", hint)
         why, hint = "each replica would flip other coins", "train one model with canaries, then replicas --like it"
         _refuse(canaries and several, f"--canaries does not go with --replicas: {why}", hint)
+        self.shadowing.check(out, like=like, log=self.log is not None)
+        if self.shadowing.shadows is not None and "{n}" in out:
+            names = tuple(entry.name for entry in fields(Training))
+            hint = "they are trained by the recipe of the model: leave it out"
+            refuse_given(self.training, names, "not with shadow models", hint)
+        shadows = self.shadowing.shadows is not None
+        why, hint = "--shadows does not go with --replicas", "train the shadow models of one of them with --like"
+        _refuse(shadows and several, why, hint)
         _refuse(not out, "train needs --out", "for example: forgetkit train --dataset digits -o model.st")
         example = "for example: -o refs/{n}.st"
         _refuse(several and "{n}" not in out, "--replicas needs {n} in --out, for the seed", example)

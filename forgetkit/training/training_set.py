@@ -54,6 +54,7 @@ class TrainingSet:
         excluded: the ids newly left out.
         only: the ids that the training was limited to, if any.
         canaries: what the recipe says of canaries, if there are any.
+        shadow: what the training says of the shadow model that it makes, if it does.
     """
 
     base: Base | None
@@ -64,6 +65,7 @@ class TrainingSet:
     excluded: list[str]
     only: list[str]
     canaries: dict[str, Any] | None = None
+    shadow: dict[str, Any] | None = None
 
     def new_record(self, model: str, options: dict[str, Any], recipe: dict[str, Any]) -> Record:
         """Return the record of a training on these samples, with empty digest and no steps.

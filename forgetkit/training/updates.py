@@ -75,12 +75,21 @@ def cosine(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def annealed(optimizer: Optimizer, updates: Iterable[Update], steps: int) -> Iterator[Update]:
-    """Yield ``steps`` updates; before each, set the rates: from those of the optimizer down to 0 along a cosine."""
-    rates = [group["lr"] for group in optimizer.param_groups]
+def annealed(optimizer: Optimizer, updates: Iterable[Update], steps: int, *, warm: float = 0.0) -> Iterator[Update]:
+    """Yield ``steps`` updates; before each, set the rates, which fall from those of the optimizer to 0 along a cosine.
+
+    Args:
+        optimizer: its rates are the largest.
+        updates: at least ``steps``.
+        steps: how many are yielded.
+        warm: share of them over which the rates first rise. Adam's first steps are as large as its rate, whatever the
+            gradients are.
+    """
+    rates, rising = [group["lr"] for group in optimizer.param_groups], int(warm * steps)
     for step, update in enumerate(islice(updates, steps)):
+        share = (step + 1) / (rising + 1) if step < rising else cosine((step - rising) / (steps - rising))
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * cosine(step / steps)
+            group["lr"] = rate * share
         yield update
 
 

@@ -1,58 +1,31 @@
 """Distillation of a request: with one teacher, as published, or with a second one that never saw the ids."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
 from torch import nn
 
-from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned, silent
-from forgetkit.files.lineage import SHORT
-from forgetkit.files.record import Record
-from forgetkit.models.checkpoint import load_model
 from forgetkit.options import refuse_given
-from forgetkit.training.classifier import Classifier, Samples, on_machine
-from forgetkit.training.device import Machine, machine_for
+from forgetkit.training.classifier import Samples
+from forgetkit.training.device import machine_for
 from forgetkit.training.outputs import Written
 from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs, resolve_recipe
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.train_options import Training
 from forgetkit.unlearning.distillation import STUDENT, Distillation, joint_steps
-from forgetkit.unlearning.inputs import Ids, Request, begin, open_teacher
+from forgetkit.unlearning.inputs import Ids, begin
 from forgetkit.unlearning.method_options import Distill
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
 from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import carry_out, new_step, norm_statistics, on_module
 from forgetkit.unlearning.step_options import MethodOptions
+from forgetkit.unlearning.teachers import Teachers, open_teachers
 
 PER_EPOCH = ("epochs", "schedule", "augment", "batch_size", "keep")
 """Settings of a training in epochs, which the steps with both teachers do not have."""
-
-
-@dataclass(frozen=True)
-class TeacherFiles:
-    """Path and record of the teacher for the retain set, and of the one for the forget set, if there is one."""
-
-    retain: tuple[Path, Record]
-    forget: tuple[Path, Record] | None
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files that are read."""
-        return (self.retain[0], *((self.forget[0],) if self.forget else ()))
-
-    def options(self) -> dict[str, str]:
-        """Return what a step records of them."""
-        second = {"forget_teacher": self.forget[1].digest} if self.forget else {}
-        return {"teacher": self.retain[1].digest, **second}
-
-    def load(self, machine: Machine) -> tuple[Classifier, Classifier | None]:
-        """Load both."""
-        first = on_machine(load_model(*self.retain), self.retain[1], machine)
-        second = on_machine(load_model(*self.forget), self.forget[1], machine) if self.forget else None
-        return first, second
 
 
 @overload
@@ -112,8 +85,9 @@ def distill(
         ids: for a checkpoint, an ID list or ids to leave out besides those forgotten before.
         settings: how to distil.
         options: what is read, where to compute, what is written; for a module only the seed counts.
-        forget_teacher: a model that never saw the ids; the ids are then distilled towards it.
-        training: what differs from half the recipe; with both teachers, from Adam at a relative rate of 0.015.
+        forget_teacher: a model that never saw the ids, or a folder of models of which some never saw each of them; the
+            ids are then distilled towards it.
+        training: what differs from half the recipe; with both teachers, from Adam at a relative rate of 0.02.
         forget: for a module, images and labels to forget.
         retain: for a module, images and labels to keep.
         unseen: for a module, images and labels that it was not trained on: they choose a setting.
@@ -131,9 +105,11 @@ def distill(
     _check(settings, training, both=both)
     if isinstance(model, nn.Module):
         recipe = _recipe(Recipe(), settings, training, tell, both=both)
-        teachers = (_module(teacher), None if forget_teacher is None else _module(forget_teacher))
+        sets = tensor_sets(forget, retain, unseen, ids)
+        second = None if forget_teacher is None else Teachers.one(_module(forget_teacher), len(sets.forget))
+        teachers = (_module(teacher), second)
         work = _work(settings, recipe, options, lambda: teachers, Recipe().epochs, tell)
-        return on_module(model, tensor_sets(forget, retain, unseen, ids), work)
+        return on_module(model, sets, work)
     no_samples(forget, retain, unseen)
     request = begin("distill", str(model), options, ids=ids, needs_ids=False, tell=tell)
     if isinstance(request, Written):
@@ -145,7 +121,14 @@ def distill(
     machine = machine_for(options.compute)
     said = _said(recipe, settings, options, both=both)
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
-    work = _work(settings, recipe, options, lambda: files.load(machine), recorded_epochs(request.record.recipe), tell)
+    work = _work(
+        settings,
+        recipe,
+        options,
+        lambda: files.load(machine, options.seed),
+        recorded_epochs(request.record.recipe),
+        tell,
+    )
     inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
     aim = request.with_all_forgotten
     return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, aim=aim, tell=tell)
@@ -173,14 +156,14 @@ def _said(recipe: Recipe, settings: Distill, options: MethodOptions, *, both: bo
     if not both:
         return said
     of_steps = {name: value for name, value in said.items() if name not in PER_EPOCH}
-    return of_steps | norm_statistics(frozen=options.mask is not None)
+    return of_steps | norm_statistics(frozen=False)
 
 
 def _work(
     settings: Distill,
     recipe: Recipe,
     options: MethodOptions,
-    teachers: Callable[[], tuple[nn.Module, nn.Module | None]],
+    teachers: Callable[[], tuple[nn.Module, Teachers | None]],
     epochs: int,
     tell: Tell,
 ) -> Work:
@@ -202,55 +185,3 @@ def _module(model: str | Path | nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TypeError("the teacher of a module must be a torch.nn.Module too")
     return model
-
-
-def open_teachers(request: Request, teacher: str, forget_teacher: str | None, tell: Tell) -> TeacherFiles:
-    """Read the records of the teachers, and warn of those that have themselves forgotten ids of the request.
-
-    Raises:
-        ForgetkitError: as :func:`open_teacher`; ``usage`` for a student that is to teach itself what it has lost;
-            ``checkpoint-mismatch`` for a second teacher that was trained on some of the ids; ``ids-empty`` if there is
-            nothing for it to teach.
-    """
-    first = open_teacher(teacher, request)
-    _refuse_itself(first, request)
-    if shown := _own_forgetting(first[1], request):
-        why = "the paper's teacher is the original; this one also teaches what its own forgetting damaged"
-        tell(Warned("teacher-unlearned", f"{first[0]}: the teacher itself {shown}; {why}"))
-    if forget_teacher is None:
-        return TeacherFiles(first, None)
-    path, record = open_teacher(forget_teacher, request)
-    everything = request.with_all_forgotten
-    if not len(everything.measured_rows):
-        message = "--forget-teacher is given, but there is nothing to forget except canaries"
-        raise ForgetkitError("ids-empty", message, "name the ids: --ids")
-    if known := int(record.retains(everything.ids).sum()):
-        message = f"{path}: the forget teacher was trained on {known} of the {len(everything.ids)} ids"
-        hint = "make one with: forgetkit train --like ORIGINAL.st --exclude IDS.txt --epochs 3 -o proxy.st"
-        raise ForgetkitError("checkpoint-mismatch", message, hint)
-    if shown := _own_forgetting(record, request):
-        text = f"the forget teacher {shown}; it should be a model that never saw them: train --like … --exclude …"
-        tell(Warned("teacher-unlearned", f"{path}: {text}"))
-    return TeacherFiles(first, (path, record))
-
-
-def _refuse_itself(teacher: tuple[Path, Record], request: Request) -> None:
-    """Refuse the student as its own teacher, unless it has not forgotten the ids yet: ForgetkitError, ``usage``."""
-    path, record = teacher
-    original = record.original
-    if record.digest != request.record.digest or original is None or request.ids:
-        return
-    message = f"{path}: this is the student itself, which forgot by {_commands(record)}: it cannot teach what it lost"
-    hint = f"name the original, the model that it was before: sha256:{original[:SHORT]} in forgetkit inspect {path}"
-    raise ForgetkitError("usage", message, hint, option="teacher")
-
-
-def _own_forgetting(teacher: Record, request: Request) -> str:
-    """Say how many ids that are to be left out a teacher has forgotten by steps like this one; nothing for none."""
-    ids = request.with_all_forgotten.ids
-    count = int(teacher.forgotten.contains(ids).sum()) if teacher.unlearning else 0
-    return f"has forgotten {count} of the {len(ids)} ids, by {_commands(teacher)}" if count else ""
-
-
-def _commands(record: Record) -> str:
-    return ", ".join(dict.fromkeys(step.command for step in record.unlearning))

@@ -18,7 +18,7 @@ from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.id_list import IdList, as_list
 from forgetkit.files.id_list import Ids as Ids
 from forgetkit.files.record import Record
-from forgetkit.files.request_book import Booking
+from forgetkit.files.request_book import Booking, OpenBooking
 from forgetkit.training.outputs import Written
 from forgetkit.unlearning.step_options import Booked, StepOptions
 
@@ -95,7 +95,14 @@ def open_teacher(text: str, request: Request) -> tuple[Path, Record]:
 
 
 def begin(
-    command: str, checkpoint: str, options: StepOptions, *, ids: Ids | None = None, needs_ids: bool = True, tell: Tell
+    command: str,
+    checkpoint: str,
+    options: StepOptions,
+    *,
+    ids: Ids | None = None,
+    needs_ids: bool = True,
+    closes: bool = True,
+    tell: Tell,
 ) -> Request | Written:
     """Read and check the input of a step.
 
@@ -104,6 +111,7 @@ def begin(
         checkpoint: path of the input.
         options: ID lists, where the data is, and the request in a book.
         ids: path of an ID list, or the ids themselves, instead of the ID lists in ``options``.
+        closes: whether the step does all that a request in a book asks for.
         needs_ids: whether a step ends if no id is left to forget; otherwise it works on the retain set.
         tell: receives warnings about ids that are skipped.
 
@@ -114,6 +122,8 @@ def begin(
         ForgetkitError: for each kind of bad input; nothing was computed or written.
     """
     booking = booking_of(options.booked)
+    if booking and not closes:
+        booking = OpenBooking(booking.book, booking.request)
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, options.source, tell)
     record = on_data(record, dataset)

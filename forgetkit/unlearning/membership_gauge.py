@@ -100,12 +100,22 @@ class Gauge:
         return bool(torch.isin(labels, self.unseen[1]).any() or not self.kept[labels].all())
 
     def read(self, model: nn.Module) -> Reading:
-        """Measure a model, which is left as it is. Outputs that are not finite count as 0."""
+        """Measure a model, which is left as it is."""
+        return self.reading(*self.logits(model))
+
+    def logits(self, model: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits of a model on ``forget``, ``unseen`` and ``guard``."""
         parts = (self.forget, self.unseen, *(() if self.alike else (self.guard,)))
-        logits = predict(model, torch.cat([images for images, _ in parts]))
-        logits = torch.nan_to_num(logits, nan=0.0, posinf=0.0, neginf=0.0)
-        of_forget, of_unseen, *others = torch.split(logits, [len(labels) for _, labels in parts])
-        of_guard, labels = others[0] if others else of_unseen, self.forget[1]
+        found = predict(model, torch.cat([images for images, _ in parts]))
+        of_forget, of_unseen, *others = torch.split(found, [len(labels) for _, labels in parts])
+        return of_forget, of_unseen, others[0] if others else of_unseen
+
+    def reading(self, of_forget: Tensor, of_unseen: Tensor, of_guard: Tensor) -> Reading:
+        """Return what logits on ``forget``, ``unseen`` and ``guard`` show. Those that are not finite count as 0."""
+        of_forget, of_unseen, of_guard = (
+            torch.nan_to_num(one, nan=0.0, posinf=0.0, neginf=0.0) for one in (of_forget, of_unseen, of_guard)
+        )
+        labels = self.forget[1]
         known = self.kept[labels]
         gone = None if bool(known.all()) else accuracy(of_forget[~known], labels[~known])
         scores = [
@@ -168,15 +178,16 @@ def pooled(readings: Sequence[tuple[Reading, int]]) -> Reading:
     return Reading(mean("auc"), sqrt(variance), mean("accuracy") or 0.0, mean("vanished"), readings[0][0].goal)
 
 
-def is_forgotten(after: Reading, before: Reading) -> bool:
-    """Return whether the leak is within its tolerance, or at most half of what it was.
+def is_forgotten(after: Reading, before: Reading, *, errors: float = 1.0) -> bool:
+    """Return whether the leak is within its tolerance, or so many standard errors, or at most half of what it was.
 
     If the leak was below 0 there was nothing to forget: it must not fall further, except within the tolerance.
     Accuracy on classes that vanish must be within the tolerance of 0.
     """
-    allowed = max(after.tolerance, abs(before.leak) / 2)
+    tolerance = max(after.tolerance, errors * after.error)
+    allowed = max(tolerance, abs(before.leak) / 2)
     gone = (after.vanished or 0.0) <= after.tolerance
-    return gone and -max(allowed, after.tolerance - before.leak) <= after.leak <= allowed
+    return gone and -max(allowed, tolerance - before.leak) <= after.leak <= allowed
 
 
 def recognisable(after: Reading, before: Reading) -> bool:

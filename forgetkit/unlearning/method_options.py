@@ -5,7 +5,9 @@ from typing import Annotated, Any, ClassVar
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
+    INPUT,
     MOST,
+    OUTPUT,
     Momentum,
     OptimizerName,
     Option,
@@ -228,6 +230,14 @@ class Forget:
     ] = "50%"
     utility_margin: UtilityMargin = 0.02
     otherwise: Annotated[str, Option("What to do if every attempt fails.", metavar="retrain|stop")] = "retrain"
+    shadows: Annotated[
+        str | None,
+        Option("Shadow models; by default those beside the original.", metavar="FOLDER", panel=INPUT),
+    ] = None
+    leave_shadows: Annotated[
+        bool,
+        Option("Do not make the shadow models forget the ids: shadows refresh does so later.", panel=OUTPUT),
+    ] = False
 
     def check(self) -> None:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""

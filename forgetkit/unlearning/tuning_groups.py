@@ -150,9 +150,9 @@ def tuning_groups(sets: Sets, *, seed: int) -> TuningGroups:
     return TuningGroups(groups, gauges, sets.retain.choose(rest), reason, sets.eroded, own)
 
 
-def gauge_on(sets: Sets, *, seed: int) -> Gauge:
-    """Return the gauge of the forget set itself, without canaries."""
-    return gauge_of(sets.measured_samples, sets.tune, sets.kept_classes, seed=seed)
+def gauge_on(sets: Sets, *, seed: int, most: int = LARGEST_READING) -> Gauge:
+    """Return the gauge of the forget set itself, without canaries, on ``most`` unseen samples."""
+    return gauge_of(sets.measured_samples, sets.tune, sets.kept_classes, seed=seed, most=most)
 
 
 def check_judges(*gauges: Gauge) -> None:

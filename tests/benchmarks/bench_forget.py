@@ -1,7 +1,7 @@
 """Run ``forget`` over many draws: does it end where a retrained model is, within its budget, or retrain and say why?
 
 usage: python tests/benchmarks/bench_forget.py DATASET [--model NAME] [--recipe NAME] [--draws N] [--references K]
-           [--workers W] [--seed S]
+           [--workers W] [--seed S] [--shadows K]
 
 DATASET and references are as in bench_unlearning.py; original and draws are others (seed S, 1 if not given; seeds
 100·S + 100, …), since the settings were chosen on those. NAME is any model, those of examples/compare/networks.py
@@ -10,11 +10,13 @@ its mean over the references (for a reference: over the others), which an attack
 has. *gap*: the mean of the differences between means, to the references, of accuracy on the ids, on the retain set and
 on unseen samples, and of AUC. *work*: images that went through models, as ``forget`` counts them; *time*: CPU seconds
 of one thread inside the functions, the measurements before and after included; both as a share of one retraining.
-Prints one Markdown table.
+With --shadows, K shadow models of the original are trained first, and ``forget`` uses them; each draw then refreshes a
+copy of them, and the twin test reads the coins of that draw, before and after. Prints one Markdown table.
 """
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections import Counter
@@ -28,15 +30,25 @@ import numpy as np
 import torch
 from bench_unlearning import QUIET, Draw, mean_with, trained
 
+from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import NotReached
+from forgetkit.files.header import read_record
+from forgetkit.options import ListForm, ResumableOutput, Source
+from forgetkit.statistics.intervals import accuracy as estimate
+from forgetkit.statistics.intervals import judge
 from forgetkit.statistics.scores import phi
+from forgetkit.statistics.twin_test import MARGIN, read_coins
 from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import measure
-from forgetkit.training.train_options import Training
-from forgetkit.unlearning.forget import Attempt
+from forgetkit.training.replicas import run_missing
+from forgetkit.training.shadows import folder_beside, open_shadows, plan_shadows
+from forgetkit.training.train_options import Shadowing, Training
+from forgetkit.training.training_set import Base, select_samples
+from forgetkit.unlearning.attempt import Attempt
 from forgetkit.unlearning.method_options import Forget
+from forgetkit.unlearning.refresh import Refresh
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "compare"))
 import networks  # noqa: F401 - registers its networks, in the workers too
@@ -92,12 +104,15 @@ def run_draw(name: str, folder: str, number: int, references: int) -> dict[str, 
     """Return what the references show, the original and the model that ``forget`` leaves, and what that cost."""
     one = Draw(name, Path(folder), number, references)
     made = [one.train(f"reference{seed}", seed=seed, training=Training()) for seed in range(11, references + 11)]
-    model, run = one.model(one.path), Attempt(Forget(), one.request, one.machine, 0, QUIET)
-    begun, why, way = time.process_time(), "", "second teacher"
+    place = folder_beside(one.path)
+    shadows = open_shadows(place) if place.exists() else None
+    model, run = one.model(one.path), Attempt(Forget(), one.request, one.machine, 0, QUIET, shadows)
+    begun, why, way = time.process_time(), "", ""
     forget = one.sets.forget.samples
     measure(model, forget, one.dataset, "cpu")
     try:
-        work = run.carry_out(model).metrics["cost"]
+        outcome = run.carry_out(model)
+        work, way = outcome.metrics["cost"], f"{outcome.resolved['way']} at rate {outcome.resolved['rate']:g}"
         measure(model, forget, one.dataset, "cpu")
     except NotReached as reached:
         path, _ = one.train("retrained", seed=99, training=Training())
@@ -118,7 +133,36 @@ def run_draw(name: str, folder: str, number: int, references: int) -> dict[str, 
         "why": why,
         "work": work,
         "time": seconds / retraining,
+        "twins": twins(one, place, number, retraining, outcome.resolved["rate"]) if shadows and not why else {},
     }
+
+
+def twins(one: Draw, place: Path, number: int, retraining: float, rate: float) -> dict[str, float]:
+    """Return what the twin test reads before and after a refresh of the shadow models, and what that cost."""
+    folder = shutil.copytree(place, place.with_name(f"draw{number}.shadows"))
+    before, begun = coins(one, folder), time.process_time()
+    accurate = accuracies(one, folder)
+    Refresh(folder, one.dataset, one.machine, 0, QUIET, rate).carry_out(one.ids)
+    seconds = time.process_time() - begun
+    after, kept = coins(one, folder), accuracies(one, folder)
+    read = {"before": before[0] / before[1], "right": after[0], "read": after[1]}
+    return {**read, "refresh": seconds / retraining, "accuracy": kept - accurate}
+
+
+def coins(one: Draw, folder: Path) -> tuple[int, int]:
+    """Return the coins of the ids that the twin test reads correctly, and all."""
+    members = open_shadows(folder).members
+    images, labels = take(one.dataset.train, one.request.forget_rows, "cpu")
+    found = np.stack([phi(predict(one.model(of.path), images), labels).numpy() for of in members])
+    sides = np.stack([of.record.was_trained(one.ids) for of in members[1::2]])
+    return read_coins(found, sides, np.arange(len(one.ids)))
+
+
+def accuracies(one: Draw, folder: Path) -> float:
+    """Return the mean accuracy of the shadow models on unseen samples."""
+    images, labels = take(one.dataset.test, np.arange(len(one.dataset.test)), "cpu")
+    members = open_shadows(folder).members
+    return float(np.mean([accuracy(predict(one.model(of.path), images), labels) for of in members]))
 
 
 def table(draws: list[dict[str, Any]]) -> list[str]:
@@ -143,15 +187,41 @@ def table(draws: list[dict[str, Any]]) -> list[str]:
             f"{area or mean_with([one['auc'] for one in shown])} | "
             f"{mean_with([one['calibrated'] for one in shown])} | {gap:.3f} | {cost} |"
         )
+    if read := [found["twins"] for found in draws if found["twins"]]:
+        right, made = (sum(one[name] for one in read) for name in ("right", "read"))
+        before, cost, change = (
+            float(np.mean([one[name] for one in read])) for name in ("before", "refresh", "accuracy")
+        )
+        passing = sum(_passes(one) for one in read)
+        lines += [
+            "",
+            f"Twin test: {before:.1%} of the coins before, {right / made:.1%} of {made:,} after a refresh, at ",
+        ]
+        lines[-1] += f"{cost:.0%} of the time of a retraining; {passing} of {len(read)} draws pass; accuracy of the "
+        lines[-1] += f"shadow models {change:+.3f}."
     ways = Counter(found["way"] for found in draws)
     lines += ["", "Ended by: " + ", ".join(f"{way} {count}" for way, count in ways.items()) + "."]
     return lines + sorted({f"Retrained because: {found['why']}" for found in draws if found["why"]})
+
+
+def _passes(one: dict[str, float]) -> bool:
+    """Return whether the twin test of a draw passes as the audit judges it."""
+    return judge(estimate(int(one["right"]), int(one["read"])), null=0.5, margin=MARGIN) == "pass"
 
 
 def share(draws: list[dict[str, Any]], what: str) -> str:
     """Return mean and maximum of a cost."""
     values = [found[what] for found in draws]
     return f"{np.mean(values):.0%} (at most {np.max(values):.0%})"
+
+
+def train_shadows(dataset: Dataset, path: Path, shadowing: Shadowing, workers: int) -> None:
+    """Train shadow models of the model at ``path``."""
+    base, machine = Base(path, read_record(path), like=True), set_up("cpu", "float32", 1)
+    samples = select_samples(base, Source(dataset=dataset.name), QUIET, form=ListForm())
+    out = str(folder_beside(path) / "{n}.st")
+    jobs = plan_shadows(samples, machine, shadowing, out, 7000)
+    run_missing(jobs, dataset, (), QUIET, ResumableOutput(), workers=workers)
 
 
 def main() -> None:
@@ -164,12 +234,15 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--shadows", type=int, default=0)
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
         dataset = open_dataset(given.dataset, Path(os.environ.get("FORGETKIT_DATA", ".")))
         machine = set_up("cpu", "float32", 1)
         training, path = RECIPES[given.recipe or given.model], Path(folder) / "original.st"
         trained(None, dataset, [], path, machine, seed=given.seed, training=training, model=given.model)
+        if given.shadows:
+            train_shadows(dataset, path, Shadowing(given.shadows), given.workers)
         with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
             jobs = [
                 pool.submit(run_draw, given.dataset, folder, number, given.references)

@@ -1,12 +1,13 @@
 """Does ``forget`` leave single persons as models do that never saw them?
 
-usage: python tests/benchmarks/bench_persons.py writers.csv [--persons N] [--references K] [--workers W]
+usage: python tests/benchmarks/bench_persons.py writers.csv [--persons N] [--references K] [--workers W] [--shadows K]
 
 The tutorial's model: trained on all digits of 25 people of MNIST (found in FORGETKIT_DATA). N of them, drawn with seed
 2026, are forgotten, each from the same original. *z*: mean φ on a person's digits, less its mean over K models that
 were trained without that person, in standard deviations over those models; above 0 something is remembered, below 0 the
 person is forgotten too well. *work*: images that went through models, as a share of a retraining. Settings were chosen
-without looking at persons. Prints one Markdown table.
+without looking at persons. With --shadows, K shadow models are trained first, their halves by writer. Prints one
+Markdown table.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from bench_forget import train_shadows
 from bench_unlearning import QUIET, trained
 
 from forgetkit.data.open import open_dataset
@@ -27,9 +29,10 @@ from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import accuracy, on_machine, predict, take
 from forgetkit.training.device import set_up
-from forgetkit.training.train_options import Training
+from forgetkit.training.shadows import folder_beside, open_shadows
+from forgetkit.training.train_options import Shadowing, Training
 from forgetkit.training.training_set import Base
-from forgetkit.unlearning.forget import Attempt
+from forgetkit.unlearning.attempt import Attempt
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.method_options import Forget
 
@@ -69,8 +72,10 @@ def run_person(folder: str, table: str, name: str, references: int) -> dict[str,
     middle, spread = float(np.mean(never)), float(np.std(never, ddof=1))
     model = on_machine(load_model(path, record), record, machine)
     before = accuracy(predict(model, unseen[0]), unseen[1])
+    place = folder_beside(path)
+    shadows = open_shadows(place) if place.exists() else None
     try:
-        work = Attempt(Forget(), request, machine, 0, QUIET).carry_out(model).metrics["cost"]
+        work = Attempt(Forget(), request, machine, 0, QUIET, shadows).carry_out(model).metrics["cost"]
     except NotReached as reached:
         print(f"{name}: {reached}")
         work = 1 + sum(float(str(attempt["cost"])) for attempt in reached.attempts or [])
@@ -87,6 +92,7 @@ def main() -> None:
     parser.add_argument("--persons", type=int, default=20)
     parser.add_argument("--references", type=int, default=9)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--shadows", type=int, default=0)
     given = parser.parse_args()
     chosen = sorted(np.random.RandomState(2026).permutation(PEOPLE)[: given.persons].tolist())
     with TemporaryDirectory() as folder:
@@ -94,6 +100,8 @@ def main() -> None:
         dataset = open_dataset("mnist", Path(os.environ.get("FORGETKIT_DATA", ".")))
         everyone = [id_ for ids in digits_of(Path(given.table)).values() for id_ in ids]
         trained(None, dataset, [], path, machine, seed=0, training=Training(), only=everyone)
+        if given.shadows:
+            train_shadows(dataset, path, Shadowing(given.shadows, "writer", given.table), given.workers)
         with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
             jobs = [pool.submit(run_person, folder, given.table, name, given.references) for name in chosen]
             found = [job.result() for job in jobs]

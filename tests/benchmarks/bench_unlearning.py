@@ -49,7 +49,6 @@ from forgetkit.training.resume import Bookmark
 from forgetkit.training.run_job import run_steps
 from forgetkit.training.train_options import Start, Training, TrainOptions
 from forgetkit.training.training_set import Base, TrainingSet
-from forgetkit.unlearning.distill import TeacherFiles
 from forgetkit.unlearning.distillation import Distillation
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.method_options import Distill, Neutralize
@@ -58,6 +57,7 @@ from forgetkit.unlearning.relabel import relabel_sets
 from forgetkit.unlearning.relabel_options import Relabel
 from forgetkit.unlearning.relabel_steps import RelabelSteps, joint_budget
 from forgetkit.unlearning.sets import Sets
+from forgetkit.unlearning.teachers import TeacherFiles
 
 QUIET = silent
 PROXY = Training(epochs=3, batch_size=32, rate=0.002, schedule="cosine")
@@ -193,10 +193,11 @@ class Draw:
     def distil(self, model: Classifier, proxy: Path | None) -> None:
         """Distil as the command does, with the original and, if given, a proxy as teachers."""
         recipe: Recipe = halved(recipe_of(self.record.recipe))
-        files = TeacherFiles((self.path, self.record), (proxy, read_record(proxy)) if proxy else None)
+        others = [(proxy, read_record(proxy))] if proxy else []
+        files = TeacherFiles((self.path, self.record), others, self.request.with_all_forgotten.ids)
         everything = Sets.of_request(self.request.with_all_forgotten, self.machine.device)
         run = Distillation(Distill(), recipe, model, everything, 0, Bookmark(), QUIET)
-        first, second = files.load(self.machine)
+        first, second = files.load(self.machine, 0)
         run.towards_both(first, second) if second else run.towards_original(first)
 
 

@@ -30,6 +30,7 @@ COMMANDS = list(ALL)
 LATER: set[str] = set()
 OWN_MEANING = {
     "--allow-unforgotten": "relabel: of a fixed rate; distill: with both teachers",
+    "--shadows": "train: how many; forget and audit: where they are",
     "--seed": "train: its default is the recorded seed + 1 with --like",
     "--ids": "what happens to the ids is each command's own",
     "--batch-size": "neutralize: its default follows the number of ids",
@@ -50,7 +51,7 @@ OWN_MEANING = {
 }
 AT_HAND = (
     *("model.st", "ids.txt", "new.txt", "proxy.st", "model.relabel.st", "model.neutralize.st"),
-    *("mask.st", "weights.safetensors", "old.pt", "plan.toml", "requests.db"),
+    *("model.forget.st", "mask.st", "weights.safetensors", "old.pt", "plan.toml", "requests.db"),
 )
 
 
@@ -170,6 +171,10 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     like = ["train", "--like", str(folder / "model.st"), "--exclude", str(folder / "ids.txt"), "-q"]
     assert cli.run([*like, "--epochs", "3", "--batch-size", "32", "-o", str(folder / "proxy.st")]) == 0
     assert cli.run([*like, "--replicas", "2", "-o", str(folder / "refs" / "{n}.st")]) == 0
+    like = ["train", "--like", str(folder / "model.st"), "--shadows", "4"]
+    assert cli.run([*like, "-o", str(folder / "model.shadows" / "{n}.st")]) == 0
+    words = ["forget", str(folder / "model.st"), "-i", str(folder / "ids.txt"), "--leave-shadows", "-q"]
+    assert cli.run(words) == 0
     for name in ("weights.safetensors", "exported", "imagenet"):
         assert cli.run(["export", str(folder / "model.st"), "--strip", "-o", str(folder / name), "-q"]) == 0
     run = '[[run]]\nname = "ids"\ncommand = "forget-ids --dataset digits --fraction 0.1"\n'
@@ -201,7 +206,7 @@ def test_example_runs(
     for before, word in pairwise(words):
         if word in AT_HAND and before not in {"-o", "--out", "--log"}:
             shutil.copy(pool / word, tmp_path / word)
-    for kept in ("refs", "exported", "imagenet", "queue"):
+    for kept in ("refs", "exported", "imagenet", "queue", "model.shadows"):
         if kept in words and "export" not in words:
             shutil.copytree(pool / kept, tmp_path / kept)
     if "table:pets.csv" in words:

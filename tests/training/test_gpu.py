@@ -18,7 +18,7 @@ from forgetkit.training.loop import complete, train_steps
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.updates import Update, fit
-from forgetkit.unlearning.forget import Meter
+from forgetkit.unlearning.attempt import Meter
 from tests.conftest import Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from forgetkit.training import cuda_graphs as graphs
 from forgetkit.training.cuda_graphs import MOST, WARM_UP, Graphs, Step, graphs_of, record, take_step
 from forgetkit.training.optimizers import make_optimizer
-from forgetkit.unlearning.forget import Meter
+from forgetkit.unlearning.attempt import Meter
 from tests import tiny
 
 Batch = tuple[Tensor, Tensor]

@@ -77,7 +77,7 @@ def end(forgetkit: Run, folder: Path, command: str) -> Record:
 def chosen(record: Record) -> dict[str, Any]:
     """Return what a step chose, and by which evaluations."""
     step = record.steps[-1]
-    names = ("trials", "looks", "look", "steps", "judged", "right", "epoch", "error_gap")
+    names = ("trials", "looks", "look", "steps", "judged", "sharpness", "epoch", "error_gap")
     return {**step.options, **{name: step.metrics.get(name) for name in names}}
 
 

@@ -16,8 +16,8 @@ from forgetkit.files.id_list import draw
 from forgetkit.models.checkpoint import load_model
 from forgetkit.training.classifier import on_machine
 from forgetkit.training.device import set_up
-from forgetkit.unlearning import forget as forgetting
-from forgetkit.unlearning.forget import WAY, Attempt, Meter
+from forgetkit.unlearning import attempt as attempting
+from forgetkit.unlearning.attempt import Attempt, Meter
 from forgetkit.unlearning.inputs import Request
 from forgetkit.unlearning.method_options import Forget
 from tests.conftest import Run
@@ -52,7 +52,11 @@ def test_it_forgets_within_its_budget_and_the_record_says_how(forgetkit: Run, he
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
     assert (ran.code, ran.json["outputs"]) == (0, ["m.forget.st"]), ran.err
     step = read_record(Path("m.forget.st")).steps[-1]
-    assert (step.command, step.options["way"], step.options["norm_statistics"]) == ("forget", WAY, "updated")
+    assert (step.command, step.options["way"], step.options["norm_statistics"]) == (
+        "forget",
+        "second teacher",
+        "updated",
+    )
     assert (step.options["teacher_epochs"], step.options["steps"]) == (2, 79)  # 0.17 · 12 · 1,232 / 32
     assert 0 < step.metrics["cost"] <= 0.45
     assert step.metrics["steps"] == 79
@@ -78,7 +82,7 @@ def test_beyond_the_budget_it_retrains_to_the_bytes_of_train(forgetkit: Run, her
     assert "next: forgetkit audit m.forget.st --original m.st\n" in ran.err
     forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "-o", "plain.st")
     assert read_record(Path("plain.st")).digest == ran.json["digest"]
-    assert attempts("m.forget.st") == [{"way": WAY, "cost": 0.0, "refused": "a second teacher would exceed the budget"}]
+    assert attempts("m.forget.st") == [{"way": "second teacher", "cost": 0.0, "refused": "it would exceed the budget"}]
     assert forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json").json["up_to_date"]
 
 
@@ -106,7 +110,7 @@ def test_where_the_second_teacher_diverges_it_retrains(
     def diverge(*_: object, **__: object) -> None:
         raise ForgetkitError("diverged", "the loss is not finite in epoch 1")
 
-    monkeypatch.setattr(forgetting, "train_only", diverge)
+    monkeypatch.setattr(attempting, "train_only", diverge)
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
     assert (ran.code, [entry["code"] for entry in ran.json["warnings"]]) == (0, ["retraining"]), ran.err
     assert {entry["refused"] for entry in attempts("m.forget.st")} == {"the loss is not finite in epoch 1"}

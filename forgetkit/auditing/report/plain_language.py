@@ -105,12 +105,19 @@ QUESTIONS = {
     "canaries": "How often does a guesser tell planted samples that were trained on from those that a coin left out? "
     "0.5: like a coin.",
     "canaries-epsilon": "What the guesses prove at least. 0 proves nothing, which does not mean that nothing leaks.",
+    "twins": "Of two shadow models, one had seen the sample and forgot it by the same step: how often can it be told "
+    "which one? 0.5: like a coin. Above: something is remembered; below: over-forgotten.",
+    "twins-retained": "The same for retained samples, which are remembered: what the value is if nothing is forgotten.",
+    "calibrated": "How often is the model surer of a forgotten sample than of an unseen one, each compared with models "
+    "that never saw it? 0.5: no difference.",
+    "calibrated-original": "The same for the original.",
     "relearn": "Are the samples relearned sooner than samples never trained on? Above 0: sooner.",
 }
 NO_GOAL = " Guessing is not the goal here."
 CONTROL = "The same for the original, which was trained on these samples: what the value is if they are known."
 EARLIER = "On samples forgotten before. "
-UNITS = {"rank": "references", "canaries": "guesses", "canaries-original": "guesses", "canaries-epsilon": "guesses"}
+_GUESSED = ("canaries", "canaries-original", "canaries-epsilon", "twins", "twins-retained")
+UNITS = {"rank": "references", **dict.fromkeys(_GUESSED, "guesses")}
 """What n of a check counts, if not samples."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetkit.cli.console import Console
-from forgetkit.options import INPUT, OUTPUT, Argument, Compute, Fresh, ListForm, Option, Say, Source
+from forgetkit.options import INPUT, OUTPUT, Argument, Attributes, Compute, Fresh, ListForm, Option, Say, Source
 
 if TYPE_CHECKING:
     from forgetkit.auditing.result import Audited
@@ -41,6 +41,10 @@ class Compared:
             panel=INPUT,
         ),
     ] = None
+    shadows: Annotated[
+        str | None, Option("Shadow models of the original: the twin test.", metavar="FOLDER", panel=INPUT)
+    ] = None
+    attributes: Attributes = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def audit(
     Examples:
         forgetkit audit model.relabel.st --original model.st
         forgetkit audit model.relabel.st --original model.st --reference refs --json
+        forgetkit audit model.forget.st --original model.st --shadows model.shadows
         forgetkit audit model.relabel.st --original model.st --ids ids.txt --html audit.html
         forgetkit audit model.neutralize.st --original model.st --criterion chance --exit-zero
     """
@@ -127,6 +132,8 @@ def audit(
             compared.ids or [],
             original=compared.original,
             references=compared.reference or [],
+            shadows=compared.shadows,
+            attributes=compared.attributes,
             source=source,
             compute=compute,
             form=form,
@@ -155,7 +162,7 @@ def audit(
 
 def _read(compared: Compared, judging: Judging) -> list[Path]:
     """Return the files that were read and that no report may replace, except the checkpoints."""
-    return [Path(name) for name in (*(compared.ids or []), judging.policy) if name and name != "-"]
+    return [Path(name) for name in (*(compared.ids or []), compared.attributes, judging.policy) if name and name != "-"]
 
 
 def _print(found: "Audited", checkpoint: str, console: Console) -> None:

@@ -30,8 +30,8 @@ def distill(
     forget_teacher: Annotated[
         str | None,
         Option(
-            "A model that never saw the ids, whose outputs on them the student imitates.",
-            metavar="CHECKPOINT",
+            "A model that never saw the ids, or shadow models, whose outputs on them the student imitates.",
+            metavar="FILE-or-FOLDER",
             panel=INPUT,
         ),
     ] = None,
@@ -46,7 +46,7 @@ def distill(
     follows the recorded recipe, with half its epochs.
 
     With --forget-teacher, a model that never saw the ids (a short training is enough), the ids are distilled as well,
-    towards its outputs, in --steps whose rate falls to 0. --rate is then relative to the size of each tensor (0.015 by
+    towards its outputs, in --steps whose rate falls to 0. --rate is then relative to the size of each tensor (0.02 by
     default). The result is refused if the student still recognises the ids better than that model, or lost accuracy.
 
     Examples:

@@ -17,6 +17,9 @@ def forget(checkpoint: Checkpoint, *, settings: Forget, options: QueueOptions) -
 
     --requests answers several requests in one process, each from the output of the one before.
 
+    With shadow models (train --shadows), no teacher is trained, and a request costs about a tenth of a retraining. The
+    shadow models that saw the ids take the same step afterwards, so that audit --shadows can judge it.
+
     Examples:
         forgetkit forget model.st --ids ids.txt
         forgetkit forget model.st -i ids.txt --budget 30%

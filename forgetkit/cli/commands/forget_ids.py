@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, Argument, ListForm, Option, Output, Seed, Source
+from forgetkit.options import INPUT, METHOD, Argument, Attributes, ListForm, Option, Output, Seed, Source
 
 if TYPE_CHECKING:
     from forgetkit.files.id_list import IdList
@@ -55,9 +55,7 @@ class Choice:
     near_duplicates: Annotated[
         bool, _option("--near-duplicates", help="Count images with nearly the same average hash as copies.")
     ] = False
-    attributes: Annotated[
-        str | None, _option(metavar="FILE.csv", help="Table with a column id, and attributes for --where.", panel=INPUT)
-    ] = None
+    attributes: Attributes = None
     check_only: Annotated[bool, _option("--check", help="Only check the options and lists; print no ids.")] = False
 
     @property

@@ -1,0 +1,160 @@
+"""What the shadow models say of the samples of an audit, after they took the step under audit themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetkit.auditing.subject import Subject
+from forgetkit.data.attributes import column_of
+from forgetkit.data.dataset import Split
+from forgetkit.files.record import Record, Step
+from forgetkit.models.checkpoint import load_model
+from forgetkit.statistics.scores import phi
+from forgetkit.training.classifier import on_machine, predict, take
+from forgetkit.training.device import Machine, generator_for
+from forgetkit.training.shadows import Shadows
+
+OWN = {"steps", "shadows", "searched", "budget", "utility_margin", "device", "precision", "threads", "mask"}
+"""Options of a step that differ between a model and its shadow models, or say nothing of how it forgets."""
+Mask = NDArray[np.bool_]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OnSamples:
+    """φ of each shadow model on some samples, and what each pair has to do with them.
+
+    Attributes:
+        scores: float64 of shape ``(shadow models, samples)``.
+        sides: whether the second twin's half has the sample, bool of shape ``(pairs, samples)``.
+        groups: number of each sample's group, int64 of shape ``(samples,)``.
+    """
+
+    scores: Scores
+    sides: Mask
+    groups: NDArray[np.int64]
+
+    @property
+    def usual(self) -> Scores:
+        """Mean φ over the shadow models whose half has not the sample, float64 of shape ``(samples,)``."""
+        never = np.empty(self.scores.shape, dtype=bool)
+        never[::2], never[1::2] = self.sides, ~self.sides
+        found: Scores = (self.scores * never).sum(0) / never.sum(0)
+        return found
+
+
+@dataclass(frozen=True)
+class ShadowPredictions:
+    """Predictions of all shadow models.
+
+    Attributes:
+        forget: on the samples in question.
+        unseen: on the check half, with sides drawn at random.
+        retained: on retained samples of the same classes, which the twin that saw them still knows.
+        counts: which samples the twin that saw them forgot by the step under audit, bool of shape ``(pairs, samples)``.
+        why: why none counts; empty if some do.
+    """
+
+    forget: OnSamples
+    unseen: OnSamples
+    retained: OnSamples
+    counts: Mask
+    why: str
+
+
+def predict_shadows(
+    shadows: Shadows, subject: Subject, machine: Machine, *, attributes: str | None
+) -> ShadowPredictions:
+    """Evaluate the shadow models.
+
+    Args:
+        shadows: those of the original.
+        subject: what is judged.
+        machine: where to compute.
+        attributes: table with the column that samples are grouped by, if the data set has not.
+
+    Raises:
+        ForgetkitError: as reading checkpoints and the table.
+    """
+    train, test = subject.dataset.train, subject.dataset.test
+    retained = _retained(subject)
+    here = np.stack([second.record.was_trained(train.ids) for second in shadows.members[1::2]])
+    groups, grouped = _groups(shadows, subject, attributes)
+    parts: list[tuple[Split, NDArray[np.int64]]] = [(train, subject.rows), (test, subject.dataset.check_rows)]
+    samples = [take(split, rows, machine.device) for split, rows in [*parts, (train, retained)]]
+    scores: list[list[Scores]] = [[], [], []]
+    for one in shadows.members:
+        model = on_machine(load_model(one.path, one.record), one.record, machine)
+        for found, (images, labels) in zip(scores, samples, strict=True):
+            found.append(phi(predict(model, images), labels).cpu().numpy())
+    unseen = len(subject.dataset.check_rows)
+    drawn = subject.rows[_draw(len(subject.rows), unseen)] if len(subject.rows) else subject.rows
+    counts, why = _counting(shadows, subject, train.ids_at(subject.rows))
+    return ShadowPredictions(
+        OnSamples(np.stack(scores[0]), here[:, subject.rows], groups[subject.rows]),
+        OnSamples(np.stack(scores[1]), here[:, drawn], np.arange(unseen)),
+        OnSamples(np.stack(scores[2]), here[:, retained], groups[retained]),
+        counts if grouped else np.zeros_like(counts),
+        why if grouped else f"the halves go by {shadows.group}: name the table that has it, --attributes FILE.csv",
+    )
+
+
+def _draw(size: int, count: int) -> NDArray[np.int64]:
+    """Draw ``count`` of ``size`` places, with replacement: unseen samples are judged as forgotten ones are."""
+    return np.random.default_rng(generator_for(0, "sides").initial_seed()).integers(0, size, count)
+
+
+def _retained(subject: Subject) -> NDArray[np.int64]:
+    """Draw retained samples of the same classes, at least 200 if there are."""
+    labels, rows = subject.dataset.train.labels, subject.retain_rows
+    wanted = np.bincount(labels[subject.rows], minlength=len(subject.dataset.classes))
+    factor = max(1, -(-200 // max(1, int(wanted.sum()))))
+    order = rows[np.random.default_rng(generator_for(0, "retained").initial_seed()).permutation(len(rows))]
+    chosen = [order[labels[order] == label][: factor * count] for label, count in enumerate(wanted)]
+    return np.concatenate(chosen)
+
+
+def _groups(shadows: Shadows, subject: Subject, attributes: str | None) -> tuple[NDArray[np.int64], bool]:
+    """Return the number of each training sample's group, and whether the groups are known."""
+    ids = subject.dataset.train.ids
+    if shadows.group is None:
+        return np.arange(len(ids)), True
+    if attributes is None and shadows.group not in subject.dataset.attributes:
+        return np.arange(len(ids)), False
+    values = column_of(subject.dataset, shadows.group, attributes)
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    return np.array([numbers[value] for value in values]), True
+
+
+def _counting(shadows: Shadows, subject: Subject, ids: Sequence[str]) -> tuple[Mask, str]:
+    """Say which twins forgot which samples by the step under audit; and why none did."""
+    took, why = np.zeros((len(shadows), len(ids)), dtype=bool), ""
+    step = subject.record.unlearning[-1] if subject.record.unlearning else None
+    for one in shadows.members:
+        mine = one.record.was_trained(ids)
+        if one.holds(ids).any():
+            why = f"shadow models still hold ids: forgetkit shadows refresh {shadows.folder} --ids IDS.txt"
+        elif step is None:
+            why = "the model took no step that shadow models could repeat: it was trained without the ids"
+        elif not one.record.unlearning:
+            why = why or "the shadow models were retrained: that tells nothing of the step"
+        elif different := differences(one.record, step):
+            why = f"the shadow models took another step ({different})"
+        else:
+            took[one.number] = mine
+    # Where only one twin took the step, all coins would lie on one side, and the median would hide what it knows.
+    first, second = took[::2], took[1::2]
+    both = np.any(first, axis=1, keepdims=True) & np.any(second, axis=1, keepdims=True)
+    counts: Mask = (first | second) & both
+    return counts, "" if counts.any() else why or "no shadow model saw the ids"
+
+
+def differences(record: Record, step: Step) -> str:
+    """Say in what a shadow model's last step differs from the step under audit; nothing if it is the same."""
+    own = record.unlearning[-1]
+    if own.command != step.command:
+        return own.command
+    shared = (own.options.keys() & step.options.keys()) - OWN
+    return ", ".join(sorted(name for name in shared if own.options[name] != step.options[name]))
