@@ -66,7 +66,12 @@ judge model.low.st --original model.st
 run forgetkit relabel model.st --ids threes.txt --out model.threes.st
 judge model.threes.st --original model.st
 
-say "7. What a checkpoint says about itself."
+say "7. Shadow models, trained once, answer a request at a tenth of a retraining, and judge the step without references."
+run forgetkit train --like model.st --shadows 8 --out "model.shadows/{n}.st"
+run forgetkit forget model.st --ids ids.txt
+judge model.forget.st --original model.st --shadows model.shadows
+
+say "8. What a checkpoint says about itself."
 run forgetkit inspect model.neutralize.distill.st
 echo
 echo "The files are in $root/quickstart; open report.html. docs/quickstart.md explains each line."
