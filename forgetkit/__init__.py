@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from forgetkit.training.train_options import TrainOptions as TrainOptions
     from forgetkit.unlearning.distill import distill as distill
     from forgetkit.unlearning.forget import forget as forget
+    from forgetkit.unlearning.forget_options import Forget as Forget
     from forgetkit.unlearning.method_options import Distill as Distill
-    from forgetkit.unlearning.method_options import Forget as Forget
     from forgetkit.unlearning.method_options import Neutralize as Neutralize
     from forgetkit.unlearning.neutralize import neutralize as neutralize
     from forgetkit.unlearning.relabel import relabel as relabel
@@ -52,7 +52,8 @@ _HOMES = {
     "training.train_options": "TrainOptions Training",
     "unlearning.distill": "distill",
     "unlearning.forget": "forget",
-    "unlearning.method_options": "Distill Forget Neutralize",
+    "unlearning.forget_options": "Forget",
+    "unlearning.method_options": "Distill Neutralize",
     "unlearning.neutralize": "neutralize",
     "unlearning.relabel": "relabel",
     "unlearning.relabel_options": "Relabel",

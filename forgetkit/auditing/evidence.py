@@ -104,9 +104,7 @@ def evidence_of(
     of_shadows = predict_shadows(judging, subject, machine, attributes=attributes) if judging else None
     checked = _integrity(subject, original, broken)
     ids = subject.dataset.train.ids_at(subject.rows)
-    inputs = _inputs(subject, original, references, ids)
-    if shadows:
-        inputs["shadows"] = [one.record.digest for one in shadows.members]
+    inputs = _inputs(subject, original, references, shadows, ids)
     return Evidence(ids, inputs, after, before, found, checked, others, of_shadows)
 
 
@@ -140,11 +138,14 @@ def _integrity(subject: Subject, original: Opened | None, broken: str | None) ->
     )
 
 
-def _inputs(subject: Subject, original: Opened | None, references: list[Opened], ids: list[str]) -> dict[str, Any]:
+def _inputs(
+    subject: Subject, original: Opened | None, references: list[Opened], shadows: Shadows | None, ids: list[str]
+) -> dict[str, Any]:
     return {
         "checkpoint": subject.record.digest,
         "original": original[1].digest if original else None,
         "references": [record.digest for _, record in references],
+        **({"shadows": [one.record.digest for one in shadows.members]} if shadows else {}),
         "dataset": subject.dataset.fingerprint,
         "ids": {"count": len(ids), "digest": digest_of(ids)},
     }

@@ -143,8 +143,9 @@ def train_all(
 def _train_shadows(options: TrainOptions, *, exclude: Ids, only: Ids | None, tell: Tell) -> "list[Written]":
     """Train shadow models of the checkpoint that is trained ``like``, or of one that is trained first."""
     from forgetkit.training.device import set_up
+    from forgetkit.training.plan_shadows import check_group, plan_shadows
     from forgetkit.training.replicas import run_missing
-    from forgetkit.training.shadows import check_group, folder_beside, plan_shadows
+    from forgetkit.training.shadows import folder_beside
     from forgetkit.training.training_set import Base, open_base, select_samples
 
     out, source, found = options.output.out or "", options.source, list["Written"]()

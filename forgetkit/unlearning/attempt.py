@@ -30,8 +30,9 @@ from forgetkit.unlearning.distillation import (
     joint_steps,
 )
 from forgetkit.unlearning.fallback import training_without
+from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.method_options import Distill, Forget
+from forgetkit.unlearning.method_options import Distill
 from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.sets import Sets
 from forgetkit.unlearning.step import norm_statistics

@@ -16,13 +16,13 @@ from forgetkit.training.recipe import Recipe, halved, recipe_of, recorded_epochs
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.train_options import Training
 from forgetkit.unlearning.distillation import STUDENT, Distillation, joint_steps
-from forgetkit.unlearning.inputs import Ids, begin
+from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.method_options import Distill
 from forgetkit.unlearning.outcome import Beside, Inputs, Outcome, Work
 from forgetkit.unlearning.sets import Sets, no_samples, tensor_sets
 from forgetkit.unlearning.step import carry_out, new_step, norm_statistics, on_module
 from forgetkit.unlearning.step_options import MethodOptions
-from forgetkit.unlearning.teachers import Teachers, open_teachers
+from forgetkit.unlearning.teachers import TeacherFiles, Teachers, open_teachers
 
 PER_EPOCH = ("epochs", "schedule", "augment", "batch_size", "keep")
 """Settings of a training in epochs, which the steps with both teachers do not have."""
@@ -118,17 +118,18 @@ def distill(
     if not len(request.forgotten):
         tell(Warned("nothing-forgotten", "nothing was forgotten yet and no --ids are given: this is plain training"))
     recipe = _recipe(recipe_of(request.record.recipe), settings, training, tell, both=both)
-    machine = machine_for(options.compute)
+    return _on_checkpoint(request, files, settings, recipe, options, tell)
+
+
+def _on_checkpoint(
+    request: Request, files: TeacherFiles, settings: Distill, recipe: Recipe, options: MethodOptions, tell: Tell
+) -> Written | None:
+    """Distil into the checkpoint of a request."""
+    machine, both = machine_for(options.compute), bool(files.forget)
     said = _said(recipe, settings, options, both=both)
     step = new_step("distill", {**said, **files.options(), **machine.options()}, options.seed, request)
-    work = _work(
-        settings,
-        recipe,
-        options,
-        lambda: files.load(machine, options.seed),
-        recorded_epochs(request.record.recipe),
-        tell,
-    )
+    epochs = recorded_epochs(request.record.recipe)
+    work = _work(settings, recipe, options, lambda: files.load(machine, options.seed), epochs, tell)
     inputs, beside = Inputs(models=files.paths, mask=options.mask), Beside(log=options.log)
     aim = request.with_all_forgotten
     return carry_out(request, step, machine, options, work, inputs=inputs, beside=beside, aim=aim, tell=tell)

@@ -19,8 +19,8 @@ from forgetkit.training.shadows import shadows_of
 from forgetkit.unlearning.attempt import Attempt
 from forgetkit.unlearning.distillation import STUDENT
 from forgetkit.unlearning.fallback import or_retrain
+from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.inputs import Ids, Request, begin, booking_of
-from forgetkit.unlearning.method_options import Forget
 from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.refresh import Refresh
 from forgetkit.unlearning.sets import Sets

@@ -24,10 +24,11 @@ from forgetkit.training.classifier import on_machine
 from forgetkit.training.device import Machine
 from forgetkit.training.job import Job
 from forgetkit.training.outputs import Written, asked_of, done_already, software, up_to_date
+from forgetkit.training.plan_shadows import plan_shadow
 from forgetkit.training.recipe import recipe_of, resolve_recipe
 from forgetkit.training.replicas import run_missing
 from forgetkit.training.resume import making
-from forgetkit.training.shadows import Shadow, open_shadows, plan_shadow
+from forgetkit.training.shadows import Shadow, open_shadows
 from forgetkit.training.training_set import Base, TrainingSet
 from forgetkit.unlearning.distillation import BETA, SHADOW_SHARE, STUDENT, Distillation, joint_steps
 from forgetkit.unlearning.inputs import Request

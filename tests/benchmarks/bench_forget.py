@@ -42,12 +42,13 @@ from forgetkit.statistics.twin_test import MARGIN, read_coins
 from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import measure
+from forgetkit.training.plan_shadows import plan_shadows
 from forgetkit.training.replicas import run_missing
-from forgetkit.training.shadows import folder_beside, open_shadows, plan_shadows
+from forgetkit.training.shadows import folder_beside, open_shadows
 from forgetkit.training.train_options import Shadowing, Training
 from forgetkit.training.training_set import Base, select_samples
 from forgetkit.unlearning.attempt import Attempt
-from forgetkit.unlearning.method_options import Forget
+from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.refresh import Refresh
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "compare"))

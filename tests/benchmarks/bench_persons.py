@@ -33,8 +33,8 @@ from forgetkit.training.shadows import folder_beside, open_shadows
 from forgetkit.training.train_options import Shadowing, Training
 from forgetkit.training.training_set import Base
 from forgetkit.unlearning.attempt import Attempt
+from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.method_options import Forget
 
 PEOPLE = [f"w{number}" for number in range(2195, 2220)]
 """The customers of docs/tutorial.md."""

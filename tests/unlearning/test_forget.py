@@ -18,8 +18,8 @@ from forgetkit.training.classifier import on_machine
 from forgetkit.training.device import set_up
 from forgetkit.unlearning import attempt as attempting
 from forgetkit.unlearning.attempt import Attempt, Meter
+from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.inputs import Request
-from forgetkit.unlearning.method_options import Forget
 from tests.conftest import Run
 
 IMPOSSIBLE = -1.0

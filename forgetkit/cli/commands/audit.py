@@ -14,6 +14,7 @@ from forgetkit.options import INPUT, OUTPUT, Argument, Attributes, Compute, Fres
 
 if TYPE_CHECKING:
     from forgetkit.auditing.result import Audited
+    from forgetkit.auditing.run import Case
 
 
 @dataclass(frozen=True)
@@ -121,24 +122,13 @@ def audit(
     """
     from forgetkit.auditing.policy import policy_of
     from forgetkit.auditing.report.files import Reports
-    from forgetkit.auditing.run import open_case, run
+    from forgetkit.auditing.run import run
 
     console = Console(say)
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out)
     with nullcontext() if say.dry_run else reports.erring(checkpoint):
         policy, digest = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
-        case = open_case(
-            checkpoint,
-            compared.ids or [],
-            original=compared.original,
-            references=compared.reference or [],
-            shadows=compared.shadows,
-            attributes=compared.attributes,
-            source=source,
-            compute=compute,
-            form=form,
-            tell=console,
-        )
+        case = _case(checkpoint, compared, source, compute, form, console)
         reports.check((*case.paths, *_read(compared, judging)))
         if say.dry_run:
             case.check_weights()
@@ -158,6 +148,26 @@ def audit(
         _print(found, checkpoint, console)
     if not judging.exit_zero and found.exit_code:
         raise typer.Exit(found.exit_code)
+
+
+def _case(
+    checkpoint: str, compared: Compared, source: Source, compute: Compute, form: ListForm, console: Console
+) -> "Case":
+    """Read and check the records of all checkpoints."""
+    from forgetkit.auditing.run import open_case
+
+    return open_case(
+        checkpoint,
+        compared.ids or [],
+        original=compared.original,
+        references=compared.reference or [],
+        shadows=compared.shadows,
+        attributes=compared.attributes,
+        source=source,
+        compute=compute,
+        form=form,
+        tell=console,
+    )
 
 
 def _read(compared: Compared, judging: Judging) -> list[Path]:

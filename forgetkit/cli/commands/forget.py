@@ -3,7 +3,7 @@
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report_answers
 from forgetkit.options import Checkpoint
-from forgetkit.unlearning.method_options import Forget
+from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.step_options import QueueOptions, StepOptions
 
 
