@@ -13,10 +13,11 @@ from forgetkit.files.record import Record, Step
 from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict, take
-from forgetkit.training.device import Machine, generator_for
+from forgetkit.training.device import Machine, seed_for
+from forgetkit.training.recipe import MACHINE
 from forgetkit.training.shadows import Shadows
 
-OWN = {"steps", "shadows", "searched", "budget", "utility_margin", "device", "precision", "threads", "mask"}
+OWN = MACHINE | {"steps", "shadows", "searched", "budget", "utility_margin", "mask"}
 """Options of a step that differ between a model and its shadow models, or say nothing of how it forgets."""
 Mask = NDArray[np.bool_]
 Scores = NDArray[np.float64]
@@ -103,7 +104,7 @@ def predict_shadows(
 
 def _draw(size: int, count: int) -> NDArray[np.int64]:
     """Draw ``count`` of ``size`` places, with replacement: unseen samples are judged as forgotten ones are."""
-    return np.random.default_rng(generator_for(0, "sides").initial_seed()).integers(0, size, count)
+    return np.random.default_rng(seed_for(0, "sides")).integers(0, size, count)
 
 
 def _retained(subject: Subject) -> NDArray[np.int64]:
@@ -111,7 +112,7 @@ def _retained(subject: Subject) -> NDArray[np.int64]:
     labels, rows = subject.dataset.train.labels, subject.retain_rows
     wanted = np.bincount(labels[subject.rows], minlength=len(subject.dataset.classes))
     factor = max(1, -(-200 // max(1, int(wanted.sum()))))
-    order = rows[np.random.default_rng(generator_for(0, "retained").initial_seed()).permutation(len(rows))]
+    order = rows[np.random.default_rng(seed_for(0, "retained")).permutation(len(rows))]
     chosen = [order[labels[order] == label][: factor * count] for label, count in enumerate(wanted)]
     return np.concatenate(chosen)
 

@@ -18,6 +18,7 @@ from forgetkit.files.id_list import IdList
 from forgetkit.files.lineage import SHORT
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
+from forgetkit.training.recipe import without_machine
 
 Rows = NDArray[np.int64]
 Opened = tuple[Path, Record]
@@ -184,6 +185,6 @@ def same_recipe(record: Record, original: Record) -> bool:
 
 
 def _training(record: Record) -> dict[str, object]:
-    """Return model and recipe without the machine: threads and precision do not make another recipe."""
-    recipe = {key: value for key, value in record.recipe.items() if key not in {"threads", "precision", "device"}}
+    """Return model and recipe."""
+    recipe = without_machine(record.recipe)
     return {"model": record.model["name"], "model_options": record.model["options"], "recipe": recipe}

@@ -105,8 +105,11 @@ def next_command(written: "Written") -> str:
         return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
     own = steps[-1].ids["count"] if steps[-1].ids else 0
     forgotten_before = known and len(written.record.forgotten) > own  # which this original does not know
-    shadows = written.source and written.source.with_name(f"{written.source.stem}.shadows")
-    judges = f" --shadows {shadows}" if known and shadows and steps[-1].options.get("way") == "shadows" else ""
+    judges = ""
+    if written.source and known and steps[-1].options.get("way") == "shadows":
+        from forgetkit.training.shadows import folder_beside
+
+        judges = f" --shadows {folder_beside(written.source)}"
     return f"forgetkit audit {path}{' --ids IDS.txt' if forgotten_before else ''} --original {original}{judges}"
 
 

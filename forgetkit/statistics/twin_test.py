@@ -29,7 +29,7 @@ def read_coins(scores: Scores, sides: Mask, groups: NDArray[np.int64], counts: M
     Returns:
         Coins read correctly, and coins read. A difference that equals the median is no guess.
     """
-    _, place, first = _first_of_each(groups)
+    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
     sizes = np.bincount(place)
     right = read = 0
     for pair, side in enumerate(sides):
@@ -42,9 +42,3 @@ def read_coins(scores: Scores, sides: Mask, groups: NDArray[np.int64], counts: M
         right += int(((difference > middle) == side[first])[usable].sum())
         read += int(usable.sum())
     return right, read
-
-
-def _first_of_each(groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the groups, the place of each sample's group among them, and the first sample of each."""
-    known, first, place = np.unique(groups, return_index=True, return_inverse=True)
-    return known, place, first

@@ -11,6 +11,8 @@ from forgetkit.training.train_options import Training
 SCHEDULES = ("constant", "cosine")
 AUGMENTS = ("none", "flip", "flip-crop")
 KEEPS = ("last", "best")
+MACHINE = frozenset({"device", "precision", "threads"})
+"""What a recorded recipe, or the options of a step, say of the machine."""
 MOST_EPOCHS = 1 << 31
 """No record holds that many."""
 
@@ -57,6 +59,11 @@ def recipe_of(recorded: dict[str, Any]) -> Recipe:
         if not isinstance(getattr(found, name), kind):
             raise ForgetkitError("checkpoint-malformed", f"the record's recipe has an unusable '{name}'")
     return found
+
+
+def without_machine(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Return a recorded recipe without the machine: threads and precision do not make another recipe."""
+    return {name: value for name, value in recorded.items() if name not in MACHINE}
 
 
 def recorded_epochs(recorded: dict[str, Any]) -> int:

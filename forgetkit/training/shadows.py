@@ -22,9 +22,9 @@ from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.header import read_record
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.record import Record
+from forgetkit.training.recipe import without_machine
 
 Mask = NDArray[np.bool_]
-MACHINE = {"threads", "precision", "device"}
 SUFFIX = ".shadows"
 """Of the folder beside a checkpoint."""
 
@@ -201,7 +201,6 @@ def shadows_of(path: Path, record: Record, folder: str | None = None, tell: Tell
 def _fits(shadows: Shadows, record: Record) -> bool:
     """Say whether a model and shadow models have the same recipe, whatever the machine, and data."""
     of = shadows.members[0].record
-    recipes = ({k: v for k, v in one.recipe.items() if k not in MACHINE} for one in (of, record))
-    ours, theirs = recipes
-    same = of.model == record.model and ours == theirs and of.forgotten.salt == record.forgotten.salt
+    same = of.model == record.model and without_machine(of.recipe) == without_machine(record.recipe)
+    same = same and of.forgotten.salt == record.forgotten.salt
     return same and same_data(of, record) and of.input["shape"] == record.input["shape"]

@@ -7,6 +7,7 @@
 Only the functions import torch.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -136,7 +137,7 @@ def train_all(
     jobs = plan_jobs(samples, machine, options, range(first, first + seeds.replicas))
     _warn_of_size(jobs[0].record, tell)
     names = (start.like, start.from_, start.mask, limit, *left_out)
-    inputs = tuple(Path(name) for name in names if isinstance(name, str) and name not in {"", "-"})
+    inputs = _files(names)
     return run_missing(jobs, samples.dataset, inputs, tell, options.output, workers=compute.threads)
 
 
@@ -166,9 +167,8 @@ def _train_shadows(options: TrainOptions, *, exclude: Ids, only: Ids | None, tel
     machine = set_up(options.compute.device, options.compute.precision, 1)
     jobs = plan_shadows(samples, machine, options.shadowing, out, first)
     read = (options.start.like, limit, *lists)
-    inputs = tuple(Path(name) for name in read if isinstance(name, str) and name not in {"", "-"})
     workers = options.compute.threads
-    return found + run_missing(jobs, samples.dataset, inputs, tell, options.output, workers=workers)
+    return found + run_missing(jobs, samples.dataset, _files(read), tell, options.output, workers=workers)
 
 
 def fit_model(
@@ -241,6 +241,11 @@ def _warn_of_size(record: "Record", tell: Tell) -> None:
     if record.model["options"].get("stem") == "small" and max(height, width) > LARGE:
         text = f"with stem=small, images of {height}×{width} take 16 times the memory and time of the usual stem"
         tell(Warned("large-images", f"{text}: resize them with --image-size, or take --model-option stem=usual"))
+
+
+def _files(names: Iterable[object]) -> tuple[Path, ...]:
+    """Return those that name files, which no output may replace."""
+    return tuple(Path(name) for name in names if isinstance(name, str) and name not in {"", "-"})
 
 
 def _lists(ids: Ids, name: str) -> list[str | IdList]:

@@ -26,7 +26,7 @@ from forgetkit.unlearning.distillation import (
     SHARE_OF_TRAINING,
     STUDENT,
     Distillation,
-    RetainLost,
+    RetainAccuracyLost,
     joint_steps,
 )
 from forgetkit.unlearning.fallback import training_without
@@ -225,19 +225,19 @@ class Attempt:
         if meter.spent + self._cost_of(way.options.get("teacher_epochs") or 0) + least > meter.most:
             raise NotReached("it would exceed the budget")
         others, original = way.find(meter), copy.deepcopy(classifier)
-        sets, rates = Sets.of_request(self.aim, self.machine.device), [self.rate / 2**tries for tries in range(RATES)]
-        for rate in rates:
+        sets, rate = Sets.of_request(self.aim, self.machine.device), self.rate
+        while True:
             recipe = resolve_recipe(self.recipe, replace(STUDENT, rate=rate))
             run = Distillation(self.how, recipe, classifier, sets, self.seed, Bookmark(), self.tell, steps)
             try:
                 with meter.on(classifier, original, *others.models):
                     return replace(run.towards_both(original, others), resolved={"rate": rate})
-            except RetainLost as lost:
-                if rate == rates[-1] or meter.spent + least > meter.most:
+            except RetainAccuracyLost as lost:
+                if rate <= self.rate / 2 ** (RATES - 1) or meter.spent + least > meter.most:
                     raise
                 self.tell(Note(f"forget: at rate {rate:g}, {lost.message}: again at half of it"))
                 classifier.load_state_dict(original.state_dict())
-        raise AssertionError("there is always a rate to try")
+                rate /= 2
 
     def _cost_of(self, epochs: int) -> float:
         """Return the cost of a training on the retain set, as :class:`Meter` counts it."""

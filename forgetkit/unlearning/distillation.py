@@ -14,7 +14,7 @@ from forgetkit.methods.distill import distill as distillation_losses
 from forgetkit.methods.distill import distillation_loss
 from forgetkit.methods.joint import joint
 from forgetkit.methods.sharpen import sharpness
-from forgetkit.training.classifier import accuracy, predict
+from forgetkit.training.classifier import Samples, accuracy, predict
 from forgetkit.training.device import generator_for
 from forgetkit.training.loop import complete, drawn_batches, fit_epochs
 from forgetkit.training.optimizers import optimizer_of
@@ -50,7 +50,7 @@ STUDENT = Training(optimizer="adam", rate=0.02, momentum=0.0, weight_decay=0.0)
 """How the student is trained with both teachers, whatever its recipe is; the rate is relative to each tensor's size."""
 
 
-class RetainLost(NotReached):
+class RetainAccuracyLost(NotReached):
     """The steps cost accuracy on retained samples: a lower rate may not."""
 
 
@@ -139,27 +139,27 @@ class Distillation:
         soft = (factor * outputs).softmax(1)
         gentle = BLIND if warn_if_not_memorised(before, self.tell) else 1.0  # a loss of accuracy would bring no gain
         steps = self._take(self._retain_loss(first), soft, gentle * how.forget_weight)
-        of_model, retained = gauge.logits(self.model), self._accuracy_on_retained(self.model)
+        of_model, some = gauge.logits(self.model), self._some_retained()
+        retained = accuracy(predict(self.model, some[0]), some[1])
         after = gauge.reading(*of_model)
         self.tell(Note(f"  after {steps} steps: {describe(after)}, on retained samples {retained:.2%}"))
         if judged:
-            self._check_retained(retained - self._accuracy_on_retained(first))
+            self._check_retained(retained - accuracy(predict(first, some[0]), some[1]))
             noise = error_of_difference(of_model[2], of_first[2], gauge.guard[1])
             self._check(after, before, self.settings.utility_margin + noise)
         metrics = {"steps": steps, "right": gauge.goal, "sharpness": factor, "retain_accuracy": retained}
         return Outcome({**metrics, "look": recorded(after)})
 
-    def _accuracy_on_retained(self, model: nn.Module) -> float:
-        """Return the accuracy on some retained samples, always the same."""
+    def _some_retained(self) -> Samples:
+        """Return some retained samples, always the same."""
         retain = self.sets.retain
         rows = torch.randperm(len(retain), generator=generator_for(self.seed, "kept"))[:RETAINED].numpy()
-        images, labels = retain.gather(rows)
-        return accuracy(predict(model, images), labels)
+        return retain.gather(rows)
 
     def _check_retained(self, change: float) -> None:
-        """Refuse a change of accuracy on retained samples; raises RetainLost."""
+        """Refuse a change of accuracy on retained samples; raises RetainAccuracyLost."""
         if change < -LARGEST_FALL:
-            raise RetainLost(f"accuracy on retained samples falls by {-change:.2%}", LOWER)
+            raise RetainAccuracyLost(f"accuracy on retained samples falls by {-change:.2%}", LOWER)
 
     def _check(self, after: Reading, before: Reading, margin: float) -> None:
         """Refuse a model that still knows the ids, or knows less than before; raises NotReached."""

@@ -37,7 +37,7 @@ def forget(
     out: str | Path | None = None,
     tell: Tell = silent,
 ) -> Written | None:
-    """Forget ids in a checkpoint with a second teacher, or by retraining; write the result beside it.
+    """Forget ids in a checkpoint with shadow models or a second teacher, or retrain; write the result beside it.
 
     Args:
         model: path of the checkpoint.

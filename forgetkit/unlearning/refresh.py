@@ -81,28 +81,27 @@ class Refresh:
         self.tell(Note(f"shadows: {len(stale)} of {len(shadows)} hold some of the {len(ids)} ids"))
         if exactly:
             return self._retrain(stale, ids)
-        found = []
+        found, members = [], list(shadows.members)
         for one in stale:
             try:
-                found.append(self._step(one, ids))
+                found.append(self._step(one, members, ids))
             except ForgetkitError as problem:
                 if not isinstance(problem, NotReached) and problem.code != "diverged":
                     raise
                 self.tell(Warned("retraining", f"{one.path}: {problem.message}: retraining"))
                 found += self._retrain([one], ids)
+            members[one.number] = replace(one, record=found[-1].record)
         return found
 
-    def _step(self, one: Shadow, ids: Sequence[str]) -> Written:
-        """Take the step with the shadow models of the other pairs as teachers."""
+    def _step(self, one: Shadow, members: list[Shadow], ids: Sequence[str]) -> Written:
+        """Take the step with those of the other pairs as teachers; ``members`` are all, as they are by now."""
         request = Request(one.path, one.record, self.dataset, self._held(one, ids), (one.path,))
-        members = open_shadows(self.folder).members  # some have just been replaced
         others = [other for other in members if other.number // 2 != one.number // 2]
         if not others:
             raise NotReached("a single pair of shadow models has no others to learn from")
         aim, epochs = request.with_all_forgotten, recipe_of(one.record.recipe).epochs
         student = replace(STUDENT, rate=self.rate)
         steps = joint_steps(epochs, len(request.retain_rows), HOW, SHADOW_SHARE)
-
         said = {"way": "shadows", **HOW.options(second_teacher=True), "steps": steps, **norm_statistics(frozen=False)}
         said |= {"optimizer": student.optimizer, "rate": student.rate}
         said |= {"shadows": [other.record.digest for other in others], **self.machine.options()}

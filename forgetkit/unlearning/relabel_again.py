@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from forgetkit.events import Note, Tell, Tried
 from forgetkit.files.record import Record
 from forgetkit.training.classifier import state_of
+from forgetkit.training.recipe import MACHINE
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.updates import Update, walk
 from forgetkit.unlearning.membership_gauge import describe
@@ -25,7 +26,7 @@ from forgetkit.unlearning.tuning_groups import FEWEST, fault_of, gauge_on, why_o
 
 FOUND = {"mix", "rate", "joint_steps", "norm_statistics"}
 """Options that a search finds."""
-LIMITS, MACHINE = {"sequence_limit", "max_divergence", "on_limit", "references"}, {"device", "precision", "threads"}
+LIMITS = {"sequence_limit", "max_divergence", "on_limit", "references"}
 IRRELEVANT = FOUND | LIMITS | MACHINE | {"searched"}
 """Options that a setting does not depend on."""
 

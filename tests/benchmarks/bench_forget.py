@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 from bench_unlearning import QUIET, Draw, mean_with, trained
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
@@ -43,11 +45,12 @@ from forgetkit.training.classifier import Classifier, accuracy, predict, take
 from forgetkit.training.device import set_up
 from forgetkit.training.evaluate import measure
 from forgetkit.training.plan_shadows import plan_shadows
+from forgetkit.training.recipe import recipe_of
 from forgetkit.training.replicas import run_missing
 from forgetkit.training.shadows import folder_beside, open_shadows
 from forgetkit.training.train_options import Shadowing, Training
 from forgetkit.training.training_set import Base, select_samples
-from forgetkit.unlearning.attempt import Attempt
+from forgetkit.unlearning.attempt import TRAINING, Attempt
 from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.refresh import Refresh
 
@@ -141,13 +144,21 @@ def run_draw(name: str, folder: str, number: int, references: int) -> dict[str, 
 def twins(one: Draw, place: Path, number: int, retraining: float, rate: float) -> dict[str, float]:
     """Return what the twin test reads before and after a refresh of the shadow models, and what that cost."""
     folder = shutil.copytree(place, place.with_name(f"draw{number}.shadows"))
-    before, begun = coins(one, folder), time.process_time()
-    accurate = accuracies(one, folder)
+    before, accurate, seen = coins(one, folder), accuracies(one, folder), list[int]()
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        """Count the images that go through models, as ``forget`` does."""
+        if isinstance(module, Classifier):
+            seen.append(len(inputs[0]) * (TRAINING if torch.is_grad_enabled() else 1))
+
+    counting, begun = register_module_forward_pre_hook(count), time.process_time()
     Refresh(folder, one.dataset, one.machine, 0, QUIET, rate).carry_out(one.ids)
     seconds = time.process_time() - begun
+    counting.remove()
+    work = sum(seen) / (TRAINING * recipe_of(one.record.recipe).epochs * len(one.request.retain_rows))
     after, kept = coins(one, folder), accuracies(one, folder)
     read = {"before": before[0] / before[1], "right": after[0], "read": after[1]}
-    return {**read, "refresh": seconds / retraining, "accuracy": kept - accurate}
+    return {**read, "work": work, "time": seconds / retraining, "accuracy": kept - accurate}
 
 
 def coins(one: Draw, folder: Path) -> tuple[int, int]:
@@ -190,16 +201,12 @@ def table(draws: list[dict[str, Any]]) -> list[str]:
         )
     if read := [found["twins"] for found in draws if found["twins"]]:
         right, made = (sum(one[name] for one in read) for name in ("right", "read"))
-        before, cost, change = (
-            float(np.mean([one[name] for one in read])) for name in ("before", "refresh", "accuracy")
-        )
-        passing = sum(_passes(one) for one in read)
-        lines += [
-            "",
-            f"Twin test: {before:.1%} of the coins before, {right / made:.1%} of {made:,} after a refresh, at ",
-        ]
-        lines[-1] += f"{cost:.0%} of the time of a retraining; {passing} of {len(read)} draws pass; accuracy of the "
-        lines[-1] += f"shadow models {change:+.3f}."
+        names = ("before", "work", "time", "accuracy")
+        known, work, seconds, change = (float(np.mean([one[name] for one in read])) for name in names)
+        coins_read = f"{known:.1%} of the coins before, {right / made:.1%} of {made:,} after a refresh"
+        costs = f"at {work:.0%} of the work and {seconds:.0%} of the time of a retraining"
+        passing = f"{sum(_passes(one) for one in read)} of {len(read)} draws pass"
+        lines += ["", f"Twin test: {coins_read}, {costs}; {passing}; accuracy of the shadow models {change:+.3f}."]
     ways = Counter(found["way"] for found in draws)
     lines += ["", "Ended by: " + ", ".join(f"{way} {count}" for way, count in ways.items()) + "."]
     return lines + sorted({f"Retrained because: {found['why']}" for found in draws if found["why"]})

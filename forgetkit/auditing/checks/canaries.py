@@ -8,9 +8,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.auditing.check import Check, CheckVerdict, check_of, with_control
-from forgetkit.statistics.canary_guesses import MARGIN, canaries_needed, epsilon, guesses
-from forgetkit.statistics.intervals import accuracy, judge
+from forgetkit.auditing.check import Check, with_control
+from forgetkit.auditing.checks.guesses import Wording, guess_check
+from forgetkit.statistics.canary_guesses import MARGIN, epsilon, guesses
+
+WORDING = Wording(
+    passes="like withheld canaries",
+    over="they stick out as unfamiliar",
+    counted="{right} of {made} guesses are correct",
+    needed="canaries",
+    per_guess=2,
+)
 
 
 def canary_check(
@@ -60,15 +68,4 @@ def canary_check(
 def _guessed(scores: NDArray[np.float64], included: NDArray[np.bool_], level: float, margin: float) -> Check:
     """Return the check on one model by itself."""
     right, made = guesses(scores, included)
-    estimate = accuracy(right, made, level=level)
-    verdict: CheckVerdict = judge(estimate, null=0.5, margin=margin)
-    possible = len(included) >= canaries_needed(level=level, margin=margin)
-    meaning = {"fail": "remembered" if estimate.value > 0.5 else "over-forgotten: they stick out as unfamiliar"}
-    note = meaning.get(verdict, "like withheld canaries" if verdict == "pass" else "undecided")
-    note += f"; {right} of {made} guesses are correct"
-    if verdict == "inconclusive":
-        verdict = "inconclusive" if possible else "info"
-        enough = canaries_needed(power=0.9, level=level, margin=margin)
-        note += f"; if nothing leaked, {enough:,} canaries would pass in 9 of 10 audits"
-    check = check_of("canaries", estimate, verdict, note, null=0.5, margin=margin)
-    return replace(check, group="canaries", gating=possible or verdict == "fail", proves=True)
+    return replace(guess_check("canaries", right, made, level=level, margin=margin, wording=WORDING), group="canaries")

@@ -2,14 +2,20 @@
 
 from dataclasses import replace
 
-from forgetkit.auditing.check import Check, CheckVerdict, check_of
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.guesses import Wording, guess_check
 from forgetkit.auditing.checks.one_model import membership
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import ModelPredictions, Predictions
 from forgetkit.auditing.shadow_predictions import OnSamples, ShadowPredictions
-from forgetkit.statistics.canary_guesses import guesses_needed
-from forgetkit.statistics.intervals import accuracy, judge
 from forgetkit.statistics.twin_test import MARGIN, Mask, read_coins
+
+WORDING = Wording(
+    passes="no trace",
+    over="the twin that saw it knows less",
+    counted="which of two twins had seen a sample is read correctly in {right} of {made} cases",
+    needed="cases",
+)
 
 
 def checks_with_shadows(
@@ -54,18 +60,7 @@ def _guessed(part: OnSamples, level: float, counts: Mask | None = None) -> Check
     right, read = read_coins(part.scores, part.sides, part.groups, counts)
     if not read:
         return None
-    estimate = accuracy(right, read, level=level)
-    verdict: CheckVerdict = judge(estimate, null=0.5, margin=MARGIN)
-    possible = read >= guesses_needed(level=level, margin=MARGIN)
-    meaning = {"fail": "remembered" if estimate.value > 0.5 else "over-forgotten: the twin that saw it knows less"}
-    note = meaning.get(verdict, "no trace" if verdict == "pass" else "undecided")
-    note += f"; which of two twins had seen a sample is read correctly in {right} of {read} cases"
-    if verdict == "inconclusive":
-        verdict = "inconclusive" if possible else "info"
-        enough = guesses_needed(power=0.9, level=level, margin=MARGIN)
-        note += f"; if nothing leaked, {enough:,} cases would pass in 9 of 10 audits"
-    check = check_of("twins", estimate, verdict, note, null=0.5, margin=MARGIN)
-    return replace(check, gating=possible or verdict == "fail", proves=True)
+    return guess_check("twins", right, read, level=level, margin=MARGIN, wording=WORDING)
 
 
 def _calibrated(part: Predictions, usual: OnSamples) -> Predictions:

@@ -110,7 +110,6 @@ QUESTIONS = {
     "twins-retained": "The same for retained samples, which are remembered: what the value is if nothing is forgotten.",
     "calibrated": "How often is the model surer of a forgotten sample than of an unseen one, each compared with models "
     "that never saw it? 0.5: no difference.",
-    "calibrated-original": "The same for the original.",
     "relearn": "Are the samples relearned sooner than samples never trained on? Above 0: sooner.",
 }
 NO_GOAL = " Guessing is not the goal here."
