@@ -34,7 +34,7 @@ def serve(address: str) -> None:
 
     for name in (
         "scipy.stats",
-        "forgetkit.auditing.report.table",
+        "forgetkit.auditing.report.document",
         "forgetkit.unlearning.early_stopping",
         "forgetkit.training.replicas",
     ):

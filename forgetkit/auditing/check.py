@@ -11,7 +11,10 @@ from forgetkit.statistics.intervals import Estimate
 
 ONLY_CANARIES = "the samples in question are canaries, which other checks judge"
 """Why a check is not run."""
+BY_ITSELF = " (by itself: "
+"""What separates, in the note of a check that only informs, why it does so from what it found."""
 CheckVerdict = Literal["pass", "fail", "inconclusive", "info", "not-run"]
+Usefulness = Literal["kept", "lost", "open"]
 Verdict = Literal["forgotten", "not-forgotten", "over-forgotten", "utility-lost", "inconclusive"]
 
 
@@ -89,15 +92,17 @@ def with_control(check: Check, control: Check | None) -> Check:
     """
     if control is None or check.verdict == "fail" or (control.verdict == "fail" and not control.over):
         return check
-    return replace(check, verdict="info", gating=False, note=f"{_weakness(control)} (by itself: {check.note})")
+    return replace(check, verdict="info", gating=False, note=f"{_weakness(control)}{BY_ITSELF}{check.note})")
 
 
 def _weakness(control: Check) -> str:
     """Say why a pass would prove nothing, given the check on the original, which did not fail."""
     value, span, null = control.statistic, control.interval, control.null
-    if control.id == "chance" and value is not None:
+    if value is None:
+        return f"not measured: {control.note}"
+    if control.id == "chance":
         return f"the original ({value:.2%}) is not reliably more accurate than a guess: a pass would prove little"
-    if value is None or span is None or null is None or span[0] <= null <= span[1]:
+    if span is None or null is None or span[0] <= null <= span[1]:
         return "nothing measurable was memorised: the original does not differ from the right value either"
     side = "remembers them" if value > null else "is less certain of them"
     return f"the original {side} ({value:.3f}), but not reliably beyond the margin: a pass would prove little"

@@ -16,7 +16,7 @@ from forgetkit.auditing.evidence import Evidence
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import ModelPredictions
 from forgetkit.auditing.report.curves import Curves
-from forgetkit.auditing.report.table import document
+from forgetkit.auditing.report.document import document
 from forgetkit.auditing.result import Audited
 from forgetkit.auditing.self_check import self_check as check_self
 from forgetkit.auditing.verdict import apply_policy, overall
@@ -56,11 +56,10 @@ def judge(
     checks = apply_policy(found.checks, policy, exchangeable=found.exchangeable)
     after, before = evidence.after, evidence.before
     retained = after is None or len(after.retain) > 0
-    verdict, reasons = overall(checks, original=evidence.inputs["original"] is not None, retained=retained)
+    judgement = overall(checks, original=evidence.inputs["original"] is not None, retained=retained)
     checked = check_self(after.unseen, after.forget.labels, policy=policy) if after and self_check else None
     report = document(
-        verdict,
-        reasons,
+        judgement,
         checks,
         accuracy=_accuracies(after, before),
         ids=_single_entry(evidence.ids, found.masks, show_ids=show_ids),
@@ -69,7 +68,7 @@ def judge(
         self_check=checked.to_json() if checked else None,
     )
     remembered = _masked(evidence.ids, found.masks[0] if found.masks else None)
-    return Audited(report, tuple(checks), _curves(evidence, found.compared), remembered, checked)
+    return Audited(report, judgement, tuple(checks), _curves(evidence, found.compared), remembered, checked)
 
 
 def _check(evidence: Evidence, policy: Policy) -> CheckResults:

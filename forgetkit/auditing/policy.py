@@ -63,6 +63,7 @@ class Policy:
         gating: ids of the checks that decide; None for those of the criterion.
         inconclusive: whether an inconclusive verdict exits 3 (``report``), 1 (``fail``) or 0 (``pass``).
         assume_exchangeable: whether to assume that the ids are a random draw of their classes.
+        require_utility: whether usefulness must be shown; otherwise too few unseen samples for that only inform.
 
     Raises:
         pydantic.ValidationError: a value of the wrong type, or out of range.
@@ -80,6 +81,7 @@ class Policy:
     gating: tuple[str, ...] | None = None
     inconclusive: Literal["report", "fail", "pass"] = "report"
     assume_exchangeable: Annotated[bool, Field(strict=True)] = False
+    require_utility: Annotated[bool, Field(strict=True)] = False
 
     def __post_init__(self) -> None:
         known = (*CAN_DECIDE, *CHECKS) if self.gating else CAN_DECIDE

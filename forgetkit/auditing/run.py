@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from forgetkit.auditing.cure import cure_of
 from forgetkit.auditing.evidence import evidence_of
 from forgetkit.auditing.in_memory import SETS, evidence_in_memory
 from forgetkit.auditing.judge import judge
@@ -185,6 +186,7 @@ def run(
     self_check: bool = False,
     show_ids: bool = False,
     fresh: bool = False,
+    typed: str | None = None,
     tell: Tell = silent,
 ) -> Audited:
     """Evaluate the models of a case and judge; resume an interrupted audit of the same models.
@@ -197,6 +199,7 @@ def run(
         self_check: also measure how often the checks err at these numbers of samples.
         show_ids: list single ids in the report.
         fresh: start over.
+        typed: the command of this audit, which what would decide it repeats.
         tell: told where an interrupted audit is resumed.
 
     Raises:
@@ -213,7 +216,10 @@ def run(
             shadows=case.shadows,
             attributes=case.attributes,
         )
-    return judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
+    found = judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
+    typed = typed or f"forgetkit audit {subject.path}" + (f" --original {original[0]}" if original else "")
+    cure = cure_of(found.judgement, subject, machine, original=original is not None, typed=typed)
+    return replace(found, cure=cure)
 
 
 def _compared(original: object, references: Iterable[object], *, modules: bool) -> tuple[Any, list[Any]]:

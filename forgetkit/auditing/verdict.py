@@ -1,8 +1,8 @@
 """The verdict over all checks, which of them decide, and the exit code. Rules: docs/audit.md."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from forgetkit.auditing.check import Check, Verdict
+from forgetkit.auditing.check import BY_ITSELF, Check, Usefulness, Verdict
 from forgetkit.auditing.policy import Policy
 
 INCONCLUSIVE_EXITS = {"report": 3, "fail": 1, "pass": 0}
@@ -11,7 +11,35 @@ INCONCLUSIVE_EXITS = {"report": 3, "fail": 1, "pass": 0}
 
 WOULD_DECIDE = "what would decide: --reference with 19 models retrained without the ids (rank), or with 5 (closer)"
 
+NOTHING_MORE = (
+    "no further evidence would change this: models that never saw the ids differ from each other as much as the "
+    "original differs from them"
+)
 NOTHING_LEFT = "no model can be trained without these ids, for nothing else was trained on: delete the model"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The answers to the two questions of an audit, and the verdict over both.
+
+    Attributes:
+        verdict: over both.
+        reasons: why, one sentence each.
+        forgetting: the verdict by all checks except those on usefulness.
+        usefulness: whether accuracy on unseen samples was kept.
+        outlook: what evidence would change an inconclusive verdict, or that none would, where that is known.
+    """
+
+    verdict: Verdict
+    reasons: list[str]
+    forgetting: Verdict
+    usefulness: Usefulness
+    outlook: str | None = None
+
+    @property
+    def references_would_decide(self) -> bool:
+        """Whether 19 references could change the verdict, and nothing else stands in the way."""
+        return self.outlook == WOULD_DECIDE
 
 
 def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
@@ -21,46 +49,73 @@ def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
     return 0 if verdict == "forgotten" else 1
 
 
-def overall(checks: list[Check], *, original: bool, retained: bool = True) -> tuple[Verdict, list[str]]:
-    """Return the verdict over all checks, and its reasons.
+def overall(checks: list[Check], *, original: bool, retained: bool = True) -> Judgement:
+    """Answer both questions, and judge.
 
     Args:
         checks: as they count: see :func:`apply_policy`.
         original: whether the original was given; without it the best verdict is inconclusive.
         retained: whether samples are left on which a reference could be trained.
     """
+    forgetting, reasons = _forgetting(checks, original=original)
+    usefulness, blocking = _usefulness(checks)
+    if usefulness == "lost":
+        failed = forgetting in {"not-forgotten", "over-forgotten"}
+        return Judgement("utility-lost", [*blocking, *(reasons if failed else [])], forgetting, usefulness)
+    if blocking and forgetting in {"forgotten", "inconclusive"}:
+        unsure = forgetting == "inconclusive"
+        return Judgement("inconclusive", [*blocking, *(reasons if unsure else [])], forgetting, usefulness)
+    outlook = _outlook(checks, retained=retained) if forgetting == "inconclusive" and original else None
+    return Judgement(forgetting, [*reasons, *([outlook] if outlook else [])], forgetting, usefulness, outlook)
+
+
+def _forgetting(checks: list[Check], *, original: bool) -> tuple[Verdict, list[str]]:
+    """Return the verdict on forgetting, and its reasons."""
+    checks = [check for check in checks if check.id != "utility"]
     failed = [check for check in checks if check.verdict == "fail"]
     if failed:
-        return _worst(failed), [f"{check.id}: {check.note}" for check in failed]
+        over = any(check.id != "integrity" and check.over for check in failed)
+        return "over-forgotten" if over else "not-forgotten", _sentences(failed)
     unsure = [check for check in checks if check.gating and check.verdict == "inconclusive"]
-    reasons = [f"{check.id}: {check.note}" for check in unsure]
+    reasons = _sentences(unsure)
     if not original:
         reasons.append("without the original there is no control and no comparison of accuracy: give --original")
     if not any(check.proves and check.gating and check.verdict == "pass" for check in checks):
         weak = [check for check in checks if check.proves and check.group != "earlier" and check.verdict == "info"]
-        reasons += [f"{check.id}: {check.note}" for check in weak]
+        reasons += _sentences(weak)
         reasons = reasons or ["no check passed that would have caught a model that remembers"]
-        if original and _references_would_decide(checks):
-            reasons.append(WOULD_DECIDE if retained else NOTHING_LEFT)
-    return (
-        ("inconclusive", reasons) if reasons else ("forgotten", ["every deciding check passed, and could have failed"])
-    )
+    if reasons:
+        return "inconclusive", reasons
+    return "forgotten", ["every deciding check passed, and could have failed"]
 
 
-def _references_would_decide(checks: list[Check]) -> bool:
-    """Say whether membership cannot decide at this number of ids, and there were too few references for rank."""
-    membership = [check for check in checks if check.id == "membership" and check.proves]
-    blocked = any(check.verdict == "inconclusive" and not check.weak for check in membership)
-    return bool(membership) and not blocked and not any(check.id == "rank" and check.proves for check in checks)
+def _usefulness(checks: list[Check]) -> tuple[Usefulness, list[str]]:
+    """Return whether usefulness was kept, and what of it stands in the way of a pass."""
+    answers: dict[str, Usefulness] = {"pass": "kept", "fail": "lost"}
+    for check in checks:
+        if check.id == "utility":
+            blocks = check.gating and check.verdict in {"fail", "inconclusive"}
+            return answers.get(check.verdict, "open"), _sentences([check]) if blocks else []
+    return "open", []
 
 
-def _worst(failed: list[Check]) -> Verdict:
-    """Return the verdict of failures: utility lost before over-forgotten before not forgotten."""
-    if any(check.id == "utility" for check in failed):
-        return "utility-lost"
-    if any(check.id != "integrity" and check.over for check in failed):
-        return "over-forgotten"
-    return "not-forgotten"
+def _sentences(checks: list[Check]) -> list[str]:
+    return [f"{check.id}: {check.note}" for check in checks]
+
+
+def _outlook(checks: list[Check], *, retained: bool) -> str | None:
+    """Return what would change an inconclusive verdict, or that nothing would; None where neither is sure.
+
+    References change nothing where a check is undecided that they have no part in, nor where ``rank`` had enough.
+    """
+    if any(check.gating and check.verdict == "inconclusive" and not check.weak for check in checks):
+        return None
+    ranks = [check for check in checks if check.id == "rank" and check.proves]
+    if ranks:
+        return NOTHING_MORE if ranks[0].verdict == "info" else None
+    if not any(check.id in {"membership", "closer"} and check.proves for check in checks):
+        return None
+    return WOULD_DECIDE if retained else NOTHING_LEFT
 
 
 def apply_policy(checks: list[Check], policy: Policy, *, exchangeable: bool) -> list[Check]:
@@ -72,9 +127,9 @@ def apply_policy(checks: list[Check], policy: Policy, *, exchangeable: bool) -> 
         exchangeable: whether the ids may be taken for a random draw of their classes.
     """
     checks = [_by_policy(check, policy) for check in checks]
-    return _without_weak(
-        checks if exchangeable else [as_hint(check) if check.group == "ids" else check for check in checks]
-    )
+    if not exchangeable:
+        checks = [as_hint(check) if check.group == "ids" else check for check in checks]
+    return [_by_power(check, checks, policy) for check in checks]
 
 
 def as_hint(check: Check) -> Check:
@@ -82,7 +137,7 @@ def as_hint(check: Check) -> Check:
     if check.id != "membership" or not check.gating:
         return check
     note = "only a hint: the ids were chosen, not drawn, and the policy does not assume otherwise"
-    return replace(_informing(check), note=f"{note} (by itself: {check.note})")
+    return replace(_informing(check), note=f"{note}{BY_ITSELF}{check.note})")
 
 
 def _by_policy(check: Check, policy: Policy) -> Check:
@@ -92,11 +147,18 @@ def _by_policy(check: Check, policy: Policy) -> Check:
     return replace(_informing(check), proves=False, note=f"{check.note}; the policy does not let it decide")
 
 
-def _without_weak(checks: list[Check]) -> list[Check]:
-    """Let a check that could not have passed at this number of ids only inform, where another can decide."""
-    if not any(check.gating and check.proves and not check.weak for check in checks):
-        return checks
-    return [_informing(check) if check.weak and check.verdict == "inconclusive" else check for check in checks]
+def _by_power(check: Check, checks: list[Check], policy: Policy) -> Check:
+    """Let a check that could not have passed at this number of samples only inform.
+
+    For one on forgetting, another must be able to decide. Usefulness that could not be shown blocks nothing, unless the
+    policy demands it.
+    """
+    if not check.weak or check.verdict != "inconclusive":
+        return check
+    if check.id == "utility":
+        return check if policy.require_utility else _informing(check)
+    able = any(one.gating and one.proves and not one.weak for one in checks)
+    return _informing(check) if able else check
 
 
 def _informing(check: Check) -> Check:

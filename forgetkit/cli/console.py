@@ -82,7 +82,7 @@ class Console:
             case Resumed():
                 say("going on where an earlier run stopped; --fresh starts over")
             case Paused():
-                say(f"to go on from here: {shlex.join(['forgetkit', *sys.argv[1:]])}")
+                say(f"to go on from here: {typed()}")
 
     def note(self, text: str) -> None:
         """Print on stderr what is going on."""
@@ -115,7 +115,9 @@ class Console:
             self.note(f"  accuracy, forget set       {moved('forget_accuracy', '.2%')}")
             self.note(f"  mean φ, forget set         {moved('forget_phi', '.2f')}")
         if metrics.get("tune_auc") is not None:
-            self.note(f"  membership AUC, tune half  {moved('tune_auc', '.3f')} (½: as if never seen)")
+            goal = metrics.get("right")
+            right = "½: as if never seen" if goal is None else f"goal {goal:.3f}: as models without the ids"
+            self.note(f"  membership AUC, tune half  {moved('tune_auc', '.3f')} ({right})")
         self.note(f"  weights changed by         {metrics['weight_change']:.2%} of their norm")
 
     def _progress(self, now: Progress) -> None:
@@ -129,6 +131,11 @@ class Console:
         if now.done == now.total:
             self._bar.stop()
             self._bar = None
+
+
+def typed() -> str:
+    """Return the command that the user typed, to be pasted."""
+    return shlex.join(["forgetkit", *sys.argv[1:]])
 
 
 class PlainBar:

@@ -51,6 +51,11 @@ class Closer:
         return self.ceiling < 1
 
     @property
+    def resolved(self) -> bool:
+        """Whether the interval is so narrow that a model as near as the references are on average would pass."""
+        return float(np.mean(self.floors)) + self.ratio.wide[1] - self.ratio.value <= self.ceiling
+
+    @property
     def verdict(self) -> Verdict:
         """Pass if the wide interval lies below the ceiling, fail if it lies above both the ceiling and 1.05."""
         if self.possible and self.ratio.wide[1] <= self.ceiling:

@@ -199,7 +199,7 @@ class Attempt:
                 classifier.load_state_dict(start)
                 continue
             share = meter.spent / retraining
-            self.tell(Note(f"forget: done at {share:.0%} of the cost of retraining"))
+            self.tell(Note(f"forget: it looks right, at {share:.0%} of the cost of retraining; an audit decides"))
             metrics = {**outcome.metrics, "cost": round(share, 4), **({"attempts": tried} if tried else {})}
             return replace(outcome, metrics=metrics, resolved={**self.options(way), **outcome.resolved})
         hint = "raise --budget or --utility-margin, or let it retrain"

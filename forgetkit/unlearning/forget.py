@@ -13,12 +13,12 @@ from torch import nn
 from forgetkit.data.of_checkpoint import dataset_of, keeping_data
 from forgetkit.events import Tell, Warned, silent
 from forgetkit.training.device import machine_for
-from forgetkit.training.outputs import Written
+from forgetkit.training.outputs import Written, output_path
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.shadows import shadows_of
 from forgetkit.unlearning.attempt import Attempt
 from forgetkit.unlearning.distillation import STUDENT
-from forgetkit.unlearning.fallback import or_retrain
+from forgetkit.unlearning.fallback import or_retrain, retraining
 from forgetkit.unlearning.forget_options import Forget
 from forgetkit.unlearning.inputs import Ids, Request, begin, booking_of
 from forgetkit.unlearning.outcome import Outcome
@@ -67,6 +67,9 @@ def _step(request: Request, settings: Forget, options: StepOptions, tell: Tell) 
     """Take the step on a request, or retrain."""
     request.check_retained()
     machine, seed = machine_for(options.compute), options.seed
+    if settings.retrain:
+        again = retraining(request, machine, output_path(request.path, "forget", options.output.out))
+        return again.carry_out(tell, options.output)
     shadows = shadows_of(request.path, request.record, settings.shadows, tell)
     run = Attempt(settings, request, machine, seed, tell, shadows)
     said = {"budget": settings.share, **machine.options(), "searched": run.searched}

@@ -16,6 +16,9 @@ class Forget:
     ] = "50%"
     utility_margin: UtilityMargin = 0.02
     otherwise: Annotated[str, Option("What to do if every attempt fails.", metavar="retrain|stop")] = "retrain"
+    retrain: Annotated[
+        bool, Option("Retrain at once, without the ids and by the original's recipe.", flags=("--retrain",))
+    ] = False
     shadows: Annotated[
         str | None,
         Option("Shadow models; by default those beside the original.", metavar="FOLDER", panel=INPUT),
@@ -29,6 +32,9 @@ class Forget:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""
         positive("utility_margin", self.utility_margin)
         choice("otherwise", self.otherwise, ("retrain", "stop"))
+        if self.retrain and self.otherwise == "stop":
+            hint = "leave one of them out"
+            raise ForgetkitError("usage", "--otherwise stop contradicts --retrain", hint, option="otherwise")
         _ = self.share
 
     @property
@@ -45,5 +51,5 @@ class Forget:
             share = -1.0
         if not 0 <= share <= 1:
             message = f"'{self.budget}' is not a share of a retraining"
-            raise ForgetkitError("usage", message, "from 0 to 1, or 0% to 100%; 0 retrains at once", option="budget")
+            raise ForgetkitError("usage", message, "from 0 to 1, or 0% to 100%", option="budget")
         return share

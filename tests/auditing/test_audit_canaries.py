@@ -143,7 +143,7 @@ def test_remembered_canaries_fail() -> None:
     check = checks(told(included, 1), included, told(included, 2))["canaries"]
     assert (check.verdict, check.group, check.gating, check.over) == ("fail", "canaries", True, False)
     assert check.note.startswith("remembered")
-    assert overall([check], original=True)[0] == "not-forgotten"
+    assert overall([check], original=True).verdict == "not-forgotten"
 
 
 def test_canaries_below_the_withheld_ones_are_over_forgotten() -> None:
@@ -151,14 +151,14 @@ def test_canaries_below_the_withheld_ones_are_over_forgotten() -> None:
     check = checks(told(included, -1), included, told(included, 2))["canaries"]
     assert (check.verdict, check.over) == ("fail", True)
     assert check.note.startswith("over-forgotten")
-    assert overall([check], original=True)[0] == "over-forgotten"
+    assert overall([check], original=True).verdict == "over-forgotten"
 
 
 def test_canaries_like_withheld_ones_pass_where_the_original_remembers() -> None:
     included = coins(MANY)
     found = checks(noise(MANY), included, told(included, 2))
     assert (found["canaries"].verdict, found["canaries"].gating) == ("pass", True)
-    assert overall(list(found.values()), original=True)[0] == "forgotten"
+    assert overall(list(found.values()), original=True).verdict == "forgotten"
 
 
 def test_the_statistic_is_the_share_of_right_guesses() -> None:
@@ -174,7 +174,7 @@ def test_a_pass_proves_nothing_where_the_original_does_not_remember(by: float) -
     included = coins(MANY)
     found = checks(noise(MANY), included, told(included, by, 5))
     assert (found["canaries"].verdict, found["canaries"].gating) == ("info", False)
-    assert overall(list(found.values()), original=True)[0] == "inconclusive"
+    assert overall(list(found.values()), original=True).verdict == "inconclusive"
 
 
 def test_the_original_s_own_figure_is_information() -> None:

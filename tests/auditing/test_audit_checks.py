@@ -62,22 +62,22 @@ def some_scores(phi: np.ndarray, classes: int = 2) -> Predictions:
     ],
 )
 def test_the_verdict_is_the_worst_of_the_checks(checks: list[Check], verdict: str) -> None:
-    assert overall(checks, original=True)[0] == verdict
+    assert overall(checks, original=True).verdict == verdict
 
 
 def test_without_the_original_nothing_is_ever_forgotten() -> None:
-    verdict, reasons = overall([PASSED, KEPT], original=False)
-    assert verdict == "inconclusive"
-    assert "--original" in reasons[0]
+    judgement = overall([PASSED, KEPT], original=False)
+    assert judgement.verdict == "inconclusive"
+    assert "--original" in judgement.reasons[0]
 
 
 def test_without_the_original_a_failure_still_fails() -> None:
-    assert overall([REMEMBERED], original=False)[0] == "not-forgotten"
+    assert overall([REMEMBERED], original=False).verdict == "not-forgotten"
 
 
 def test_every_verdict_but_forgotten_names_a_reason() -> None:
     for checks in ([REMEMBERED], [OVER], [LOST], [UNSURE], [KEPT]):
-        assert overall(checks, original=True)[1]
+        assert overall(checks, original=True).reasons
 
 
 def test_negative_verdicts_exit_1_and_inconclusive_3() -> None:

@@ -33,7 +33,8 @@ def a_closer(ratio: Estimate, floor: float, k: int = 5) -> Check:
 
 def verdict_of(*checks: Check, policy: Policy | None = None, drawn: bool = True) -> tuple[str, list[str]]:
     counted = apply_policy([INTEGRITY, *checks, KEPT], policy or Policy(), exchangeable=drawn)
-    return overall(counted, original=True)
+    judgement = overall(counted, original=True)
+    return judgement.verdict, judgement.reasons
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_what_the_policy_does_not_name_informs_even_if_it_fails() -> None:
     found = apply_policy([failed, a_rank(0.5, 0.05)], policy, exchangeable=True)
     assert (found[0].verdict, found[0].gating, found[0].statistic) == ("info", False, 0.9)
     assert found[0].note.startswith("remembered; ")
-    assert overall([INTEGRITY, *found, KEPT], original=True)[0] == "forgotten"
+    assert overall([INTEGRITY, *found, KEPT], original=True).verdict == "forgotten"
 
 
 def test_under_chance_references_inform() -> None:

@@ -15,8 +15,8 @@ from forgetkit.auditing.check import Check, Verdict
 from forgetkit.auditing.policy import CAN_DECIDE, Policy
 from forgetkit.auditing.report import plain_language as words
 from forgetkit.auditing.report.curves import Curves
+from forgetkit.auditing.report.document import LIMITS, document
 from forgetkit.auditing.report.html import html
-from forgetkit.auditing.report.table import LIMITS, document
 from forgetkit.auditing.verdict import overall
 from forgetkit.statistics.references import closer, rank
 
@@ -50,11 +50,9 @@ BY_VERDICT: dict[Verdict, list[Check]] = {
 
 
 def a_report(*checks: Check, ids: dict[str, Any] | None = None, criterion: str = "retrain") -> dict[str, Any]:
-    verdict, reasons = overall(list(checks), original=True)
     none = {"count": 0, "ids": None}
     return document(
-        verdict,
-        reasons,
+        overall(list(checks), original=True),
         list(checks),
         accuracy={"forget": 0.9, "retain": 0.99, "unseen": 0.91, "original_unseen": None},
         ids=ids or {"remembered": none, "over_forgotten": none},

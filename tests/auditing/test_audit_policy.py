@@ -17,7 +17,7 @@ chance = "at-most"
 gating = ["integrity", "chance"]
 inconclusive = "fail"
 """
-OF_RETRAIN = "membership_margin = 0.03\nassume_exchangeable = true\n"
+OF_RETRAIN = "membership_margin = 0.03\nassume_exchangeable = true\nrequire_utility = true\n"
 """The keys that decide nothing under the criterion of the other policy."""
 
 
@@ -44,7 +44,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     policies = [read(tmp_path, FULL), read(tmp_path, OF_RETRAIN)]
     given = {"utility_margin": 0.01, "chance": "at-most", "gating": ("integrity", "chance"), "inconclusive": "fail"}
     assert policies[0] == Policy(criterion="chance", level=0.01, **given)
-    assert policies[1] == Policy(membership_margin=0.03, assume_exchangeable=True)
+    assert policies[1] == Policy(membership_margin=0.03, assume_exchangeable=True, require_utility=True)
     for field in fields(Policy):
         assert any(getattr(policy, field.name) != field.default for policy in policies)
 

@@ -86,6 +86,18 @@ def test_beyond_the_budget_it_retrains_to_the_bytes_of_train(forgetkit: Run, her
     assert forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%", "--json").json["up_to_date"]
 
 
+def test_retrain_trains_at_once_to_the_bytes_of_train_and_tries_nothing(forgetkit: Run, here: Path) -> None:
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--retrain")
+    assert (ran.code, "warning" in ran.err, "teacher" in ran.err) == (0, False, False), ran.err
+    assert forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", "-o", "r.st", "-q").code == 0
+    assert Path("m.forget.st").read_bytes() == Path("r.st").read_bytes()
+
+
+def test_retrain_contradicts_otherwise_stop(forgetkit: Run, here: Path) -> None:
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--retrain", "--otherwise", "stop")
+    assert (ran.code, "contradicts --retrain" in ran.err) == (2, True)
+
+
 def test_a_budget_of_nothing_and_no_retraining_writes_nothing(forgetkit: Run, here: Path) -> None:
     before = sorted(here.iterdir())
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "0", "--otherwise", "stop", "--json")

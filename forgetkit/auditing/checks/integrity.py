@@ -7,6 +7,8 @@ from forgetkit.auditing.check import Check
 from forgetkit.auditing.subject import descends
 from forgetkit.files.record import Record
 
+FROM_SCRATCH = "trained from scratch without these ids, by its record"
+
 
 def integrity(record: Record, original: Record | None, *, named: bool, broken: str | None, duplicates: int) -> Check:
     """Check weights, record and lineage.
@@ -29,7 +31,9 @@ def integrity(record: Record, original: Record | None, *, named: bool, broken: s
         faults.append("the record does not lead back to the original, nor to a training by its recipe")
     if duplicates:
         faults.append(f"{duplicates} retained samples are exact copies of forgotten images")
-    note = "; ".join(faults) or "weights, record and lineage are in order"
+    last = record.steps[-1] if record.steps else None
+    scratch = last is not None and last.command == "train" and last.parent is None
+    note = "; ".join(faults) or (FROM_SCRATCH if scratch else "weights, record and lineage are in order")
     return Check("integrity", "fail" if faults else "pass", note, gating=True)
 
 

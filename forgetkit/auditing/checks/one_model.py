@@ -28,12 +28,15 @@ def utility_check(after: Predictions, before: Predictions, *, level: float, marg
     fewest = math.ceil(math.log(level) / math.log(1 - margin))
     if verdict == "pass" and len(after) < fewest:
         verdict = "inconclusive"
-    note = f"accuracy on unseen samples {before.correct.mean():.2%} → {after.correct.mean():.2%}"
+    rates = f"{before.correct.mean():.1%} → {after.correct.mean():.1%}"
+    note, weak = f"accuracy {rates} on {len(after):,} unseen samples", False
     if verdict == "inconclusive":
         spread = (estimate.narrow[1] - estimate.narrow[0]) / 2 * math.sqrt(estimate.n)
         enough = max(fewest, math.ceil((2 * spread / margin) ** 2))
-        note += f"; if nothing was lost, about {enough} unseen samples would pass"
-    return replace(check_of("utility", estimate, verdict, note, null=0.0, margin=margin), gating=True)
+        weak = estimate.n < enough
+        note += f"; about {enough:,} would show that nothing was lost"
+    check = check_of("utility", estimate, verdict, note, null=0.0, margin=margin)
+    return replace(check, gating=True, weak=weak)
 
 
 def membership(forget: Predictions, unseen: Predictions, *, level: float, margin: float) -> Check:

@@ -101,11 +101,11 @@ def rank_check(found: Rank) -> Check:
     models = len(found.references) + 1
     apart = "a model that remembers" if found.signed > 0 else "an over-forgotten one"
     note = {
-        "fail": f"stands apart from the {models - 1} references, as {apart} does",
-        "pass": f"like the {models - 1} references; the original is not",
+        "fail": f"stands apart from {models - 1} references, as {apart} does",
+        "pass": f"one of {models} alike; the original stands apart",
     }.get(found.verdict, "no power: the original does not stand apart from the references either")
     if found.verdict == "inconclusive" and found.p_before is None:
-        note = f"like the {models - 1} references; needs --original to show that a model that remembers is not"
+        note = f"one of {models} alike; needs --original to show that a model that remembers stands apart"
     if not found.possible:
         note = f"{models - 1} references; at least {found.needed} are needed to decide"
     decides = found.possible and found.verdict != "inconclusive"
@@ -121,14 +121,18 @@ def closer_check(found: Closer, count: int) -> Check:
     farther away than the original fails in any case.
     """
     floor = max(found.floors)
-    note = f"distance to {count} references, as a share of the original's; honest retraining: at most {floor:.2f}"
+    share = f"at {found.ratio.value:.2f} of the original's distance from {count} references"
+    note = f"{share}; a retraining: up to {floor:.2f}"
     if not found.possible:
         note += "; no power: the original is as close as they are"
+    elif found.verdict == "inconclusive" and not found.resolved:
+        note += "; undecided: at this number of ids the interval is too wide for any model to pass"
     enough = count >= CLOSER_FROM
     decides = enough and (found.possible or found.verdict == "fail")
     verdict: CheckVerdict = found.verdict if decides else "info"
     check = check_of("closer", found.ratio, verdict, note, null=floor, margin=CLOSER_MARGIN)
-    return replace(check, gating=decides, proves=enough)
+    weak = decides and verdict == "inconclusive" and not found.resolved
+    return replace(check, gating=decides, proves=enough, weak=weak)
 
 
 def divergence_check(after: Softmax, references: list[Softmax]) -> Check:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from forgetkit.auditing.check import Check
+from forgetkit.auditing.check import BY_ITSELF, Check
 from forgetkit.auditing.checks.guesses import Wording, guess_check
 from forgetkit.auditing.checks.one_model import membership
 from forgetkit.auditing.policy import Policy
@@ -50,7 +50,7 @@ def _twins(found: ShadowPredictions, *, level: float) -> list[Check]:
     shows = control.verdict == "fail" and not control.over
     if not shows and after.verdict != "fail":
         known = f"of retained samples, which the twins remember, only {control.statistic:.1%} are read correctly"
-        note = f"{known}: a pass would prove little (by itself: {after.note})"
+        note = f"{known}: a pass would prove little{BY_ITSELF}{after.note})"
         return [replace(after, verdict="info", gating=False, note=note)]
     return [after, replace(control, id="twins-retained", verdict="info", gating=False, proves=False)]
 

@@ -83,7 +83,7 @@ def _utility(after: ModelPredictions, before: ModelPredictions | None, kept: Lab
     mask = np.isin(after.unseen.labels, kept)
     if not mask.any():
         note = "no unseen samples of classes that keep retained samples"
-        return [Check("utility", "inconclusive", note, gating=True)]
+        return [Check("utility", "inconclusive", note, gating=True, weak=True)]
     now, then = after.unseen.take(mask), before.unseen.take(mask)
     check = one_model.utility_check(now, then, level=policy.level, margin=policy.utility_margin)
     return [check, one_model.worst_class(now, then)]

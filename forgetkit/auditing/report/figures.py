@@ -52,7 +52,7 @@ def figures(report: dict[str, Any], curves: Curves | None) -> list[Figure]:
     """Draw the figures for which there are data; the same arguments give the same bytes.
 
     Args:
-        report: what :func:`forgetkit.auditing.report.table.document` returned.
+        report: what :func:`forgetkit.auditing.report.document.document` returned.
         curves: the data of most of them; None where the outputs are not finite.
     """
     from matplotlib import style

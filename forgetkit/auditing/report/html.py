@@ -7,9 +7,9 @@ from typing import Any
 from forgetkit import __version__
 from forgetkit.auditing.report import plain_language as words
 from forgetkit.auditing.report.curves import Curves
+from forgetkit.auditing.report.document import row
 from forgetkit.auditing.report.figures import figures
 from forgetkit.auditing.report.markdown import ACCURACIES
-from forgetkit.auditing.report.table import row
 
 BAR = 160.0
 """Width of the bar beside a check, in its own units."""
@@ -76,38 +76,6 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
     )
 
 
-def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float | None, float | None] | None:
-    """Return the lowest and the highest value that a check calls right, None for an open end.
-
-    Args:
-        check: as the report has it.
-        policy: likewise.
-
-    Returns:
-        None if the check does not decide, or not by a margin.
-    """
-    if check["null"] is None or check["margin"] is None or not check["gating"]:
-        return None
-    low, high = check["null"] - check["margin"], check["null"] + check["margin"]
-    at_most = check["id"] == "chance" and policy.get("chance") == "at-most"
-    if at_most or check["id"] in {"vanished", "closer"}:
-        return None, high
-    return low, None if check["id"] == "utility" else high
-
-
-def comparison(check: dict[str, Any], policy: dict[str, Any]) -> str:
-    """Return in words what the value of a check is compared with; nothing if there is no such value."""
-    if check["id"] == "rank" and check["gating"]:
-        return f"right: p above {policy['level']:g}"
-    right, shown = right_values(check, policy), row(check)[4]
-    if right is None:
-        return f"compare with {shown}" if shown else ""
-    low, high = right
-    if low is None:
-        return f"right: at most {high:.3f}"
-    return f"right: at least {low:.3f}" if high is None else f"right: {low:.3f} to {high:.3f}"
-
-
 def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
     """Return what a row of the table of checks shows."""
     name, _, value, span, *_, note = row(check)
@@ -120,7 +88,7 @@ def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
         "bar": _bar(check, policy),
         "lines": [
             line
-            for line in (f"{value} {span}".strip(), p, comparison(check, policy), words.sample_count(check))
+            for line in (f"{value} {span}".strip(), p, words.comparison(check, policy), words.sample_count(check))
             if line
         ],
         "note": note,
@@ -139,7 +107,7 @@ def _bar(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any] | None
         share: float = (value - null + reach) / (2 * reach)
         return round(2 + (BAR - 4) * min(max(share, 0.0), 1.0), 1)
 
-    right = right_values(check, policy)
+    right = words.right_values(check, policy)
     low, high = right or (None, None)
     return {
         "width": BAR,

@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from forgetkit.auditing.report.table import row, verdict_words
+from forgetkit.auditing.report.document import row, verdict_words
 
 FIGURES = ("value", "interval", "compare with", "n")
 """Names of the figures that follow name and verdict in a row of the report."""
@@ -19,7 +19,7 @@ def junit(report: dict[str, Any], name: str) -> str:
     pass, with their result in the output. The case of the verdict follows the exit code of the report.
 
     Args:
-        report: what :func:`forgetkit.auditing.report.table.document` returned.
+        report: what :func:`forgetkit.auditing.report.document.document` returned.
         name: the checkpoint; only its file name is shown.
 
     Returns:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
+from forgetkit.auditing.report.document import row, verdict_words
 from forgetkit.auditing.report.junit import printable
-from forgetkit.auditing.report.table import row, verdict_words
+from forgetkit.auditing.report.plain_language import answer, origin
 
 COLUMNS = ("check", "verdict", "value", "interval", "compare with", "n", "note")
 ACCURACIES = {
@@ -22,7 +23,7 @@ def summary(report: dict[str, Any], name: str) -> str:
     """Return a report as Markdown: verdict, reasons, checks, accuracies, limits.
 
     Args:
-        report: what :func:`forgetkit.auditing.report.table.document` returned.
+        report: what :func:`forgetkit.auditing.report.document.document` returned.
         name: the checkpoint; only its file name is shown.
 
     Returns:
@@ -33,6 +34,7 @@ def summary(report: dict[str, Any], name: str) -> str:
     rates = [(words, _percent(report["accuracy"][key])) for key, words in ACCURACIES.items()]
     parts = [
         [f"## {escape(PurePath(name).name)}: {escape(verdict_words(report))}"],
+        _points([*answer(report), *filter(None, [origin(report)])]),
         _points(report["reasons"]),
         _table(COLUMNS, [row(check) for check in report["checks"]]),
         [escape("* decides; the others only inform")],

@@ -3,7 +3,9 @@
 from typing import Any
 
 from forgetkit.auditing.check import Verdict
-from forgetkit.auditing.report.table import by_chance
+from forgetkit.auditing.checks.integrity import FROM_SCRATCH
+from forgetkit.auditing.policy import ABOUT
+from forgetkit.auditing.report.document import by_chance, row
 
 HEADLINES: dict[Verdict, str] = {
     "forgotten": "Forgotten, as far as was tested",
@@ -67,6 +69,8 @@ LEFT_OUT = "By the rules of this audit, the following decided nothing: "
 WITHOUT = (
     "No check on forgetting settled anything: the checks that passed below concern only the file or its usefulness."
 )
+LOST = "On samples that it never saw, it makes more errors than the original."
+COULD_FAIL = "The original does not: this test could have failed."
 RESULTS = {"pass": "passed", "fail": "failed", "inconclusive": "undecided", "info": "informs", "not-run": "not run"}
 GLOSSARY = {
     "forgotten samples": "The samples in question: the model was trained on them, and should have forgotten them.",
@@ -126,6 +130,48 @@ def headline(report: dict[str, Any]) -> str:
     return CHANCE_HEADLINES.get(verdict, HEADLINES[verdict]) if by_chance(report) else HEADLINES[verdict]
 
 
+def answer(report: dict[str, Any]) -> list[str]:
+    """Return what an audit found in one to three sentences, on forgetting and, if it was lost, on usefulness."""
+    found = [LOST] if report["usefulness"] == "lost" else []
+    if by_chance(report) and report["forgetting"] in CHANCE_MEANS:
+        return [*found, CHANCE_MEANS[report["forgetting"]]]
+    count, verdict = report["inputs"]["ids"]["count"], report["forgetting"]
+    ids = f"these {count:,} ids" if count != 1 else "this id"
+    named = {check["id"] for check in report["checks"] if check["gating"] and check["verdict"] in {"pass", "fail"}}
+    models = len(report["inputs"]["references"])
+    if verdict == "forgotten":
+        return [*found, *_passed(named & set(ABOUT["retrain"]), ids, models)]
+    if verdict == "over-forgotten":
+        return [*found, f"It is less certain of {ids} than a model that never saw them. That gives them away as well."]
+    if verdict == "inconclusive":
+        return [*found, "These checks can neither clear nor convict the model."]
+    failed = {check["id"] for check in report["checks"] if check["verdict"] == "fail"}
+    if failed <= {"integrity", "utility"}:
+        return [*found, "The file, or its record, is not what it should be."]
+    known = [f"It still shows that it was trained on {ids}."]
+    if report["accuracy"]["forget"] == 0:
+        known.append("It answers none of them correctly, but not as a model that never saw them: they left a trace.")
+    return [*found, *known]
+
+
+def origin(report: dict[str, Any]) -> str:
+    """Return that the model was trained from scratch without the ids, if its record says so; else nothing."""
+    notes = [check["note"] for check in report["checks"] if check["id"] == "integrity"]
+    return f"It was {FROM_SCRATCH}." if FROM_SCRATCH in notes else ""
+
+
+def _passed(named: set[str], ids: str, models: int) -> list[str]:
+    """Return what the checks that passed show, strongest first, and that they could have failed."""
+    if named & {"rank", "closer"}:
+        return [f"On {ids} it answers like {models} models that never saw them.", COULD_FAIL]
+    if "twins" in named:
+        first = f"Of two models that took the same step, nobody can tell which had seen which of {ids}."
+        return [first, "Of the samples that they keep, one can: this test could have failed."]
+    if "membership" in named:
+        return [f"It is as certain of {ids} as of samples that it never saw.", COULD_FAIL]
+    return ["Of the planted samples, nobody can tell which ones it was trained on.", COULD_FAIL]
+
+
 def meaning(report: dict[str, Any]) -> tuple[str, str]:
     """Return what the verdict of a report means, and what it does not mean."""
     verdict: Verdict = report["verdict"]
@@ -165,3 +211,45 @@ def sample_count(check: dict[str, Any]) -> str:
         return ""
     unit = UNITS.get(check["id"], "samples") if check["statistic"] is not None else "samples"
     return f"{check['n']} {unit}"
+
+
+def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float | None, float | None] | None:
+    """Return the lowest and the highest value that a check calls right, None for an open end.
+
+    Args:
+        check: as the report has it.
+        policy: likewise.
+
+    Returns:
+        None if the check does not decide, or not by a margin.
+    """
+    if check["null"] is None or check["margin"] is None or not check["gating"]:
+        return None
+    low, high = check["null"] - check["margin"], check["null"] + check["margin"]
+    at_most = check["id"] == "chance" and policy.get("chance") == "at-most"
+    if at_most or check["id"] in {"vanished", "closer"}:
+        return None, high
+    return low, None if check["id"] == "utility" else high
+
+
+def comparison(check: dict[str, Any], policy: dict[str, Any]) -> str:
+    """Return in words what the value of a check is compared with; nothing if there is no such value."""
+    if check["id"] == "rank" and check["gating"]:
+        return f"right: p above {policy['level']:g}"
+    right, shown = right_values(check, policy), row(check)[4]
+    if right is None:
+        return f"compare with {shown}" if shown else ""
+    low, high = right
+    if low is None:
+        return f"right: at most {high:.3f}"
+    return f"right: at least {low:.3f}" if high is None else f"right: {low:.3f} to {high:.3f}"
+
+
+def numbers(check: dict[str, Any], policy: dict[str, Any]) -> str:
+    """Return the figures of a check in a few words: its value, and what is right; nothing where it measured none."""
+    value, p = check["statistic"], check["p"]
+    if check["id"] == "rank":
+        return "" if p is None else f"p {p:.2f}; right: above {policy['level']:g}"
+    if check["id"].startswith("utility") or value is None:
+        return f"may lose {100 * policy['utility_margin']:g} points" if check["id"] == "utility" else ""
+    return f"{value:.3f}; {comparison(check, policy)}".rstrip("; ")

@@ -1,15 +1,15 @@
 """``forgetkit audit``: has the model forgotten?"""
 
+import shutil
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forgetkit.cli.console import Console
+from forgetkit.cli.console import Console, is_terminal, typed
 from forgetkit.options import INPUT, OUTPUT, Argument, Attributes, Compute, Fresh, ListForm, Option, Say, Source
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ class Files:
     remembered_out: Annotated[
         str | None, Option("Also write the ids that stand out as remembered.", metavar="FILE", panel=OUTPUT)
     ] = None
+    all: Annotated[bool, Option("Print every measurement, not only what decides.", flags=("--all",), panel=OUTPUT)] = (
+        False
+    )
     show_ids: Annotated[bool, Option("List single ids in the report.", flags=("--show-ids",), panel=OUTPUT)] = False
 
 
@@ -111,7 +114,7 @@ def audit(
     """Judge whether samples were forgotten: exit 0 forgotten, 1 not, 3 inconclusive.
 
     A check passes only if its confidence interval lies within the margin and the original model fails the same check.
-    With too few ids the verdict is inconclusive; the report says how many would suffice. * marks the deciding checks.
+
 
     Examples:
         forgetkit audit model.relabel.st --original model.st
@@ -142,10 +145,11 @@ def audit(
             self_check=judging.self_check,
             show_ids=files.show_ids,
             fresh=fresh,
+            typed=typed(),
             tell=console,
         )
         reports.write(found, checkpoint, console, console.warnings, case.subject.record)
-        _print(found, checkpoint, console)
+        _print(found, checkpoint, console, complete=files.all)
     if not judging.exit_zero and found.exit_code:
         raise typer.Exit(found.exit_code)
 
@@ -175,10 +179,16 @@ def _read(compared: Compared, judging: Judging) -> list[Path]:
     return [Path(name) for name in (*(compared.ids or []), compared.attributes, judging.policy) if name and name != "-"]
 
 
-def _print(found: "Audited", checkpoint: str, console: Console) -> None:
-    """Print the result, and verdict and reasons on stderr where stdout does not show them on a terminal."""
-    lines = found.lines(checkpoint)
-    if console.says.as_json or not sys.stdout.isatty():
-        for line in takewhile(bool, lines):
-            console.note(line)
-    console.result(lines, found.report)
+def _print(found: "Audited", checkpoint: str, console: Console, *, complete: bool) -> None:
+    """Print the result on stdout, and with ``--json`` its verdict on stderr as well."""
+    from forgetkit.auditing.report.terminal import WIDTH, heading
+
+    title = f"{heading(found.report, checkpoint)}"
+    if console.says.as_json:
+        console.note(title)
+        for reason in found.reasons:
+            console.note(f"  because {reason}")
+    shown = is_terminal(sys.stdout)
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+    text = title if console.says.quiet else found.text(checkpoint, complete=complete, width=width, colour=shown)
+    console.result([text], found.report)

@@ -1,9 +1,9 @@
-"""The result of an audit as a table for the terminal and as a document for programs."""
+"""The result of an audit as a document for programs, and what all reports take from it."""
 
 from typing import Any
 
 from forgetkit.auditing.check import Check, Verdict
-from forgetkit.auditing.verdict import exit_code
+from forgetkit.auditing.verdict import Judgement, exit_code
 
 WORDS: dict[Verdict, str] = {
     "forgotten": "FORGOTTEN: the measurements are those of a model that never saw these samples",
@@ -50,41 +50,22 @@ def verdict_words(report: dict[str, Any]) -> str:
     return known.get(verdict, WORDS[verdict]) if by_chance(report) else WORDS[verdict]
 
 
-def table(path: str, report: dict[str, Any]) -> list[str]:
-    """Return the lines for the terminal: verdict, reasons, checks, accuracies, limits.
+def title(report: dict[str, Any]) -> str:
+    """Return the verdict in capitals, with its criterion if that is chance."""
+    return verdict_words(report).partition(":")[0]
 
-    Args:
-        path: the checkpoint, as the user named it.
-        report: what :func:`document` returned.
-    """
-    shown = {name: "-" if rate is None else f"{rate:.2%}" for name, rate in report["accuracy"].items()}
-    rows = [
-        ("check", "verdict", "value", "interval", "compare with", "n", ""),
-        *(row(check) for check in report["checks"]),
-    ]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(6)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=True)).rstrip() for cells in rows
-    ]
-    return [
-        f"{path}: {verdict_words(report)}",
-        *(f"  because {reason}" for reason in report["reasons"]),
-        "",
-        *lines,
-        "* decides; the others only inform",
-        "",
-        f"accuracy: forget {shown['forget']}, retain {shown['retain']}, check half of unseen {shown['unseen']} "
-        f"(original {shown['original_unseen']})",
-        *(f"limit: {text}" for text in report["limits"]),
-    ]
+
+def check_name(check: dict[str, Any]) -> str:
+    """Return the name of a check as reports show it, with its group if that is not the ids in question."""
+    name = str(check["id"])
+    return name if check["group"] == "ids" else f"{check['group']}/{name}"
 
 
 def row(check: dict[str, Any]) -> tuple[str, ...]:
     """Return name, verdict, value, interval, value to compare with, n and note of a check, as reports show them."""
-    name = check["id"] if check["group"] == "ids" else f"{check['group']}/{check['id']}"
     value, span = check["statistic"], check["interval"]
     return (
-        name,
+        check_name(check),
         check["verdict"] + ("*" if check["gating"] else ""),
         "" if value is None else f"{value:.3f}",
         "" if span is None else f"[{span[0]:.3f}, {span[1]:.3f}]",
@@ -105,8 +86,7 @@ def _target(check: dict[str, Any]) -> str:
 
 
 def document(
-    verdict: Verdict,
-    reasons: list[str],
+    judgement: Judgement,
     checks: list[Check],
     *,
     accuracy: dict[str, float | None],
@@ -118,9 +98,11 @@ def document(
     """Return the report. It has no time and no path, so that the same inputs give the same bytes."""
     return {
         "ok": True,
-        "verdict": verdict,
-        "exit_code": exit_code(verdict, policy["inconclusive"]),
-        "reasons": reasons,
+        "verdict": judgement.verdict,
+        "exit_code": exit_code(judgement.verdict, policy["inconclusive"]),
+        "forgetting": judgement.forgetting,
+        "usefulness": judgement.usefulness,
+        "reasons": judgement.reasons,
         "checks": [check.to_json() for check in checks],
         "accuracy": accuracy,
         "ids": ids,
