@@ -194,6 +194,18 @@ def test_names_of_classes_are_kept(forgetkit: Run, tmp_path: Path, beside: dict[
     assert read_header(tmp_path / "new.safetensors")["__metadata__"]["label_names"] == '["b", "a"]'
 
 
+def test_a_pointer_of_git_lfs_is_called_by_its_name(forgetkit: Run, tmp_path: Path) -> None:
+    (tmp_path / "old.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n")
+    for command in (
+        "convert old.pt -o x.st",
+        "adopt old.pt --dataset digits -o x.st --model convnet",
+        "inspect old.pt",
+    ):
+        ran = forgetkit(*command.split())
+        assert "error: old.pt: a Git LFS pointer, not the file that it names\nhint: fetch the file" in ran.err
+        assert (ran.code, (tmp_path / "x.st").exists()) == (2, False)
+
+
 def test_safetensors_are_not_converted_so_no_record_is_lost(forgetkit: Run, model: Path, tmp_path: Path) -> None:
     ran = forgetkit("convert", "model.st", "-o", "new.safetensors")
     assert (ran.code, ran.out, (tmp_path / "new.safetensors").exists()) == (2, "", False)
