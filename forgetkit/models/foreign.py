@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class Config:
 def find_weights(name: str) -> tuple[Path, Config]:
     """Return the file of weights that ``name`` means, and if that is a folder, what its config says.
 
+    Of the config beside a ``model.safetensors`` that is named itself, only the classes count.
+
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
@@ -56,6 +59,8 @@ def find_weights(name: str) -> tuple[Path, Config]:
         raise ForgetkitError("checkpoint-missing", "no weights given: the path is empty", _HOW)
     path = Path(name)
     if not path.is_dir():
+        with suppress(ForgetkitError):
+            return path, Config(labels=_config(path.parent).labels if path.name == WEIGHTS else [])
         return path, Config()
     if not (path / WEIGHTS).is_file():
         pickles = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in path.glob(kind))

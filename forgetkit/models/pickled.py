@@ -113,7 +113,7 @@ def _place(name: str, places: list[str], key: str | None) -> str:
         return key
     usual = next((place for place in PLACES if place in places), None)
     if usual is None and len(places) > 1:
-        hint = f"choose one: --key '{places[-1]}'"
+        hint = "choose one: " + " or ".join(f"--key '{shorten(place)}'" for place in places)
         raise ForgetkitError("usage", f"{name}: tensors stand in {len(places)} places: {listed}", hint)
     return places[0] if usual is None else usual
 

@@ -102,11 +102,11 @@ def _find(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], required:
     whole = [prefix for prefix in hits if all(f"{prefix}{name}" in found for name in required)]
     alone = sorted((prefix for prefix in whole if hits[prefix] == len(found)), key=len)[:1]
     fit = [prefix for prefix in whole if all(found[f"{prefix}{n}"].shape == expected[n].shape for n in required)]
-    fit = alone or fit or whole
+    fit = alone or sorted(fit or whole)
     if len(fit) > 1:
         names = " and ".join(f"under '{prefix}'" if prefix else "without a prefix" for prefix in fit)
-        one, *_, other = sorted(fit, reverse=True)
-        hint = f"choose one: --prefix {one}" if other else f"choose one: --prefix {one}, or --drop '{one}*'"
+        ways = (f"--prefix {prefix}" if prefix else f"--drop '{fit[-1]}*'" for prefix in fit)
+        hint = f"choose one: {' or '.join(ways)}"
         raise ForgetkitError("checkpoint-mismatch", f"{where} holds {len(fit)} whole models, {names}", hint)
     most = max(hits.values(), default=0)
     return fit[0] if fit else min((prefix for prefix, count in hits.items() if count == most), key=len, default="")

@@ -368,7 +368,7 @@ def test_of_two_whole_models_the_user_names_one(forgetkit: Run, weights: Path, t
     changed(weights, lambda t: under_prefix("model.", t) | under_prefix("ema.", {n: v * 2 for n, v in t.items()}))
     ran = adopted(forgetkit, weights)
     assert refused(ran, tmp_path) == f"{weights} holds 2 whole models, under 'ema.' and under 'model.'"
-    assert "hint: choose one: --prefix model.\n" in ran.err
+    assert "hint: choose one: --prefix ema. or --prefix model.\n" in ran.err
     for prefix, factor in (("model", 1), ("ema.", 2)):
         assert adopted(forgetkit, weights, "--prefix", prefix, "--force").code == 0
         want = load_file(tmp_path / "model.st")["fc.bias"] * factor
@@ -384,7 +384,7 @@ def test_the_model_of_the_right_shapes_is_taken_beside_a_wider_one(forgetkit: Ru
 
 def test_an_average_beside_a_model_without_a_prefix_can_be_dropped(forgetkit: Run, weights: Path) -> None:
     changed(weights, lambda tensors: tensors | under_prefix("ema.", tensors))
-    assert "hint: choose one: --prefix ema., or --drop 'ema.*'\n" in adopted(forgetkit, weights).err
+    assert "hint: choose one: --drop 'ema.*' or --prefix ema.\n" in adopted(forgetkit, weights).err
     assert "left out, as --drop says: ema.conv1.bias" in adopted(forgetkit, weights, "--drop", "ema.*").err
     assert read_record(weights.with_name("a.st")).steps[0].options["drop"] == ["ema.*"]
 
@@ -418,7 +418,7 @@ def test_the_classes_are_numbered_as_the_config_names_them(
     before = read_record(tmp_path / "model.st")
     (folder / "config.json").write_text(config(**names))
     mean, std = (str(before.input[key][0] / 255) for key in ("mean", "std"))
-    ran = adopted(forgetkit, folder, "--mean", mean, "--std", std)
+    ran = adopted(forgetkit, folder / "model.safetensors", "--mean", mean, "--std", std)
     assert "classes in the order in which they are named beside the weights: 7 is '9', not '7' …" in ran.err
     record = read_record(tmp_path / "a.st")
     assert record.steps[0].metrics["test_accuracy"] == pytest.approx(
@@ -427,6 +427,16 @@ def test_the_classes_are_numbered_as_the_config_names_them(
     assert (record.classes, record.steps[0].options["class_order"]) == (SWAPPED, digest_of(SWAPPED))
     assert forgetkit("forget-ids", "a.st", "--class", "9", "--count", "3", "-o", "i.txt").code == 0
     assert forgetkit("relabel", "a.st", "--ids", "i.txt", "--rate", "0.1").code == 0
+
+
+def test_convert_hands_the_order_of_the_classes_on(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    numbered = {name: row for row, name in enumerate(SWAPPED)}
+    torch.save({"net": load_file(weights), "class_to_idx": numbered}, tmp_path / "old.pt")
+    assert forgetkit("convert", "old.pt", "-o", "new.safetensors").code == 0
+    assert "7 is '9', not '7' …" in adopted(forgetkit, "new.safetensors").err
+    assert read_record(tmp_path / "a.st").classes == SWAPPED
+    assert adopted(forgetkit, "new.safetensors", "--class-order", "dataset", "--force").code == 0
+    assert read_record(tmp_path / "a.st").classes == [*"0123456789"]
 
 
 def test_other_names_beside_the_weights_are_noted(forgetkit: Run, folder: Path) -> None:

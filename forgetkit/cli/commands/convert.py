@@ -28,7 +28,7 @@ def convert(file: Pickle, *, key: Key = None, output: Output) -> None:
 
     Examples:
         forgetkit convert old.pt -o weights.safetensors
-        forgetkit convert old.pt --key ema -o weights.safetensors
+        forgetkit convert old.pt -o weights.safetensors --force
     """
     from forgetkit.files.publish import check_target, claimed
     from forgetkit.models.pickled import read_state
