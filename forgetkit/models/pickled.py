@@ -163,7 +163,7 @@ def _read(name: str) -> tuple[object, list[str]]:
                 warnings.simplefilter("ignore")  # of sparse and quantised tensors, which are refused below
                 try:
                     content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-                    return content, sorted(stand_ins)
+                    return content, [shorten(stranger) for stranger in sorted(stand_ins)]
                 except pickle.UnpicklingError as problem:
                     _add_stand_in(stand_ins, problem)
     except (ForgetkitError, MemoryError):
@@ -224,7 +224,7 @@ def _instead(content: object) -> str:
 def _kind(value: object) -> str:
     """Return the name of a class, or of the class of an object."""
     kind = value if isinstance(value, type) else type(value)
-    return f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+    return shorten(f"{kind.__module__}.{kind.__name__}".removeprefix("builtins."))
 
 
 def _refused(problem: Exception, strangers: Iterable[str]) -> str:
@@ -235,6 +235,6 @@ def _refused(problem: Exception, strangers: Iterable[str]) -> str:
         return "it would run code (a module that an old version of torch pickled)"
     if "Unsupported operand" in str(problem):
         return "not a file of torch.save with its usual pickle protocol, 2, or damaged"
-    if names := ", ".join(sorted(strangers)):
-        return f"it cannot be read without its own code ({names})"
+    if names := ", ".join(shorten(name) for name in sorted(strangers)):
+        return f"damaged, or not readable without its own code ({names})"
     return "not a file of torch.save, or damaged"
