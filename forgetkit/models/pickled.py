@@ -120,7 +120,7 @@ def _place(name: str, places: list[str], key: str | None) -> str:
 
 def _states(content: object, place: str = "", depth: int = 3) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """Yield the mappings of tensors in a file with the keys that lead there; the state of an optimizer is none."""
-    if not isinstance(content, Mapping) or "param_groups" in content or not depth:
+    if not isinstance(content, Mapping) or (place and "param_groups" in content) or not depth:
         return
     inner = [
         found
