@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from forgetkit.options import OPTIMIZERS, PRECISIONS
+from forgetkit.training.adopt_options import CLASS_ORDERS
 from forgetkit.training.recipe import AUGMENTS, SCHEDULES
 
 MODELS = ("convnet", "resnet50", "torchvision:", "timm:")
@@ -15,6 +16,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "augment": AUGMENTS,
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": PRECISIONS,
+    "class_order": CLASS_ORDERS,
 }
 """Known values of options, by the option's name."""
 CHECKPOINTS = ("checkpoint", "original", "teacher", "forget_teacher", "like", "from_", "reference")

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.record import Record
 from forgetkit.models.factory import Factory, call_factory, check_factory, resolve
+from forgetkit.models.tensor_file import unfit
 from forgetkit.models.zoo import Stem, names_in, timm_factory, torchvision_factory
 from forgetkit.registry import FAILURES, Registry, place_of
 
@@ -205,9 +206,9 @@ def _check_tensors(model: nn.Module) -> None:
     for name, tensor in model.state_dict(keep_vars=True).items():
         if is_lazy(tensor):
             raise ValueError(f"its lazy '{name}' has no shape: no image reaches it")
-        if not isinstance(tensor, Tensor) or tensor.is_complex() or tensor.layout != torch.strided:
-            found = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise ValueError(f"its state_dict holds '{name}', {found}, which a checkpoint cannot hold")
+        why = unfit(name, tensor) if isinstance(tensor, Tensor) else f"is of type {type(tensor).__name__}, not a tensor"
+        if why:
+            raise ValueError(f"'{shorten(name)}' of its state_dict {why}")
 
 
 def _mismatch(name: str, shape: tuple[int, int, int], why: str | Exception) -> ForgetkitError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.files.header import read_header
+from forgetkit.files.header import read_header, refuse_pointer
 from forgetkit.files.record import Record, check_shape
+from forgetkit.models.class_names import class_names, names_in_metadata
 
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 LARGEST_CONFIG = 1 << 20
@@ -48,6 +50,8 @@ class Config:
 def find_weights(name: str) -> tuple[Path, Config]:
     """Return the file of weights that ``name`` means, and if that is a folder, what its config says.
 
+    Of the config beside a ``model.safetensors`` that is named itself, only the classes count.
+
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
@@ -55,6 +59,8 @@ def find_weights(name: str) -> tuple[Path, Config]:
         raise ForgetkitError("checkpoint-missing", "no weights given: the path is empty", _HOW)
     path = Path(name)
     if not path.is_dir():
+        with suppress(ForgetkitError):
+            return path, Config(labels=_config(path.parent).labels if path.name == WEIGHTS else [])
         return path, Config()
     if not (path / WEIGHTS).is_file():
         pickles = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in path.glob(kind))
@@ -65,18 +71,19 @@ def find_weights(name: str) -> tuple[Path, Config]:
     return path / WEIGHTS, _config(path)
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors of a safetensors file without a record, and the SHA-256 of the file.
+def read_weights(path: Path) -> tuple[dict[str, Tensor], str, list[str]]:
+    """Return the tensors of a safetensors file without a record, its SHA-256, and the classes that it names, if any.
 
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
     try:
         with path.open("rb") as stream:
-            start = stream.read(8) if path.is_file() else b""
+            start = stream.read(64) if path.is_file() else b""
     except OSError as problem:
         raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror}", _HOW) from problem
-    if start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[4:] != bytes(4)):
+    refuse_pointer(path, start)
+    if start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[4:8] != bytes(4)):
         hint = f"forgetkit convert {path} -o {path.with_suffix('.safetensors')}"
         raise ForgetkitError("checkpoint-malformed", f"{path}: a file that PyTorch saved, not safetensors", hint)
     try:
@@ -91,7 +98,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     if isinstance(metadata, dict) and "forgetkit" in metadata:
         message = f"{path}: it has a forgetkit record, which adopt would drop"
         raise ForgetkitError("checkpoint-malformed", message, f"it is a checkpoint already: forgetkit inspect {path}")
-    return tensors, digest
+    return tensors, digest, names_in_metadata(metadata) if isinstance(metadata, dict) else []
 
 
 def config_of(record: Record, *, fixed: bool) -> dict[str, Any]:
@@ -137,18 +144,18 @@ def _config(folder: Path) -> Config:
     cfg = content.get("pretrained_cfg", content)
     images = _json(folder / PREPROCESSOR)
     architecture, arguments = content.get("architecture"), content.get("model_args", {})
-    labels = content.get("label_names", [])
     mean, std = (cfg.get(key, images.get(f"image_{key}")) for key in ("mean", "std"))
     try:
         check_shape(arguments, dict, "'model_args'")
         check_shape(architecture, (None, str), "'architecture'")
-        check_shape(labels, [str], "'label_names'")
+        check_shape(content.get("label_names", []), [str], "'label_names'")
         for name, values in (("'mean'", mean), ("'std'", std)):
             check_shape(values, (None, [int | float]), name)
     except TypeError as problem:
         raise ForgetkitError("checkpoint-malformed", f"{folder / CONFIG}: {problem}", "correct that entry") from problem
+    labels = class_names(content)
     if architecture is None:
-        return Config(mean=mean, std=std, other=str(content.get("architectures", "")) or None)
+        return Config(mean=mean, std=std, labels=labels, other=str(content.get("architectures", "")) or None)
     model = architecture.removeprefix(_OWN) if ":" in architecture else f"timm:{architecture}"
     options = {key: value for key, value in arguments.items() if key not in _FROM_DATA}
     return Config(model, options, mean, std, labels)

@@ -1,11 +1,13 @@
 """Tensors from elsewhere under the names, shapes and types that a model has."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.models.selection import EVERYTHING, Selection, select
 
 _COUNTER = "num_batches_tracked"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float64)
@@ -13,13 +15,35 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float64)
 Tensors = Mapping[str, Tensor]
 
 
-def match(
-    found: Tensors, expected: Tensors, *, where: str, what: str, head: Mapping[str, tuple[bool, ...]] | None = None
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors of a file as the state of a model, and in words what was changed for that.
+@dataclass(frozen=True)
+class Matched:
+    """The state of a model, from a file.
 
-    A prefix that all names share is removed; tied weights that the file holds once get each of their names; batch-norm
-    counters that old files lack are set to 0; half and double precision become float32.
+    Attributes:
+        state: by the model's own names.
+        notes: what was changed for that, in words.
+        prefix: of the names in the file, if it chose between tensors.
+    """
+
+    state: dict[str, Tensor]
+    notes: list[str]
+    prefix: str | None
+
+
+def match(
+    found: Tensors,
+    expected: Tensors,
+    *,
+    where: str,
+    what: str,
+    head: Mapping[str, tuple[bool, ...]] | None = None,
+    selection: Selection = EVERYTHING,
+) -> Matched:
+    """Return the tensors of a file as the state of a model.
+
+    The prefix under which the file holds the whole model is removed, and what is not under it left out; tied weights
+    that the file holds once get each of their names; batch-norm counters that old files lack are set to 0; half and
+    double precision become float32.
 
     Args:
         found: the file's tensors.
@@ -28,14 +52,18 @@ def match(
         what: name of the model in messages.
         head: what :func:`head_of` returns: tensors to take from ``expected``, whatever number of classes those of the
             file have, and where the file has none.
+        selection: what the user wants of the file.
 
     Raises:
-        ForgetkitError: ``checkpoint-mismatch`` with every tensor that is missing, unexpected or does not fit.
+        ForgetkitError: ``checkpoint-mismatch`` with every tensor that is missing, unexpected or does not fit, or for
+            two models; ``usage`` for a selection of none.
     """
-    prefix = common_prefix(found, expected)
-    notes = [f"removed the prefix '{prefix}' from {len(found)} names"] if prefix else []
-    state = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    for names in _tied(expected):
+    tied = _tied(expected)
+    spare = {*(head or ()), *(name for names in tied for name in names)}
+    required = [name for name in expected if name not in spare and not name.endswith(_COUNTER)]
+    selected = select(found, expected, required, selection, where=where)
+    state, notes = selected.state, selected.notes
+    for names in tied:
         there = [name for name in names if name in state]
         for name in names if there else ():
             if name not in state:
@@ -47,13 +75,14 @@ def match(
         notes.append(f"batch-norm counters start at 0 where the file has none ({len(counters)})")
     if head:
         notes.append(_replace(state, expected, head))
-    _check(state, expected, f"{where} does not fit {what}")
+    _check(state, expected, f"{where} does not fit {what}", selected.prefix)
     changed = sorted({str(t.dtype) for name, t in state.items() if t.dtype != expected[name].dtype})
     if changed:
         count = sum(tensor.dtype != expected[name].dtype for name, tensor in state.items())
         kinds = ", ".join(kind.removeprefix("torch.") for kind in changed)
         notes.append(f"converted {count} tensors from {kinds} to float32")
-    return {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}, notes
+    state = {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
+    return Matched(state, notes, selected.prefix if selected.partly or selection.prefix is not None else None)
 
 
 def head_of(expected: Tensors, wider: Tensors) -> dict[str, tuple[bool, ...]]:
@@ -85,24 +114,6 @@ def _replace(state: dict[str, Tensor], expected: Tensors, head: Mapping[str, tup
     return f"new head: {'; '.join(shown)}"
 
 
-def common_prefix(found: Iterable[str], expected: Iterable[str]) -> str:
-    """Return the prefix of all found names whose removal turns most of them into expected ones.
-
-    DataParallel adds ``module.``, torch.compile ``_orig_mod.``, and many training scripts ``model.``.
-    """
-    names, known = list(found), set(expected)
-    best, most, prefix = "", sum(name in known for name in names), ""
-    while names:
-        part = names[0].removeprefix(prefix).partition(".")
-        prefix += f"{part[0]}."
-        if not part[1] or not all(name.startswith(prefix) for name in names):
-            break
-        hits = sum(name.removeprefix(prefix) in known for name in names)
-        if hits > most:
-            best, most = prefix, hits
-    return best
-
-
 def _tied(expected: Tensors) -> list[list[str]]:
     """Return the groups of names whose tensors share memory."""
     by_memory: dict[tuple[int, tuple[int, ...]], list[str]] = {}
@@ -111,7 +122,7 @@ def _tied(expected: Tensors) -> list[list[str]]:
     return [names for names in by_memory.values() if len(names) > 1 and expected[names[0]].numel()]
 
 
-def _check(state: Tensors, expected: Tensors, sentence: str) -> None:
+def _check(state: Tensors, expected: Tensors, sentence: str, prefix: str) -> None:
     """Refuse a state that does not fit the model, with everything that is wrong."""
     shared = [name for name in expected if name in state]
     shapes = [
@@ -124,14 +135,18 @@ def _check(state: Tensors, expected: Tensors, sentence: str) -> None:
         for name in shared
         if state[name].dtype not in (expected[name].dtype, *(_FLOATS if expected[name].is_floating_point() else ()))
     ]
+    more = [name for name in state if name not in expected]
     faults = [
         _listed("missing", [shorten(name) for name in expected if name not in state]),
-        _listed("unexpected", [shorten(name) for name in state if name not in expected]),
+        _listed("unexpected", [shorten(name) for name in more]),
         _listed("of another shape", shapes),
         _listed("of another type", types),
     ]
     if found := "; ".join(fault for fault in faults if fault):
         hint = "choose the --model, --model-option and --dataset that the weights were made for"
+        if found == faults[1]:
+            pattern = f"{prefix}{more[0] if len(more) == 1 else more[0].partition('.')[0] + '*'}"
+            hint = f"if the model does not use them, --drop '{pattern}'; else {hint}"
         raise ForgetkitError("checkpoint-mismatch", f"{sentence}: {found}", hint)
 
 

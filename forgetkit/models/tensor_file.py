@@ -31,6 +31,17 @@ DTYPES = {
     torch.bool: "BOOL",
 }
 """What safetensors calls the types that a checkpoint may hold."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def unfit(name: str, tensor: Tensor) -> str | None:
+    """Return in words why a checkpoint cannot hold a tensor under this name; None if it can."""
+    if name == "__metadata__" or _SURROGATE.search(name):
+        return "has a name that safetensors cannot hold"
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.dtype not in DTYPES:
+        layout = "nested " if tensor.is_nested else "" if tensor.layout == torch.strided else f"{tensor.layout} "
+        return f"is {layout}{tensor.dtype}, which a checkpoint cannot hold"
+    return None
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -3,11 +3,12 @@
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError, shorten
@@ -18,8 +19,11 @@ from forgetkit.models.build import build_model, check_fit, model_entry, resolve_
 from forgetkit.models.checkpoint import save_checkpoint
 from forgetkit.models.finite import not_finite
 from forgetkit.models.foreign import WHITE, Config, read_weights
-from forgetkit.models.match import Tensors, head_of, match
+from forgetkit.models.match import Matched, Tensors, head_of, match
+from forgetkit.models.selection import Selection
 from forgetkit.statistics.intervals import accuracy as estimate
+from forgetkit.training.adopt_options import Origin
+from forgetkit.training.class_order import check_order, in_order
 from forgetkit.training.classifier import on_machine, take
 from forgetkit.training.device import Machine, seed_for
 from forgetkit.training.evaluate import measure
@@ -39,16 +43,20 @@ class Adoption:
     Attributes:
         path: file of the weights.
         model: with the weights.
+        dataset: its labels are numbered as the model's classes are.
         record: of the checkpoint, without digest and metrics.
         notes: what was found and changed, in words.
         head: names of the tensors that are new, and therefore untrained.
+        ordered: whether the user, or names beside the weights, say the order of the classes, or it does not matter.
     """
 
     path: Path
     model: nn.Module
+    dataset: Dataset
     record: Record
     notes: list[str]
     head: list[str]
+    ordered: bool
 
 
 def plan_adoption(
@@ -56,10 +64,9 @@ def plan_adoption(
     config: Config,
     dataset: Dataset,
     *,
-    model: tuple[str | None, dict[str, Any]],
-    normalisation: Normalisation | None,
+    origin: Origin,
+    options: dict[str, Any],
     recipe: dict[str, Any],
-    replace_head: bool = False,
     seed: int = 0,
 ) -> Adoption:
     """Read weights and check that they fit a model for this data set.
@@ -70,44 +77,42 @@ def plan_adoption(
         path: a safetensors file without a record.
         config: of the folder of the weights.
         dataset: that the model was trained on, at the size at which it saw the images.
-        model: name and options as far as they are given; else those of the config.
-        normalisation: if given; else that of the config, else of the data set.
+        origin: what the user says of the weights; what is not given is taken from the config, else from the data set.
+        options: options of the model, as far as they are given.
         recipe: how the model was trained, and on which machine it is measured.
-        replace_head: whether the weights are for other classes, and tensors that depend on their number are drawn anew.
-        seed: of that draw.
+        seed: of the draw of a new head.
 
     Raises:
         ForgetkitError: ``usage`` without a model; ``model-unknown``; ``model-mismatch``; ``checkpoint-missing``;
             ``checkpoint-malformed``; ``checkpoint-mismatch`` with all tensors that do not fit.
     """
-    name, options = _model(config, *model)
-    if not replace_head and config.labels != list(dataset.classes) and sorted(config.labels) == sorted(dataset.classes):
-        message = f"{path}: its classes are those of {dataset.name} in another order"
-        raise ForgetkitError("checkpoint-mismatch", message, "number the data set's classes as config.json does")
-    tensors, digest = read_weights(path)
+    name, options = _model(config, origin.model, options)
+    tensors, digest, named = read_weights(path)
+    labels = [] if origin.replace_head else config.labels or named
+    dataset, order, numbered = in_order(dataset, labels, origin.class_order)
     shape, classes = dataset.seen_shape, len(dataset.classes)
     # Another seed than for train: else the new head could be the very one beside which the weights were first drawn.
     built = build_model(name, options, shape=shape, classes=classes, seed=seed_for(seed, "head"))
     check_fit(built, name, shape=shape, classes=classes)
     state = built.state_dict()
-    matched, notes, head = _matched(
-        path, tensors, state, built=(name, options), dataset=dataset, replace_head=replace_head
-    )
-    if broken := not_finite(matched):
+    matched, head = _matched(path, tensors, state, built=(name, options), dataset=dataset, origin=origin)
+    if broken := not_finite(matched.state):
         raise ForgetkitError("checkpoint-malformed", f"{path}: '{broken}' holds NaN or infinity", "adopt other weights")
-    state.update(matched)  # not a new dictionary: some modules need the versions in this one
+    state.update(matched.state)  # not a new dictionary: some modules need the versions in this one
     built.load_state_dict(state)
-    entry, origin = _input(config, normalisation, dataset)
+    entry, how = _input(config, origin.normalisation(dataset.shape[0]), dataset)
     made = {"source": digest, "model": [name, options], "dataset": dataset.fingerprint}
     made |= {"mean": entry["mean"], "std": entry["std"], **({"replace_head": head} if head else {}), **recipe}
-    made |= image_size_of(entry)
+    made |= image_size_of(entry) | ({"class_order": order} if order else {})
+    made |= {} if matched.prefix is None else {"prefix": matched.prefix}
+    made |= {"drop": sorted(origin.drop)} if origin.drop else {}
     step = Step("adopt", made, seed, None, None, {})
     record = _record(dataset, model_entry(name, options), entry, recipe, step)
     if head:
         record = replace(record, trained=KeySet.of([], dataset.fingerprint))
-    return Adoption(
-        path, built, record, [f"{name}: {len(matched) - len(head)} tensors of {path}", *notes, origin], head
-    )
+    notes = [f"{name}: {len(matched.state) - len(head)} tensors of {path}", *matched.notes, *numbered, how]
+    ordered = bool(head or origin.class_order) or sorted(labels) == sorted(dataset.classes)
+    return Adoption(path, built, dataset, record, notes, head, ordered)
 
 
 def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) -> dict[str, tuple[bool, ...]]:
@@ -121,25 +126,27 @@ def _head(name: str, options: dict[str, Any], state: Tensors, dataset: Dataset) 
 
 
 def _matched(
-    path: Path, tensors: Tensors, state: Tensors, *, built: Built, dataset: Dataset, replace_head: bool
-) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """Return the state of the model, what was changed, and the names of its new tensors.
+    path: Path, tensors: Tensors, state: Tensors, *, built: Built, dataset: Dataset, origin: Origin
+) -> tuple[Matched, list[str]]:
+    """Return the state of the model, and the names of its new tensors.
 
     Raises:
         ForgetkitError: ``checkpoint-mismatch``; the hint says where a new head would be enough.
     """
     name, images = built[0], "×".join(str(length) for length in dataset.seen_shape)
     what = f"{name} ({images} images, {len(dataset.classes)} classes)"
-    if replace_head:
+    fit = partial(match, tensors, state, where=str(path), what=what)
+    selection = Selection(origin.prefix, tuple(origin.drop or ()))
+    if origin.replace_head:
         head = _head(*built, state, dataset)
-        return *match(tensors, state, where=str(path), what=what, head=head), sorted(head)
+        return fit(head=head, selection=selection), sorted(head)
     try:
-        return *match(tensors, state, where=str(path), what=what), []
+        return fit(selection=selection), []
     except ForgetkitError as problem:
         hint = problem.hint
         if "of another shape" in problem.message:
             with suppress(ForgetkitError):
-                match(tensors, state, where=str(path), what=what, head=_head(*built, state, dataset))
+                fit(head=_head(*built, state, dataset), selection=selection)
                 hint = f"if the weights are for other classes, --replace-head makes a new head; else {hint}"
         raise ForgetkitError(problem.code, problem.message, hint) from problem
 
@@ -162,18 +169,21 @@ def _record(
     )
 
 
-def carry_out(adoption: Adoption, dataset: Dataset, machine: Machine, target: Path, tell: Tell) -> Written:
+def carry_out(adoption: Adoption, machine: Machine, target: Path, tell: Tell) -> Written:
     """Measure the model and write the checkpoint.
 
     Warns with ``chance`` if the model is no better than naming the most frequent class every time.
 
     Raises:
-        ForgetkitError: ``diverged`` for outputs that are not finite; else as for writing.
+        ForgetkitError: ``diverged`` for outputs that are not finite; if nothing says the order of the classes, as
+            :func:`forgetkit.training.class_order.check_order`; else as for writing.
     """
-    begun, record = time.monotonic(), adoption.record
+    begun, record, dataset = time.monotonic(), adoption.record, adoption.dataset
     classifier = on_machine(adoption.model, record, machine)
     nothing = take(dataset.train, np.array([], dtype=np.int64), machine.device)
     metrics: dict[str, Any] = measure(classifier, nothing, dataset, machine.device)
+    if not adoption.ordered:
+        check_order(classifier, dataset, metrics["tune_accuracy"], machine.device)
     _tell(metrics["test_accuracy"], dataset, tell, head=adoption.head, target=target)
     step = replace(record.steps[0], metrics=metrics)
     written = save_checkpoint(target, adoption.model, replace(record, steps=[step]))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
+from forgetkit.files.id_list import digest_of
 from forgetkit.models.build import build_model
-from forgetkit.models.match import common_prefix, match
+from forgetkit.models.match import match
 from forgetkit.training.device import seed_for
 from tests.conftest import Ran, Run
 
@@ -208,7 +211,6 @@ def test_the_preprocessor_of_hugging_face_is_read(forgetkit: Run, folder: Path, 
         (config(model_args={"width": 3}), "convnet has no option 'width'"),
         (config(architecture="no_such_network"), "timm has no model 'no_such_network'"),
         (config(architecture="hub:evil"), "there is no model named 'hub:evil'"),
-        (config(label_names=[*"1023456789"]), "in another order"),
         (config(label_names="0123456789"), "'label_names'"),
     ],
 )
@@ -240,6 +242,7 @@ def test_a_config_that_does_not_fit_is_one_line(
         (("--out", ""), "--out: the path is empty"),
         (("--out", "weights.safetensors"), "the output would replace the input"),
         (("--dataset", "digit"), "there is no dataset named 'digit'"),
+        (("--class-order", "texts"), "--class-order: 'texts' is not one of dataset, text"),
         (("--optimizer", "addam"), "--optimizer: 'addam' is not one of"),
     ],
 )
@@ -301,17 +304,17 @@ def test_tied_weights_may_stand_in_the_file_once(kept: str) -> None:
     expected = Tied().state_dict()
     dropped = ({"one.weight", "other.weight"} - {kept}).pop()
     found = {name: tensor + 1 for name, tensor in expected.items() if name != dropped}
-    state, notes = match(found, expected, where="w", what="m")
-    assert torch.equal(state[dropped], found[kept])
-    assert notes == [f"'{dropped}' is tied to '{kept}'"]
+    matched = match(found, expected, where="w", what="m")
+    assert torch.equal(matched.state[dropped], found[kept])
+    assert matched.notes == [f"'{dropped}' is tied to '{kept}'"]
 
 
 def test_counters_of_batch_norm_may_be_missing() -> None:
     expected = nn.BatchNorm1d(3).state_dict()
     found = {name: tensor for name, tensor in expected.items() if name != "num_batches_tracked"}
-    state, notes = match(found, expected, where="w", what="m")
-    assert int(state["num_batches_tracked"]) == 0
-    assert notes == ["batch-norm counters start at 0 where the file has none (1)"]
+    matched = match(found, expected, where="w", what="m")
+    assert int(matched.state["num_batches_tracked"]) == 0
+    assert matched.notes == ["batch-norm counters start at 0 where the file has none (1)"]
 
 
 NAMES = st.lists(st.from_regex(r"[ab]{1,2}(\.[ab]{1,2}){0,2}", fullmatch=True), min_size=1, max_size=6, unique=True)
@@ -320,20 +323,147 @@ NAMES = st.lists(st.from_regex(r"[ab]{1,2}(\.[ab]{1,2}){0,2}", fullmatch=True), 
 @given(NAMES, st.sampled_from(["", "module.", "model.", "_orig_mod.module."]))
 def test_a_state_under_any_prefix_is_found_again(names: list[str], prefix: str) -> None:
     expected = {name: torch.full((2,), float(row)) for row, name in enumerate(names)}
-    state, _ = match({prefix + name: tensor for name, tensor in expected.items()}, expected, where="w", what="m")
+    state = match({prefix + name: tensor for name, tensor in expected.items()}, expected, where="w", what="m").state
     assert {name: float(tensor[0]) for name, tensor in state.items()} == {n: float(t[0]) for n, t in expected.items()}
 
 
 @given(NAMES, NAMES)
 def test_what_does_not_fit_is_refused_and_never_guessed(names: list[str], others: list[str]) -> None:
-    prefix = common_prefix(others, names)
+    prefixes = {other[: at + 1] for other in others for at in range(-1, len(other)) if at < 0 or other[at] == "."}
+    under = [{other.removeprefix(one) for other in others if other.startswith(one)} for one in prefixes]
+    whole = [found for found in under if found >= set(names)]
     expected, found = ({name: torch.ones(1) for name in group} for group in (names, others))
-    if {name.removeprefix(prefix) for name in others} == set(names):
-        assert match(found, expected, where="w", what="m")[0].keys() == expected.keys()
+    if whole == [set(names)]:
+        assert match(found, expected, where="w", what="m").state.keys() == expected.keys()
         return
     with pytest.raises(ForgetkitError) as caught:
         match(found, expected, where="w", what="m")
     assert caught.value.code == "checkpoint-mismatch"
+
+
+def under_prefix(prefix: str, tensors: Tensors) -> Tensors:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside"),
+    [
+        ("module.", {"n_averaged": torch.tensor(5)}),
+        ("model.", {"criterion.weight": torch.ones(10)}),
+        ("net.model.", {"net.norm.mean": torch.ones(1), "teacher.fc.weight": torch.ones(3, 3)}),
+    ],
+)
+def test_what_stands_beside_the_model_is_left_out_and_named(
+    forgetkit: Run, weights: Path, prefix: str, beside: Tensors
+) -> None:
+    changed(weights, lambda tensors: under_prefix(prefix, tensors) | beside)
+    ran = adopted(forgetkit, weights)
+    assert f"  left out, as not under '{prefix}': {', '.join(sorted(beside))}\n" in ran.err
+    record = read_record(weights.with_name("a.st"))
+    assert record.digest == read_record(weights.with_name("model.st")).digest
+    assert record.steps[0].options["prefix"] == prefix
+
+
+def test_of_two_whole_models_the_user_names_one(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    changed(weights, lambda t: under_prefix("model.", t) | under_prefix("ema.", {n: v * 2 for n, v in t.items()}))
+    ran = adopted(forgetkit, weights)
+    assert refused(ran, tmp_path) == f"{weights} holds 2 whole models, under 'ema.' and under 'model.'"
+    assert "hint: choose one: --prefix ema. or --prefix model.\n" in ran.err
+    for prefix, factor in (("model", 1), ("ema.", 2)):
+        assert adopted(forgetkit, weights, "--prefix", prefix, "--force").code == 0
+        want = load_file(tmp_path / "model.st")["fc.bias"] * factor
+        assert torch.equal(load_file(tmp_path / "a.st")["fc.bias"], want)
+    assert "no tensor's name begins with 'emma.'" in adopted(forgetkit, weights, "--prefix", "emma").err
+
+
+def test_the_model_of_the_right_shapes_is_taken_beside_a_wider_one(forgetkit: Run, weights: Path) -> None:
+    wider = {"conv1.weight": torch.ones(64, 1, 3, 3)}
+    changed(weights, lambda t: under_prefix("student.", t) | under_prefix("teacher.", {**t, **wider}))
+    assert "left out, as not under 'student.': teacher.conv1.bias" in adopted(forgetkit, weights).err
+
+
+def test_an_average_beside_a_model_without_a_prefix_can_be_dropped(forgetkit: Run, weights: Path) -> None:
+    changed(weights, lambda tensors: tensors | under_prefix("ema.", tensors))
+    assert "hint: choose one: --drop 'ema.*' or --prefix ema.\n" in adopted(forgetkit, weights).err
+    assert "left out, as --drop says: ema.conv1.bias" in adopted(forgetkit, weights, "--drop", "ema.*").err
+    assert read_record(weights.with_name("a.st")).steps[0].options["drop"] == ["ema.*"]
+
+
+def test_a_stale_buffer_is_dropped_by_the_hint(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    changed(weights, lambda tensors: under_prefix("module.", tensors | {"old.count": torch.ones(1)}))
+    ran = adopted(forgetkit, weights)
+    assert refused(ran, tmp_path).endswith(": 1 unexpected (old.count)")
+    assert "hint: if the model does not use them, --drop 'module.old.count'; else choose" in ran.err
+    assert adopted(forgetkit, weights, "--drop", "module.old.count").code == 0
+    assert "no tensor's name is like 'x*'" in adopted(forgetkit, weights, "--drop", "x*").err
+
+
+SWAPPED = [*"0123456987"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"label_names": SWAPPED},
+        {"id2label": {str(row): name for row, name in enumerate(SWAPPED)}},
+        {"label2id": {name: row for row, name in reversed([*enumerate(SWAPPED)])}},
+    ],
+)
+def test_the_classes_are_numbered_as_the_config_names_them(
+    forgetkit: Run, folder: Path, tmp_path: Path, names: dict[str, object]
+) -> None:
+    """The 7 and the 9 of a head are swapped: with the names of its config it is as right as before."""
+    order = torch.tensor([int(name) for name in SWAPPED])
+    changed(folder / "model.safetensors", lambda t: {**t, **{n: t[n][order] for n in ("fc.weight", "fc.bias")}})
+    before = read_record(tmp_path / "model.st")
+    (folder / "config.json").write_text(config(**names))
+    mean, std = (str(before.input[key][0] / 255) for key in ("mean", "std"))
+    ran = adopted(forgetkit, folder / "model.safetensors", "--mean", mean, "--std", std)
+    assert "classes in the order in which they are named beside the weights: 7 is '9', not '7' …" in ran.err
+    record = read_record(tmp_path / "a.st")
+    assert record.steps[0].metrics["test_accuracy"] == pytest.approx(
+        before.steps[0].metrics["test_accuracy"], abs=0.005
+    )
+    assert (record.classes, record.steps[0].options["class_order"]) == (SWAPPED, digest_of(SWAPPED))
+    assert forgetkit("forget-ids", "a.st", "--class", "9", "--count", "3", "-o", "i.txt").code == 0
+    assert forgetkit("relabel", "a.st", "--ids", "i.txt", "--rate", "0.1").code == 0
+
+
+def test_convert_hands_the_order_of_the_classes_on(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    numbered = {name: row for row, name in enumerate(SWAPPED)}
+    torch.save({"net": load_file(weights), "class_to_idx": numbered}, tmp_path / "old.pt")
+    assert forgetkit("convert", "old.pt", "-o", "new.safetensors").code == 0
+    assert "7 is '9', not '7' …" in adopted(forgetkit, "new.safetensors").err
+    assert read_record(tmp_path / "a.st").classes == SWAPPED
+    assert adopted(forgetkit, "new.safetensors", "--class-order", "dataset", "--force").code == 0
+    assert read_record(tmp_path / "a.st").classes == [*"0123456789"]
+
+
+def test_other_names_beside_the_weights_are_noted(forgetkit: Run, folder: Path) -> None:
+    (folder / "config.json").write_text(config(id2label={"0": "cat", "1": "dog"}))
+    assert "other names (cat, dog): order of digits assumed" in adopted(forgetkit, folder).err
+    (folder / "config.json").write_text(config(id2label={str(row): f"LABEL_{row}" for row in range(10)}))
+    assert "other names" not in adopted(forgetkit, folder, "--force").err
+
+
+def test_classes_numbered_as_text_are_noticed(forgetkit: Run, weights: Path, tmp_path: Path) -> None:
+    """The data set numbers the digits 1, 0, 2 …; the weights, as ImageFolder would, 0, 1, 2 …."""
+    dataset = open_dataset("digits", Path())
+    swap = np.array([1, 0, 2, 3, 4, 5, 6, 7, 8, 9])
+    split = np.repeat(["train", "test"], [len(dataset.train), len(dataset.test)])
+    images = np.concatenate([dataset.train.images, dataset.test.images])[:, 0]
+    labels = swap[np.concatenate([dataset.train.labels, dataset.test.labels])]
+    np.savez(tmp_path / "d.npz", images=images, labels=labels, split=split, classes=[*"1023456789"])
+    command = ("adopt", weights, "--model", "convnet", "--dataset", "arrays:d.npz", "-o", "a.st")
+    ran = forgetkit(*command)
+    assert "the weights number the classes otherwise than arrays:d.npz: accuracy on" in refused(ran, tmp_path)
+    assert "hint: --class-order text takes that order, --class-order dataset keeps the other\n" in ran.err
+    right = read_record(tmp_path / "model.st").steps[0].metrics["test_accuracy"]
+    assert forgetkit(*command, "--class-order", "text", "--json").json["metrics"]["test_accuracy"] == right
+    assert read_record(tmp_path / "a.st").classes == [*"0123456789"]
+    assert forgetkit(*command, "--class-order", "text").err.endswith("a.st is up to date\n")
+    other = forgetkit(*command, "--class-order", "dataset", "--force", "--json").json
+    assert other["metrics"]["test_accuracy"] < right - 0.1
 
 
 def of_classes(number: int, path: Path) -> Path:
