@@ -1,7 +1,12 @@
-"""Draw the output of audits, in the tutorial's folder: python figures.py FOLDER. Called by figures.sh."""
+"""Draw what forgetkit printed, as it printed it: the README's terminal and a figure of the tutorial's report.
 
+python figures.py screen FILE.svg COMMAND [COMMAND ...]    what the commands print on a terminal of 80 columns
+python figures.py plot FILE.svg REPORT.html                one figure of an HTML report
+"""
+
+import os
+import pty
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,43 +16,45 @@ from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
-AUDITS = ("model.st --ids ids.txt", "model.forget.st", "deleted.st")
-SHOWN = re.compile(r"\S+\.st: |  because|check  |\S+ +\w+\* |accuracy:")
-COLOURS = {
-    r"NOT FORGOTTEN|OVER-FORGOTTEN|UTILITY LOST|fail\*": "bold red",
-    r"(?<!NOT )(?<!OVER-)\bFORGOTTEN|pass\*": "bold green",
-}
-COLOURS |= {r"INCONCLUSIVE|inconclusive\*": "bold yellow", r"^\$ .*": "bold"}
-COLUMNS = 112
+COLUMNS = 80
 PLOT = "Is it like the models that never saw these samples?"
 STYLE = """<style>
 svg { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --forget: #0072b2; background: #fff; }
 </style>"""
 
 
-def main(folder: Path) -> None:
-    """Write ``audit.svg``, a terminal screen, and ``audit-references.svg``, a figure of the HTML report."""
-    screen = []
-    for model in AUDITS:
-        command = f"forgetkit audit {model} --original model.st --reference refs"
-        ran = subprocess.run([*shlex.split(command), "-q", "--html", "report.html"], capture_output=True, text=True)
-        if ran.returncode not in {0, 1, 3}:
-            raise SystemExit(ran.stderr)
-        screen += [f"$ {command}", *filter(SHOWN.match, ran.stdout.splitlines()), ""]
-    (folder / "audit.svg").write_text(draw(screen[:-1]), encoding="utf-8")
-    (folder / "audit-references.svg").write_text(plot(Path("report.html").read_text("utf-8")), encoding="utf-8")
+def main(kind: str, target: Path, *given: str) -> None:
+    """Write one figure."""
+    drawn = screen(given) if kind == "screen" else plot(Path(given[0]).read_text("utf-8"))
+    target.write_text(drawn, encoding="utf-8")
 
 
-def draw(lines: list[str]) -> str:
-    """Return a terminal screen as SVG; longer lines end in an ellipsis. No font is fetched."""
+def screen(commands: tuple[str, ...]) -> str:
+    """Return what commands print on a terminal, as SVG; nothing of it is changed. No font is fetched."""
     console = Console(record=True, width=COLUMNS, file=open("/dev/null", "w"))  # noqa: SIM115
-    for line in lines:
-        text = Text(line)
-        for pattern, style in COLOURS.items():
-            text.highlight_regex(pattern, style)
-        console.print(text, no_wrap=True, overflow="ellipsis")
+    for number, command in enumerate(commands):
+        console.print(Text(f"{'' if number == 0 else chr(10)}$ {command}", style="bold"))
+        console.print(Text.from_ansi(on_a_terminal(command)))
     local = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title="forgetkit", theme=DIMMED_MONOKAI, code_format=local, unique_id="audit")
+
+
+def on_a_terminal(command: str) -> str:
+    """Return what a command prints on stdout where that is a terminal; it may exit as an audit does."""
+    reading, writing = pty.openpty()
+    environment = os.environ | {"COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
+    ran = subprocess.Popen(command, shell=True, stdout=writing, stderr=subprocess.PIPE, env=environment)
+    os.close(writing)
+    printed = bytearray()
+    try:
+        while part := os.read(reading, 65536):
+            printed += part
+    except OSError:  # the other side of a pseudo-terminal is closed
+        pass
+    _, errors = ran.communicate()
+    if ran.returncode not in {0, 1, 3}:
+        raise SystemExit(errors.decode())
+    return printed.decode().replace("\r\n", "\n").rstrip("\n")
 
 
 def plot(page: str) -> str:
@@ -60,4 +67,4 @@ def plot(page: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
