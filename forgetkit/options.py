@@ -16,6 +16,8 @@ OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
 MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
+TABLE_COLUMNS = ("id", "path", "label", "split")
+"""Columns of a table with a meaning; all others are attributes."""
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 
 
@@ -132,10 +134,37 @@ class Source:
             panel=INPUT,
         ),
     ] = False
+    column: Annotated[
+        list[str] | None,
+        Option(
+            "The column that a table has instead of id, path, label or split, as label=class. Repeat for more.",
+            metavar="COLUMN=NAME",
+            panel=INPUT,
+        ),
+    ] = None
     plugin: Plugin = None
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The names of columns of a table that has others than ``TABLE_COLUMNS``; raises ForgetkitError ``usage``."""
+        found: dict[str, str] = {}
+        for text in self.column or ():
+            column, equals, name = (part.strip() for part in text.partition("="))
+            if not equals or not name:
+                raise ForgetkitError("usage", f"'{text}' is not COLUMN=NAME", "as in label=class", option="column")
+            if choice("column", column, TABLE_COLUMNS) in found:
+                message = f"'{column}' is given twice"
+                raise ForgetkitError("usage", message, "each column of a data set is one column", option="column")
+            found[column] = name
+        return found
+
     def check(self) -> None:
-        """Refuse a data root where the data set names its folder; raises ForgetkitError ``usage``."""
+        """Refuse columns that no table has, and a data root where the data set names its folder.
+
+        Raises:
+            ForgetkitError: ``usage``.
+        """
+        self.columns  # noqa: B018 - it refuses them
         folder = os.path.dirname((self.dataset or "").partition(":")[2])
         if folder and self.data_root not in {None, os.environ.get("FORGETKIT_DATA")}:
             message = f"not with --dataset {self.dataset}, which names its folder"
