@@ -137,7 +137,7 @@ class Source:
     column: Annotated[
         list[str] | None,
         Option(
-            "The column that a table has instead of id, path, label or split, as label=class. Repeat for more.",
+            "Read id, path, label or split from the table's column NAME, as in label=class. Repeat for more.",
             metavar="COLUMN=NAME",
             panel=INPUT,
         ),

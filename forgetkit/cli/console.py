@@ -95,12 +95,15 @@ class Console:
         say(f"warning: {_one_line(text)}")
 
     def result(self, lines: Iterable[str], document: dict[str, Any]) -> None:
-        """Print the result: ``lines``, or ``document`` with ``--json``; nothing in a dry run."""
+        """Print the result: ``lines``, or ``document`` with ``--json``; nothing in a dry run.
+
+        A terminal gets no escape codes that ids, classes or paths hold; a pipe or a file gets the lines as they are.
+        """
         if self.says.dry_run:
             return
         if self.says.as_json:
             write_result(json.dumps({**document, "warnings": self.warnings}, ensure_ascii=False, allow_nan=False))
-        elif text := "\n".join(lines):
+        elif text := "\n".join(map(_one_line, lines) if sys.stdout.isatty() else lines):
             write_result(text)
 
     def _changed(self, metrics: dict[str, Any], chance: float) -> None:
@@ -126,7 +129,7 @@ class Console:
             return
         if self._bar is None:
             self._latest = ""
-            self._bar = (TerminalBar if is_terminal() else PlainBar)(now.label, now.total)
+            self._bar = (TerminalBar if is_terminal() else PlainBar)(_one_line(now.label), now.total)
         self._bar.show(now.done, self._latest)
         if now.done == now.total:
             self._bar.stop()

@@ -74,19 +74,19 @@ class AttributeTable:
             ForgetkitError: ``ids-unknown`` where all rows with one of the values are such rows.
         """
         held, wanted = self.table.texts[condition.column], set(condition.values)
-        lost = [row for row in self.strange if held[row] in wanted]
-        if not lost:
+        if not (lost := [row for row in self.strange if held[row] in wanted]):
             return
         counts = Counter(held[row] for row in lost)
-        words = [f"{condition.column}={shorten(value)}: {counts[value]}" for value in condition.named if counts[value]]
-        words += [f"values from files: {rest}"] if (rest := len(lost) - sum(counts[v] for v in condition.named)) else []
-        self.report(lost, f" ({', '.join(words)})", dataset, tell if counts.keys() <= {*condition.held} else None)
+        which = [f"{condition.column}={shorten(value)}: {counts[value]}" for value in condition.named if counts[value]]
+        which += [f"values from files: {rest}"] if (rest := len(lost) - sum(counts[v] for v in condition.named)) else []
+        self.report(lost, f" ({', '.join(which)})", dataset, tell if counts.keys() <= {*condition.held} else None)
 
     def report(self, lost: list[int], which: str, dataset: Dataset, tell: Tell | None) -> None:
         """Warn of rows whose ids the data set does not have; raises ForgetkitError ``ids-unknown`` without ``tell``."""
         id_ = self.table.texts["id"][lost[0]]
         text = f"{self.table.place(lost[0])}: '{shorten(id_)}' is not an id of {dataset.name}"
-        count = f"{len(lost)} of {len(self.table.lines)} rows have such ids{which}"
+        share = f"{len(lost)} of" if len(lost) < (rows := len(self.table.lines)) else "all"
+        count = f"{share} {rows} rows have such ids{which}"
         hint = nearest_hint(id_, list(dataset.train.ids))
         if tell is None:
             raise ForgetkitError("ids-unknown", f"{text}; {count}", hint)

@@ -35,7 +35,8 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
     """
     name = source.dataset or record.dataset["name"]
     roots = [data_root(source.data_root), path.parent]
-    options = record.dataset["options"] | ({"columns": source.columns} if source.column else {})
+    options = record.dataset["options"]
+    options = options | ({"columns": {**options.get("columns", {}), **source.columns}} if source.column else {})
     unseen = options.get("unseen")
     if source.unseen is not None and source.unseen != unseen:
         said = "the test split of the data set" if unseen is None else f"--unseen {unseen}"

@@ -98,7 +98,7 @@ def find_source(
 
     source, found = settled(read)
     state = compact_json([name, len(source.train), found, *([dict(columns)] if columns else [])])
-    key = hashlib.sha256(state.encode()).hexdigest() if found else ""
+    key = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest() if found else ""
     return source, Origin(name, str(root.absolute()), options, key, []), root / (file or name)
 
 

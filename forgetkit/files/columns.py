@@ -161,16 +161,20 @@ def _decoded(form: Form, stream: BinaryIO) -> Iterator[str]:
         except UnicodeDecodeError as problem:
             hint = "save the table as UTF-8 CSV"
             raise form.malformed(line, f"not UTF-8 text ({problem.reason})", hint) from problem
-        yield from io.StringIO(text, newline="")  # in which a carriage return ends a line, too
+        if "\0" in text:
+            raise form.malformed(line, "holds a NUL character", "save the table again, as UTF-8 CSV")
+        if "\r" in text.removesuffix("\n")[:-1]:
+            yield from io.StringIO(text, newline="")  # in which a carriage return ends a line, too
+        else:
+            yield text
 
 
 def _fields(form: Form, row: list[str], count: int, line: int) -> list[str]:
     """Return the ``count`` fields of a row; nothing for a blank row."""
-    content = "".join(row)
-    if not content or content.isspace():
+    if len(row) == count and row[0].strip():
+        return row
+    if not "".join(row).strip():
         return []
-    if "\0" in content:
-        raise form.malformed(line, "holds a NUL character", "save the table again, as UTF-8 CSV")
     if len(row) > count and "".join(row[count:]).strip():
         hint = "give every row the columns of the header; a value with a comma in it needs quotes"
         raise form.malformed(line, f"{len(row)} fields, but the header names {count}", hint)

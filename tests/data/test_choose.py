@@ -168,7 +168,7 @@ def test_a_table_with_no_id_of_the_data_set_is_refused_with_the_nearest(tmp_path
     with pytest.raises(ForgetkitError) as caught:
         conditions_of(dataset, {"user": "ann"}, str(tmp_path / "a.csv"))
     assert caught.value.code == "ids-unknown"
-    assert caught.value.message.endswith("a.csv:2: '3.0' is not an id of numbers; 57 of 57 rows have such ids")
+    assert caught.value.message.endswith("a.csv:2: '3.0' is not an id of numbers; all 57 rows have such ids")
     assert caught.value.hint == "ids run from 0 to 59; did you mean '3'?"
 
 
