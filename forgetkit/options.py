@@ -71,7 +71,8 @@ Fresh = Annotated[
     bool, Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=OUTPUT)
 ]
 Attributes = Annotated[
-    str | None, Option("Table with a column id, and columns of attributes.", metavar="FILE.csv", panel=INPUT)
+    str | None,
+    Option("Table, CSV or parquet, with a column id, and columns of attributes.", metavar="FILE.csv", panel=INPUT),
 ]
 Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=INPUT)
 KeepOptimizer = Annotated[

@@ -85,12 +85,11 @@ class AttributeTable:
         """Warn of rows whose ids the data set does not have; raises ForgetkitError ``ids-unknown`` without ``tell``."""
         id_ = self.table.texts["id"][lost[0]]
         text = f"{self.table.place(lost[0])}: '{shorten(id_)}' is not an id of {dataset.name}"
-        share = f"{len(lost)} of" if len(lost) < (rows := len(self.table.lines)) else "all"
-        count = f"{share} {rows} rows have such ids{which}"
+        count = f"{len(lost)} of {rows}" if len(lost) < (rows := len(self.table.lines)) else f"all {rows}"
         hint = nearest_hint(id_, list(dataset.train.ids))
         if tell is None:
-            raise ForgetkitError("ids-unknown", f"{text}; {count}", hint)
-        tell(Warned("ids-unknown", f"{text}; {count} and choose nothing; {hint}"))
+            raise ForgetkitError("ids-unknown", f"{text}; rows like it: {count}{which}", hint)
+        tell(Warned("ids-unknown", f"{text}; rows like it, which choose nothing: {count}{which}; {hint}"))
 
 
 def conditions_of(

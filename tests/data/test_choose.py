@@ -139,16 +139,14 @@ def test_rows_with_a_wanted_value_and_an_unknown_id_are_counted(tmp_path: Path, 
     where = {"user": ["ann", "cid"]}
     with pytest.raises(ForgetkitError, match="no training sample has user=cid"):
         conditions_of(dataset_of([0, 0]), where, str(tmp_path / "a.csv"), told.append)
-    text = (
-        f"{tmp_path}/a.csv:3: 'S1' is not an id of toys; 2 of 6 rows have such ids (user=ann: 2) and choose nothing; "
-    )
+    text = f"{tmp_path}/a.csv:3: 'S1' is not an id of toys; rows like it, which choose nothing: 2 of 6 (user=ann: 2); "
     assert told == [Warned("ids-unknown", f"{text}did you mean 's1'?")]
 
 
 def test_a_value_whose_rows_all_have_unknown_ids_is_an_error_about_the_ids(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,colour\ns0,red\ns7,blue\ns8,blue\n")
     problem = refusal(["colour=blue"], "ids-unknown", table=str(tmp_path / "a.csv"))
-    words = "'s7' is not an id of toys; 2 of 3 rows have such ids (colour=blue: 2)"
+    words = "'s7' is not an id of toys; rows like it: 2 of 3 (colour=blue: 2)"
     assert problem.message == f"{tmp_path}/a.csv:3: {words}"
 
 
@@ -168,14 +166,14 @@ def test_a_table_with_no_id_of_the_data_set_is_refused_with_the_nearest(tmp_path
     with pytest.raises(ForgetkitError) as caught:
         conditions_of(dataset, {"user": "ann"}, str(tmp_path / "a.csv"))
     assert caught.value.code == "ids-unknown"
-    assert caught.value.message.endswith("a.csv:2: '3.0' is not an id of numbers; all 57 rows have such ids")
+    assert caught.value.message.endswith("a.csv:2: '3.0' is not an id of numbers; rows like it: all 57")
     assert caught.value.hint == "ids run from 0 to 59; did you mean '3'?"
 
 
 def test_groups_of_a_table_are_told_of_unknown_ids(tmp_path: Path, told: list[Event]) -> None:
     (tmp_path / "a.csv").write_text("id,user\ns0,ann\ns7,ann\n")
     assert column_of(dataset_of([0, 0]), "user", str(tmp_path / "a.csv"), told.append) == ["user=ann", "id s1"]
-    assert "1 of 2 rows have such ids" in str(told)
+    assert "1 of 2" in str(told)
 
 
 def test_a_table_wins_over_the_columns_of_the_data_set(tmp_path: Path) -> None:
