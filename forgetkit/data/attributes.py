@@ -222,7 +222,8 @@ def read_attributes(path: str, dataset: Dataset, wanted: Collection[str]) -> Att
         with Path(path).open("rb") as stream:
             table = read_columns(Form(path, "attributes-malformed", only={"id", *wanted}), stream)
     except OSError as problem:
-        raise ForgetkitError("attributes-missing", f"{path}: {problem.strerror or problem}") from problem
+        hint = "name a table with a column id: --attributes FILE.csv"
+        raise ForgetkitError("attributes-missing", f"{path}: {problem.strerror or problem}", hint) from problem
     table.need(["id"], "rename the one that has the ids")
     train, test = dataset.train.row_of, dataset.test.row_of
     columns: dict[str, list[str | None]] = {name: [None] * len(train) for name in table.texts if name != "id"}

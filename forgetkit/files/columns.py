@@ -150,7 +150,7 @@ def _csv(form: Form, stream: BinaryIO) -> Columns:
         raise form.malformed(begun, f"not CSV ({problem})", "check the quotes") from problem
     finally:
         csv.field_size_limit(longest)
-    return _columns(form, header, texts, lines, pixels if pixels_at else None)
+    return _columns(form, header, texts, lines, pixels=pixels if pixels_at else None)
 
 
 def _decoded(form: Form, stream: BinaryIO) -> Iterator[str]:
@@ -205,11 +205,11 @@ def _parquet(form: Form, stream: BinaryIO) -> Columns:
     texts = {name: list(map(partial(_text, form, name), held[at], lines)) for name, at in texts_at.items()}
     rows = zip(*(held[at] for at in pixels_at), strict=True) if pixels_at else ()
     pixels = bytearray().join(map(partial(_pixel_bytes, form), rows, lines))
-    return _columns(form, header, texts, lines, pixels if pixels_at else None)
+    return _columns(form, header, texts, lines, pixels=pixels if pixels_at else None)
 
 
 def _columns(
-    form: Form, header: list[str], texts: dict[str, list[str]], lines: Sequence[int], pixels: bytearray | None
+    form: Form, header: list[str], texts: dict[str, list[str]], lines: Sequence[int], *, pixels: bytearray | None
 ) -> Columns:
     """Return what was read; the ``pixels`` of all rows follow each other."""
     names = [name for name in header if name and (pixels is None or not _PIXEL.fullmatch(name))]

@@ -160,7 +160,8 @@ def _unpacked(name: str, content: bytes) -> bytes:
         with gzip.open(io.BytesIO(content)) as stream:
             unpacked = stream.read(LARGEST_LIST + 1)
     except (OSError, EOFError, zlib.error) as problem:
-        raise ForgetkitError("ids-malformed", f"{name}: the gzip data are damaged ({problem})") from problem
+        message = f"{name}: the gzip data are damaged ({problem})"
+        raise ForgetkitError("ids-malformed", message, "fetch or pack the list again") from problem
     _check_size(name, unpacked)
     return unpacked
 
@@ -173,7 +174,8 @@ def _decoded(name: str, content: bytes) -> str:
         raise ForgetkitError("ids-malformed", f"{name}:{line}: not UTF-8", "save the list as UTF-8 text") from problem
     if control := _CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1
-        raise ForgetkitError("ids-malformed", f"{name}:{line}: holds the control character {control.group()!r}")
+        message = f"{name}:{line}: holds the control character {control.group()!r}"
+        raise ForgetkitError("ids-malformed", message, "save the list again, as UTF-8 text with one id a line")
     return text
 
 
