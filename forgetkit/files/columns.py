@@ -102,9 +102,8 @@ class Columns:
         if missing := [f"'{shorten(name)}'" for name in names if name not in self.header]:
             *others, last = missing
             words = f"there are no columns {', '.join(others)} and {last}" if others else f"there is no column {last}"
-            more = f" and {len(self.header) - SHOWN} more" if len(self.header) > SHOWN else ""
-            known = f"{', '.join(map(shorten, self.header[:SHOWN])) or 'none'}{more}"
-            raise self.form.malformed(0, words, f"its columns: {known}; {cure}")
+            known = ", ".join(map(shorten, self.header[:SHOWN])) + ", …" * (len(self.header) > SHOWN)
+            raise self.form.malformed(0, words, f"its columns: {known or 'none'}; {cure}")
 
     def filled(self, name: str) -> list[str]:
         """Return a column that must have a value in every row; raises ForgetkitError with the row."""
@@ -117,7 +116,7 @@ class Columns:
 def read_columns(form: Form, stream: BinaryIO) -> Columns:
     """Read a table, unpacked, from a stream.
 
-    CSV is UTF-8; fields are separated by commas, or by semicolons, tabs or bars where the first line has no comma. A
+    CSV is UTF-8; fields are separated by commas, or by semicolons, tabs or bars where the header has no comma. A
     byte order mark, any line ends, outer spaces, blank rows and fields of any length are accepted; a row may lack its
     last fields if they are empty. In parquet, NaN is no value, and whole numbers are integers.
 
@@ -129,13 +128,16 @@ def read_columns(form: Form, stream: BinaryIO) -> Columns:
 
 def _csv(form: Form, stream: BinaryIO) -> Columns:
     lines, pixels, begun = list[int](), bytearray(), 1
-    decoded = _decoded(form, stream)
-    first = next(decoded, "")
-    mark = "," if "," in first else next((mark for mark in ";\t|" if mark in first), ",")
-    reader = csv.reader(chain([first], decoded), delimiter=mark, skipinitialspace=True, strict=True)
+    decoded, first = _decoded(form, stream), list[str]()
+    for head in decoded:
+        first.append(head)
+        if head.strip():
+            break
+    mark = next((mark for mark in ",;\t|" if mark in "".join(first[-1:])), ",")
+    reader = csv.reader(chain(first, decoded), delimiter=mark, skipinitialspace=True, strict=True)
     longest = csv.field_size_limit(LARGEST_TABLE)  # a setting of the process
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in next((row for row in reader if any(row)), [])]
         texts_at, pixels_at = form.positions(header)
         texts: dict[str, list[str]] = {name: [] for name in texts_at}
         begun = reader.line_num + 1
@@ -171,7 +173,7 @@ def _decoded(form: Form, stream: BinaryIO) -> Iterator[str]:
 
 def _fields(form: Form, row: list[str], count: int, line: int) -> list[str]:
     """Return the ``count`` fields of a row; nothing for a blank row."""
-    if len(row) == count and row[0].strip():
+    if len(row) == count and row and row[0].strip():
         return row
     if not "".join(row).strip():
         return []
@@ -200,8 +202,8 @@ def _parquet(form: Form, stream: BinaryIO) -> Columns:
         table = file.read(columns=[names[at] for at in wanted])
         held: dict[int, list[Any]] = {at: table.column(names[at]).to_pylist() for at in wanted}
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError) as problem:
-        why = " ".join(str(problem).split())
-        raise form.malformed(None, f"not a parquet file ({why})", "save the table again") from problem
+        message = f"not a parquet file ({' '.join(str(problem).split())})"
+        raise form.malformed(None, message, "save the table again") from problem
     texts = {name: list(map(partial(_text, form, name), held[at], lines)) for name, at in texts_at.items()}
     rows = zip(*(held[at] for at in pixels_at), strict=True) if pixels_at else ()
     pixels = bytearray().join(map(partial(_pixel_bytes, form), rows, lines))
@@ -230,10 +232,9 @@ def _pixel_bytes(form: Form, values: Iterable[Any], line: int) -> bytes:
 
 def _pixel(value: Any) -> int:  # noqa: ANN401 - text, or what a column of a parquet file holds
     """Return a whole number; raises ValueError for a fraction: pixels from 0 to 1 would all turn black."""
-    whole = int(value)
-    if isinstance(value, float) and value != whole:
+    if isinstance(value, float) and not value.is_integer():
         raise ValueError(value)
-    return whole
+    return int(value)
 
 
 def _text(form: Form, column: str, value: object, line: int) -> str:

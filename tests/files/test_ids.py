@@ -344,7 +344,7 @@ def test_other_parquet_values_are_no_ids(tmp_path: Path, values: list[object], w
 def test_a_column_beside_the_ids_may_hold_anything(tmp_path: Path) -> None:
     content = parquet({"photo": [b"\xff", b""], "id": [7.0, 8.0], "box": [[1], [2]]})
     assert read_ids(written(tmp_path / "a.parquet", content)).ids == ["7", "8"]
-    assert read_ids(written(tmp_path / "a.csv", 'x;id;x\n"\x0b,";7;1\n\n;;\n2; 8 \n')).ids == ["7", "8"]
+    assert read_ids(written(tmp_path / "a.csv", '\n \nx;id;x\n"\x0b,";7;1\n\n;;\n2; 8 \n')).ids == ["7", "8"]
 
 
 def npy(values: object) -> bytes:
