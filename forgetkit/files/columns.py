@@ -232,7 +232,7 @@ def _pixel_bytes(form: Form, values: Iterable[Any], line: int) -> bytes:
 
 def _pixel(value: Any) -> int:  # noqa: ANN401 - text, or what a column of a parquet file holds
     """Return a whole number; raises ValueError for a fraction: pixels from 0 to 1 would all turn black."""
-    if isinstance(value, float) and not value.is_integer():
+    if not isinstance(value, str) and value != int(value):
         raise ValueError(value)
     return int(value)
 
