@@ -16,8 +16,6 @@ OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
 MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
-TABLE_COLUMNS = ("id", "path", "label", "split")
-"""Columns of a table with a meaning; all others are attributes."""
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 
 
@@ -145,27 +143,8 @@ class Source:
     ] = None
     plugin: Plugin = None
 
-    @property
-    def columns(self) -> dict[str, str]:
-        """The names of columns of a table that has others than ``TABLE_COLUMNS``; raises ForgetkitError ``usage``."""
-        found: dict[str, str] = {}
-        for text in self.column or ():
-            column, equals, name = (part.strip() for part in text.partition("="))
-            if not equals or not name:
-                raise ForgetkitError("usage", f"'{text}' is not COLUMN=NAME", "as in label=class", option="column")
-            if choice("column", column, TABLE_COLUMNS) in found:
-                message = f"'{column}' is given twice"
-                raise ForgetkitError("usage", message, "each column of a data set is one column", option="column")
-            found[column] = name
-        return found
-
     def check(self) -> None:
-        """Refuse columns that no table has, and a data root where the data set names its folder.
-
-        Raises:
-            ForgetkitError: ``usage``.
-        """
-        self.columns  # noqa: B018 - it refuses them
+        """Refuse a data root where the data set names its folder; raises ForgetkitError ``usage``."""
         folder = os.path.dirname((self.dataset or "").partition(":")[2])
         if folder and self.data_root not in {None, os.environ.get("FORGETKIT_DATA")}:
             message = f"not with --dataset {self.dataset}, which names its folder"

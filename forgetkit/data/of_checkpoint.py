@@ -12,6 +12,7 @@ from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.data.deleted_rows import find_changed
 from forgetkit.data.find import find_dataset
 from forgetkit.data.open import data_root, open_dataset
+from forgetkit.data.readers.table import columns_of
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.canonical_json import compact_json
@@ -36,7 +37,8 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
     name = source.dataset or record.dataset["name"]
     roots = [data_root(source.data_root), path.parent]
     options = record.dataset["options"]
-    options = options | ({"columns": {**options.get("columns", {}), **source.columns}} if source.column else {})
+    if columns := columns_of(source.column):
+        options = {**options, "columns": {**options.get("columns", {}), **columns}}
     unseen = options.get("unseen")
     if source.unseen is not None and source.unseen != unseen:
         said = "the test split of the data set" if unseen is None else f"--unseen {unseen}"
@@ -88,7 +90,7 @@ def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size:
         hint = "name the checkpoint that was trained on the data"
         raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
     root = data_root(source.data_root)
-    columns = source.columns
+    columns = columns_of(source.column)
     dataset = open_dataset(name, root, download=source.download, unseen=source.unseen, columns=columns, tell=tell)
     return at_size(dataset, None if image_size is None else (image_size, image_size))
 

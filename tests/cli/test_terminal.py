@@ -75,6 +75,12 @@ def test_a_terminal_gets_no_escape_codes_of_an_id_but_a_pipe_gets_the_id(tmp_pat
     assert forgetkit(*command).lines == ["1\x9b31m", "3\x9b31m"]
 
 
+def test_an_audit_on_a_terminal_has_its_own_colours(model: Path, ids: Path, tmp_path: Path) -> None:
+    text = shown(tmp_path, "audit", "model.st", "--ids", "ids.txt")
+    assert "\x1b[1mmodel.st\x1b[0m" in text
+    assert "\\x1b" not in text
+
+
 def test_a_finished_command_repeated_is_up_to_date(model: Path, ids: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "forgetkit", "relabel", "model.st", "-i", "ids.txt", "--rate", "0.1"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

@@ -41,6 +41,7 @@ def pack(*, source: Source, say: Say) -> None:
     """
     from forgetkit.data.open import data_root, find_source, open_dataset, unread_of
     from forgetkit.data.pack import pack_path, read_note
+    from forgetkit.data.readers.table import columns_of
 
     if not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset table:FILE.csv")
@@ -48,7 +49,7 @@ def pack(*, source: Source, say: Say) -> None:
         raise ForgetkitError("usage", "--dataset-changed: a pack belongs to no checkpoint", "leave the option out")
     console, root = Console(say), data_root(source.data_root)
     console.note(f"data pack: reading {source.dataset}")
-    unseen, columns = source.unseen, source.columns
+    unseen, columns = source.unseen, columns_of(source.column)
     found, note, place = find_source(source.dataset, root, download=source.download, unseen=unseen, columns=columns)
     unread = unread_of(found)
     if unread is None:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isqrt
 from pathlib import Path
 
@@ -11,10 +11,30 @@ from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
 from forgetkit.data.listing import Listing, Source, check_ids, check_labels, local, malformed, numbered_labels
-from forgetkit.errors import shorten
+from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.columns import LARGEST_TABLE, Columns, Form, read_columns
-from forgetkit.options import TABLE_COLUMNS
+from forgetkit.options import choice
 from forgetkit.registry import nearest
+
+OWN = ("id", "path", "label", "split")
+"""Columns with a meaning; all others are attributes."""
+
+
+def columns_of(texts: Iterable[str] | None) -> dict[str, str]:
+    """Return the columns that a table has instead of those of :data:`OWN`, from texts as ``label=class``.
+
+    Raises:
+        ForgetkitError: ``usage``.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        column, equals, name = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise ForgetkitError("usage", f"'{text}' is not COLUMN=NAME", "as in label=class", option="column")
+        if choice("column", column, OWN) in found:
+            raise ForgetkitError("usage", f"'{column}' is given twice", "name one column for it", option="column")
+        found[column] = name
+    return found
 
 
 def read_table(path: Path, names: Mapping[str, str]) -> Source:
@@ -28,7 +48,7 @@ def read_table(path: Path, names: Mapping[str, str]) -> Source:
         ForgetkitError: ``dataset-malformed``; names the row.
     """
     columns = dataset_columns(path)
-    own = {column: names.get(column, column) for column in TABLE_COLUMNS}
+    own = {column: names.get(column, column) for column in OWN}
     _check_columns(columns, own, names)
     ids = columns.filled(own["id"])
     check_ids(ids, columns.place)
@@ -67,7 +87,7 @@ def dataset_columns(path: Path) -> Columns:
 
 def _check_columns(columns: Columns, own: Mapping[str, str], names: Mapping[str, str]) -> None:
     """Refuse a table without the columns of a data set, or with two kinds of images."""
-    wanted = [column for column in TABLE_COLUMNS if column in {"id", "label", *names}]
+    wanted = [column for column in OWN if column in {"id", "label", *names}]
     if columns.pixels is None and "path" not in wanted:
         wanted.append("path")
     missing = [column for column in wanted if own[column] not in columns.header]
