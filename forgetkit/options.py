@@ -69,7 +69,8 @@ Fresh = Annotated[
     bool, Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=OUTPUT)
 ]
 Attributes = Annotated[
-    str | None, Option("Table with a column id, and columns of attributes.", metavar="FILE.csv", panel=INPUT)
+    str | None,
+    Option("Table, CSV or parquet, with a column id, and columns of attributes.", metavar="FILE.csv", panel=INPUT),
 ]
 Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=INPUT)
 KeepOptimizer = Annotated[
@@ -132,6 +133,14 @@ class Source:
             panel=INPUT,
         ),
     ] = False
+    column: Annotated[
+        list[str] | None,
+        Option(
+            "Read id, path, label or split from the table's column NAME, as in label=class. Repeat for more.",
+            metavar="COLUMN=NAME",
+            panel=INPUT,
+        ),
+    ] = None
     plugin: Plugin = None
 
     def check(self) -> None:

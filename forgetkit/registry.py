@@ -34,12 +34,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_folded[close[0]] if close else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown ``name``: the nearest known one, else what is known."""
+def did_you_mean(name: str, known: Iterable[str], label: str = "known", *, quoted: bool = False) -> str:
+    """Return a hint for an unknown ``name``: the nearest known one, else what is known, after ``label``."""
     names = sorted(known)
     close = nearest(name, names)
+    shown = [f"'{shorten(one)}'" if quoted else one for one in names[:SHOWN]]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"did you mean '{close}'?" if close else f"known: {', '.join(names[:SHOWN])}{more}"
+    return f"did you mean '{close}'?" if close else f"{label}: {', '.join(shown)}{more}"
 
 
 class Registry(Generic[F]):

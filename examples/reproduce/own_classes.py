@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from tables import Row, table
 
-from forgetkit.data.open import data_root, find_dataset
+from forgetkit.data.find import find_dataset
+from forgetkit.data.open import data_root
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.training.classifier import on_machine, predict, take

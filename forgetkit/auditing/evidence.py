@@ -1,5 +1,6 @@
 """What an audit judges, gathered from checkpoints: each model is loaded once, evaluated, and put away."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ class Evidence:
         references: predictions of each reference.
         integrity: the check that needs no predictions.
         others: checks that were run on the models themselves, in the order of the report.
+        classes: names of the classes; none where they have only numbers.
         shadows: predictions of the shadow models, if there are any.
     """
 
@@ -44,6 +46,7 @@ class Evidence:
     references: list[ModelPredictions]
     integrity: Check
     others: list[Check]
+    classes: Sequence[str] = ()
     shadows: ShadowPredictions | None = None
 
 
@@ -105,7 +108,8 @@ def evidence_of(
     checked = _integrity(subject, original, broken)
     ids = subject.dataset.train.ids_at(subject.rows)
     inputs = _inputs(subject, original, references, shadows, ids)
-    return Evidence(ids, inputs, after, before, found, checked, others, of_shadows)
+    classes = subject.dataset.classes
+    return Evidence(ids, inputs, after, before, found, checked, others, classes, of_shadows)
 
 
 def _samples(subject: Subject, device: str) -> tuple[Samples, Samples, Samples]:

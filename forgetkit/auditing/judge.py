@@ -83,7 +83,7 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
         draw = _exchangeability(after, evidence.references, policy)
         exchangeable = draw.holds or policy.assume_exchangeable
         checks.append(exchangeable_check(draw, assumed=policy.assume_exchangeable))
-    checks += checks_without_references(after, before, policy)
+    checks += checks_without_references(after, before, policy, classes=evidence.classes)
     if evidence.references and not len(after.forget):
         checks += [Check(name, "not-run", ONLY_CANARIES) for name in ("rank", "closer")]
     if len(after.forget):

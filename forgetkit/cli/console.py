@@ -94,13 +94,17 @@ class Console:
         self.warnings.append({"code": code, "message": text})
         say(f"warning: {_one_line(text)}")
 
-    def result(self, lines: Iterable[str], document: dict[str, Any]) -> None:
-        """Print the result: ``lines``, or ``document`` with ``--json``; nothing in a dry run."""
+    def result(self, lines: Iterable[str], document: dict[str, Any], *, styled: bool = False) -> None:
+        """Print the result: ``lines``, or ``document`` with ``--json``; nothing in a dry run.
+
+        A terminal gets no escape codes that ids, classes or paths hold, unless the lines are ``styled``, with codes of
+        their own; a pipe or a file gets them as they are.
+        """
         if self.says.dry_run:
             return
         if self.says.as_json:
             write_result(json.dumps({**document, "warnings": self.warnings}, ensure_ascii=False, allow_nan=False))
-        elif text := "\n".join(lines):
+        elif text := "\n".join(map(_one_line, lines) if sys.stdout.isatty() and not styled else lines):
             write_result(text)
 
     def _changed(self, metrics: dict[str, Any], chance: float) -> None:
@@ -126,7 +130,7 @@ class Console:
             return
         if self._bar is None:
             self._latest = ""
-            self._bar = (TerminalBar if is_terminal() else PlainBar)(now.label, now.total)
+            self._bar = (TerminalBar if is_terminal() else PlainBar)(_one_line(now.label), now.total)
         self._bar.show(now.done, self._latest)
         if now.done == now.total:
             self._bar.stop()

@@ -1,13 +1,16 @@
 """Data sets from which rows were removed after a model was trained on them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from forgetkit.data.cache import recall
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.open import open_dataset, with_classes
+from forgetkit.data.find import with_classes
+from forgetkit.data.open import open_dataset
 from forgetkit.data.row_digests import Rows, id_digests, known_rows, rows_of
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Note, Tell, Warned
@@ -15,18 +18,20 @@ from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
 
 
-def find_changed(name: str, record: Record, roots: list[Path], *, unseen: float | None, tell: Tell) -> Dataset:
+def find_changed(name: str, record: Record, roots: list[Path], *, options: Mapping[str, Any], tell: Tell) -> Dataset:
     """Return the rest of the data set of ``record``, from the first of ``roots`` that has one of its name.
+
+    ``options`` are the settings needed to read it.
 
     Raises:
         ForgetkitError: as :func:`forgetkit.data.open.open_dataset` for the first root, and :func:`accept_changed`.
     """
     seen = recall().get("seen", {}).get(record.dataset["fingerprint"])
     places = list(dict.fromkeys([*roots, *([Path(seen)] if seen else [])]))
-    missing = []
+    unseen, columns, missing = options.get("unseen"), options.get("columns", {}), []
     for root in places:
         try:
-            dataset = open_dataset(name, root, unseen=unseen, tell=tell)
+            dataset = open_dataset(name, root, unseen=unseen, columns=columns, tell=tell)
         except ForgetkitError as problem:
             if problem.code != "dataset-missing":
                 raise

@@ -1,5 +1,6 @@
 """What the reader of a data set returns: samples as arrays, or with images that are still to be read."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -146,6 +147,13 @@ def _plain(ids: list[str]) -> bool:
     return fit and max(map(len, ids), default=0) <= LONGEST_ID
 
 
+def check_labels(names: Sequence[str], place: Callable[[int], str]) -> None:
+    """Refuse names of classes that are no line of text; arguments and exceptions are those of :func:`check_ids`."""
+    if unfit := next((name for name in dict.fromkeys(names) if UNFIT.search(name)), None):
+        hint = "the name of a class is one line of text, without control characters"
+        raise malformed(place(names.index(unfit)), f"'{shorten(unfit)}' cannot be the name of a class", hint)
+
+
 def numbered_labels(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Return the sorted classes (whole numbers by value), and the label of each row, int64 of shape ``(rows,)``."""
     found = set(names)
@@ -153,3 +161,13 @@ def numbered_labels(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.i
     classes = sorted(found, key=lambda name: (int(name) if whole else 0, name))
     index = {name: row for row, name in enumerate(classes)}
     return tuple(classes), np.array([index[name] for name in names], dtype=np.int64)
+
+
+def local(name: str) -> str:
+    """Return a path that is text, as an id or in a table, as the system has it, whatever the locale."""
+    return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+
+
+def portable(path: str) -> str:
+    """Return a path of the system as text, whatever the locale; bytes that are not UTF-8 become surrogates."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")

@@ -5,20 +5,24 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.data.deleted_rows import find_changed
-from forgetkit.data.open import data_root, find_dataset, open_dataset
+from forgetkit.data.find import find_dataset
+from forgetkit.data.open import data_root, open_dataset
+from forgetkit.data.readers.table import columns_of
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned, silent
+from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import IdList, check_known, read_ids
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source
 
 _KEPT: ContextVar[dict[tuple[object, ...], Dataset] | None] = ContextVar("kept", default=None)
-"""The data sets that :func:`keeping_data` keeps, by name, fingerprint, share of unseen samples, and classes."""
+"""The data sets that :func:`keeping_data` keeps, by name, fingerprint, settings, and classes."""
 
 
 def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) -> Dataset:
@@ -32,14 +36,17 @@ def dataset_of(path: Path, record: Record, source: Source, tell: Tell = silent) 
     """
     name = source.dataset or record.dataset["name"]
     roots = [data_root(source.data_root), path.parent]
-    unseen = record.dataset["options"].get("unseen")
+    options = record.dataset["options"]
+    if columns := columns_of(source.column):
+        options = {**options, "columns": {**options.get("columns", {}), **columns}}
+    unseen = options.get("unseen")
     if source.unseen is not None and source.unseen != unseen:
         said = "the test split of the data set" if unseen is None else f"--unseen {unseen}"
         raise ForgetkitError("usage", f"--unseen: {path} was trained with {said}", "leave the option out")
     if source.dataset_changed:
-        dataset = find_changed(name, record, roots, unseen=unseen, tell=tell)
+        dataset = find_changed(name, record, roots, options=options, tell=tell)
     else:
-        dataset = _found(name, record, roots, source.download, tell)
+        dataset = _found(name, record, roots, options=options, download=source.download, tell=tell)
     if list(dataset.classes) != record.classes or list(dataset.shape) != record.data_shape:
         raise ForgetkitError("checkpoint-mismatch", f"{path}: classes or image shape are not those of {dataset.name}")
     return as_trained(dataset, record)
@@ -58,13 +65,15 @@ def keeping_data() -> Iterator[None]:
         _KEPT.reset(token)
 
 
-def _found(name: str, record: Record, roots: list[Path], download: bool, tell: Tell) -> Dataset:
+def _found(
+    name: str, record: Record, roots: list[Path], *, options: dict[str, Any], download: bool, tell: Tell
+) -> Dataset:
     """Return the data set of ``record``; raises as :func:`find_dataset`."""
-    kept, unseen = _KEPT.get(), record.dataset["options"].get("unseen")
+    kept = _KEPT.get()
     fingerprint, classes = record.dataset["fingerprint"], record.classes
-    key = (name, fingerprint, unseen, *classes)
+    key = (name, fingerprint, compact_json(options), *classes)
     if kept is None or key not in kept:
-        found = find_dataset(name, fingerprint, roots, download=download, unseen=unseen, classes=classes, tell=tell)
+        found = find_dataset(name, fingerprint, roots, download=download, options=options, classes=classes, tell=tell)
         if kept is None:
             return found
         kept[key] = found
@@ -81,7 +90,8 @@ def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size:
         hint = "name the checkpoint that was trained on the data"
         raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
     root = data_root(source.data_root)
-    dataset = open_dataset(name, root, download=source.download, unseen=source.unseen, tell=tell)
+    columns = columns_of(source.column)
+    dataset = open_dataset(name, root, download=source.download, unseen=source.unseen, columns=columns, tell=tell)
     return at_size(dataset, None if image_size is None else (image_size, image_size))
 
 

@@ -1,11 +1,13 @@
-"""Find and read a data set, and check that it is the one that a checkpoint was trained on."""
+"""Read a data set by its name."""
 
 import hashlib
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from forgetkit.data.cache import recall, remember, settled
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
-from forgetkit.data.listing import Listing, Source, Stored, malformed
+from forgetkit.data.listing import Listing, Source, Stored, check_labels, malformed
 from forgetkit.data.pack import Origin, packed
 from forgetkit.data.readers.images import check_files
 from forgetkit.data.row_digests import known_rows, rows_of
@@ -33,7 +35,13 @@ def default_root() -> Path:
 
 
 def open_dataset(
-    name: str, root: Path, *, download: bool = False, unseen: float | None = None, tell: Tell = silent
+    name: str,
+    root: Path,
+    *,
+    download: bool = False,
+    unseen: float | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    tell: Tell = silent,
 ) -> Dataset:
     """Read the data set ``name`` below ``root``.
 
@@ -45,13 +53,14 @@ def open_dataset(
         root: folder of the data sets.
         download: fetch the data set if it is missing.
         unseen: share to hold out if there is no test split; ``UNSEEN_SHARE`` if not given.
+        columns: the names that a table has for ``id``, ``path``, ``label`` or ``split``, where they are others.
         tell: told the progress.
 
     Raises:
         ForgetkitError: ``dataset-unknown``, ``dataset-missing`` or ``dataset-malformed``; ``usage`` for ``unseen``
-            where the data set has a test split.
+            where the data set has a test split, and for ``columns`` where it is no table.
     """
-    source, note, place = find_source(name, root, download=download, unseen=unseen)
+    source, note, place = find_source(name, root, download=download, unseen=unseen, columns=columns)
     dataset = _loaded(source, tell, note, place)
     _check_classes(dataset)
     remember({"seen": {dataset.fingerprint: note.root}})
@@ -59,18 +68,23 @@ def open_dataset(
 
 
 def find_source(
-    name: str, root: Path, *, download: bool = False, unseen: float | None = None
+    name: str,
+    root: Path,
+    *,
+    download: bool = False,
+    unseen: float | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Source, Origin, Path]:
     """Read a data set without images in files; return it, the description of its pack, and its place.
 
     Arguments and exceptions are those of :func:`open_dataset`.
     """
     reader, name, root, file = _place(name, root)
-    options: dict[str, object] = {}
+    options: dict[str, object] = {"columns": dict(columns)} if columns else {}
 
     def read() -> tuple[Source, list[Path]]:
         """Read the source; return it with all files that it depends on."""
-        source = _read(reader, name, root, file, download=download)
+        source = _read(partial(call_reader, reader, root / file, download=download, columns=columns), name, root, file)
         if source.test is None:
             options["unseen"] = share = UNSEEN_SHARE if unseen is None else unseen
             source = put_aside(source, share, str(root / file) if file else name)
@@ -83,8 +97,8 @@ def find_source(
         return source, [*source.files, *unread.files]
 
     source, found = settled(read)
-    state = compact_json([name, len(source.train), found])
-    key = hashlib.sha256(state.encode()).hexdigest() if found else ""
+    state = compact_json([name, len(source.train), found, *([dict(columns)] if columns else [])])
+    key = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest() if found else ""
     return source, Origin(name, str(root.absolute()), options, key, []), root / (file or name)
 
 
@@ -94,66 +108,6 @@ def unread_of(source: Source) -> Listing | Stored | None:
     if isinstance(train, Listing) and isinstance(test, Listing):
         return train + test
     return train + test if isinstance(train, Stored) and isinstance(test, Stored) else None
-
-
-def find_dataset(
-    name: str,
-    fingerprint: str,
-    roots: list[Path],
-    *,
-    download: bool = False,
-    unseen: float | None = None,
-    classes: Sequence[str] = (),
-    tell: Tell = silent,
-) -> Dataset:
-    """Find the data set with this ``fingerprint`` in one of ``roots``, or where it was last seen.
-
-    Args:
-        name: as for ``--dataset``.
-        fingerprint: of the data set.
-        roots: folders to search.
-        download: fetch the data set into the first of them if it is missing.
-        unseen: share that is held out, if any.
-        classes: of the model, in order; the labels of the data set are numbered by them.
-        tell: told the progress.
-
-    Raises:
-        ForgetkitError: ``checkpoint-mismatch`` if only another data set of that name was found, else what
-            :func:`open_dataset` raises for the first root.
-    """
-    seen = recall().get("seen", {}).get(fingerprint)
-    first: ForgetkitError | None = None
-    other: Dataset | None = None
-    for root in dict.fromkeys([*roots, *([Path(seen)] if seen else [])]):
-        try:
-            fetch = download and root == roots[0]
-            dataset = open_dataset(name, root, download=fetch, unseen=unseen, tell=tell)
-        except ForgetkitError as problem:
-            first = first or problem
-            continue
-        if dataset.fingerprint == fingerprint:
-            return with_classes(dataset, classes)
-        other = other or dataset
-    if other is not None or first is None:
-        found = f"{other.name} in {other.root}" if other else name
-        message = f"{found} is not the data set that the checkpoint was trained on (its fingerprint differs)"
-        hint = "name the folder of the right one: --data-root DIR"
-        if other is not None and not other.numbered:
-            hint += "; or, if forgotten rows were removed from it: --dataset-changed"
-        raise ForgetkitError("checkpoint-mismatch", message, hint)
-    raise first
-
-
-def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
-    """Return the data set with its labels numbered by ``classes``, if these contain all of its classes; else as it is.
-
-    A class whose samples were all removed from the files is still a class of the model.
-    """
-    if tuple(classes) == dataset.classes or not set(dataset.classes) <= set(classes):
-        return dataset
-    index = np.array([list(classes).index(name) for name in dataset.classes], dtype=np.int64)
-    train, test = (replace(split, labels=index[split.labels]) for split in (dataset.train, dataset.test))
-    return replace(dataset, classes=tuple(classes), train=train, test=test)
 
 
 def _form(name: str, root: Path) -> str | None:
@@ -188,10 +142,10 @@ def _place(name: str, root: Path) -> tuple[Reader, str, Path, str]:
     return reader, f"{kind}:{file}", root, file
 
 
-def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -> Source:
+def _read(read: Callable[[], object], name: str, root: Path, file: str) -> Source:
     """Return what a reader reads; its exceptions become errors for the user."""
     try:
-        source = call_reader(reader, root / file, download=download)
+        source = read()
     except FileNotFoundError as problem:
         where = f"name its folder: --dataset {name.removesuffix(file)}FOLDER/{file}, or the folder of the data sets"
         fetch = f"fetch it with --dataset {name} --download, or name the folder of the data sets"
@@ -208,6 +162,7 @@ def _read(reader: Reader, name: str, root: Path, file: str, *, download: bool) -
     if not isinstance(source, Source):
         found = type(source).__name__
         raise malformed_plugin("reader", name, f"it returned {found}, not a Source", "return Source(classes, train)")
+    check_labels(source.classes, lambda _: name)
     return source
 
 

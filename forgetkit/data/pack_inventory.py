@@ -77,7 +77,8 @@ def source_of(kept: Kept) -> str:
     kind, colon, file = note.name.partition(":")
     name = f"{kind}:{Path(note.root) / file}" if colon else note.name
     try:
-        _, now, _ = find_source(name, Path(note.root), unseen=note.options.get("unseen"))
+        unseen, columns = note.options.get("unseen"), note.options.get("columns", {})
+        _, now, _ = find_source(name, Path(note.root), unseen=unseen, columns=columns)
     except ForgetkitError as problem:
         return {"dataset-missing": GONE, "dataset-unknown": UNKNOWN}.get(problem.code, CHANGED)
     return UNCHANGED if now.key == note.key else CHANGED

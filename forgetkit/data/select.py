@@ -1,5 +1,6 @@
 """Choosing ids: by class, by attribute, by list, then by a draw. Without torch."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source, choice
 from forgetkit.registry import did_you_mean
 
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 COPIES = ("add", "warn", "ignore")
 Mask = NDArray[np.bool_]
 Ids = str | Path | Iterable[str | IdList]
@@ -56,9 +58,9 @@ def forget_ids(
 
     Args:
         source: a checkpoint (a path, or text that ends in .st), to choose from its retain set; or a data set's name.
-        classes: names or indices; any of them.
+        classes: names, or indices where no name is a number; any of them.
         where: attribute columns and values; any value of a column, all columns.
-        attributes: CSV file with a column ``id`` and further columns for ``where``.
+        attributes: table, CSV or parquet, with a column ``id`` and further columns for ``where``.
         ids: any of these.
         intersect: keep only these.
         minus: remove these.
@@ -134,9 +136,9 @@ class _Chooser:
         asked = train.ids_at(np.flatnonzero(chosen))
         done = bool(record and ids and not leave_out(asked, record, tell))
         if self.classes:
-            chosen &= in_classes(dataset, self.classes)
+            chosen &= in_classes(dataset, self.classes, tell)
         if self.where:
-            conditions = conditions_of(dataset, self.where, self.attributes)
+            conditions = conditions_of(dataset, self.where, self.attributes, tell)
             for text in (text for condition in conditions for text in condition.says(chosen)):
                 tell(Note(f"forget-ids: {text}"))
             chosen &= with_attributes(len(train), conditions)
@@ -199,23 +201,25 @@ def _canaries(record: Record | None, dataset: Dataset, seed: int, source: str | 
     if found is None:
         hint = "only a training adds canaries: forgetkit train --canaries M"
         raise ForgetkitError("usage", f"--canaries: {source} has none", hint)
-    mask: Mask = np.zeros(len(dataset.train), dtype=bool)
-    mask[found.included_rows] = True
-    return mask
+    return np.isin(np.arange(len(dataset.train)), found.included_rows)
 
 
-def in_classes(dataset: Dataset, names: list[str]) -> Mask:
-    """Say for each training sample whether it is of one of the classes, which are given by name or index.
+def in_classes(dataset: Dataset, names: list[str], tell: Tell = silent) -> Mask:
+    """Say for each training sample whether it is of one of the classes, given by name, or index if no name is a number.
 
     Raises:
         ForgetkitError: ``usage`` for a class that the data set does not have.
     """
-    index = {str(row): row for row in range(len(dataset.classes))}
-    index |= {name: row for row, name in enumerate(dataset.classes)}
+    classes = dataset.classes
+    index = {name: row for row, name in enumerate(classes)}
+    if not any(_NUMBER.fullmatch(name) for name in classes):
+        index |= {str(row): row for row in range(len(classes))}
     for name in names:
         if name not in index:
             message = f"{dataset.name} has no class '{shorten(name)}'"
-            raise ForgetkitError("usage", message, did_you_mean(name, dataset.classes))
+            raise ForgetkitError("usage", message, did_you_mean(name, classes, "its classes", quoted=True))
+        if name not in classes:
+            tell(Note(f"forget-ids: class {name} is '{shorten(classes[index[name]])}'"))
     return np.isin(dataset.train.labels, [index[name] for name in names])
 
 

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ Reader = Callable[..., Source]
 """Reads a data set below a folder, its first parameter; raises FileNotFoundError where it is not there.
 
 A reader whose name ends in a colon reads a path of the user's, ``arrays:FILE.npz``: its first parameter is that path.
-One that names ``download`` is told whether it may fetch what is missing.
+One that names ``download`` is told whether it may fetch what is missing; one that names ``columns``, which column of a
+table has ``id``, ``path``, ``label`` or ``split``, where it has another name.
 """
 
 
@@ -41,10 +43,18 @@ def check_reader(name: str, reader: Reader) -> None:
             raise malformed_plugin("reader", name, f"it has a parameter '{key}', for which there is no value", hint)
 
 
-def call_reader(reader: Reader, path: Path, *, download: bool) -> Source:
-    """Return what ``reader`` reads at ``path``; it is passed what its signature names."""
+def call_reader(reader: Reader, path: Path, *, download: bool, columns: Mapping[str, str]) -> Source:
+    """Return what ``reader`` reads at ``path``; it is passed what its signature names.
+
+    Raises:
+        ForgetkitError: ``usage`` for ``columns`` where it reads no table.
+    """
     parameters = inspect.signature(reader).parameters
-    given = {"download": download} if "download" in parameters else {}
+    given: dict[str, Any] = {"download": download} if "download" in parameters else {}
+    if columns and "columns" not in parameters:
+        message, hint = "only a table has columns", "leave the option out, or name a table: --dataset table:FILE.csv"
+        raise ForgetkitError("usage", message, hint, option="column")
+    given |= {"columns": columns} if columns else {}
     key = _path_parameter(parameters)
     if key and parameters[key].kind is inspect.Parameter.POSITIONAL_ONLY:
         return reader(path, **given)
@@ -173,9 +183,9 @@ def arrays(path: Path, *, download: bool) -> Source:
 
 
 @register_dataset("table:")
-def table(path: Path, *, download: bool) -> Source:
+def table(path: Path, *, download: bool, columns: Mapping[str, str] = MappingProxyType({})) -> Source:
     """Read ``table:FILE.csv`` or ``table:FILE.parquet``: a row per sample, image files or pixels, and attributes."""
-    return read_table(path)
+    return read_table(path, columns)
 
 
 @register_dataset("folder:")

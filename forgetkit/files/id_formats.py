@@ -1,15 +1,14 @@
-"""The formats of ID lists: text, JSON lines, CSV, parquet."""
+"""The formats of ID lists: text, JSON lines, tables, NumPy arrays."""
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from tokenize import TokenError
 
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError
+from forgetkit.files.columns import Form, read_columns
 from forgetkit.registry import nearest
 
-MOST_ROWS = 1 << 24
-"""Most rows that a parquet file may have: a few bytes of it can encode billions."""
 SHOWN = 5
 """Most bad lines that a message names; all are counted."""
 
@@ -40,57 +39,38 @@ def jsonl_entries(name: str, text: str) -> list[tuple[int, str]]:
     return entries
 
 
-def csv_entries(name: str, text: str, column: str) -> Iterable[tuple[int, str]]:
-    """Yield line and id of each row of a ``.csv`` list; raises ForgetkitError ``ids-malformed``."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = [field.strip() for field in next(reader, [])]
-        at = _column(name, header, column)
-        for row in reader:
-            if row:
-                yield reader.line_num, row[at].strip() if at < len(row) else ""
-    except csv.Error as problem:
-        raise ForgetkitError("ids-malformed", f"{name}:{reader.line_num}: {problem}") from problem
-
-
-def parquet_entries(name: str, content: bytes, column: str) -> list[tuple[int, str]]:
-    """Return row and id of a ``.parquet`` list.
+def table_entries(name: str, content: bytes, column: str) -> Iterable[tuple[int, str]]:
+    """Return line and id of each row of a ``.csv`` or ``.parquet`` list.
 
     Raises:
         ForgetkitError: ``ids-malformed``, or ``missing-extra`` without pyarrow.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as problem:
-        hint = "pip install 'forgetkit[parquet]'"
-        raise ForgetkitError("missing-extra", f"{name}: reading parquet needs pyarrow", hint) from problem
-    try:
-        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
-        if table.metadata.num_rows > MOST_ROWS:
-            raise ForgetkitError("ids-malformed", f"{name}: holds more than {MOST_ROWS} rows", "split the list")
-        at = _column(name, table.schema_arrow.names, column)
-        values = table.read(columns=[table.schema_arrow.names[at]]).column(0).to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as problem:
-        raise ForgetkitError("ids-malformed", f"{name}: not a parquet file ({_one_line(problem)})") from problem
-    return [(row, str(value).strip() if _usable(value) else "") for row, value in enumerate(values, 1)]
+    found = read_columns(Form(name, "ids-malformed", only=[column]), io.BytesIO(content))
+    found.need([column], f"name it: --id-column {nearest(column, found.header) or 'NAME'}")
+    return zip(found.lines, found.texts[column], strict=True)
 
 
-def _one_line(problem: Exception) -> str:
-    return " ".join(str(problem).split())
+def array_entries(name: str, content: bytes) -> Iterable[tuple[int, str]]:
+    """Return number and id of each row of a ``.npy`` list, counted from 1; raises ForgetkitError ``ids-malformed``."""
+    import numpy as np  # here, so that help does not wait for it
+
+    try:
+        array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        ids = [one.decode() if isinstance(one, bytes) else str(one).strip() for one in array.tolist()]
+    except (OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, OverflowError, TokenError) as problem:
+        why = " ".join(str(problem).split())
+        hint = "save the ids with numpy.save, as whole numbers or text"
+        raise ForgetkitError("ids-malformed", f"{name}: not an array of ids ({why})", hint) from problem
+    if array.ndim != 1 or array.dtype.kind not in "iuUS":
+        message = f"{name}: {array.dtype} of shape {array.shape}, not one row of whole numbers or text"
+        hint = "of a mask, save numpy.flatnonzero(mask); of floats, ids.astype(int)"
+        raise ForgetkitError("ids-malformed", message, hint)
+    return enumerate(ids, 1)
 
 
 def _usable(value: object) -> bool:
-    """Say whether a value of a table can be an id: text, or a whole number."""
+    """Say whether a value of a JSON list can be an id: text, or a whole number."""
     return isinstance(value, str | int) and not isinstance(value, bool)
-
-
-def _column(name: str, header: Sequence[str], column: str) -> int:
-    if column in header:
-        return list(header).index(column)
-    close = nearest(column, header)
-    hint = f"name it with --id-column{f'; did you mean {close!r}?' if close else ''}"
-    raise ForgetkitError("ids-malformed", f"{name}:1: there is no column '{shorten(column)}'", hint)
 
 
 def line_names(lines: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.id_formats import csv_entries, jsonl_entries, line_names, parquet_entries, text_entries
+from forgetkit.files.id_formats import array_entries, jsonl_entries, line_names, table_entries, text_entries
 from forgetkit.registry import nearest
 
 LONGEST_ID = 1024
@@ -51,7 +51,7 @@ class IdList:
 
 
 def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList:
-    """Read an ID list: text, ``.jsonl``, ``.csv`` or ``.parquet``, gzipped or not; ``-`` is stdin.
+    """Read an ID list: text, ``.jsonl``, ``.csv``, ``.parquet`` or ``.npy``, gzipped or not; ``-`` is stdin.
 
     Args:
         source: path of the list, or ``-``.
@@ -66,19 +66,16 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
     entries: Iterable[tuple[int, str]]
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
     content = _unpacked(name, _content(source))
-    if suffix == ".parquet":
-        entries = parquet_entries(name, content, column)
+    if suffix in {".csv", ".parquet"}:
+        entries = table_entries(name, content, column)
+    elif suffix == ".npy":
+        entries = array_entries(name, content)
     else:
         text = _decoded(name, content)
         if source == "-" and text and not text.endswith("\n"):
             hint = "end the list with a line feed: without one, a cut pipe could turn 12345 into 123"
             raise ForgetkitError("ids-malformed", "stdin: the last line does not end with a line feed", hint)
-        if suffix == ".jsonl":
-            entries = jsonl_entries(name, text)
-        elif suffix == ".csv":
-            entries = csv_entries(name, text, column)
-        else:
-            entries = text_entries(text)
+        entries = jsonl_entries(name, text) if suffix == ".jsonl" else text_entries(text)
     return _collect(name, entries, strict=strict)
 
 
@@ -114,7 +111,7 @@ def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen
         hint = "no model was trained on it: remove it from the list"
         raise ForgetkitError("ids-unknown", f"{place} is in the test split of {dataset}{more}", hint)
     raise ForgetkitError(
-        "ids-unknown", f"{place} is not an id of {dataset}{more}", _nearest_hint(unknown[0], list(known))
+        "ids-unknown", f"{place} is not an id of {dataset}{more}", nearest_hint(unknown[0], list(known))
     )
 
 
@@ -163,7 +160,8 @@ def _unpacked(name: str, content: bytes) -> bytes:
         with gzip.open(io.BytesIO(content)) as stream:
             unpacked = stream.read(LARGEST_LIST + 1)
     except (OSError, EOFError, zlib.error) as problem:
-        raise ForgetkitError("ids-malformed", f"{name}: the gzip data are damaged ({problem})") from problem
+        message = f"{name}: the gzip data are damaged ({problem})"
+        raise ForgetkitError("ids-malformed", message, "fetch or pack the list again") from problem
     _check_size(name, unpacked)
     return unpacked
 
@@ -176,7 +174,8 @@ def _decoded(name: str, content: bytes) -> str:
         raise ForgetkitError("ids-malformed", f"{name}:{line}: not UTF-8", "save the list as UTF-8 text") from problem
     if control := _CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1
-        raise ForgetkitError("ids-malformed", f"{name}:{line}: holds the control character {control.group()!r}")
+        message = f"{name}:{line}: holds the control character {control.group()!r}"
+        raise ForgetkitError("ids-malformed", message, "save the list again, as UTF-8 text with one id a line")
     return text
 
 
@@ -203,12 +202,13 @@ def _collect(name: str, entries: Iterable[tuple[int, str]], *, strict: bool) -> 
     return IdList(name, lines, tuple(duplicates))
 
 
-def _nearest_hint(id_: str, known: list[str]) -> str:
+def nearest_hint(id_: str, known: list[str]) -> str:
+    """Return a hint for an unknown id: the range of row numbers, or the nearest of the ``known`` ids."""
     if id_ == "id" or "," in id_:
         return "a table needs a name that ends in .csv; a plain list has one id a line"
     span = f"ids run from {known[0]} to {known[-1]}"
     if known[-1] == str(len(known) - 1) and known[0] == "0":
-        plain = id_.lstrip("0") or "0"
+        plain = id_.removesuffix(".0").lstrip("0") or "0"
         return f"{span}; did you mean '{plain}'?" if plain.isdecimal() and plain in set(known) else span
     close = nearest(
         id_, [*_neighbours(id_, known), *(x[::-1] for x in _neighbours(id_[::-1], [k[::-1] for k in known]))]

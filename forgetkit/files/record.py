@@ -86,6 +86,10 @@ class Record:
         if content["version"] != VERSION:
             raise ValueError(f"record version {content['version']}, this forgetkit reads {VERSION}")
         check_shape(content, _SHAPE, "the record")
+        options = content["dataset"]["options"]
+        check_shape(options.get("unseen"), (None, int | float), "'unseen' of 'dataset'")
+        columns = options.get("columns", {})
+        check_shape(columns, dict.fromkeys(columns, str), "'columns' of 'dataset'")
         if len(content["input"]["shape"]) != 3 or not all(1 <= n <= LARGEST_SIDE for n in content["input"]["shape"]):
             raise ValueError("input.shape is not that of an image")
         resized_from = content["input"].get("resized_from", [1, 1])

@@ -1,7 +1,7 @@
 """In which order weights from elsewhere number the classes of a data set."""
 
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.open import with_classes
+from forgetkit.data.find import with_classes
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_list import digest_of
 from forgetkit.statistics.intervals import accuracy as estimate

@@ -20,7 +20,7 @@ def check_group(options: TrainOptions, tell: Tell) -> None:
     if shadowing.shadow_group is not None:
         base = open_base(start.like, start.from_)
         samples = select_samples(base, options.source, tell, form=options.form, image_size=start.image_size)
-        column_of(samples.dataset, shadowing.shadow_group, shadowing.attributes)
+        column_of(samples.dataset, shadowing.shadow_group, shadowing.attributes, tell)
 
 
 def plan_shadows(samples: TrainingSet, machine: Machine, shadowing: Shadowing, out: str, seed: int) -> list[Job]:

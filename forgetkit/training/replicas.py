@@ -8,7 +8,7 @@ from pathlib import Path
 
 from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.open import find_dataset
+from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Paused, Resumed, Tell, Warned
 from forgetkit.files.interrupts import install
@@ -118,8 +118,8 @@ def _worker(job: Job, plugins: list[Path], output: ResumableOutput) -> tuple[Wri
     load_plugins(plugins)
     set_up(job.machine.device, job.machine.precision, job.machine.threads)
     data = job.record.dataset
-    share, classes = data["options"].get("unseen"), job.record.classes
-    dataset = find_dataset(data["name"], data["fingerprint"], [job.root], unseen=share, classes=classes)
+    options, classes = data["options"], job.record.classes
+    dataset = find_dataset(data["name"], data["fingerprint"], [job.root], options=options, classes=classes)
     events: list[Event] = []
     tell = _only_important(events.append)
     written = complete(run_steps(job, as_trained(dataset, job.record), tell, force=output.force, fresh=output.fresh))

@@ -6,7 +6,7 @@ import torch
 
 from forgetkit.auditing.check import Check, check_of, with_control
 from forgetkit.auditing.checks.integrity import copies, integrity
-from forgetkit.auditing.checks.one_model import chance, membership, utility_check
+from forgetkit.auditing.checks.one_model import chance, membership, utility_check, vanished, worst_class
 from forgetkit.auditing.predictions import Predictions, predictions_of, view_of
 from forgetkit.auditing.verdict import exit_code, overall
 from forgetkit.files.id_digests import KeySet
@@ -237,3 +237,16 @@ def test_scored_holds_phi_and_correctness() -> None:
 def test_an_interval_without_an_end_is_none_and_said() -> None:
     check = check_of("closer", Estimate(1.2, (0.8, float("inf")), (0.9, 7.0), 3), "inconclusive", "a distance")
     assert (check.to_json()["interval"], check.note) == (None, "a distance; at least 0.800, no upper bound")
+
+
+def test_notes_name_classes_and_number_those_without_names() -> None:
+    before, names = some_scores(np.ones(12), classes=3), ["2", "a\x1b", "4"]
+    after = replace(before, correct=before.labels != 1)
+    assert worst_class(after, before, classes=names).note == "class 'a\\x1b': 100.00% → 0.00% of 4"
+    assert worst_class(after, before).note == "class 1: 100.00% → 0.00% of 4"
+    assert vanished(before, level=0.05, classes=names).note.startswith("no sample of classes '2', 'a\\x1b', '4' is ")
+
+
+def test_of_many_classes_a_note_names_five() -> None:
+    note = vanished(some_scores(np.ones(14), classes=7), level=0.05, classes=list("abcdefg")).note
+    assert note.startswith("no sample of classes 'a', 'b', 'c', 'd', 'e' and 2 more is retained")

@@ -211,6 +211,7 @@ def test_a_whole_class_forgotten_by_retraining_is_no_failure(forgetkit: Run, mod
     gone = next(check for check in ran.json["checks"] if check["id"] == "vanished")
     assert ran.json["accuracy"]["forget"] == 0
     assert (gone["verdict"], gone["gating"], ran.code) == ("info", False, 3)
+    assert gone["note"].startswith("no sample of class '3' is retained")
 
 
 def test_a_class_that_came_back_is_not_forgotten(forgetkit: Run, model: Path) -> None:

@@ -67,6 +67,20 @@ def test_progress_off_a_terminal_is_a_line_with_the_latest_figures(
     ]
 
 
+def test_a_terminal_gets_no_escape_codes_of_an_id_but_a_pipe_gets_the_id(tmp_path: Path, forgetkit: Run) -> None:
+    rows = "".join(f"{row}\x9b31m,{row % 2},train,1\n" for row in range(4))
+    (tmp_path / "t.csv").write_text(f"id,label,split,pixel0\n{rows}x,1,test,2\n", encoding="utf-8")
+    command = ["forget-ids", "--dataset", "table:t.csv", "--class", "1"]
+    assert "\n1\\x9b31m\r\n3\\x9b31m\r\n" in shown(tmp_path, *command)
+    assert forgetkit(*command).lines == ["1\x9b31m", "3\x9b31m"]
+
+
+def test_an_audit_on_a_terminal_has_its_own_colours(model: Path, ids: Path, tmp_path: Path) -> None:
+    text = shown(tmp_path, "audit", "model.st", "--ids", "ids.txt")
+    assert "\x1b[1mmodel.st\x1b[0m" in text
+    assert "\\x1b" not in text
+
+
 def test_a_finished_command_repeated_is_up_to_date(model: Path, ids: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "forgetkit", "relabel", "model.st", "-i", "ids.txt", "--rate", "0.1"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
-from forgetkit.data.open import default_root, find_dataset, open_dataset
+from forgetkit.data.find import find_dataset
+from forgetkit.data.open import default_root, open_dataset
 from forgetkit.data.sources import DATASETS, Source, register_dataset, split_of
 from forgetkit.errors import ForgetkitError
 

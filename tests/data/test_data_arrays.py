@@ -182,3 +182,8 @@ def test_a_damaged_file_is_malformed_or_read_whole(
     with suppress(ForgetkitError):
         dataset = open_dataset(f"arrays:{path}", path.parent)
         assert len(dataset.train) + len(dataset.test) == 6
+
+
+def test_a_class_with_a_control_character_is_refused(tmp_path: Path) -> None:
+    problem = refusal(save(tmp_path, classes=["cat", "d\x1bog"]))
+    assert problem.message == "arrays:tiny.npz: 'd\\x1bog' cannot be the name of a class"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.open import find_dataset, open_dataset
+from forgetkit.data.find import find_dataset
+from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
 from tests.conftest import Run
 from tests.data.test_data_arrays import save

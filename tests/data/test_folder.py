@@ -1,6 +1,8 @@
 """``folder:DIR``: a data set as class folders of images, and what may be wrong with one."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,3 +166,41 @@ def test_a_missing_folder_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ForgetkitError) as caught:
         open_dataset("folder:gone", tmp_path)
     assert caught.value.code == "dataset-missing"
+
+
+READ = """
+import sys
+from pathlib import Path
+from forgetkit.data.open import open_dataset
+for name in sys.argv[1:]:
+    found = open_dataset(name, Path())
+    sys.stdout.buffer.write(f"{found.fingerprint} {found.train.ids} {found.classes}\\n".encode())
+"""
+
+
+def test_ids_and_fingerprint_are_the_same_in_every_locale(tmp_path: Path) -> None:
+    table = ["id,path,label,split"]
+    for row, name in enumerate(["z", "é", "Ä/ü", "a b"]):
+        for split in ("train", "test"):
+            picture(tmp_path / "pets" / split / f"k{row % 2}ß" / f"{name}.png", row)
+            table.append(f"{split}{row},pets/{split}/k{row % 2}ß/{name}.png,{row % 2},{split}")
+    (tmp_path / "pets.csv").write_text("\n".join(table), encoding="utf-8")
+    command = [sys.executable, "-c", READ, "folder:pets", "table:pets.csv"]
+    found = []
+    for locale, coerced in (("C.UTF-8", "1"), ("C", "0")):
+        own = {
+            "LC_ALL": locale,
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": coerced,
+            "XDG_CACHE_HOME": f"{tmp_path}/{locale}",
+        }
+        ran = subprocess.run(command, cwd=tmp_path, env={**os.environ, **own}, capture_output=True, check=True)
+        found.append(ran.stdout.decode())
+    assert found[0] == found[1]
+    assert "['train/k0ß/z.png', 'train/k0ß/Ä/ü.png', 'train/k1ß/a b.png', 'train/k1ß/é.png']" in found[0]
+
+
+def test_a_name_that_is_not_utf_8_is_refused_and_shown(tmp_path: Path) -> None:
+    root = animals(tmp_path / "pets")
+    os.rename(root / "train/cat/1.png", os.fsencode(root / "train/cat") + b"/\xe4.png")
+    assert refusal(f"folder:{root}").message == f"{root}: 'train/cat/\\udce4.png' cannot be an id"

@@ -47,6 +47,24 @@ def test_colour_images_come_out_channels_first(tmp_path: Path) -> None:
     assert (train.images[1] == pixels.transpose(2, 0, 1) + 1).all()
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|", ", ", " , "])
+def test_semicolons_tabs_bars_and_spaces_may_separate_fields(tmp_path: Path, mark: str) -> None:
+    wanted = open_dataset(f"table:{pets(tmp_path)}", tmp_path)
+    (tmp_path / "pets.csv").write_text((tmp_path / "pets.csv").read_text().replace(",", mark))
+    found = open_dataset(f"table:{tmp_path}/pets.csv", tmp_path)
+    assert (found.fingerprint, found.attributes) == (wanted.fingerprint, wanted.attributes)
+
+
+def test_a_field_may_be_long_and_the_last_empty_ones_may_be_missing(tmp_path: Path) -> None:
+    pets(tmp_path)
+    lines = (tmp_path / "pets.csv").read_text().splitlines()
+    lines[1] = lines[1].removesuffix("u0") + "u" * 200_000
+    lines[2], lines[3] = lines[2].removesuffix(",u1"), f"{lines[3]},, "
+    (tmp_path / "pets.csv").write_text("\n".join([*lines, ",,", " "]))
+    user = open_dataset(f"table:{tmp_path}/pets.csv", tmp_path).attributes["user"]
+    assert user == ["u" * 200_000, "", "u2", "u2", "u0", "u1"]
+
+
 @pytest.mark.parametrize("form", ["\ufeff{}", "{}\r\n", "{}", "{}\n\n", '"{}"'])
 def test_a_byte_order_mark_crlf_blank_lines_and_quotes_are_tolerated(tmp_path: Path, form: str) -> None:
     lines = pets(tmp_path).read_text().splitlines()
@@ -101,6 +119,65 @@ def test_pixels_of_a_parquet_file_that_are_no_whole_numbers_are_refused(tmp_path
         parquet.write_table(pyarrow.table({**columns, "pixel0": values}), tmp_path / "t.parquet")
         if not fine:
             assert "a pixel is not a whole number" in refusal(f"table:{tmp_path}/t.parquet").message
+
+
+@pytest.mark.parametrize("column", ["id", "label", "split"])
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_nan_in_a_parquet_file_is_no_value(tmp_path: Path, column: str, kind: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns: dict[str, object] = {"id": [1, 2, 3], "label": [0, 1, 1], "split": ["train", "train", "test"]}
+    columns[column] = pyarrow.array(np.array([1, 0, np.nan], kind))
+    parquet.write_table(pyarrow.table({**columns, "pixel0": [0, 1, 2]}), tmp_path / "t.parquet")
+    words = "row 1: the split '1'" if column == "split" else f"row 3: '{column}' is empty"
+    assert refusal(f"table:{tmp_path}/t.parquet").message.startswith(f"{tmp_path}/t.parquet {words}")
+
+
+def test_an_attribute_that_is_nan_is_empty_and_its_whole_numbers_stay_whole(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"id": ["a", "b", "c"], "label": [0, 1, 1], "split": ["train", "train", "test"], "pixel0": [0, 1, 2]}
+    parquet.write_table(pyarrow.table({**columns, "age": [float("nan"), 41.0, 0.5]}), tmp_path / "t.parquet")
+    assert open_dataset("table:t.parquet", tmp_path).attributes == {"age": ["", "41"]}
+
+
+def test_a_column_may_have_another_name(tmp_path: Path) -> None:
+    wanted = open_dataset(f"table:{pets(tmp_path)}", tmp_path)
+    text = (tmp_path / "pets.csv").read_text().replace("id,path,label,split,user", "nr,file,class,label,user")
+    (tmp_path / "pets.csv").write_text(text)
+    columns = {"id": "nr", "path": "file", "label": "class", "split": "label"}
+    found = open_dataset("table:pets.csv", tmp_path, columns=columns)
+    assert (found.fingerprint, found.attributes) == (wanted.fingerprint, wanted.attributes)
+    assert found.options == {"columns": columns}
+
+
+def test_one_column_may_be_id_and_path_and_one_left_over_is_an_attribute(tmp_path: Path) -> None:
+    pets(tmp_path)
+    found = open_dataset("table:pets.csv", tmp_path, columns={"id": "path", "label": "user"})
+    assert found.train.ids[0] == "img/0.png"
+    assert found.classes == ("u0", "u1", "u2")
+    assert found.attributes.keys() == {"id", "label"}
+
+
+def test_another_column_of_the_same_file_is_another_data_set(tmp_path: Path) -> None:
+    by_kind = open_dataset(f"table:{pets(tmp_path)}", tmp_path)
+    by_user = open_dataset("table:pets.csv", tmp_path, columns={"label": "user"})
+    assert by_kind.fingerprint != by_user.fingerprint
+    assert open_dataset("table:pets.csv", tmp_path).fingerprint == by_kind.fingerprint
+
+
+def test_all_missing_columns_are_named_with_those_there_are_and_the_option(tmp_path: Path) -> None:
+    pets(tmp_path)
+    with pytest.raises(ForgetkitError) as caught:
+        open_dataset("table:pets.csv", tmp_path, columns={"label": "kind", "split": "fold"})
+    assert caught.value.message == f"{tmp_path}/pets.csv:1: there are no columns 'kind' and 'fold'"
+    columns, option = "its columns: id, path, label, split, user", "--column label=NAME --column split=NAME"
+    assert caught.value.hint == f"{columns}; rename them, or say which they are: {option}"
+
+
+def test_only_a_table_has_columns(tmp_path: Path) -> None:
+    with pytest.raises(ForgetkitError, match=r"^column: only a table has columns$"):
+        open_dataset("digits", tmp_path, columns={"label": "class"})
 
 
 def test_without_a_split_each_id_stays_where_it_is(tmp_path: Path) -> None:
@@ -213,18 +290,19 @@ def folder_link_out(folder: Path) -> None:
 
 
 WRONG: list[tuple[Callable[[Path], None], str, str]] = [
-    (text("label", "lable"), ":1: there is no column 'label'", "did you mean 'lable'?"),
-    (text("id,path", "nr,file"), ":1: there is no column 'id'", "its columns: file, label"),
-    (text("path,label", "Path,label"), ":1: there is no column 'path'", "did you mean 'Path'?"),
+    (text("label", "lable"), ":1: there is no column 'label'", "--column label=lable"),
+    (text("id,path", "nr,file"), ":1: there are no columns 'id' and 'path'", "its columns: nr, file, label"),
+    (text("path,label", "Path,label"), ":1: there is no column 'path'", "--column path=Path"),
     (text("split,user", "user,user"), ":1: two columns have the name 'user'", "rename"),
-    (text(",", ";"), ":1: fields are separated by ';'", "commas"),
     (line(8, path="img/17.png"), ":8: 'img/17.png' is not there", "remove the row"),
     (line(8, path="img\\6.png"), ":8: 'img\\6.png' is not there", "write folders with /"),
     (line(8, path="../../etc/passwd"), ":8: '../../etc/passwd' leads out of", "below"),
     (line(8, path="/etc/passwd"), ":8: '/etc/passwd' is an absolute path", "relative to the table"),
     (line(8, path="img"), ":8: 'img' is not a regular file", "name an image"),
     (line(8, path=""), ":8: 'path' is empty", "fill it in"),
-    (line(8, path="img/\x006.png"), ":8: 'img/\\x006.png' is no path", "name an image"),
+    (line(8, path="img/\x1b6.png"), ":8: 'img/\\x1b6.png' is no path", "name an image"),
+    (line(8, user="u\0"), ":8: holds a NUL character", "save the table again"),
+    (line(8, label="d\x1bog"), ":8: 'd\\x1bog' cannot be the name of a class", "one line of text"),
     (line(8, label=""), ":8: 'label' is empty", "fill it in"),
     (line(8, id="p0"), ":8: the id 'p0' is in", "its own id"),
     (line(8, id="#6"), ":8: '#6' cannot be an id", "begins a comment"),
@@ -270,9 +348,10 @@ def test_what_is_wrong_is_named_with_file_row_and_cure(
     [
         (b"", ": holds no rows"),
         (b"id,path,label\n", ": holds no rows"),
-        (b"\xff\xd8\xff\xe0JFIF", ": not UTF-8 text"),
+        (b"\xff\xd8\xff\xe0JFIF", ":1: not UTF-8 text"),
+        (b"id,path,label\n1,a,b\n2,a,\xe4\n", ":3: not UTF-8 text"),
         (b'id,path,label\n1,"a', ":2: not CSV"),
-        (b"<html><body>404</body></html>\n<p>\n", ":1: there is no column 'id'"),
+        (b"<html><body>404</body></html>\n<p>\n", ":1: there are no columns 'id', 'label' and 'path'"),
         (b"id,label,pixel0,pixel1\n1,a,0,0\n2,b,0,0\n", ":1: 2 pixel columns are no square"),
         (b"id,label,pixel0,pixel2\n1,a,0,0\n", ":1: the pixel columns are not numbered without gaps"),
         (b"id,label,pixel0\n1,a,256\n", ":2: a pixel is not a whole number from 0 to 255"),

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import random
 import re
@@ -9,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,8 +117,13 @@ def test_strict_refuses_duplicates(tmp_path: Path) -> None:
         ("a.csv", b"number\n1\n", r"a.csv:1: there is no column 'id'"),
         ("a.csv", b"", r"a.csv:1: there is no column 'id'"),
         ("a.csv", b"x,id\n1,2\n1\n", r"a.csv:3: an id is empty"),
-        ("a.csv", b'id\n"1\n2\n', r"a.csv:3: an id .* holds a control character"),
-        ("a.csv", b'id\n"' + b"x" * 200_000 + b'"\n', r"a.csv:2: field larger than field limit"),
+        ("a.csv", b'id\n7\n"1\n2\n', r"a.csv:3: not CSV \(unexpected end of data\)"),
+        ("a.csv", b'id\n"' + b"x" * 200_000 + b'"\n', r"a.csv:2: an id is empty, .* too long \(line 2\)"),
+        ("a.csv", b'id\n"1\x1b"\n', r"a.csv:2: an id is empty, holds a control character"),
+        ("a.csv", b"id,user\n1,a\0\n", r"a.csv:2: holds a NUL character"),
+        ("a.csv", b"id\n1\n\xff\n", r"a.csv:3: not UTF-8"),
+        ("a.csv", b"user,id\nLee, Ann,1\n", r"a.csv:2: 3 fields, but the header names 2"),
+        ("a.npy", b"1\n2\n", r"a.npy: not an array of ids"),
         ("a.parquet", b"PAR1 but no more", r"a.parquet: not a parquet file"),
     ],
 )
@@ -283,15 +290,17 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".parquet", ".txt.gz"])
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".parquet", ".npy", ".txt.gz"])
 def test_a_hundred_broken_lists_are_read_or_refused(tmp_path: Path, suffix: str) -> None:
-    """R7: five times a hundred; never another exception, and a message that names the list."""
+    """R7: six times a hundred; never another exception, and a message that names the list."""
     dice = random.Random(suffix)
     good = {".csv": b"id\n", ".parquet": b""}.get(suffix, b"") + b"".join(
         b'{"id": "%d"}\n' % row if suffix == ".jsonl" else b"%d\n" % row for row in range(40)
     )
     if suffix == ".parquet":
         good = parquet({"id": [str(row) for row in range(40)]})
+    if suffix == ".npy":
+        good = npy(range(40))
     for _ in range(100):
         source = written(tmp_path / f"a{suffix}", dice.choice(CHANGES)(dice, good))
         problem = None
@@ -302,7 +311,7 @@ def test_a_hundred_broken_lists_are_read_or_refused(tmp_path: Path, suffix: str)
         except ForgetkitError as refused:
             problem = refused
         assert problem is None or problem.code in {"ids-malformed", "ids-empty"}
-        assert problem is None or re.fullmatch(re.escape(source) + r":.*", problem.message)
+        assert problem is None or re.fullmatch(re.escape(source) + r"(:| row ).*", problem.message)
 
 
 def parquet(columns: dict[str, list[object]]) -> bytes:
@@ -319,14 +328,61 @@ def test_a_parquet_column_holds_text_or_numbers(tmp_path: Path, values: list[obj
     assert read_ids(written(tmp_path / "a.parquet", parquet({"n": values})), column="n").ids == ["7", "8"]
 
 
-@pytest.mark.parametrize("values", [[None, "1"], [b"\xff", b"1"], [1.5, 2.0], [[1], [2]], [True, False]])
-def test_other_parquet_values_are_no_ids(tmp_path: Path, values: list[object]) -> None:
-    message = refusal(written(tmp_path / "a.parquet", parquet({"id": values})))
-    assert message.startswith("a.parquet:1: an id is empty")
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([None, "1"], ":1: an id is empty"),
+        ([float("nan"), 1.0], ":1: an id is empty"),
+        ([b"\xff", b"1"], " row 1: 'id' holds a bytes"),
+        ([[1], [2]], " row 1: 'id' holds a list"),
+    ],
+)
+def test_other_parquet_values_are_no_ids(tmp_path: Path, values: list[object], words: str) -> None:
+    assert refusal(written(tmp_path / "a.parquet", parquet({"id": values}))).startswith(f"a.parquet{words}")
+
+
+def test_a_column_beside_the_ids_may_hold_anything(tmp_path: Path) -> None:
+    content = parquet({"photo": [b"\xff", b""], "id": [7.0, 8.0], "box": [[1], [2]]})
+    assert read_ids(written(tmp_path / "a.parquet", content)).ids == ["7", "8"]
+    assert read_ids(written(tmp_path / "a.csv", '\n \nx;id;x\n"\x0b,";7;1\n\n;;\n2; 8 \n')).ids == ["7", "8"]
+
+
+def npy(values: object) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3, 12],
+        np.array([3, 12], np.uint8),
+        ["3", "12"],
+        [b"3", b"12"],
+        np.array([3, 12], ">i8"),
+        np.array([3, 0, 12])[::2],
+    ],
+)
+def test_an_array_holds_whole_numbers_or_text(tmp_path: Path, values: object) -> None:
+    assert read_ids(written(tmp_path / "a.npy", npy(values))).lines == {"3": 1, "12": 2}
+    assert read_ids(written(tmp_path / "a.npy.gz", gzip.compress(npy(values)))).ids == ["3", "12"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.0, 2.0], [True, False], [[1], [2]], 7, np.array(["1", None], object), [b"\xff"], np.array(["2020"], "M8[Y]")],
+)
+def test_an_array_of_anything_else_is_refused_and_nothing_unpickled(tmp_path: Path, values: object) -> None:
+    assert refusal(written(tmp_path / "a.npy", npy(values))).startswith("a.npy: ")
+
+
+def test_an_array_of_no_ids_is_empty(tmp_path: Path) -> None:
+    assert refusal(written(tmp_path / "a.npy", npy(np.zeros(0, int))), "ids-empty") == "a.npy: holds no ids"
 
 
 def test_a_parquet_file_of_too_many_rows_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forgetkit.files.id_formats.MOST_ROWS", 3)
+    monkeypatch.setattr("forgetkit.files.columns.MOST_ROWS", 3)
     assert (
         refusal(written(tmp_path / "a.parquet", parquet({"id": [1, 2, 3, 4]}))) == "a.parquet: holds more than 3 rows"
     )
@@ -335,4 +391,4 @@ def test_a_parquet_file_of_too_many_rows_is_refused_unread(tmp_path: Path, monke
 def test_an_unknown_column_is_told_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ForgetkitError) as caught:
         read_ids(written(tmp_path / "a.csv", "sample_id,label\n1,2\n"), column="sampleid")
-    assert caught.value.hint == "name it with --id-column; did you mean 'sample_id'?"
+    assert caught.value.hint == "its columns: sample_id, label; name it: --id-column sample_id"

@@ -48,7 +48,7 @@ def table(lines: list[bytes], between: bytes, at: int, draw: random.Random) -> M
     """Return a CSV table, perhaps without a column ``id`` or with a quote that nothing ends."""
     head = draw.choice([b"id\n", b"", b"id,id\n", b"x,id\n1,", b'"id\n'])
     content = head + between.join(lines) + draw.choice([b"\n", b""])
-    plain = head in (b"id\n", b"id,id\n") and between in (b"\n", b"\r\n") and lines[at] != b'"'
+    plain = head == b"id\n" and between in (b"\n", b"\r\n") and lines[at] != b'"'
     return Malformed("bad.csv", content, at + 2 if plain else None)
 
 

@@ -1,6 +1,7 @@
 """The statistical checks of one model, or of two, from their predictions. Their formulas: forgetkit.statistics."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.special import ndtri
 
 from forgetkit.auditing.check import Check, CheckVerdict, check_of
 from forgetkit.auditing.predictions import Predictions
+from forgetkit.errors import shorten
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
 from forgetkit.statistics.intervals import Estimate, accuracy, judge, judge_utility, utility
 from forgetkit.statistics.membership_auc import ids_to_decide, ids_to_pass, stratified_auc
@@ -19,6 +21,8 @@ Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 FEWEST_IDS = 20
 """Fewest ids of a membership check that is not inconclusive."""
 VANISHED_MARGIN = 0.05
+SHOWN = 5
+"""Most classes that a note names."""
 
 
 def utility_check(after: Predictions, before: Predictions, *, level: float, margin: float) -> Check:
@@ -144,32 +148,38 @@ def single_ids(forget: Predictions, unseen: Predictions) -> tuple[Check, Masks]:
     return Check("per-id", "info", note, n=len(forget)), (found.remembered, found.over_forgotten)
 
 
-def vanished(forget: Predictions, *, level: float) -> Check:
+def vanished(forget: Predictions, *, level: float, classes: Sequence[str] = ()) -> Check:
     """Check classes without retained samples. It can only fail: wrong answers do not prove forgetting.
 
     Args:
         forget: the forgotten samples of these classes.
         level: error rate of the check.
+        classes: names of all classes; none where they have only numbers.
     """
     estimate = accuracy(int(forget.correct.sum()), len(forget), level=level)
     failed = judge(estimate, null=0.0, margin=VANISHED_MARGIN) == "fail"
-    known = ", ".join(str(label) for label in np.unique(forget.labels))
-    note = (
-        f"no sample of class {known} is retained: a retrained model has accuracy 0 on it, this one {estimate.value:.2%}"
-    )
+    gone = _named(np.unique(forget.labels).tolist(), classes)
+    note = f"no sample of {gone} is retained: a retrained model has accuracy 0 there, this one {estimate.value:.2%}"
     check = check_of("vanished", estimate, "fail" if failed else "info", note, null=0.0, margin=VANISHED_MARGIN)
     return replace(check, gating=failed)
 
 
-def worst_class(after: Predictions, before: Predictions) -> Check:
-    """Return the class that lost most accuracy, as information."""
+def worst_class(after: Predictions, before: Predictions, *, classes: Sequence[str] = ()) -> Check:
+    """Return the class that lost most accuracy, as information; ``classes`` are the names of all, or none."""
     change = {int(c): _mean(after, c) - _mean(before, c) for c in np.unique(after.labels)}
     worst = min(change, key=lambda c: change[c])
     count = int((after.labels == worst).sum())
-    note = f"class {worst}: {_mean(before, worst):.2%} → {_mean(after, worst):.2%} of {count}"
+    note = f"{_named([worst], classes)}: {_mean(before, worst):.2%} → {_mean(after, worst):.2%} of {count}"
     if change[worst] >= 0:
         note = "no class lost accuracy"
     return Check("utility-worst-class", "info", note, n=count, statistic=change[worst], null=0.0)
+
+
+def _named(labels: list[int], classes: Sequence[str]) -> str:
+    """Return classes by name, in quotes, or by number where they have no names; of many, the first five."""
+    shown = [f"'{shorten(classes[label])}'" if classes else str(label) for label in labels[:SHOWN]]
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return f"class{'es' * (len(labels) > 1)} {', '.join(shown)}{more}"
 
 
 def _mean(found: Predictions, label: int) -> float:

@@ -1,5 +1,6 @@
 """The checks that need no references: the model under audit, and the original as the positive control."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,18 +14,21 @@ from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
 from forgetkit.statistics.strata import Labels
 
 
-def checks_without_references(after: ModelPredictions, before: ModelPredictions | None, policy: Policy) -> list[Check]:
+def checks_without_references(
+    after: ModelPredictions, before: ModelPredictions | None, policy: Policy, *, classes: Sequence[str] = ()
+) -> list[Check]:
     """Return every check that needs no references.
 
     Args:
         after: predictions of the model under audit.
         before: those of the original, the positive control.
         policy: the criterion and the margins.
+        classes: names of the classes, for the notes; none where they have only numbers.
     """
     kept = np.unique(after.retain.labels)
-    checks = _utility(after, before, kept, policy)
+    checks = _utility(after, before, kept, policy, classes=classes)
     if len(after.forget):
-        checks = [*_vanished(after, kept, policy), *_forgetting(after, before, policy), *checks]
+        checks = [*_vanished(after, kept, policy, classes), *_forgetting(after, before, policy), *checks]
     if len(after.unseen_alike):
         checks += one_model.exposures(after.forget, after.unseen_alike, level=policy.level)
     if len(after.earlier):
@@ -68,15 +72,17 @@ def _chance(part: Predictions, classes: int, policy: Policy, *, gating: bool) ->
     return one_model.chance(part.correct, classes, level=policy.level, gating=gating, at_most=at_most)
 
 
-def _vanished(after: ModelPredictions, kept: Labels, policy: Policy) -> list[Check]:
+def _vanished(after: ModelPredictions, kept: Labels, policy: Policy, classes: Sequence[str]) -> list[Check]:
     """Return the check on classes of which nothing was retained, if there are any."""
     gone = ~np.isin(after.forget.labels, kept)
     if policy.criterion != "retrain" or not gone.any():
         return []
-    return [one_model.vanished(after.forget.take(gone), level=policy.level)]
+    return [one_model.vanished(after.forget.take(gone), level=policy.level, classes=classes)]
 
 
-def _utility(after: ModelPredictions, before: ModelPredictions | None, kept: Labels, policy: Policy) -> list[Check]:
+def _utility(
+    after: ModelPredictions, before: ModelPredictions | None, kept: Labels, policy: Policy, *, classes: Sequence[str]
+) -> list[Check]:
     """Return the utility checks, over the classes that keep retained samples."""
     if before is None:
         return [Check("utility", "not-run", "needs --original", gating=True)]
@@ -86,7 +92,7 @@ def _utility(after: ModelPredictions, before: ModelPredictions | None, kept: Lab
         return [Check("utility", "inconclusive", note, gating=True, weak=True)]
     now, then = after.unseen.take(mask), before.unseen.take(mask)
     check = one_model.utility_check(now, then, level=policy.level, margin=policy.utility_margin)
-    return [check, one_model.worst_class(now, then)]
+    return [check, one_model.worst_class(now, then, classes=classes)]
 
 
 def _earlier_is_mixed(after: ModelPredictions) -> bool:

@@ -191,4 +191,4 @@ def _print(found: "Audited", checkpoint: str, console: Console, *, complete: boo
     shown = is_terminal(sys.stdout)
     width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
     text = title if console.says.quiet else found.text(checkpoint, complete=complete, width=width, colour=shown)
-    console.result([text], found.report)
+    console.result([text], found.report, styled=True)

@@ -41,6 +41,7 @@ def pack(*, source: Source, say: Say) -> None:
     """
     from forgetkit.data.open import data_root, find_source, open_dataset, unread_of
     from forgetkit.data.pack import pack_path, read_note
+    from forgetkit.data.readers.table import columns_of
 
     if not source.dataset:
         raise ForgetkitError("usage", "no data set given", "name one: --dataset table:FILE.csv")
@@ -48,7 +49,8 @@ def pack(*, source: Source, say: Say) -> None:
         raise ForgetkitError("usage", "--dataset-changed: a pack belongs to no checkpoint", "leave the option out")
     console, root = Console(say), data_root(source.data_root)
     console.note(f"data pack: reading {source.dataset}")
-    found, note, place = find_source(source.dataset, root, download=source.download, unseen=source.unseen)
+    unseen, columns = source.unseen, columns_of(source.column)
+    found, note, place = find_source(source.dataset, root, download=source.download, unseen=unseen, columns=columns)
     unread = unread_of(found)
     if unread is None:
         console.note(f"nothing to decode: {note.name} is small, and read as it is")
@@ -63,7 +65,7 @@ def pack(*, source: Source, say: Say) -> None:
     if not done:
         with suppress(OSError):  # whether the cache can be written shows below
             path.unlink(missing_ok=True)
-    dataset = open_dataset(source.dataset, root, unseen=source.unseen, tell=console)
+    dataset = open_dataset(source.dataset, root, unseen=unseen, columns=columns, tell=console)
     written = read_note(path)
     if written is None or not path.exists():
         hint = "free some space, or name another cache: XDG_CACHE_HOME"

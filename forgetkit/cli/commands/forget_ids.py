@@ -24,7 +24,12 @@ class Choice:
     """The options that choose ids."""
 
     class_: Annotated[
-        Several, _option("--class", metavar="NAME", help="A class, by name or index. Repeat for any of several.")
+        Several,
+        _option(
+            "--class",
+            metavar="NAME",
+            help="A class, by name (by index only if no name is a number). Repeat for any of several.",
+        ),
     ] = None
     where: Annotated[
         Several,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from forgetkit.data.listing import Listing, Source, check_ids, malformed, numbered_labels
+from forgetkit.data.listing import Listing, Source, check_ids, local, malformed, numbered_labels, portable
 from forgetkit.data.readers.images import SUFFIXES
 
 SPLITS = ("train", "test")
@@ -17,7 +17,7 @@ LITTER = {"Thumbs.db", "desktop.ini"}
 def read_folder(root: Path) -> Source:
     """Return the data set in ``root``: images ``CLASS/…/IMAGE``, or the same below ``train`` and ``test``.
 
-    An id is the path below ``root``, with ``/``. Rows are sorted by id.
+    An id is the path below ``root``, with ``/`` and in UTF-8 whatever the locale. Rows are sorted by id.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -41,7 +41,7 @@ def read_folder(root: Path) -> Source:
         raise malformed(root, f"all images are in one class folder, '{classes[0]}'", "a classifier needs two or more")
     ends = np.cumsum([len(names) for names in ids])[:-1]
     listings = [
-        Listing(names, numbers, [root / name for name in names], where, root)
+        Listing(names, numbers, [root / local(name) for name in names], where, root)
         for names, numbers, where in zip(ids, np.split(labels, ends), places, strict=True)
     ]
     return Source(classes, listings[0], listings[1] if len(listings) > 1 else None, numbered=False)
@@ -53,7 +53,7 @@ def _files(root: Path) -> list[str]:
         raise malformed(root / stray, "an image outside the class folders", "move it into one, or elsewhere")
     found: list[str] = []
     for name in _folders(root):
-        images = [path.relative_to(root).as_posix() for path in _below(root / name)]
+        images = [portable(path.relative_to(root).as_posix()) for path in _below(root / name)]
         if not images:
             raise malformed(root / name, "a class folder without an image", "add images, or remove it")
         found += images

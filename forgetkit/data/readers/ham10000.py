@@ -5,9 +5,10 @@ Source: Tschandl, Rosendahl & Kittler, "The HAM10000 dataset", Scientific Data 5
 
 from pathlib import Path
 
-from forgetkit.data.listing import Listing, Source, check_ids, malformed, numbered_labels
-from forgetkit.data.readers.columns import Columns, read_columns
+from forgetkit.data.listing import Listing, Source, check_ids, check_labels, malformed, numbered_labels
+from forgetkit.data.readers.table import dataset_columns
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.columns import Columns
 
 METADATA = "HAM10000_metadata.csv"
 FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2", "ham10000_images_part_1", "ham10000_images_part_2")
@@ -26,20 +27,23 @@ def read_ham10000(root: Path) -> Source:
     if folder is None:
         hint = f"put {METADATA} and {FOLDERS[0]}, …_2 into {root / 'ham10000'}; they are at doi:10.7910/DVN/DBW86T"
         raise ForgetkitError("dataset-missing", f"ham10000 is not in {root}", hint)
-    columns = read_columns(folder / METADATA)
-    ids, lesions = columns.need("image_id"), columns.need("lesion_id")
-    check_ids(ids, columns.places.__getitem__)
-    classes, labels = numbered_labels(columns.need("dx"))
+    columns = dataset_columns(folder / METADATA)
+    columns.need(("image_id", "lesion_id", "dx"), "fetch the table again")
+    ids, lesions = columns.filled("image_id"), columns.filled("lesion_id")
+    check_ids(ids, columns.place)
+    check_labels(diagnoses := columns.filled("dx"), columns.place)
+    classes, labels = numbered_labels(diagnoses)
     attributes = {name: columns.texts[name] for name in ATTRIBUTES if name in columns.texts}
-    listing = Listing(ids, labels, _files(ids, columns, folder), columns.places, folder)
+    places = [columns.place(row) for row in range(len(ids))]
+    listing = Listing(ids, labels, _files(ids, columns, folder), places, folder)
     return Source(classes, listing, files=[folder / METADATA], attributes=attributes, groups=lesions, numbered=False)
 
 
 def _files(ids: list[str], columns: Columns, folder: Path) -> list[Path]:
     """Return the image of each row, from the published folder that has it."""
     there = {path.stem: path for part in FOLDERS for path in sorted((folder / part).glob("*.jpg"))}
-    for id_, place in zip(ids, columns.places, strict=True):
+    for row, id_ in enumerate(ids):
         if id_ not in there:
             message = f"the image '{shorten(id_)}.jpg' is in neither {FOLDERS[0]} nor {FOLDERS[1]}"
-            raise malformed(place, message, "unpack both archives of images beside the table")
+            raise malformed(columns.place(row), message, "unpack both archives of images beside the table")
     return [there[id_] for id_ in ids]

@@ -1,6 +1,8 @@
 """``table:FILE.csv`` and ``table:FILE.parquet``: a data set as a table with one row per sample."""
 
 import os
+import stat
+from collections.abc import Iterable, Mapping
 from math import isqrt
 from pathlib import Path
 
@@ -8,53 +10,105 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
-from forgetkit.data.listing import Listing, Source, check_ids, malformed, numbered_labels
-from forgetkit.data.readers.columns import Columns, read_columns
-from forgetkit.errors import shorten
+from forgetkit.data.listing import Listing, Source, check_ids, check_labels, local, malformed, numbered_labels
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.columns import LARGEST_TABLE, Columns, Form, read_columns
+from forgetkit.options import choice
+from forgetkit.registry import nearest
 
 OWN = ("id", "path", "label", "split")
 """Columns with a meaning; all others are attributes."""
 
 
-def read_table(path: Path) -> Source:
+def columns_of(texts: Iterable[str] | None) -> dict[str, str]:
+    """Return the columns that a table has instead of those of :data:`OWN`, from texts as ``label=class``.
+
+    Raises:
+        ForgetkitError: ``usage``.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        column, equals, name = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise ForgetkitError("usage", f"'{text}' is not COLUMN=NAME", "as in label=class", option="column")
+        if choice("column", column, OWN) in found:
+            raise ForgetkitError("usage", f"'{column}' is given twice", "name one column for it", option="column")
+        found[column] = name
+    return found
+
+
+def read_table(path: Path, names: Mapping[str, str]) -> Source:
     """Return the data set in a table: images that ``path`` names, relative to the table, or pixels in ``pixel0``, ….
 
     ``id`` is unique, ``label`` a name or a number. ``split``, ``train`` or ``test``, is optional. All other columns are
-    attributes.
+    attributes. ``names`` has the names of these columns in the table where they are others.
 
     Raises:
         FileNotFoundError: no such table.
         ForgetkitError: ``dataset-malformed``; names the row.
     """
-    columns = read_columns(path)
-    ids, labels = columns.need("id"), columns.need("label")
-    check_ids(ids, columns.places.__getitem__)
+    columns = dataset_columns(path)
+    own = {column: names.get(column, column) for column in OWN}
+    _check_columns(columns, own, names)
+    ids = columns.filled(own["id"])
+    check_ids(ids, columns.place)
+    check_labels(labels := columns.filled(own["label"]), columns.place)
     classes, numbers = numbered_labels(labels)
     if len(classes) < 2:
         raise malformed(path, f"all rows are of one class, '{shorten(classes[0])}'", "a classifier needs two or more")
     samples: Listing | Split
     if columns.pixels is None:
-        samples = Listing(ids, numbers, _files(columns), columns.places, path.parent)
-    elif "path" in columns.texts:
-        raise malformed(f"{path}:1", "there are both a column 'path' and pixel columns", "remove one of them")
+        places = [columns.place(row) for row in range(len(ids))]
+        samples = Listing(ids, numbers, _files(columns, own["path"], path.parent), places, path.parent)
     else:
         samples = Split(ids, _images(columns.pixels, path), numbers)
-    unseen = _unseen(columns)
-    attributes = {name: values for name, values in columns.texts.items() if name not in OWN}
+    unseen = _unseen(columns, own["split"])
+    attributes = {name: values for name, values in columns.texts.items() if name not in own.values()}
     source = Source(classes, samples, files=[path], attributes=attributes, numbered=False)
     return source if unseen is None else source.divided(unseen)
 
 
-def _files(columns: Columns) -> list[Path]:
+def dataset_columns(path: Path) -> Columns:
+    """Read the table of a data set; raises as :func:`read_table`."""
+    state = path.stat()
+    hint = "a table is a .csv or .parquet file; for folders of images: --dataset folder:DIR"
+    if path.suffix.lower() not in {".csv", ".parquet"}:
+        raise malformed(path, "not a table by its name", hint)
+    if not stat.S_ISREG(state.st_mode):
+        raise malformed(path, "not a regular file", hint)
+    if state.st_size > LARGEST_TABLE:
+        raise malformed(path, f"has more than {LARGEST_TABLE >> 20:,} MiB", "save the pixels as image files")
+    with path.open("rb") as stream:
+        columns = read_columns(Form(str(path), "dataset-malformed", pixels=True), stream)
+    if not columns.lines:
+        raise malformed(path, "holds no rows", "a table has a header, then one row per sample")
+    return columns
+
+
+def _check_columns(columns: Columns, own: Mapping[str, str], names: Mapping[str, str]) -> None:
+    """Refuse a table without the columns of a data set, or with two kinds of images."""
+    wanted = [column for column in OWN if column in {"id", "label", *names}]
+    if columns.pixels is None and "path" not in wanted:
+        wanted.append("path")
+    missing = [column for column in wanted if own[column] not in columns.header]
+    free = [name for name in columns.header if name not in own.values()]
+    flags = " ".join(f"--column {column}={nearest(own[column], free) or 'NAME'}" for column in missing)
+    columns.need([own[column] for column in wanted], f"rename them, or say which they are: {flags}")
+    if columns.pixels is not None and own["path"] in columns.header:
+        message = f"there are both a column '{own['path']}' and pixel columns"
+        raise columns.form.malformed(0, message, "remove one of them")
+
+
+def _files(columns: Columns, column: str, folder: Path) -> list[Path]:
     """Return the image file of each row; whether it exists is checked later."""
-    folder = columns.path.parent
-    names = columns.need("path")
-    for name, place in zip(names, columns.places, strict=True):
+    names = columns.filled(column)
+    for row, name in enumerate(names):
         if os.path.isabs(name):
-            raise malformed(place, f"'{shorten(name)}' is an absolute path", "name images relative to the table")
+            hint = "name images relative to the table"
+            raise malformed(columns.place(row), f"'{shorten(name)}' is an absolute path", hint)
         if not name.isprintable():
-            raise malformed(place, f"'{shorten(name)}' is no path", "name an image file")
-    return [folder / name for name in names]
+            raise malformed(columns.place(row), f"'{shorten(name)}' is no path", "name an image file")
+    return [folder / local(name) for name in names]
 
 
 def _images(pixels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
@@ -70,17 +124,17 @@ def _images(pixels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     raise malformed(f"{path}:1", f"{count} pixel columns are no square image, grey or in three colours", hint)
 
 
-def _unseen(columns: Columns) -> NDArray[np.bool_] | None:
+def _unseen(columns: Columns, column: str) -> NDArray[np.bool_] | None:
     """Say which rows are of the test split, bool of shape ``(rows,)``; None where the table does not say."""
-    if "split" not in columns.texts:
+    if column not in columns.texts:
         return None
-    values = columns.texts["split"]
-    for value, place in zip(values, columns.places, strict=True):
+    values = columns.texts[column]
+    for row, value in enumerate(values):
         if value not in {"train", "test"}:
             hint = "write train or test in every row, or remove the column to hold out a share"
-            raise malformed(place, f"the split '{shorten(value)}' is neither train nor test", hint)
+            raise malformed(columns.place(row), f"the split '{shorten(value)}' is neither train nor test", hint)
     unseen = np.array([value == "test" for value in values])
     if unseen.all() or not unseen.any():
         empty, hint = ("train", "mark some") if unseen.all() else ("test", "mark some, or remove the column 'split'")
-        raise malformed(columns.path, f"no row has the split '{empty}'", hint)
+        raise malformed(columns.form.name, f"no row has the split '{empty}'", hint)
     return unseen
