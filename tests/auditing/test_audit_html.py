@@ -16,6 +16,7 @@ from forgetkit.auditing.policy import CAN_DECIDE, Policy
 from forgetkit.auditing.report import plain_language as words
 from forgetkit.auditing.report.curves import Curves
 from forgetkit.auditing.report.document import LIMITS, document
+from forgetkit.auditing.report.files import today
 from forgetkit.auditing.report.html import html
 from forgetkit.auditing.verdict import overall
 from forgetkit.statistics.references import closer, rank
@@ -198,7 +199,7 @@ def test_each_verdict_says_what_it_means_and_what_not_before_any_figure(verdict:
     assert report["verdict"] == verdict
     said = text_of(html(report, "m.st", some_curves(), []))
     order = [words.HEADLINES[verdict], words.MEANS[verdict], words.DOES_NOT_MEAN[verdict], report["reasons"][0]]
-    places = [said.index(part) for part in (*order, "What was measured", "Figures")]
+    places = [said.index(part) for part in (*order, "In pictures", "What was measured")]
     assert places == sorted(places)
 
 
@@ -277,3 +278,21 @@ def test_a_control_and_an_earlier_group_are_told_apart() -> None:
     assert words.question(Check("membership-original", "info", "").to_json()) == words.CONTROL
     earlier = words.question(replace(MEMBERSHIP, group="earlier").to_json())
     assert earlier == words.EARLIER + words.QUESTIONS["membership"]
+
+
+def test_the_first_screen_has_the_day_the_answer_and_what_next() -> None:
+    commands = ["forgetkit train --like m.st --replicas 19 -o refs/{n}.st"]
+    page = html(REPORT, "m.st", some_curves(), [], date="2026-11-30", commands=commands)
+    first = text_of(page[: page.index("In pictures")])
+    assert all(part in first for part in ("2026-11-30", words.NEXT[REPORT["verdict"]], *commands))
+
+
+def test_what_decides_nothing_is_folded() -> None:
+    report = a_report(INTEGRITY, MEMBERSHIP, CHANCE)
+    folded = re.findall("<details>.*?</details>", html(report, "m.st", None, []), re.DOTALL)
+    assert [("<small>" in part, "For information" in part) for part in folded] == [(True, True), (False, False)]
+
+
+def test_the_day_can_be_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert today() == "1970-01-02"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 from forgetkit.auditing.report.html import html
@@ -70,7 +71,9 @@ class Reports:
         if self.junit:
             publish_text(Path(self.junit), junit(report, name))
         if self.html:
-            publish_text(Path(self.html), html(report, name, audited.curves, lineage(name, record)))
+            commands = audited.cure.commands if audited.cure else ()
+            page = html(report, name, audited.curves, lineage(name, record), date=today(), commands=commands)
+            publish_text(Path(self.html), page)
         if self.remembered_out:
             publish_text(Path(self.remembered_out), id_list(audited.remembered))
             if not audited.remembered:
@@ -94,6 +97,13 @@ class Reports:
                 with suppress(ForgetkitError):
                     publish_text(Path(self.junit), junit_of_error(problem, name))
             raise
+
+
+def today() -> str:
+    """Return the day, in UTC; that of ``SOURCE_DATE_EPOCH`` if it is set, so that a page can be made again."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(seconds), UTC) if seconds.isdecimal() else datetime.now(UTC)
+    return moment.date().isoformat()
 
 
 def id_list(ids: list[str] | None) -> str:

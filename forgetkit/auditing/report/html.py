@@ -15,7 +15,15 @@ BAR = 160.0
 """Width of the bar beside a check, in its own units."""
 
 
-def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequence[str]) -> str:
+def html(
+    report: dict[str, Any],
+    name: str,
+    curves: Curves | None,
+    lineage: Sequence[str],
+    *,
+    date: str | None = None,
+    commands: Sequence[str] = (),
+) -> str:
     """Return a report as a page for readers who know no statistics.
 
     Args:
@@ -23,6 +31,8 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
         name: the checkpoint; only its file name is shown.
         curves: what the figures are drawn from; None where the weights are broken.
         lineage: lines about the checkpoint, as ``forgetkit inspect`` prints them.
+        date: day of the audit; not shown if not given.
+        commands: what would decide an inconclusive verdict.
 
     Returns:
         The document, to be stored as UTF-8; the same arguments give the same bytes.
@@ -37,6 +47,8 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
         return "".join(one if one.isprintable() or one == "\n" else " " for one in str(value))
 
     policy, inputs = report["policy"], report["inputs"]
+    drawn = figures(report, curves)
+    first = [figure for figure in drawn if figure.name in {"rank", "closer"}] or drawn[:2]
     checks = [(check["gating"], _row(check, policy)) for check in report["checks"]]
     wide, narrow = (f"{100 * share:.4g} %" for share in (1 - policy["level"], 1 - 2 * policy["level"]))
     pages = Environment(
@@ -56,12 +68,15 @@ def html(report: dict[str, Any], name: str, curves: Curves | None, lineage: Sequ
         meaning=words.meaning(report),
         cautions=words.cautions(report),
         levels={"wide": wide, "narrow": narrow},
-        tables={
-            "Checks that decide": [entry for gating, entry in checks if gating],
-            "For information: these decide nothing": [entry for gating, entry in checks if not gating],
-        },
+        date=date,
+        answer=words.answer(report),
+        origin=words.origin(report),
+        commands=commands,
+        deciding=[entry for gating, entry in checks if gating],
+        informing=[entry for gating, entry in checks if not gating],
         curves=curves,
-        figures=figures(report, curves),
+        figures=first,
+        more_figures=[figure for figure in drawn if figure not in first],
         accuracies={label: _percent(report["accuracy"][key]) for key, label in ACCURACIES.items()},
         single=[_single(report, key) for key in ("remembered", "over_forgotten")],
         lineage=lineage,

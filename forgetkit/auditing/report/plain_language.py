@@ -30,6 +30,17 @@ MEANS: dict[Verdict, str] = {
     "than the rules allow.",
     "inconclusive": "The evidence is too weak either way. The reasons say why, and what would decide.",
 }
+NEXT: dict[Verdict, str] = {
+    "forgotten": "Put this model in the place of the original, and see to the original, its copies and the data.",
+    "not-forgotten": "Do not release this model. Forget the samples in another way, or retrain without them: forgetkit "
+    "forget, with --retrain.",
+    "over-forgotten": "Do not release this model. Forget the samples from the original again, by fewer or smaller "
+    "steps, or retrain without them: forgetkit forget, with --retrain.",
+    "utility-lost": "Do not release this model if its accuracy matters. Forget the samples from the original again, by "
+    "fewer or smaller steps, or retrain without them: forgetkit forget, with --retrain.",
+    "inconclusive": "Find more evidence, or retrain without the samples: forgetkit forget, with --retrain.",
+}
+"""What to do after a verdict."""
 CHANCE_HEADLINES: dict[Verdict, str] = {
     "forgotten": "Forgotten by the criterion chance, as far as was tested",
     "not-forgotten": "Not forgotten by the criterion chance",
@@ -46,8 +57,8 @@ CHANCE_MEANS: dict[Verdict, str] = {
 }
 DOES_NOT_MEAN: dict[Verdict, str] = {
     "forgotten": "It is no certificate, no proof that the data are gone, and no statement on any legal duty. Other "
-    "attacks, or more samples, may still find something. It concerns the samples together, not any single sample or "
-    "person, and only this file: the original and other copies of the data are unchanged.",
+    "attacks, or more samples, may still find something. It concerns the samples together, not each one by "
+    "itself, and only this file: the original and other copies of the data are unchanged.",
     "not-forgotten": "It does not mean that the data can be read out of the model, nor that each of the samples is "
     "remembered.",
     "over-forgotten": "It is not forgetting with a safety margin: a model that never saw the samples would rarely show "
