@@ -17,6 +17,10 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
+DETAILS, LISTS, REQUESTS, RUN = "Method in detail", "Data and ID lists", "Requests", "Run"
+RARE = (DETAILS, LISTS, REQUESTS, RUN)
+"""Panels that a command's help shows with ``--help-all`` only, save for required options."""
+PANELS = (INPUT, METHOD, OUTPUT, COMPUTE, *RARE)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Option:
         min: smallest value, if there is one.
         max: largest value, if there is one.
         envvar: environment variable that gives the value where the option does not.
-        panel: heading in the help.
+        unset: what holds where the option is not given, if its default does not say it.
+        panel: heading in the help, one of ``PANELS``; it also says whether the option is a rare one.
     """
 
     help: str
@@ -39,6 +44,7 @@ class Option:
     min: float | None = None
     max: float | None = None
     envvar: str | None = None
+    unset: str = ""
     panel: str = METHOD
 
 
@@ -54,30 +60,26 @@ Checkpoint = Annotated[str, Argument("The checkpoint to start from.", "CHECKPOIN
 Seed = Annotated[int, Option("Random seed.", metavar="N", min=0, max=LARGEST_SEED, panel=COMPUTE)]
 OptimizerName = Annotated[str, Option("adam, adamw, adadelta or sgd.", metavar="NAME")]
 Rate = Annotated[float, Option("Learning rate.", metavar="FLOAT")]
-Momentum = Annotated[float, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)]
-Log = Annotated[
-    str | None, Option("Write one JSON object for each epoch or evaluation here.", metavar="FILE", panel=OUTPUT)
-]
+Momentum = Annotated[float, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1, panel=DETAILS)]
+Log = Annotated[str | None, Option("Write a line of JSON per epoch or evaluation.", metavar="FILE", panel=OUTPUT)]
 UtilityMargin = Annotated[
-    float, Option("Largest loss of accuracy on the tune half of the unseen samples, as a fraction.", metavar="F")
+    float, Option("Accuracy that may be lost, on the tune half of the unseen samples.", metavar="SHARE")
 ]
 Mask = Annotated[
-    str | None,
-    Option("Change only the weights that this file of the mask command allows.", metavar="FILE", panel=INPUT),
+    str | None, Option("Change only the weights that this file of mask allows.", metavar="FILE", panel=DETAILS)
 ]
-Fresh = Annotated[
-    bool, Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=OUTPUT)
-]
+Fresh = Annotated[bool, Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=RUN)]
 Attributes = Annotated[
     str | None,
-    Option("Table, CSV or parquet, with a column id, and columns of attributes.", metavar="FILE.csv", panel=INPUT),
+    Option("Table, CSV or parquet, with a column id and columns of attributes.", metavar="FILE", panel=LISTS),
 ]
-Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=INPUT)
+Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=REQUESTS)
 KeepOptimizer = Annotated[
     bool,
     Option(
         "Load the optimizer state beside the input, and save it beside the output.",
         flags=("--keep-optimizer",),
+        panel=DETAILS,
     ),
 ]
 Plugin = Annotated[
@@ -86,8 +88,14 @@ Plugin = Annotated[
         "Python file that registers models, data sets, methods or checks. Repeat for more.",
         metavar="FILE",
         envvar="FORGETKIT_PLUGINS",
-        panel=INPUT,
+        panel=RUN,
     ),
+]
+DataRoot = Annotated[
+    str | None, Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=LISTS)
+]
+Device = Annotated[
+    str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE)
 ]
 
 
@@ -95,11 +103,11 @@ Plugin = Annotated[
 class ListForm:
     """How ID lists are read."""
 
-    id_column: Annotated[str, Option("The id column of .csv and .parquet ID lists.", metavar="NAME", panel=INPUT)] = (
+    id_column: Annotated[str, Option("The id column of .csv and .parquet ID lists.", metavar="NAME", panel=LISTS)] = (
         "id"
     )
     strict: Annotated[
-        bool, Option("Treat an id that is listed twice as an error.", flags=("--strict",), panel=INPUT)
+        bool, Option("Treat an id that is listed twice as an error.", flags=("--strict",), panel=LISTS)
     ] = False
 
 
@@ -109,20 +117,22 @@ class Source:
 
     dataset: Annotated[
         str | None,
-        Option("Data set to use if the one named in the record cannot be found.", metavar="NAME", panel=INPUT),
+        Option(
+            "digits, ham10000, folder:DIR, table:FILE.csv, arrays:FILE.npz, or torchvision's mnist, fashion-mnist, "
+            "cifar10, cifar100, svhn (--download fetches them). A checkpoint names its own.",
+            metavar="DATA",
+            panel=INPUT,
+        ),
     ] = None
-    data_root: Annotated[
-        str | None, Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT)
-    ] = None
-    download: Annotated[
-        bool, Option("Fetch a missing data set. Nothing is fetched without it.", flags=("--download",), panel=INPUT)
-    ] = False
+    data_root: DataRoot = None
+    download: Annotated[bool, Option("Fetch a data set that is missing.", flags=("--download",), panel=INPUT)] = False
     unseen: Annotated[
         float | None,
         Option(
-            "Share of samples held out if the data has no test split; by default 0.2, or as recorded.",
-            metavar="F",
-            panel=INPUT,
+            "Samples held out as unseen if the data has no test split.",
+            metavar="SHARE",
+            unset="0.2, or as recorded",
+            panel=LISTS,
         ),
     ] = None
     dataset_changed: Annotated[
@@ -130,15 +140,15 @@ class Source:
         Option(
             "Accept data from which rows have been removed since the training.",
             flags=("--dataset-changed",),
-            panel=INPUT,
+            panel=LISTS,
         ),
     ] = False
     column: Annotated[
         list[str] | None,
         Option(
-            "Read id, path, label or split from the table's column NAME, as in label=class. Repeat for more.",
+            "Read id, path, label or split from the table's column NAME: label=class. Repeat for more.",
             metavar="COLUMN=NAME",
-            panel=INPUT,
+            panel=LISTS,
         ),
     ] = None
     plugin: Plugin = None
@@ -162,20 +172,18 @@ class Plugins:
 class Compute:
     """On what the arithmetic runs."""
 
-    device: Annotated[
-        str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE)
-    ] = "auto"
+    device: Device = "auto"
     precision: Annotated[
         str,
         Option(
-            "auto, float32 or bfloat16; auto depends on what the hardware supports.",
+            "auto, float32 or bfloat16; auto depends on the hardware.",
             metavar="NAME",
             envvar="FORGETKIT_PRECISION",
-            panel=COMPUTE,
+            panel=RUN,
         ),
     ] = "auto"
     threads: Annotated[
-        int, Option("CPU threads; 0 for all.", metavar="N", min=0, envvar="FORGETKIT_THREADS", panel=COMPUTE)
+        int, Option("CPU threads; 0: all.", metavar="N", min=0, envvar="FORGETKIT_THREADS", panel=RUN)
     ] = 0
 
 
@@ -188,25 +196,23 @@ class Say:
     dry_run: Annotated[
         bool, Option("Check everything, print the plan, write nothing.", flags=("--dry-run", "-n"), panel=OUTPUT)
     ] = False
-    debug: Annotated[bool, Option("Show tracebacks.", flags=("--debug",), envvar="FORGETKIT_DEBUG", panel=OUTPUT)] = (
-        False
-    )
+    debug: Annotated[bool, Option("Show tracebacks.", flags=("--debug",), envvar="FORGETKIT_DEBUG", panel=RUN)] = False
 
 
 @dataclass(frozen=True)
-class Output(Say):
-    """What is said, and what is written."""
+class Target:
+    """What is written."""
 
     out: Annotated[
         str | None,
-        Option(
-            "Output file; by default beside the input (forget-ids: stdout).",
-            metavar="FILE",
-            flags=("--out", "-o"),
-            panel=OUTPUT,
-        ),
+        Option("Output.", metavar="PATH", flags=("--out", "-o"), unset="beside the input", panel=OUTPUT),
     ] = None
     force: Annotated[bool, Option("Replace an existing output.", flags=("--force", "-f"), panel=OUTPUT)] = False
+
+
+@dataclass(frozen=True)
+class Output(Say, Target):
+    """What is written, and what is said."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import typer
 import typer.main
 
 from forgetkit import __version__
-from forgetkit.cli.console import is_terminal, print_error, say, write_result
-from forgetkit.cli.help import help_of, show_help
+from forgetkit.cli.console import print_error, say, text_width, write_result
+from forgetkit.cli.help import NAMES, Group, help_of, show_help
 from forgetkit.cli.mount import built_in, mount
 from forgetkit.cli.usage_errors import usage_error
 from forgetkit.errors import ForgetkitError
@@ -44,8 +44,8 @@ def forgetkit(
 
         forgetkit train --dataset digits -o model.st
         forgetkit forget-ids model.st --count 65 -o ids.txt
-        forgetkit relabel model.st --ids ids.txt --optimizer adadelta
-        forgetkit audit model.relabel.st --original model.st
+        forgetkit forget model.st --ids ids.txt
+        forgetkit audit model.forget.st --original model.st
     """
     show_help(context)
 
@@ -55,8 +55,9 @@ def command_line(wanted: str | None = None, outside: tuple[str, ...] = ()) -> An
     """Return the group of all commands, or, if ``wanted`` is the name of one, of that one only."""
     app = typer.Typer(
         name="forgetkit",
-        context_settings={"help_option_names": ["-h", "--help"]},
-        rich_markup_mode="rich",
+        cls=Group,
+        context_settings={"help_option_names": NAMES, "terminal_width": text_width()},
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True, help=help_of(forgetkit))(forgetkit)
@@ -88,7 +89,7 @@ def run(arguments: list[str]) -> int:
         return _fail(ForgetkitError("usage", *usage_error(problem)), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
-    except SystemExit as left:  # if the reader of the help has gone away, Rich exits with 1
+    except SystemExit as left:  # if the reader of the help has gone away, Typer exits with 1
         return _interrupted(TERMINATED) if left.code == TERMINATED else 0 if _asks_help(arguments) else BUG
     except Exception as problem:
         if code := stopping():
@@ -112,18 +113,16 @@ def main() -> None:
 
 
 def _asks_help(arguments: list[str]) -> bool:
-    return not arguments or bool({"-h", "--help", "--version"} & set(arguments))
+    return not arguments or bool({*NAMES, "--version"} & set(arguments))
 
 
 def _prepare_streams() -> None:
-    """Replace closed streams by the null device, write UTF-8 as ID lists do, and no escape codes off a terminal."""
+    """Replace closed streams by the null device, and write UTF-8 as ID lists do."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    if not is_terminal(sys.stdout):
-        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"  # otherwise FORCE_COLOR and GITHUB_ACTIONS colour the help
 
 
 def _interrupted(code: int = INTERRUPTED) -> int:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -194,6 +195,11 @@ Bar = PlainBar | TerminalBar
 def is_terminal(stream: TextIO | None = None) -> bool:
     """Say whether ``stream`` (stderr) is a terminal that understands, and wants, escape codes."""
     return (stream or sys.stderr).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def text_width() -> int:
+    """Return how wide lines for people may be: the terminal's columns, from 40 to 100."""
+    return min(max(shutil.get_terminal_size((80, 24)).columns, 40), 100)
 
 
 def print_error(error: ForgetkitError, *, as_json: bool) -> None:

@@ -10,10 +10,10 @@ import typer
 
 from forgetkit import methods
 from forgetkit.cli import commands
-from forgetkit.cli.help import help_of
+from forgetkit.cli.help import Command, Group, help_of
 from forgetkit.cli.option_groups import expand
 
-WORK, METHODS, HELPERS = "The work, in order", "Other methods", "Helpers"
+WORK, METHODS, HELPERS = "The work, in order", "Methods to choose yourself", "Helpers"
 
 
 def mount(app: typer.Typer, wanted: str | None = None, outside: tuple[str, ...] = ()) -> None:
@@ -82,24 +82,25 @@ def _module(name: str) -> ModuleType:
 def _add(app: typer.Typer, name: str) -> None:
     loaded = _module(name)
     function = getattr(loaded, name.replace("-", "_"))
-    panel = WORK if name in ORDER else METHODS if name in method_names() else HELPERS
+    panel = METHODS if name in method_names() else WORK if name in ORDER else HELPERS
     if hasattr(loaded, "COMMANDS"):
         app.add_typer(group_of(function, loaded.COMMANDS), name=name, rich_help_panel=panel)
     else:
-        app.command(name, help=help_of(function), rich_help_panel=panel)(expand(function))
+        app.command(name, cls=Command, help=help_of(function), rich_help_panel=panel)(expand(function))
 
 
 def _add_method(app: typer.Typer, name: str) -> None:
     from forgetkit.cli.outside_methods import command_of
 
     function = command_of(name)
-    app.command(name, help=help_of(function), rich_help_panel=METHODS)(expand(function))
+    app.command(name, cls=Command, help=help_of(function), rich_help_panel=METHODS)(expand(function))
 
 
 def group_of(function: Callable[..., None], members: tuple[Callable[..., None], ...]) -> typer.Typer:
     """Return a group of commands."""
-    group = typer.Typer()
+    group = typer.Typer(cls=Group, rich_markup_mode=None)
     group.callback(invoke_without_command=True, help=help_of(function))(function)
     for member in members:
-        group.command(member.__name__.replace("_", "-"), help=help_of(member))(expand(member))
+        name = member.__name__.replace("_", "-")
+        group.command(name, cls=Command, help=help_of(member))(expand(member))
     return group

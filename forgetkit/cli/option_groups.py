@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -15,18 +15,31 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.options import Argument, Compute, Plugins, ResumableOutput, Say, Source
 from forgetkit.registry import load_plugins
 
+C = TypeVar("C", bound=Callable[..., None])
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
 """Parameters that name what a command reads, the most specific first."""
 
 
+def requires(*names: str) -> Callable[[C], C]:
+    """Return a decorator for a command that cannot do without these options of its groups."""
+
+    def mark(command: C) -> C:
+        """Mark the command."""
+        command.required = names  # type: ignore[attr-defined]
+        return command
+
+    return mark
+
+
 def expand(command: Callable[..., None]) -> Callable[..., None]:
     """Return ``command`` with each parameter that is a group of options replaced by one parameter for each field."""
+    required = getattr(command, "required", ())
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
     parameters = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:
-            parameters += _laid_out(groups[name])
+            parameters += _laid_out(groups[name], required)
         else:
             parameters.append(parameter.replace(annotation=_for_typer(name, hints[name])))
 
@@ -53,16 +66,18 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
     return flat
 
 
-def _laid_out(group: Any) -> list[inspect.Parameter]:  # noqa: ANN401 - a dataclass
+def _laid_out(group: Any, required: tuple[str, ...]) -> list[inspect.Parameter]:  # noqa: ANN401 - a dataclass
     """Return a parameter for each field of a group, and of the groups within it."""
     kinds, parameters = get_type_hints(group, include_extras=True), []
     for entry in fields(group):
         if is_dataclass(kinds[entry.name]):
-            parameters += _laid_out(kinds[entry.name])
+            parameters += _laid_out(kinds[entry.name], required)
             continue
         default: object = inspect.Parameter.empty if entry.default is MISSING else entry.default
-        if entry.default_factory is not MISSING and not entry.metadata.get("required"):
+        if entry.default_factory is not MISSING:
             default = None  # the factory's
+        if entry.metadata.get("required") or entry.name in required:
+            default = inspect.Parameter.empty
         annotation = _for_typer(entry.name, kinds[entry.name])
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(entry.name, kind, default=default, annotation=annotation))
@@ -101,6 +116,7 @@ def _for_typer(name: str, annotation: Any) -> Any:  # noqa: ANN401 - a type
             min=option.min,
             max=option.max,
             envvar=option.envvar,
+            show_default=option.unset or True,
             rich_help_panel=option.panel,
         )
     info.autocompletion = offer_of(name)

@@ -14,6 +14,9 @@ from forgetkit.registry import load_plugins
 from forgetkit.unlearning.method_options import StepSettings
 from forgetkit.unlearning.step_options import MethodOptions
 
+METAVARS = {int: "N", float: "FLOAT", str: "TEXT"}
+"""Placeholders of values in the help, by type."""
+
 
 def command_of(name: str) -> Callable[..., None]:
     """Return the command of a registered method."""
@@ -37,7 +40,10 @@ def command_of(name: str) -> Callable[..., None]:
 
 def settings_of(method: OutsideMethod) -> type[StepSettings]:
     """Return the settings of a registered method: those of every method, and its own options."""
-    own = [(one.name, Annotated[one.type, Option(one.help)], field(default=one.default)) for one in method.options]
+    own = [
+        (one.name, Annotated[one.type, Option(one.help, metavar=METAVARS.get(one.type))], field(default=one.default))
+        for one in method.options
+    ]
     return make_dataclass(f"Settings of {method.name}", own, bases=(StepSettings,), frozen=True)
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, Option, choice
-from forgetkit.training.train_options import ImageSize
+from forgetkit.options import DETAILS, INPUT, Option, choice
+from forgetkit.training.train_options import MODEL, ImageSize
 
 CLASS_ORDERS = ("dataset", "text")
 """Orders of classes: that of the data set, or of their names as text (0, 1, 10, 11, 2 …), as ImageFolder sorts them."""
@@ -15,41 +15,35 @@ CLASS_ORDERS = ("dataset", "text")
 class Origin:
     """The model of the weights, which tensors of the file are its own, and what its input and its classes were."""
 
-    model: Annotated[str | None, Option("convnet, resnet50 or torchvision:NAME.", metavar="NAME")] = None
+    model: Annotated[str | None, Option(MODEL, metavar="NAME", unset="config.json's")] = None
     model_option: Annotated[
-        list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE")
+        list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE", panel=DETAILS)
     ] = None
     image_size: ImageSize = None
-    replace_head: Annotated[
-        bool,
-        Option(
-            "The weights are for other classes: replace the layers that depend on their number.",
-            flags=("--replace-head",),
-        ),
-    ] = False
+    replace_head: Annotated[bool, Option("Replace the layers that depend on the number of classes.")] = False
     prefix: Annotated[
         str | None,
-        Option("Take the tensors whose names begin so, if the file holds several models: ema.", metavar="TEXT"),
+        Option("Take tensors whose names begin so, if there are several models: ema.", "TEXT", panel=DETAILS),
     ] = None
     drop: Annotated[
         list[str] | None,
-        Option("Leave out the tensors with such names, for example 'aux.*'. Repeat for more.", metavar="PATTERN"),
+        Option("Leave out tensors with such names: 'aux.*'. Repeat for more.", "PATTERN", panel=DETAILS),
     ] = None
     class_order: Annotated[
         str | None,
         Option(
-            "Order of the logits: dataset, or text (0, 1, 10, 2), as torchvision's ImageFolder; "
-            "by default that of the names beside the weights, else dataset.",
+            "Order of the logits: the data set's, or text (0, 1, 10, 2), as torchvision's ImageFolder.",
             metavar="dataset|text",
+            unset="that of the names beside the weights, else dataset",
             panel=INPUT,
         ),
     ] = None
     mean: Annotated[
         str | None,
-        Option("Mean that was subtracted from each channel, in pixels from 0 to 1.", metavar="M,M,M", panel=INPUT),
+        Option("Mean subtracted from each channel (pixels: 0 to 1).", "FLOAT,…", unset="config.json's", panel=INPUT),
     ] = None
     std: Annotated[
-        str | None, Option("Standard deviation by which each channel was then divided.", metavar="S,S,S", panel=INPUT)
+        str | None, Option("Deviation that divided each channel.", "FLOAT,…", unset="config.json's", panel=INPUT)
     ] = None
 
     def check(self) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     COMPUTE,
+    DETAILS,
     INPUT,
     LARGEST_SEED,
     MOST,
@@ -24,14 +25,10 @@ from forgetkit.options import (
 
 LARGEST_IMAGE_SIZE = 4096
 MOST_SHADOWS = 128
+MODEL = "convnet, resnet50, torchvision:NAME or timm:NAME."
 ImageSize = Annotated[
     int | None,
-    Option(
-        "Resize images to S × S pixels before the model sees them; by default as they are.",
-        metavar="S",
-        min=1,
-        max=LARGEST_IMAGE_SIZE,
-    ),
+    Option("Resize images to squares of N pixels a side.", "N", min=1, max=LARGEST_IMAGE_SIZE, panel=DETAILS),
 ]
 
 
@@ -42,15 +39,15 @@ class Training:
     epochs: Annotated[int | None, Option("Passes over the data.", metavar="N", min=1, max=MOST)] = None
     optimizer: Annotated[str | None, Option("adam, adamw, adadelta or sgd.", metavar="NAME")] = None
     rate: Annotated[float | None, Option("Learning rate.", metavar="FLOAT")] = None
-    momentum: Annotated[float | None, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1)] = None
-    weight_decay: Annotated[float | None, Option("Weight decay.", metavar="FLOAT", min=0)] = None
-    schedule: Annotated[str | None, Option("Rate over time: constant or cosine.", metavar="NAME")] = None
+    momentum: Annotated[float | None, Option("Momentum of sgd.", metavar="FLOAT", min=0, max=1, panel=DETAILS)] = None
+    weight_decay: Annotated[float | None, Option("Weight decay.", metavar="FLOAT", min=0, panel=DETAILS)] = None
+    schedule: Annotated[str | None, Option("Learning rate over time.", metavar="constant|cosine", panel=DETAILS)] = None
     augment: Annotated[
-        str | None, Option("Random changes of training images: none, flip or flip-crop.", metavar="NAME")
+        str | None, Option("Random changes of images.", metavar="none|flip|flip-crop", panel=DETAILS)
     ] = None
     batch_size: Annotated[int | None, Option("Samples in a step.", metavar="N", min=1, max=MOST)] = None
     keep: Annotated[
-        str | None, Option("Keep the weights of the last epoch, or of the best on the tune half.", metavar="last|best")
+        str | None, Option("Keep the last epoch, or the best on the tune half.", metavar="last|best", panel=DETAILS)
     ] = None
 
 
@@ -58,23 +55,25 @@ class Training:
 class Start:
     """Which model to train, from which weights, on which samples."""
 
-    model: Annotated[str | None, Option("convnet, resnet50 or torchvision:NAME.", metavar="NAME")] = None
+    model: Annotated[str | None, Option(MODEL, metavar="NAME", unset="convnet")] = None
     model_option: Annotated[
-        list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE")
+        list[str] | None, Option("An option of the model. Repeat for more.", metavar="KEY=VALUE", panel=DETAILS)
     ] = None
     image_size: ImageSize = None
     exclude: Annotated[
         list[str] | None,
-        Option("Ids to leave out; they count as forgotten. Repeat for more.", metavar="FILE", panel=INPUT),
+        Option("ID list to leave out; its ids count as forgotten.", metavar="FILE", panel=INPUT),
     ] = None
-    only: Annotated[str | None, Option("Train on these ids and no others.", metavar="FILE", panel=INPUT)] = None
+    only: Annotated[str | None, Option("ID list to train on, and no other samples.", metavar="FILE", panel=INPUT)] = (
+        None
+    )
     like: Annotated[
         str | None,
-        Option("Train from scratch with this checkpoint's model, data, samples and recipe.", "CHECKPOINT", panel=INPUT),
+        Option("Train from scratch, by its recipe, on its samples.", "CHECKPOINT", panel=INPUT),
     ] = None
     from_: Annotated[
         str | None,
-        Option("Continue training from these weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT),
+        Option("Train on from its weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT),
     ] = None
     mask: Mask = None
 
@@ -85,11 +84,16 @@ class Planting:
 
     canaries: Annotated[
         int | None,
-        Option("For the audit: put in or leave out M samples, each by the flip of a coin.", metavar="M", min=8),
+        Option("Samples for the audit, in or out by a coin flip each.", metavar="N", min=8, panel=DETAILS),
     ] = None
     canary_kind: Annotated[
         str | None,
-        Option("Labels of canaries: mislabelled (a wrong class, the default) or natural (their own).", metavar="NAME"),
+        Option(
+            "Labels of canaries: wrong or their own.",
+            metavar="mislabelled|natural",
+            unset="mislabelled",
+            panel=DETAILS,
+        ),
     ] = None
 
     @property
@@ -105,15 +109,15 @@ class Shadowing:
     shadows: Annotated[
         int | None,
         Option(
-            "Also train K shadow models, each on a random half; forget and audit use them.",
-            metavar="K",
+            "Also train N shadow models, each on a random half.",
+            metavar="N",
             min=2,
             max=MOST_SHADOWS,
         ),
     ] = None
     shadow_group: Annotated[
         str | None,
-        Option("Keep samples with the same value in this column in the same half.", metavar="COLUMN"),
+        Option("Keep samples that agree in it in the same half.", metavar="COLUMN", panel=DETAILS),
     ] = None
     attributes: Attributes = None
 
@@ -139,15 +143,16 @@ class Seeds:
     """How many models to train, from which seed on."""
 
     replicas: Annotated[
-        int, Option("Train K models; {n} in --out is the seed.", metavar="K", min=1, max=10_000, panel=COMPUTE)
+        int, Option("Train N models; {n} in --out is the seed.", metavar="N", min=1, max=10_000, panel=COMPUTE)
     ] = 1
     seed: Annotated[
         int | None,
         Option(
-            "Seed of everything random: 0; with --like, the recorded one + 1.",
+            "Random seed.",
             "N",
             min=0,
             max=LARGEST_SEED,
+            unset="0; with --like, the recorded one + 1",
             panel=COMPUTE,
         ),
     ] = None

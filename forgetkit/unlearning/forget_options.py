@@ -11,21 +11,21 @@ from forgetkit.options import INPUT, OUTPUT, Option, UtilityMargin, choice, posi
 class Forget:
     """How much to try before a retraining."""
 
-    budget: Annotated[
-        str, Option("Largest total cost of all attempts, as a share of a retraining: 0.5 or 50%.", metavar="F")
-    ] = "50%"
+    budget: Annotated[str, Option("Most that all attempts may cost, in retrainings: 0.5 or 50%.", metavar="SHARE")] = (
+        "50%"
+    )
     utility_margin: UtilityMargin = 0.02
-    otherwise: Annotated[str, Option("What to do if every attempt fails.", metavar="retrain|stop")] = "retrain"
-    retrain: Annotated[
-        bool, Option("Retrain at once, without the ids and by the original's recipe.", flags=("--retrain",))
-    ] = False
+    otherwise: Annotated[
+        str, Option("If every attempt fails: train without the ids, or stop.", metavar="retrain|stop")
+    ] = "retrain"
+    retrain: Annotated[bool, Option("Retrain at once, without the ids and by the original's recipe.")] = False
     shadows: Annotated[
         str | None,
-        Option("Shadow models; by default those beside the original.", metavar="FOLDER", panel=INPUT),
+        Option("Shadow models of the original.", metavar="FOLDER", unset="those beside it", panel=INPUT),
     ] = None
     leave_shadows: Annotated[
         bool,
-        Option("Do not make the shadow models forget the ids: shadows refresh does so later.", panel=OUTPUT),
+        Option("Leave the shadow models as they are; shadows refresh makes them forget.", panel=OUTPUT),
     ] = False
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
+    DETAILS,
     MOST,
     Momentum,
     OptimizerName,
@@ -20,14 +21,14 @@ from forgetkit.options import (
 Stop = Annotated[
     str,
     Option(
-        "unseen: stop when the ids look like unseen samples. published: take all epochs, as published.",
+        "When the ids look like unseen samples, or after all epochs, as published.",
         metavar="unseen|published",
     ),
 ]
 Epochs = Annotated[int, Option("Passes over the data.", metavar="N", min=1, max=MOST)]
 BatchSize = Annotated[int, Option("Samples in a step.", metavar="N", min=2, max=MOST)]
 IdsPerStep = Annotated[int, Option("Ids in a step.", metavar="N", min=1)]
-WeightDecay = Annotated[float, Option("Weight decay.", metavar="FLOAT", min=0)]
+WeightDecay = Annotated[float, Option("Weight decay.", metavar="FLOAT", min=0, panel=DETAILS)]
 
 
 @dataclass(frozen=True)
@@ -78,25 +79,29 @@ class Neutralize:
 
     labels: Annotated[
         str,
-        Option("Train towards the class with the lowest, or highest other, average output.", metavar="minimum|maximum"),
+        Option("Train towards the class with the least, or greatest other, output.", metavar="minimum|maximum"),
     ] = "minimum"
     match: Annotated[
         str | None,
         Option(
-            "Match the classes one to one (default of minimum), or take each by itself (default of maximum).",
+            "Match classes one to one, or take each by itself.",
             metavar="one-to-one|each",
+            unset="one-to-one with minimum, each with maximum",
+            panel=DETAILS,
         ),
     ] = None
-    average: Annotated[str, Option("Outputs that are averaged for it.", metavar="logits|probabilities")] = "logits"
+    average: Annotated[
+        str, Option("Outputs that are averaged for --labels.", metavar="logits|probabilities", panel=DETAILS)
+    ] = "logits"
     stop: Annotated[
         str,
         Option(
-            "unseen: stop when the ids look like unseen samples. chance, zero: at that accuracy, as published.",
+            "When the ids look like unseen samples, or, as published, at that accuracy on them.",
             metavar="unseen|chance|zero",
         ),
     ] = "unseen"
     check_at: Annotated[
-        str, Option("Evaluate 20 times an epoch, or once.", metavar="often|epoch", flags=("--check",))
+        str, Option("Evaluate 20 times an epoch, or once.", "often|epoch", flags=("--check",), panel=DETAILS)
     ] = "often"
     max_epochs: Annotated[int, Option("Give up after this many epochs.", metavar="N", min=1)] = 500
     optimizer: OptimizerName = "adam"
@@ -104,7 +109,7 @@ class Neutralize:
     momentum: Momentum = 0.0
     utility_margin: UtilityMargin = 0.02
     batch_size: Annotated[
-        int, Option("Samples in a step; 0: a 20th of the ids, from 8 to 128.", metavar="N", min=0, max=MOST)
+        int, Option("Samples in a step; 0: a 20th of the ids, 8 to 128.", "N", min=0, max=MOST, panel=DETAILS)
     ] = 0
 
     def check(self, *, limited: bool = False) -> None:
@@ -148,25 +153,29 @@ class Neutralize:
 class Distill:
     """How to distil (Kim & Woo 2022, stage 2), and how a second teacher teaches the ids."""
 
-    retain_fraction: Annotated[
-        float, Option("Fraction of the retain set that is drawn for each epoch.", metavar="F")
-    ] = 0.5
+    retain_fraction: Annotated[float, Option("Share of the retain set in an epoch, drawn anew.", metavar="SHARE")] = 0.5
     alpha: Annotated[float, Option("Weight of the cross-entropy.", metavar="FLOAT", min=0)] = 1.1
     beta: Annotated[float, Option("Weight of the distillation loss.", metavar="FLOAT", min=0)] = 0.9
-    temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 4.0
+    temperature: Annotated[float, Option("Softmax temperature.", metavar="FLOAT")] = 4.0
     distill_epochs: Annotated[
-        int, Option("With one teacher, epochs with it before plain cross-entropy.", metavar="N", min=0)
+        int, Option("Epochs with the teacher before plain cross-entropy.", metavar="N", min=0)
     ] = 10
     forget_weight: Annotated[
-        float, Option("With both teachers, weight of the ids beside the retain set.", metavar="W")
+        float, Option("With both teachers, weight of the ids beside the retain set.", metavar="FLOAT", panel=DETAILS)
     ] = 2.0
     steps: Annotated[
-        int, Option("Steps with both teachers; 0: as many as cost 17 % of a training.", metavar="N", min=0)
+        int, Option("Steps with both teachers; 0: 17 % of a training.", metavar="N", min=0, panel=DETAILS)
     ] = 0
-    ids_per_step: Annotated[int, Option("Ids in a step with both teachers.", metavar="N", min=1)] = 16
-    replay: Annotated[int, Option("Retained samples in a step with both teachers.", metavar="N", min=1)] = 16
+    ids_per_step: Annotated[int, Option("Ids in a step with both teachers.", metavar="N", min=1, panel=DETAILS)] = 16
+    replay: Annotated[
+        int, Option("Retained samples in a step with both teachers.", metavar="N", min=1, panel=DETAILS)
+    ] = 16
     allow_unforgotten: Annotated[
-        bool, Option("With both teachers, write the result even if the ids are still recognisable or accuracy is lost.")
+        bool,
+        Option(
+            "With both teachers, write the result even if the ids are still recognisable or accuracy is lost.",
+            panel=DETAILS,
+        ),
     ] = False
     utility_margin: UtilityMargin = 0.02
 

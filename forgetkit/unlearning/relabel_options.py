@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
+    DETAILS,
     KeepOptimizer,
     Momentum,
     OptimizerName,
@@ -17,8 +18,8 @@ from forgetkit.options import (
 )
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, IdsPerStep, WeightDecay
 
-ForgetWeight = Annotated[float, Option("Weight of the ids in a joint step.", metavar="W")]
-LabelsPerId = Annotated[str, Option("Labels drawn for each id (the paper's k').", metavar="all|N")]
+ForgetWeight = Annotated[float, Option("Weight of the ids in a joint step.", metavar="FLOAT", panel=DETAILS)]
+LabelsPerId = Annotated[str, Option("Labels drawn for each id (the paper's k').", metavar="all|N", panel=DETAILS)]
 REPLAY = 128
 """Retained samples in a joint step."""
 
@@ -34,25 +35,31 @@ class Relabel:
     mix: Annotated[
         str,
         Option(
-            "per-id: one id a step, as published. joint: ids and retained samples in one batch. "
-            "auto: per-id, then joint.",
+            "One id a step, as published, or ids and retained samples in one batch; auto tries both.",
             metavar="auto|per-id|joint",
         ),
     ] = "auto"
     labels_per_id: LabelsPerId = "all"
-    order: Annotated[str, Option("Order of the ids.", metavar="file|shuffle")] = "file"
+    order: Annotated[str, Option("Order of the ids.", metavar="file|shuffle", panel=DETAILS)] = "file"
     replay: Annotated[
         int,
         Option(
-            "Retained samples of the same class after each id; in a joint step, of any class (0 means 128).", "N", min=0
+            "Retained samples of the same class after each id; in a joint step, of any class (0: 128).",
+            "N",
+            min=0,
+            panel=DETAILS,
         ),
     ] = 0
-    ids_per_step: Annotated[int, Option("Ids in a joint step.", metavar="N", min=1)] = 64
+    ids_per_step: Annotated[int, Option("Ids in a joint step.", metavar="N", min=1, panel=DETAILS)] = 64
     forget_weight: ForgetWeight = 0.1
     utility_margin: UtilityMargin = 0.02
     keep_optimizer: KeepOptimizer = False
     allow_unforgotten: Annotated[
-        bool, Option("Write the result of a fixed rate even if the ids are still recognisable or accuracy is lost.")
+        bool,
+        Option(
+            "Write the result of a fixed rate even if the ids are still recognisable or accuracy is lost.",
+            panel=DETAILS,
+        ),
     ] = False
 
     def check(self) -> None:
@@ -134,14 +141,14 @@ class RandomLabels(EpochSettings):
     mix: Annotated[
         str,
         Option(
-            "forget-then-retain: in each epoch the ids, then the retain set. joint: both in each step.",
+            "In each epoch the ids, then the retain set, or both in each step.",
             metavar="forget-then-retain|joint",
         ),
     ] = "forget-then-retain"
     targets: Annotated[
         str,
         Option(
-            "Labels to train towards: wrong ones, any, or the class that the original finds least similar.",
+            "Wrong labels, any, or the class that the original finds least similar.",
             metavar="wrong|any|contrast",
         ),
     ] = "wrong"

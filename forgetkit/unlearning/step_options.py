@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, Book, Compute, ListForm, Log, Mask, Option, ResumableOutput, Seed, Source
+from forgetkit.options import INPUT, REQUESTS, Book, Compute, ListForm, Log, Mask, Option, ResumableOutput, Seed, Source
 
 IdFiles = Annotated[
     list[str], Option("ID list; - is stdin. Repeat for more.", metavar="FILE", flags=("--ids", "-i"), panel=INPUT)
@@ -24,7 +24,7 @@ class Booked:
     """The request that a step fulfils."""
 
     request: Annotated[
-        str | None, Option("Request in --book that this run fulfils.", metavar="REQUEST", panel=INPUT)
+        str | None, Option("Request in --book that this run fulfils.", metavar="REQUEST", panel=REQUESTS)
     ] = None
     book: Annotated[str | None, Book] = None
 
@@ -64,7 +64,7 @@ class QueueOptions(StepOptions):
         Option(
             "Answer several requests in turn: an ID list for each, or a folder of lists. Repeat for more.",
             metavar="FILE-or-FOLDER",
-            panel=INPUT,
+            panel=REQUESTS,
         ),
     ] = field(default_factory=list)
 

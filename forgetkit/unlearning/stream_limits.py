@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from forgetkit.errors import ForgetkitError, NotReached
-from forgetkit.options import INPUT, Option, choice, positive
+from forgetkit.options import REQUESTS, Option, choice, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,23 +28,31 @@ class Limits:
     sequence_limit: Annotated[
         int | None,
         Option(
-            "Stop, or retrain, at the request with the Nth id since the last training from scratch.", metavar="N", min=1
+            "Stop, or retrain, at the request with the Nth id since the last training from scratch.",
+            metavar="N",
+            min=1,
+            panel=REQUESTS,
         ),
     ] = None
     max_divergence: Annotated[
         str | None,
-        Option("Largest divergence from the references on the ids; auto: from the references.", metavar="auto|FLOAT"),
+        Option(
+            "Largest divergence from the references on the ids; auto: as far as they lie apart.",
+            metavar="auto|FLOAT",
+            panel=REQUESTS,
+        ),
     ] = None
     reference: Annotated[
         list[str] | None,
         Option(
             "Model trained without the ids, or a folder of them, for --max-divergence. Repeat for more.",
             metavar="FILE-or-FOLDER",
-            panel=INPUT,
+            panel=REQUESTS,
         ),
     ] = None
     on_limit: Annotated[
-        str, Option("If a limit is exceeded or the step fails: write nothing, or retrain.", metavar="stop|retrain")
+        str,
+        Option("If a limit is exceeded or the step fails: write nothing, or retrain.", "stop|retrain", panel=REQUESTS),
     ] = "stop"
 
     def check(self) -> None:

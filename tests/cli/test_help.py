@@ -1,11 +1,13 @@
 """Help: it answers at once, its examples run, and a flag means one thing everywhere."""
 
 import io
+import math
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from safetensors.torch import load_file
 
 from forgetkit import __version__
 from forgetkit.cli import app as cli
+from forgetkit.data.sources import DATASETS
+from forgetkit.options import PANELS, RARE
 from tests.conftest import Ran, Run
 from tests.pictures import pets
 
@@ -98,7 +102,54 @@ def test_bare_command_prints_help(forgetkit: Run) -> None:
     bare = forgetkit()
     assert (bare.code, bare.err) == (0, "")
     assert bare.out.rstrip() == forgetkit("--help").out.rstrip() == forgetkit("-h").out.rstrip()
-    assert all(f"│ {name} " in bare.out for name in APP.commands)
+    assert all(f"\n  {name} " in bare.out for name in APP.commands)
+
+
+def test_bare_help_groups_the_commands_in_the_order_of_the_work(forgetkit: Run) -> None:
+    work, methods = forgetkit("-h").out.partition("The work, in order:\n")[2].split("\n\n")[:2]
+    assert re.findall(r"^  ([a-z-]+) ", work, re.MULTILINE) == ["train", "forget-ids", "forget", "audit", "inspect"]
+    assert re.findall(r"^  ([a-z-]+) ", methods, re.MULTILINE)[:3] == ["neutralize", "distill", "relabel"]
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the terminal have 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    cli.command_line.cache_clear()
+    yield
+    cli.command_line.cache_clear()
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("name", ["train", "forget-ids", "forget", "neutralize", "distill", "relabel", "audit"])
+def test_help_of_a_main_command_fits_on_one_page(forgetkit: Run, name: str) -> None:
+    lines = forgetkit(name, "-h").out.splitlines()
+    assert sum(max(1, math.ceil(len(line) / 80)) for line in lines) <= 60
+    assert [line for line in lines if len(line) > 80 and "  forgetkit " not in line] == []
+
+
+def listed(text: str) -> set[str]:
+    """Return the long options that a help lists."""
+    options = re.split(r"^[A-Z].*:$", text, maxsplit=1, flags=re.MULTILINE)[1]
+    names = [line.strip().split("  ")[0] for line in options.splitlines() if line.startswith("  -")]
+    return {flag for name in names for flag in re.findall(r"--[a-z0-9-]+", name)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_rare_options_are_shown_with_help_all_only(forgetkit: Run, name: str) -> None:
+    few, full = (forgetkit(*name.split(), flag).out for flag in ("-h", "--help-all"))
+    options = [one for one in ALL[name].params if one.param_type_name == "option"]
+    rare = [one for one in options if one.rich_help_panel in RARE and not one.required]
+    assert listed(full) == {flag for one in options for flag in one.opts if flag.startswith("--")}
+    assert listed(full) - listed(few) == {flag for one in rare for flag in one.opts}
+    assert (f"--help-all shows {len(rare)} more: " in few) == bool(rare)
+    assert not re.search(r"<\w+>|<=|\d{5}", full.replace("ham10000", ""))
+
+
+def test_help_of_dataset_names_each_form_of_data(forgetkit: Run) -> None:
+    shown = " ".join(forgetkit("train", "-h").out.split())
+    assert all(f"{name}DIR" in shown or f"{name}FILE" in shown or f"{name}," in shown or f"{name} (" in shown
+               for name in DATASETS if DATASETS[name].__module__.startswith("forgetkit"))  # fmt: skip
 
 
 def test_version_is_printed(forgetkit: Run) -> None:
@@ -113,10 +164,11 @@ def test_commands_of_the_first_release_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_options_stand_in_four_panels_and_explain_themselves(name: str) -> None:
+def test_options_stand_in_known_panels_and_explain_themselves(name: str) -> None:
     for parameter in ALL[name].params:
         if parameter.param_type_name == "option" and "--help" not in parameter.opts:
-            assert parameter.rich_help_panel in {"Input", "Method", "Output", "Compute"}, parameter.opts
+            assert parameter.rich_help_panel in PANELS, parameter.opts
+            assert parameter.is_flag or re.fullmatch(r"[A-Z]{2,}\S*|N|I/N|[a-z|-]+(\|[A-Z]+)?", parameter.metavar)
         assert parameter.help or "--help" in parameter.opts
         assert not set(parameter.opts) & LATER
 
@@ -145,7 +197,8 @@ def test_help_imports_neither_torch_nor_numpy() -> None:
     script = (
         "import sys; from forgetkit.cli import app as cli\n"
         f"codes = [cli.run([*name.split(), '-h']) for name in ['', *{COMMANDS}]]\n"
-        "heavy = {'torch', 'numpy', 'sklearn', 'scipy', 'safetensors', 'jinja2', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'rich', 'sklearn', 'scipy', 'safetensors', 'jinja2', 'matplotlib'}\n"
+        "heavy &= set(sys.modules)\n"
         "print(codes, sorted(heavy), file=sys.stderr)\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -53,7 +53,7 @@ MISTAKES = {
     "neutralize model.st --ids ids.txt --stop never": "not one of unseen, chance, zero",
     "distill model.st": "--teacher model.st",
     "distill model.st --teacher ids.txt": "ids.txt: not a safetensors file",
-    "audit": "forgetkit audit model.relabel.st --original model.st",
+    "audit": "forgetkit audit model.forget.st --original model.st",
     "audit model.st": "name them with --ids",
     "audit model.st --ids ids.txt --original origin.st": "origin.st: No such file or directory",
     "audit model.st --ids ids.txt --reference model.st": "forgetkit train --like",

@@ -56,7 +56,7 @@ def plugin(tmp_path: Path) -> Path:
 
 
 def test_its_options_are_flags_and_its_paper_is_in_the_help(forgetkit: Run, plugin: Path) -> None:
-    shown = forgetkit("shrink", "--plugin", plugin, "--help").out
+    shown = forgetkit("shrink", "--plugin", plugin, "--help-all").out
     assert "Doe, Shrinking for Forgetting, 2026" in shown
     assert "Weight of the squared norm." in shown
     assert all(flag in shown for flag in ("--steps", "--weight", "--stop", "--mask", "--book", "--dry-run", "--seed"))

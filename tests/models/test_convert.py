@@ -212,4 +212,4 @@ def test_safetensors_are_not_converted_so_no_record_is_lost(forgetkit: Run, mode
 
 def test_out_is_needed(forgetkit: Run, tmp_path: Path) -> None:
     saved(tmp_path, state())
-    assert forgetkit("convert", "old.pt").err.startswith("error: convert needs --out")
+    assert forgetkit("convert", "old.pt").err.startswith("error: missing option '--out'")

@@ -77,7 +77,7 @@ def test_a_dry_run_writes_nothing(forgetkit: Run, model: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("model.st",), "export needs --out"),
+        (("model.st",), "missing option '--out'"),
         (
             ("model.st", "-o", "w.safetensors"),
             "w.safetensors: a file with the record is what the checkpoint is already",

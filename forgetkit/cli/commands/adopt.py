@@ -4,8 +4,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from forgetkit.cli.console import Console
+from forgetkit.cli.option_groups import requires
 from forgetkit.cli.results import report
-from forgetkit.errors import ForgetkitError
 from forgetkit.options import Argument, Compute, Output, Seed, Source
 from forgetkit.training.adopt_options import Origin
 from forgetkit.training.train_options import Training
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Weights = Annotated[str, Argument("A safetensors file, or a folder with config.json.", "WEIGHTS")]
 
 
+@requires("out", "dataset")
 def adopt(
     weights: Weights,
     *,
@@ -27,11 +28,11 @@ def adopt(
     compute: Compute,
     output: Output,
 ) -> None:
-    """Make a checkpoint of weights that were trained elsewhere, and measure its accuracy.
+    """Make a checkpoint of weights that were trained elsewhere.
 
-    The model counts as trained on the whole training split. The record says how it was trained as the options do, and
-    references for the audit are trained by that recipe. With a wrong mean or std, or another order of classes, accuracy
-    is no better than chance.
+    Its accuracy is measured. The model counts as trained on the whole training split. The record says how it was
+    trained as the options do, and references for the audit are trained by that recipe. With a wrong mean or std, or
+    another order of classes, accuracy is no better than chance.
 
     Of a file that holds more than the model, the tensors under the one prefix that fits are taken, and what is left out
     is named.
@@ -40,7 +41,7 @@ def adopt(
     until then they count as trained on none of the samples.
 
     Examples:
-        forgetkit adopt weights.safetensors --model convnet --dataset digits -o adopted.st
+        forgetkit adopt weights.safetensors --model convnet --dataset digits -o model.st
         forgetkit adopt exported --dataset digits --epochs 3 -o adopted.st
         forgetkit adopt imagenet --dataset digits --replace-head -o start.st
     """
@@ -51,16 +52,12 @@ def adopt(
     from forgetkit.training.device import machine_for
     from forgetkit.training.recipe import Recipe, resolve_recipe
 
-    if not output.out:
-        raise ForgetkitError("usage", "adopt needs --out", "for example: -o model.st")
-    if not source.dataset:
-        raise ForgetkitError("usage", "no data set given", "name that of the weights: --dataset digits")
     origin.check()
     options = parse_options(origin.model_option or [])
     recipe = resolve_recipe(Recipe(), training)
     console = Console(output)
     path, config = find_weights(weights)
-    dataset = dataset_named(source.dataset, source, console, image_size=origin.image_size)
+    dataset = dataset_named(source.dataset or "", source, console, image_size=origin.image_size)
     machine = machine_for(compute)
     adoption = plan_adoption(
         path,

@@ -36,11 +36,11 @@ class Ascend(EpochSettings):
 
 
 def ascend(checkpoint: Checkpoint, *, settings: Ascend, options: MethodOptions) -> None:
-    """Raise the loss on the ids while the retain set holds the model (NegGrad+, Kurmanji et al. 2023).
+    """Raise the loss on the ids (NegGrad+, Kurmanji et al. 2023).
 
-    A step descends alpha times the loss on retained samples minus 1 - alpha times that on ids; --alpha 0 is ascent
-    alone. It stops when the ids look like unseen samples; --stop published takes all epochs. Without a stop it
-    diverges.
+    Retained samples hold the model: a step descends alpha times the loss on retained samples minus 1 - alpha times that
+    on ids; --alpha 0 is ascent alone. It stops when the ids look like unseen samples; --stop published takes all
+    epochs. Without a stop it diverges.
 
     Examples:
         forgetkit ascend model.st --ids ids.txt

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetkit.cli.console import Console, is_terminal, typed
-from forgetkit.options import INPUT, OUTPUT, Argument, Attributes, Compute, Fresh, ListForm, Option, Say, Source
+from forgetkit.options import (
+    DETAILS,
+    INPUT,
+    OUTPUT,
+    Argument,
+    Attributes,
+    Compute,
+    Fresh,
+    ListForm,
+    Option,
+    Say,
+    Source,
+)
 
 if TYPE_CHECKING:
     from forgetkit.auditing.result import Audited
@@ -24,21 +36,22 @@ class Compared:
     ids: Annotated[
         list[str] | None,
         Option(
-            "ID list of the samples in question; without it, all that the record names as forgotten. Repeat for more.",
+            "ID list of the samples in question. Repeat for more.",
             metavar="FILE",
             flags=("--ids", "-i"),
+            unset="all that the record calls forgotten",
             panel=INPUT,
         ),
     ] = None
     original: Annotated[
         str | None,
-        Option("The original, trained on all samples: the positive control.", metavar="CHECKPOINT", panel=INPUT),
+        Option("The original model: the positive control.", metavar="CHECKPOINT", panel=INPUT),
     ] = None
     reference: Annotated[
         list[str] | None,
         Option(
-            "A model retrained without the ids, or a folder of such models. Repeat for more.",
-            metavar="FILE-or-FOLDER",
+            "Model trained without the ids, or a folder of them. Repeat for more.",
+            metavar="PATH",
             panel=INPUT,
         ),
     ] = None
@@ -55,21 +68,29 @@ class Judging:
     criterion: Annotated[
         str | None,
         Option(
-            "Goal: like a retrained model, or accuracy at chance; retrain, unless the policy says otherwise.",
+            "Goal: like a retrained model, or accuracy at chance.",
             metavar="retrain|chance",
+            unset="retrain, or the policy's",
         ),
     ] = None
     level: Annotated[
         float | None,
-        Option("Error rate of each check; 0.05, unless the policy says otherwise.", metavar="P", min=0.001, max=0.2),
+        Option("Error rate of each check.", "FLOAT", min=0.001, max=0.2, unset="0.05, or the policy's"),
     ] = None
-    policy: Annotated[str | None, Option("TOML file with the rules that were agreed on.", metavar="FILE")] = None
+    policy: Annotated[str | None, Option("Rules that were agreed on, in TOML.", metavar="FILE")] = None
     relearn: Annotated[
         bool,
-        Option("Also count the steps that teach the ids again, compared with unseen samples.", flags=("--relearn",)),
+        Option(
+            "Also count the steps that teach the ids again, compared with unseen samples.",
+            flags=("--relearn",),
+            panel=DETAILS,
+        ),
     ] = False
     self_check: Annotated[
-        bool, Option("Also measure how often the checks err at these numbers of samples.", flags=("--self-check",))
+        bool,
+        Option(
+            "Also measure how often the checks err at these numbers of samples.", flags=("--self-check",), panel=DETAILS
+        ),
     ] = False
     exit_zero: Annotated[bool, Option("Exit 0 whatever the verdict.", flags=("--exit-zero",))] = False
 
@@ -82,13 +103,13 @@ class Files:
     summary: Annotated[
         str | None,
         Option(
-            "Also write Markdown. It is appended to GITHUB_STEP_SUMMARY in any case, if that is set.",
+            "Also write Markdown, which GITHUB_STEP_SUMMARY gets in any case.",
             metavar="FILE",
             panel=OUTPUT,
         ),
     ] = None
     html: Annotated[
-        str | None, Option("Also write a web page that opens without a network.", metavar="FILE", panel=OUTPUT)
+        str | None, Option("Also write one web page, complete in itself.", metavar="FILE", panel=OUTPUT)
     ] = None
     remembered_out: Annotated[
         str | None, Option("Also write the ids that stand out as remembered.", metavar="FILE", panel=OUTPUT)
@@ -111,17 +132,18 @@ def audit(
     compute: Compute,
     say: Say,
 ) -> None:
-    """Judge whether samples were forgotten: exit 0 forgotten, 1 not, 3 inconclusive.
+    """Judge whether samples were forgotten.
 
-    A check passes only if its confidence interval lies within the margin and the original model fails the same check.
-
+    Exit code 0: forgotten; 1: not forgotten, over-forgotten, or accuracy lost; 3: inconclusive. A check passes only if
+    its confidence interval lies within the margin and the original model fails the same check. With too few ids the
+    verdict is inconclusive; the report says how many would suffice.
 
     Examples:
-        forgetkit audit model.relabel.st --original model.st
-        forgetkit audit model.relabel.st --original model.st --reference refs --json
+        forgetkit audit model.forget.st --original model.st
         forgetkit audit model.forget.st --original model.st --shadows model.shadows
-        forgetkit audit model.relabel.st --original model.st --ids ids.txt --html audit.html
-        forgetkit audit model.neutralize.st --original model.st --criterion chance --exit-zero
+        forgetkit audit model.relabel.st --original model.st --reference refs --json
+        forgetkit audit model.relabel.st --original model.st --html audit.html
+        forgetkit audit model.neutralize.st --original model.st --criterion chance
     """
     from forgetkit.auditing.policy import policy_of
     from forgetkit.auditing.report.files import Reports

@@ -25,8 +25,8 @@ class Badteach(EpochSettings):
             metavar="random-net|uniform",
         ),
     ] = "random-net"
-    retain_fraction: Annotated[float, Option("Share of the retain set that is used, drawn once.", metavar="F")] = 0.3
-    temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 1.0
+    retain_fraction: Annotated[float, Option("Share of the retain set, drawn once.", metavar="SHARE")] = 0.3
+    temperature: Annotated[float, Option("Softmax temperature.", metavar="FLOAT")] = 1.0
 
     def check(self) -> None:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""
@@ -37,10 +37,10 @@ class Badteach(EpochSettings):
 
 
 def badteach(checkpoint: Checkpoint, *, settings: Badteach, options: MethodOptions) -> None:
-    """Teach the ids by a network that knows nothing, and the rest by the original (Chundawat et al. 2023).
+    """Teach the ids by an untrained network (Chundawat et al. 2023).
 
-    It stops when the ids look like unseen samples; --stop published takes all epochs. As published it goes too far: the
-    model knows the ids less than a retrained one, and they stand out.
+    The original teaches the retain set. It stops when the ids look like unseen samples; --stop published takes all
+    epochs. As published it goes too far: the model knows the ids less than a retrained one, and they stand out.
 
     Examples:
         forgetkit badteach model.st --ids ids.txt --stop published

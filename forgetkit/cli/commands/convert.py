@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from forgetkit.cli.console import Console
-from forgetkit.errors import ForgetkitError
+from forgetkit.cli.option_groups import requires
 from forgetkit.options import INPUT, Argument, Option, Output
 
 if TYPE_CHECKING:
@@ -19,12 +19,13 @@ Key = Annotated[
 ]
 
 
+@requires("out")
 def convert(file: Pickle, *, key: Key = None, output: Output) -> None:
-    """Convert a file of torch.save to safetensors. Only tensors are read; no code in the file is run.
+    """Convert a file of torch.save to safetensors.
 
-    The file is a state_dict, or has one under state_dict, model_state_dict or model, or under any other key if it has
-    no other tensors there. Names of classes beside it are kept for adopt; all else is left out. A pickled module is
-    refused: save model.state_dict() where it was made.
+    Only tensors are read; no code in the file is run. The file is a state_dict, or has one under state_dict,
+    model_state_dict or model, or under any other key if it has no other tensors there. Names of classes beside it are
+    kept for adopt; all else is left out. A pickled module is refused: save model.state_dict() where it was made.
 
     Examples:
         forgetkit convert old.pt -o weights.safetensors
@@ -34,9 +35,7 @@ def convert(file: Pickle, *, key: Key = None, output: Output) -> None:
     from forgetkit.models.pickled import read_state
     from forgetkit.models.tensor_file import holds, publish_tensors, tensor_digest
 
-    if not output.out:
-        raise ForgetkitError("usage", "convert needs --out", "for example: -o weights.safetensors")
-    console, target = Console(output), Path(output.out)
+    console, target = Console(output), Path(output.out or "")
     console.warn("pickle", f"{file} is a pickle, a program rather than data: convert only files that you trust")
     state = read_state(file, key)
     _say(state, file, console)

@@ -14,17 +14,18 @@ def dampen(
     *,
     settings: Dampen,
     importance: Annotated[
-        str | None, Option("A file that --importance-out wrote; saves a pass over all data.", "FILE", panel=INPUT)
+        str | None, Option("File of --importance-out; saves a pass over all data.", "FILE", panel=INPUT)
     ] = None,
     importance_out: Annotated[
         str | None, Option("Write the importance of all weights here.", metavar="FILE", panel=OUTPUT)
     ] = None,
     options: StepOptions,
 ) -> None:
-    """Shrink the weights that matter much more for the ids than for all samples (SSD, Foster et al. 2024).
+    """Shrink weights that the ids depend on (Foster et al. 2024).
 
-    There is no training: one pass over the ids and one over all samples, whose result can be kept and used again. It
-    does not stop by itself: raise --alpha if accuracy is lost, lower it if nothing is forgotten.
+    They are those that matter much more for the ids than for all samples. There is no training: one pass over the ids
+    and one over all samples, whose result can be kept and used again. It does not stop by itself: raise --alpha if
+    accuracy is lost, lower it if nothing is forgotten.
 
     Examples:
         forgetkit dampen model.st --ids ids.txt --importance-out importance.st

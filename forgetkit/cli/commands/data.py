@@ -7,6 +7,7 @@ import typer
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.help import show_help
+from forgetkit.cli.option_groups import requires
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import progress
 from forgetkit.options import INPUT, Option, Plugins, Say, Source
@@ -22,7 +23,7 @@ Stale = Annotated[
 
 
 def data(context: typer.Context) -> None:
-    """Decode images ahead of time; list and remove the packs that keep them.
+    """Decode images ahead of time, into packs.
 
     Image files and large arrays are decoded once into a pack, a file in the cache that every command maps into memory.
     A command that needs a pack makes it. These commands make packs beforehand, list them and remove them.
@@ -30,6 +31,7 @@ def data(context: typer.Context) -> None:
     show_help(context)
 
 
+@requires("dataset")
 def pack(*, source: Source, say: Say) -> None:
     """Decode the images of a data set into the cache.
 
@@ -43,14 +45,12 @@ def pack(*, source: Source, say: Say) -> None:
     from forgetkit.data.pack import pack_path, read_note
     from forgetkit.data.readers.table import columns_of
 
-    if not source.dataset:
-        raise ForgetkitError("usage", "no data set given", "name one: --dataset table:FILE.csv")
     if source.dataset_changed:
         raise ForgetkitError("usage", "--dataset-changed: a pack belongs to no checkpoint", "leave the option out")
-    console, root = Console(say), data_root(source.data_root)
-    console.note(f"data pack: reading {source.dataset}")
+    console, root, name = Console(say), data_root(source.data_root), source.dataset or ""
+    console.note(f"data pack: reading {name}")
     unseen, columns = source.unseen, columns_of(source.column)
-    found, note, place = find_source(source.dataset, root, download=source.download, unseen=unseen, columns=columns)
+    found, note, place = find_source(name, root, download=source.download, unseen=unseen, columns=columns)
     unread = unread_of(found)
     if unread is None:
         console.note(f"nothing to decode: {note.name} is small, and read as it is")
@@ -65,7 +65,7 @@ def pack(*, source: Source, say: Say) -> None:
     if not done:
         with suppress(OSError):  # whether the cache can be written shows below
             path.unlink(missing_ok=True)
-    dataset = open_dataset(source.dataset, root, unseen=unseen, columns=columns, tell=console)
+    dataset = open_dataset(name, root, unseen=unseen, columns=columns, tell=console)
     written = read_note(path)
     if written is None or not path.exists():
         hint = "free some space, or name another cache: XDG_CACHE_HOME"

@@ -17,9 +17,7 @@ class DistillOptions(MethodOptions):
 
     ids: Annotated[
         list[str],
-        Option(
-            "More ids to leave out; - is stdin. Repeat for more.", metavar="FILE", flags=("--ids", "-i"), panel=INPUT
-        ),
+        Option("ID list to leave out, too; - is stdin. Repeat for more.", "FILE", flags=("--ids", "-i"), panel=INPUT),
     ] = field(default_factory=list)
 
 
@@ -30,8 +28,8 @@ def distill(
     forget_teacher: Annotated[
         str | None,
         Option(
-            "A model that never saw the ids, or shadow models, whose outputs on them the student imitates.",
-            metavar="FILE-or-FOLDER",
+            "Teacher for the ids, which it never saw; or shadow models.",
+            metavar="PATH",
             panel=INPUT,
         ),
     ] = None,
@@ -39,21 +37,20 @@ def distill(
     training: Training,
     options: DistillOptions,
 ) -> None:
-    """Retrain on the retain set with the original as teacher (Kim & Woo 2022, stage 2).
+    """Retrain with the original as teacher (Kim & Woo 2022, stage 2).
 
-    Samples that the record lists as forgotten are left out, as are those in --ids. The teacher did see the forgotten
-    samples: compare the membership AUC before and after, and audit the result. Without other options the training
-    follows the recorded recipe, with half its epochs.
+    The student learns from the retain set, without what the record calls forgotten, by the recorded recipe and half its
+    epochs. The teacher did see the forgotten samples: audit the result.
 
-    With --forget-teacher, a model that never saw the ids (a short training is enough), the ids are distilled as well,
-    towards its outputs, in --steps whose rate falls to 0. --rate is then relative to the size of each tensor (0.02 by
-    default). The result is refused if the student still recognises the ids better than that model, or lost accuracy.
+    With --forget-teacher, a model that never saw the ids (trained briefly), the ids are distilled from that one. Its
+    --rate is relative to the size of each tensor (0.02). The result is refused if the student knows the ids better than
+    that teacher, or lost accuracy.
 
     Examples:
         forgetkit distill model.neutralize.st --teacher model.st
-        forgetkit distill model.neutralize.st --teacher model.st --epochs 5 --log epochs.jsonl
-        forgetkit train --like model.st --exclude ids.txt --epochs 3 --batch-size 32 -o proxy.st
-        forgetkit distill model.st --teacher model.st --forget-teacher proxy.st --ids ids.txt
+        forgetkit distill model.neutralize.st --teacher model.st --epochs 5
+        forgetkit train --like model.st --exclude ids.txt --epochs 3 -o proxy.st
+        forgetkit distill model.st --teacher model.st --forget-teacher proxy.st -i ids.txt
     """
     from forgetkit.unlearning.distill import distill as run
 

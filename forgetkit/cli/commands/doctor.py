@@ -19,24 +19,20 @@ from forgetkit import __version__
 from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.publish import publish_text
-from forgetkit.options import COMPUTE, INPUT, Argument, Option, Say
+from forgetkit.options import Argument, DataRoot, Device, Say
 
 
 def doctor(
     folder: Annotated[str, Argument("Folder in which outputs will be written.", "FOLDER")] = ".",
     *,
-    data_root: Annotated[
-        str | None, Option("Folder of the data sets.", metavar="DIR", envvar="FORGETKIT_DATA", panel=INPUT)
-    ] = None,
-    device: Annotated[
-        str, Option("auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE", envvar="FORGETKIT_DEVICE", panel=COMPUTE)
-    ] = "auto",
+    data_root: DataRoot = None,
+    device: Device = "auto",
     say: Say,
 ) -> None:
-    """Check this machine: versions, device, data root, free space, and whether files can be published safely.
+    """Check this machine: versions, device, folders, free space.
 
-    The exit code is 0 if all is well and 2 if there is a fault. It makes a temporary folder in FOLDER, except with
-    --dry-run.
+    It also checks whether files can be published safely. The exit code is 0 if all is well and 2 if there is a fault.
+    It makes a temporary folder in FOLDER, except with --dry-run.
 
     Examples:
         forgetkit doctor

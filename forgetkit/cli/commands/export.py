@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from forgetkit.cli.console import Console
+from forgetkit.cli.option_groups import requires
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import OUTPUT, Checkpoint, Option, Output
 
@@ -18,8 +19,9 @@ Strip = Annotated[
 ]
 
 
+@requires("out")
 def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> None:
-    """Write a checkpoint as a folder that timm loads, or only its weights.
+    """Write a checkpoint for timm, or only its weights.
 
     The folder contains model.safetensors and config.json: architecture, classes, and size, mean and standard deviation
     of the images. With a name that ends in .st or .safetensors, export writes only the weights, without the record.
@@ -35,9 +37,8 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
     from forgetkit.models.foreign import CONFIG, WEIGHTS, config_of
     from forgetkit.models.tensor_file import holds, publish_tensors
 
-    if not output.out:
-        raise ForgetkitError("usage", "export needs --out", "for example: -o exported")
-    target, alone = Path(output.out), output.out.endswith(FILES)
+    out = output.out or ""
+    target, alone = Path(out), out.endswith(FILES)
     if alone and not strip:
         message = f"{target}: a file with the record is what the checkpoint is already"
         raise ForgetkitError("usage", message, "add --strip, or name a folder")

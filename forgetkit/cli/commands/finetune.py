@@ -32,10 +32,10 @@ class Finetune(EpochSettings):
 
 
 def finetune(checkpoint: Checkpoint, *, settings: Finetune, options: MethodOptions) -> None:
-    """Train on the retain set alone, so that the ids fade; --l1 drives weights to 0 (Jia et al. 2023).
+    """Train on the retain set alone, so that the ids fade.
 
-    It stops when the ids look like unseen samples; --stop published takes all epochs. It forgets little: what was
-    memorised strongly remains.
+    --l1 also drives weights to 0 (Jia et al. 2023). It stops when the ids look like unseen samples; --stop published
+    takes all epochs. It forgets little: what was memorised strongly remains.
 
     Examples:
         forgetkit finetune model.st --ids ids.txt --stop published

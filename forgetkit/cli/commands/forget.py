@@ -8,22 +8,21 @@ from forgetkit.unlearning.step_options import QueueOptions, StepOptions
 
 
 def forget(checkpoint: Checkpoint, *, settings: Forget, options: QueueOptions) -> None:
-    """Forget the ids with a second teacher, or else retrain; no method to choose.
+    """Forget ids the cheapest way that works, or else retrain.
 
-    A short training without the ids, a fifth of the original's epochs, shows what a model that never saw them says of
-    them. The model is then trained towards that on the ids, and towards the labels on the retain set. The result is
-    checked on the tune half of the unseen samples: the ids must look as they do to the second teacher, and accuracy
-    must not drop. If not, or beyond the budget, the model is trained again without the ids.
+    A second teacher, trained briefly without the ids, shows what a model says of them that never saw them. The model is
+    trained to say the same, and keeps to the labels on the retain set. If the result still knows the ids or has lost
+    accuracy on unseen samples, or beyond the budget, a model is trained from scratch without the ids.
 
-    --requests answers several requests in one process, each from the output of the one before.
+    Shadow models (train --shadows) take the place of the second teacher, at about a tenth of a retraining. Those that
+    saw the ids take the same step afterwards, so that audit --shadows can judge it.
 
-    With shadow models (train --shadows), no teacher is trained, and a request costs about a tenth of a retraining. The
-    shadow models that saw the ids take the same step afterwards, so that audit --shadows can judge it.
+    --requests answers several requests in turn, each from the output of the one before.
 
     Examples:
         forgetkit forget model.st --ids ids.txt
         forgetkit forget model.st -i ids.txt --budget 30%
-        forgetkit forget-ids model.st --class 3 --count 20 | forgetkit forget model.st --ids -
+        forgetkit forget-ids model.st --count 20 | forgetkit forget model.st -i -
         forgetkit forget model.st --requests queue
     """
     from forgetkit.training.outputs import Written

@@ -2,11 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, METHOD, Argument, Attributes, ListForm, Option, Output, Seed, Source
+from forgetkit.options import (
+    DETAILS,
+    INPUT,
+    METHOD,
+    OUTPUT,
+    Argument,
+    Attributes,
+    ListForm,
+    Option,
+    Output,
+    Seed,
+    Source,
+)
 
 if TYPE_CHECKING:
     from forgetkit.files.id_list import IdList
@@ -15,8 +27,10 @@ if TYPE_CHECKING:
 Several = list[str] | None
 
 
-def _option(*flags: str, metavar: str | None = None, help: str, panel: str = METHOD, least: int | None = None) -> Any:  # noqa: ANN401 - Typer's own class
-    return Option(help, metavar=metavar, flags=(*flags,), min=least, panel=panel)
+def _option(
+    *flags: str, help: str, metavar: str | None = None, panel: str = METHOD, least: int | None = None, unset: str = ""
+) -> Option:
+    return Option(help, metavar=metavar, flags=flags, min=least, unset=unset, panel=panel)
 
 
 @dataclass(frozen=True)
@@ -37,31 +51,32 @@ class Choice:
             "--where",
             "--by",
             metavar="COLUMN=VALUE",
-            help="A value of an attribute. Repeat for any of several values, and for all of several columns.",
+            help="A value of an attribute, of the data or of --attributes FILE.csv. Repeat for any of several values.",
         ),
     ] = None
     where_file: Annotated[
-        Several, _option(metavar="COLUMN=FILE", help="As --where, with values from a file, one per line.")
+        Several, _option(metavar="COLUMN=FILE", help="As --where, with values from a file, one a line.", panel=DETAILS)
     ] = None
     ids: Annotated[
         Several,
-        _option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for any of several.", panel=INPUT),
+        _option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", panel=INPUT),
     ] = None
     intersect: Annotated[Several, _option(metavar="FILE", help="Keep only ids in this list.")] = None
     minus: Annotated[Several, _option(metavar="FILE", help="Remove ids in this list.")] = None
     count: Annotated[int | None, _option(metavar="N", help="Draw this many of the ids.", least=1)] = None
-    fraction: Annotated[float | None, _option(metavar="F", help="Draw this share of the ids.")] = None
+    fraction: Annotated[float | None, _option(metavar="SHARE", help="Draw this share of the ids.")] = None
     canaries: Annotated[
-        bool, _option("--canaries", help="Add all canaries that the training included; --seed is that of the training.")
+        bool, _option("--canaries", help="Add the canaries in the training, whose --seed is given.", panel=DETAILS)
     ] = False
     with_duplicates: Annotated[
-        str, _option(metavar="NAME", help="Exact copies of chosen images among the other samples: add, warn or ignore.")
+        str,
+        _option(metavar="add|warn|ignore", help="Exact copies of chosen images among other samples.", panel=DETAILS),
     ] = "warn"
     near_duplicates: Annotated[
-        bool, _option("--near-duplicates", help="Count images with nearly the same average hash as copies.")
+        bool, _option("--near-duplicates", help="Count images with nearly the same hash as copies.", panel=DETAILS)
     ] = False
     attributes: Attributes = None
-    check_only: Annotated[bool, _option("--check", help="Only check the options and lists; print no ids.")] = False
+    check_only: Annotated[bool, _option("--check", help="Only check options and lists; print no ids.")] = False
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -71,16 +86,25 @@ class Choice:
         return tuple(Path(name) for name in named if name and name != "-")
 
 
+@dataclass(frozen=True)
+class ListOutput(Output):
+    """What is written, and what is said."""
+
+    out: Annotated[str | None, _option("--out", "-o", metavar="FILE", help="Output.", panel=OUTPUT, unset="stdout")] = (
+        None
+    )
+
+
 def forget_ids(
     checkpoint: Annotated[
-        str | None, Argument("Choose from the retain set of this checkpoint; else give --dataset.", "CHECKPOINT")
+        str | None, Argument("Choose from its retain set; without it, give --dataset.", "CHECKPOINT")
     ] = None,
     *,
     chooser: Choice,
     form: ListForm,
     seed: Seed = 0,
     source: Source,
-    output: Output,
+    output: ListOutput,
 ) -> None:
     """Choose training samples, or check and combine ID lists.
 
@@ -146,7 +170,7 @@ def _write(
     if target and not done and not output.dry_run:
         with claimed((target,), force=output.force):
             publish_text(target, text)
-        console.note(f"next: forgetkit relabel {checkpoint} --ids {target}")
+        console.note(f"next: forgetkit forget {checkpoint} --ids {target}")
     if done:
         console.note(f"forget-ids: {target} is up to date")
     document = {

@@ -1,14 +1,10 @@
 """``forgetkit inspect``: print the record of a checkpoint."""
 
 from dataclasses import asdict
-from shutil import get_terminal_size
 from typing import Annotated, Any
 
-from forgetkit.cli.console import Console
+from forgetkit.cli.console import Console, text_width
 from forgetkit.options import INPUT, Checkpoint, Option, Say
-
-NARROWEST, WIDEST = 40, 100
-"""Least and greatest width of the lines for people, in columns."""
 
 
 def inspect(
@@ -19,7 +15,9 @@ def inspect(
     ] = None,
     say: Say,
 ) -> None:
-    """Print the record of a checkpoint and its lineage. Only --diff reads the weights.
+    """Print the record and the lineage of a checkpoint.
+
+    Only --diff reads the weights.
 
     Examples:
         forgetkit inspect model.st
@@ -31,8 +29,7 @@ def inspect(
 
     path, record = open_checkpoint(checkpoint)
     document: dict[str, Any] = {"ok": True, "command": "inspect", "outputs": [], "digest": record.digest}
-    width = min(max(get_terminal_size((80, 24)).columns, NARROWEST), WIDEST)
-    lines = lineage(str(path), record, width=width)
+    lines = lineage(str(path), record, width=text_width())
     if diff is not None:
         from forgetkit.models.checkpoint import load_tensors
         from forgetkit.models.weight_diff import difference, differing

@@ -1,5 +1,6 @@
 """``forgetkit mask``: which weights may change when the ids are forgotten (SalUn)."""
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +16,13 @@ from forgetkit.unlearning.step_options import Lists, StepOptions
 class Method:
     """How to choose weights."""
 
-    share: Annotated[float, Option("Of all weights together, those that may change.", metavar="F")] = 0.5
+    share: Annotated[float, Option("Weights that may change, of all weights together.", metavar="SHARE")] = 0.5
 
 
 def mask(
     checkpoint: Checkpoint, *, lists: Lists, method: Method, source: Source, compute: Compute, output: Output
 ) -> None:
-    """Choose the weights that the ids depend on most, for --mask of a step (SalUn, Fan et al. 2024).
+    """Choose the weights that may change (SalUn, Fan et al. 2024).
 
     Those with the largest gradient over the ids may change; a step with --mask leaves the others as they are, bit for
     bit. As published, it goes with random labels.
@@ -70,7 +71,8 @@ def mask(
             digest = publish_mask(target, top(own, method.share), content)
     else:
         digest = done
+    given = shlex.join(part for name in lists.ids for part in ("--ids", name))
     console.note(f"mask: {target} {'written' if done is None else 'is up to date'}  sha256:{digest[:16]}")
-    console.note(f"next: forgetkit relabel {checkpoint} --ids … --mask {target}")
+    console.note(f"next: forgetkit random-labels {checkpoint} {given} --mask {target}")
     result = {"ok": True, "command": "mask", "outputs": [str(target)], "digest": digest, "up_to_date": done is not None}
     console.result([str(target)], {**result, "metrics": {}, "record": None})

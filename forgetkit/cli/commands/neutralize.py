@@ -9,7 +9,7 @@ from forgetkit.unlearning.stream_limits import Limits
 
 
 def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, limits: Limits, options: MethodOptions) -> None:
-    """Train the ids towards contrastive labels (Kim & Woo 2022, stage 1).
+    """Train ids towards contrastive labels (Kim & Woo 2022, stage 1).
 
     It stops when the ids look like unseen samples. --stop chance is the paper: accuracy on the ids falls to chance,
     which gives them away, and the model loses accuracy elsewhere; continue with distill.
@@ -17,7 +17,7 @@ def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, limits: Limits, 
     Examples:
         forgetkit neutralize model.st --ids ids.txt
         forgetkit neutralize model.st -i ids.txt --stop chance
-        forgetkit neutralize model.st -i ids.txt --stop zero --check epoch --log evaluations.jsonl
+        forgetkit neutralize model.st -i ids.txt --stop zero --log evaluations.jsonl
     """
     from forgetkit.unlearning.neutralize import neutralize as run
 

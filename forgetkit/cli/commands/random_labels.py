@@ -8,19 +8,19 @@ from forgetkit.unlearning.step_options import MethodOptions
 
 
 def random_labels(checkpoint: Checkpoint, *, settings: RandomLabels, options: MethodOptions) -> None:
-    """Train the ids towards labels that are not theirs, and the retain set towards its own.
+    """Train ids towards random labels (Graves et al. 2021, SalUn).
 
-    These are the methods of random labels besides Li & Ghosh's, which is relabel. SalUn (Fan et al. 2024) draws labels
-    of all classes anew in each epoch and uses a mask; Graves et al. 2021 draw wrong labels once. Joint steps stop when
-    the ids look like unseen samples. Passes in turn overshoot and come back: they take all epochs, and the best
-    evaluation is kept. --stop published ends after the last epoch.
+    The retain set keeps its own labels. These are the methods of random labels besides Li & Ghosh's, which is relabel.
+    SalUn (Fan et al. 2024) draws labels of all classes anew in each epoch and uses a mask; Graves et al. 2021 draw
+    wrong labels once. Joint steps stop when the ids look like unseen samples. Passes in turn overshoot and come back:
+    they take all epochs, and the best evaluation is kept. --stop published ends after the last epoch.
 
     Examples:
         forgetkit random-labels model.st --ids ids.txt
         forgetkit mask model.st -i ids.txt -o mask.st
-        forgetkit random-labels model.st -i ids.txt --mask mask.st --targets any --stop published
+        forgetkit random-labels model.st -i ids.txt --mask mask.st --targets any
         forgetkit random-labels model.st -i ids.txt --redraw once --stop published
-        forgetkit random-labels model.st -i ids.txt --mix joint --ids-per-step 64 --batch-size 128
+        forgetkit random-labels model.st -i ids.txt --mix joint --ids-per-step 64
     """
     from forgetkit.methods.random_labels import random_labels as method
     from forgetkit.unlearning.run_method import run_method

@@ -11,19 +11,19 @@ from forgetkit.unlearning.stream_limits import Limits
 def relabel(
     checkpoint: Checkpoint, *, settings: Relabel, limits: Limits, mask: Mask = None, options: QueueOptions
 ) -> None:
-    """Forget each id by one training step towards all its wrong labels (Li & Ghosh 2023).
+    """Train each id towards all its wrong labels (Li & Ghosh 2023).
 
-    The learning rate decides everything: too low and nothing is forgotten, too high and the model is ruined. By default
-    it is searched for: the ids must look like unseen samples, and accuracy must not drop. If no rate achieves both,
-    joint steps with retained samples are tried. --rate FLOAT runs the published method.
+    An id takes one step. Its learning rate decides everything: too low and nothing is forgotten, too high and the model
+    is ruined. By default it is searched for: the ids must look like unseen samples, and accuracy must not drop. If no
+    rate achieves both, joint steps with retained samples are tried. --rate FLOAT runs the published method.
 
-    --requests answers several requests in one process, each from the output of the one before.
+    --requests answers several requests in turn, each from the output of the one before.
 
     Examples:
         forgetkit relabel model.st --ids ids.txt --optimizer adadelta
         forgetkit forget-ids model.st --class 3 | forgetkit relabel model.st --ids -
         forgetkit relabel model.st -i ids.txt --optimizer adam --mix joint
-        forgetkit relabel model.st -i ids.txt --optimizer sgd --rate 0.0001 --replay 8
+        forgetkit relabel model.st -i ids.txt --optimizer sgd --rate 0.0001
         forgetkit relabel model.st --requests queue --rate 0.01 -o answered/{n}.st
     """
     from forgetkit.training.outputs import Written

@@ -15,10 +15,11 @@ BookFile = Annotated[str, Book]
 
 
 def requests(context: typer.Context) -> None:
-    """Keep a book of requests to forget: none is lost, none is carried out twice.
+    """Keep a book of requests to forget.
 
-    Add a request before any work. A step with --request and --book enters the checkpoint that it published, once that
-    is on the disk. After a crash, the same command completes the request, or carries it out again.
+    None is lost, and none is carried out twice. Add a request before any work. A step with --request and --book enters
+    the checkpoint that it published, once that is on the disk. After a crash, the same command completes the request,
+    or carries it out again.
 
         forgetkit requests add case-7 --ids ids.txt --book requests.db
         forgetkit relabel model.st --ids ids.txt --request case-7 --book requests.db

@@ -17,15 +17,13 @@ class Reset(EpochSettings):
 
     kind: Annotated[
         str,
-        Option(
-            "ct: transpose all convolution kernels. msg: draw anew the weights that matter least.", metavar="ct|msg"
-        ),
+        Option("Transpose all convolution kernels, or draw anew the weights that matter least.", metavar="ct|msg"),
     ] = "ct"
     epochs: Epochs = 3
     rate: Rate = 0.001
     batch_size: BatchSize = 64
-    share: Annotated[float, Option("Share of the convolution weights to draw anew (msg).", metavar="F")] = 0.3
-    others: Annotated[float, Option("Factor of the other weights' gradients (msg).", metavar="F", min=0)] = 0.1
+    share: Annotated[float, Option("Convolution weights to draw anew (msg).", metavar="SHARE")] = 0.3
+    others: Annotated[float, Option("Factor of the other weights' gradients (msg).", metavar="FLOAT", min=0)] = 0.1
 
     def check(self) -> None:
         """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
@@ -41,10 +39,11 @@ class Reset(EpochSettings):
 
 
 def reset(checkpoint: Checkpoint, *, settings: Reset, options: MethodOptions) -> None:
-    """Reset some of the convolutions, then train on the retain set (NeurIPS 2023 challenge, CT and MSG).
+    """Reset convolutions, then train on (NeurIPS 2023 challenge).
 
-    It takes all epochs and keeps the evaluation at which the ids look most like unseen samples; --stop published keeps
-    the last. It needs convolutions larger than 1x1. MSG as published: --kind msg --epochs 5 --momentum 0.9.
+    CT transposes kernels, MSG draws weights anew; then it trains on the retain set. It takes all epochs and keeps the
+    evaluation at which the ids look most like unseen samples; --stop published keeps the last. It needs convolutions
+    larger than 1x1. MSG as published: --kind msg --epochs 5 --momentum 0.9.
 
     Examples:
         forgetkit reset model.st --ids ids.txt --stop published

@@ -18,8 +18,8 @@ class Scrub(EpochSettings):
     stop: Annotated[
         str,
         Option(
-            "unseen: the best evaluation. rewind: the epoch whose forget error is nearest to the unseen error. "
-            "published: the last epoch.",
+            "Keep the best evaluation, the epoch whose error on the ids is nearest to that on unseen samples, or the "
+            "last epoch.",
             metavar="unseen|rewind|published",
         ),
     ] = "unseen"
@@ -34,7 +34,7 @@ class Scrub(EpochSettings):
     kl_weight: Annotated[
         float, Option("Weight of the divergence from the original on retained samples.", metavar="FLOAT", min=0)
     ] = 0.5
-    temperature: Annotated[float, Option("Softmax temperature of student and teacher.", metavar="T")] = 2.0
+    temperature: Annotated[float, Option("Softmax temperature.", metavar="FLOAT")] = 2.0
 
     def check(self) -> None:
         """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
@@ -50,10 +50,10 @@ class Scrub(EpochSettings):
 
 
 def scrub(checkpoint: Checkpoint, *, settings: Scrub, options: MethodOptions) -> None:
-    """Move away from the original on the ids, and back to it on the retain set (SCRUB, Kurmanji et al. 2023).
+    """Move away from the original on ids (Kurmanji et al. 2023).
 
-    It takes all epochs and keeps the evaluation at which the ids look most like unseen samples. --stop rewind is the
-    authors' way to choose an epoch, --stop published takes the last one.
+    On the retain set it moves back to it (SCRUB). It takes all epochs and keeps the evaluation at which the ids look
+    most like unseen samples. --stop rewind is the authors' way to choose an epoch, --stop published takes the last one.
 
     Examples:
         forgetkit scrub model.st --ids ids.txt --stop rewind

@@ -29,7 +29,7 @@ class Ids(ListForm):
 
 
 def shadows(context: typer.Context) -> None:
-    """Show the shadow models of a checkpoint, or make them forget.
+    """Show shadow models, or make them forget.
 
     Shadow models are trained like the model, each on a random half of its samples: train --shadows. They hold personal
     data as the model does, so a request reaches them, too.
@@ -42,7 +42,9 @@ def shadows(context: typer.Context) -> None:
 
 
 def show(folder: Folder, *, lists: Ids, source: Source, say: Say) -> None:
-    """Show how many shadow models there are, what they have forgotten, and how many never saw each id of a list.
+    """Show what each shadow model holds and has forgotten.
+
+    With --ids, also how many never saw each id.
 
     Examples:
         forgetkit shadows show model.shadows
@@ -83,7 +85,8 @@ def refresh(
         bool, Option("Retrain those that hold ids, instead of taking the same step as forget.", flags=("--exactly",))
     ] = False,
     rate: Annotated[
-        float | None, Option("Rate of the steps: that of the model's own; forget names it.", metavar="FLOAT")
+        float | None,
+        Option("Rate of the steps, which forget prints.", metavar="FLOAT", unset="that of a first request"),
     ] = None,
     seed: Seed = 0,
     source: Source,

@@ -23,7 +23,7 @@ class Grid:
     profile: Annotated[str | None, Option("Use the values of this profile of the plan.", metavar="NAME")] = None
     quick: Annotated[bool, Option("Same as --profile quick.", flags=("--quick",))] = False
     shard: Annotated[
-        str | None, Option("Run only share I of N. All shares may use the same --out.", metavar="I/N", panel=COMPUTE)
+        str | None, Option("Run only share I of N; all may use the same --out.", metavar="I/N", panel=COMPUTE)
     ] = None
     jobs: Annotated[int, Option("Runs at the same time.", metavar="N", min=1, max=1024, panel=COMPUTE)] = 1
 
@@ -40,7 +40,7 @@ def sweep(
     grid: Grid,
     say: Say,
 ) -> None:
-    """Run the commands of a plan that have no result yet, and write one table of all results.
+    """Run the commands of a plan, and tabulate their results.
 
     Each run is an ordinary command with its own files. If one fails, the others continue, and the exit code is 1.
     Repeat the sweep to run only what is missing.

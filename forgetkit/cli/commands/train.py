@@ -1,18 +1,20 @@
 """``forgetkit train``: train the original, a reference, or further from a checkpoint."""
 
 from forgetkit.cli.console import Console
+from forgetkit.cli.option_groups import requires
 from forgetkit.cli.results import report, report_replicas
 from forgetkit.training.train_options import TrainOptions
 
 
+@requires("out")
 def train(*, options: TrainOptions) -> None:
-    """Train a model from scratch, by the recipe of another one, or further from a checkpoint.
+    """Train a model from scratch, by another's recipe, or further.
 
-    A reference, which unlearned models are compared with, is trained by the original's recipe without the forgotten
-    ids: see the second example. The defaults are Kim & Woo's: Adam, rate 0.001, batches of 128, 20 epochs.
+    The defaults are Kim & Woo's: Adam, rate 0.001, batches of 128, 20 epochs. A reference, with which unlearned models
+    are compared, is trained by the original's recipe without the ids: the second example.
 
     Shadow models (--shadows) are trained once, into model.shadows/, at the cost of half a training each. With them,
-    forget answers a request at a tenth of the cost of retraining, and audit needs no references.
+    forget costs a tenth of a retraining, and audit needs no references.
 
     Examples:
         forgetkit train --dataset digits -o model.st
