@@ -68,19 +68,14 @@ UtilityMargin = Annotated[
 Mask = Annotated[
     str | None, Option("Change only the weights that this file of mask allows.", metavar="FILE", panel=DETAILS)
 ]
-Fresh = Annotated[bool, Option("Start over instead of continuing an interrupted run.", flags=("--fresh",), panel=RUN)]
+Fresh = Annotated[bool, Option("Start over instead of continuing an interrupted run.", panel=RUN)]
 Attributes = Annotated[
     str | None,
     Option("Table, CSV or parquet, with a column id and columns of attributes.", metavar="FILE", panel=LISTS),
 ]
-Book = Option("The book of requests.", metavar="FILE", flags=("--book",), panel=REQUESTS)
+Book = Option("The book of requests.", metavar="FILE", panel=REQUESTS)
 KeepOptimizer = Annotated[
-    bool,
-    Option(
-        "Load the optimizer state beside the input, and save it beside the output.",
-        flags=("--keep-optimizer",),
-        panel=DETAILS,
-    ),
+    bool, Option("Load the optimizer state beside the input, and save it beside the output.", panel=DETAILS)
 ]
 Plugin = Annotated[
     list[Path] | None,
@@ -106,9 +101,7 @@ class ListForm:
     id_column: Annotated[str, Option("The id column of .csv and .parquet ID lists.", metavar="NAME", panel=LISTS)] = (
         "id"
     )
-    strict: Annotated[
-        bool, Option("Treat an id that is listed twice as an error.", flags=("--strict",), panel=LISTS)
-    ] = False
+    strict: Annotated[bool, Option("Treat an id that is listed twice as an error.", panel=LISTS)] = False
 
 
 @dataclass(frozen=True)
@@ -125,23 +118,13 @@ class Source:
         ),
     ] = None
     data_root: DataRoot = None
-    download: Annotated[bool, Option("Fetch a data set that is missing.", flags=("--download",), panel=INPUT)] = False
+    download: Annotated[bool, Option("Fetch a data set that is missing.", panel=INPUT)] = False
     unseen: Annotated[
         float | None,
-        Option(
-            "Samples held out as unseen if the data has no test split.",
-            metavar="SHARE",
-            unset="0.2, or as recorded",
-            panel=LISTS,
-        ),
+        Option("Samples held out if the data has no test split.", "SHARE", unset="0.2, or as recorded", panel=LISTS),
     ] = None
     dataset_changed: Annotated[
-        bool,
-        Option(
-            "Accept data from which rows have been removed since the training.",
-            flags=("--dataset-changed",),
-            panel=LISTS,
-        ),
+        bool, Option("Accept data from which rows have been removed since the training.", panel=LISTS)
     ] = False
     column: Annotated[
         list[str] | None,
@@ -196,7 +179,7 @@ class Say:
     dry_run: Annotated[
         bool, Option("Check everything, print the plan, write nothing.", flags=("--dry-run", "-n"), panel=OUTPUT)
     ] = False
-    debug: Annotated[bool, Option("Show tracebacks.", flags=("--debug",), envvar="FORGETKIT_DEBUG", panel=RUN)] = False
+    debug: Annotated[bool, Option("Show tracebacks.", envvar="FORGETKIT_DEBUG", panel=RUN)] = False
 
 
 @dataclass(frozen=True)
@@ -204,8 +187,7 @@ class Target:
     """What is written."""
 
     out: Annotated[
-        str | None,
-        Option("Output.", metavar="PATH", flags=("--out", "-o"), unset="beside the input", panel=OUTPUT),
+        str | None, Option("Output.", metavar="PATH", flags=("--out", "-o"), unset="beside the input", panel=OUTPUT)
     ] = None
     force: Annotated[bool, Option("Replace an existing output.", flags=("--force", "-f"), panel=OUTPUT)] = False
 

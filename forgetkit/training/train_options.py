@@ -61,19 +61,16 @@ class Start:
     ] = None
     image_size: ImageSize = None
     exclude: Annotated[
-        list[str] | None,
-        Option("ID list to leave out; its ids count as forgotten.", metavar="FILE", panel=INPUT),
+        list[str] | None, Option("ID list to leave out; its ids count as forgotten.", metavar="FILE", panel=INPUT)
     ] = None
     only: Annotated[str | None, Option("ID list to train on, and no other samples.", metavar="FILE", panel=INPUT)] = (
         None
     )
     like: Annotated[
-        str | None,
-        Option("Train from scratch, by its recipe, on its samples.", "CHECKPOINT", panel=INPUT),
+        str | None, Option("Train from scratch, by its recipe, on its samples.", "CHECKPOINT", panel=INPUT)
     ] = None
     from_: Annotated[
-        str | None,
-        Option("Train on from its weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT),
+        str | None, Option("Train on from its weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT)
     ] = None
     mask: Mask = None
 
@@ -83,16 +80,12 @@ class Planting:
     """Canaries: samples that are put in or left out by the flip of a coin."""
 
     canaries: Annotated[
-        int | None,
-        Option("Samples for the audit, in or out by a coin flip each.", metavar="N", min=8, panel=DETAILS),
+        int | None, Option("Samples for the audit, in or out by a coin flip each.", metavar="N", min=8, panel=DETAILS)
     ] = None
     canary_kind: Annotated[
         str | None,
         Option(
-            "Labels of canaries: wrong or their own.",
-            metavar="mislabelled|natural",
-            unset="mislabelled",
-            panel=DETAILS,
+            "Labels of canaries: wrong or their own.", metavar="mislabelled|natural", unset="mislabelled", panel=DETAILS
         ),
     ] = None
 
@@ -107,17 +100,10 @@ class Shadowing:
     """Shadow models: trained likewise, each on a random half of the samples."""
 
     shadows: Annotated[
-        int | None,
-        Option(
-            "Also train N shadow models, each on a random half.",
-            metavar="N",
-            min=2,
-            max=MOST_SHADOWS,
-        ),
+        int | None, Option("Also train N shadow models, each on a random half.", metavar="N", min=2, max=MOST_SHADOWS)
     ] = None
     shadow_group: Annotated[
-        str | None,
-        Option("Keep samples that agree in it in the same half.", metavar="COLUMN", panel=DETAILS),
+        str | None, Option("Keep samples that agree in it in the same half.", metavar="COLUMN", panel=DETAILS)
     ] = None
     attributes: Attributes = None
 
@@ -148,12 +134,7 @@ class Seeds:
     seed: Annotated[
         int | None,
         Option(
-            "Random seed.",
-            "N",
-            min=0,
-            max=LARGEST_SEED,
-            unset="0; with --like, the recorded one + 1",
-            panel=COMPUTE,
+            "Random seed.", "N", min=0, max=LARGEST_SEED, unset="0; with --like, the recorded one + 1", panel=COMPUTE
         ),
     ] = None
 

@@ -20,12 +20,10 @@ class Forget:
     ] = "retrain"
     retrain: Annotated[bool, Option("Retrain at once, without the ids and by the original's recipe.")] = False
     shadows: Annotated[
-        str | None,
-        Option("Shadow models of the original.", metavar="FOLDER", unset="those beside it", panel=INPUT),
+        str | None, Option("Shadow models of the original.", metavar="FOLDER", unset="those beside it", panel=INPUT)
     ] = None
     leave_shadows: Annotated[
-        bool,
-        Option("Leave the shadow models as they are; shadows refresh makes them forget.", panel=OUTPUT),
+        bool, Option("Leave the shadow models as they are; shadows refresh makes them forget.", panel=OUTPUT)
     ] = False
 
     def check(self) -> None:

@@ -19,11 +19,7 @@ from forgetkit.options import (
 )
 
 Stop = Annotated[
-    str,
-    Option(
-        "When the ids look like unseen samples, or after all epochs, as published.",
-        metavar="unseen|published",
-    ),
+    str, Option("When the ids look like unseen samples, or after all epochs, as published.", metavar="unseen|published")
 ]
 Epochs = Annotated[int, Option("Passes over the data.", metavar="N", min=1, max=MOST)]
 BatchSize = Annotated[int, Option("Samples in a step.", metavar="N", min=2, max=MOST)]
@@ -78,8 +74,7 @@ class Neutralize:
     """How to neutralize (Kim & Woo 2022, stage 1)."""
 
     labels: Annotated[
-        str,
-        Option("Train towards the class with the least, or greatest other, output.", metavar="minimum|maximum"),
+        str, Option("Train towards the class with the least, or greatest other, output.", metavar="minimum|maximum")
     ] = "minimum"
     match: Annotated[
         str | None,

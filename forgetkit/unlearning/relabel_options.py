@@ -140,17 +140,11 @@ class RandomLabels(EpochSettings):
     batch_size: BatchSize = 256
     mix: Annotated[
         str,
-        Option(
-            "In each epoch the ids, then the retain set, or both in each step.",
-            metavar="forget-then-retain|joint",
-        ),
+        Option("In each epoch the ids, then the retain set, or both in each step.", metavar="forget-then-retain|joint"),
     ] = "forget-then-retain"
     targets: Annotated[
         str,
-        Option(
-            "Wrong labels, any, or the class that the original finds least similar.",
-            metavar="wrong|any|contrast",
-        ),
+        Option("Wrong labels, any, or the class that the original finds least similar.", metavar="wrong|any|contrast"),
     ] = "wrong"
     redraw: Annotated[str, Option("Draw labels once, or anew in each epoch.", metavar="once|epoch")] = "epoch"
     labels_per_id: LabelsPerId = "1"

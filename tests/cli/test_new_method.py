@@ -83,7 +83,7 @@ def python(house: Path, *words: str) -> str:
 def test_it_is_in_the_help(house: Path) -> None:
     lines = [line.split() for line in python(house, "-m", "forgetkit", "--help").splitlines()]
     assert [" ".join(words[1:8]) for words in lines if words[:1] == ["blur"]] == ["Train the ids towards no class at"]
-    own = python(house, "-m", "forgetkit", "blur", "--help")
+    own = python(house, "-m", "forgetkit", "blur", "--help-all")
     assert all(flag in own for flag in ("--stop", "--mask", "--book", "--dry-run", "--json"))
 
 

@@ -44,16 +44,11 @@ class Compared:
         ),
     ] = None
     original: Annotated[
-        str | None,
-        Option("The original model: the positive control.", metavar="CHECKPOINT", panel=INPUT),
+        str | None, Option("The original model: the positive control.", metavar="CHECKPOINT", panel=INPUT)
     ] = None
     reference: Annotated[
         list[str] | None,
-        Option(
-            "Model trained without the ids, or a folder of them. Repeat for more.",
-            metavar="PATH",
-            panel=INPUT,
-        ),
+        Option("Model trained without the ids, or a folder of them. Repeat for more.", metavar="PATH", panel=INPUT),
     ] = None
     shadows: Annotated[
         str | None, Option("Shadow models of the original: the twin test.", metavar="FOLDER", panel=INPUT)
@@ -74,25 +69,16 @@ class Judging:
         ),
     ] = None
     level: Annotated[
-        float | None,
-        Option("Error rate of each check.", "FLOAT", min=0.001, max=0.2, unset="0.05, or the policy's"),
+        float | None, Option("Error rate of each check.", "FLOAT", min=0.001, max=0.2, unset="0.05, or the policy's")
     ] = None
     policy: Annotated[str | None, Option("Rules that were agreed on, in TOML.", metavar="FILE")] = None
     relearn: Annotated[
-        bool,
-        Option(
-            "Also count the steps that teach the ids again, compared with unseen samples.",
-            flags=("--relearn",),
-            panel=DETAILS,
-        ),
+        bool, Option("Also count the steps that teach the ids again, compared with unseen samples.", panel=DETAILS)
     ] = False
     self_check: Annotated[
-        bool,
-        Option(
-            "Also measure how often the checks err at these numbers of samples.", flags=("--self-check",), panel=DETAILS
-        ),
+        bool, Option("Also measure how often the checks err at these numbers of samples.", panel=DETAILS)
     ] = False
-    exit_zero: Annotated[bool, Option("Exit 0 whatever the verdict.", flags=("--exit-zero",))] = False
+    exit_zero: Annotated[bool, Option("Exit 0 whatever the verdict.")] = False
 
 
 @dataclass(frozen=True)
@@ -102,11 +88,7 @@ class Files:
     junit: Annotated[str | None, Option("Also write JUnit XML.", metavar="FILE", panel=OUTPUT)] = None
     summary: Annotated[
         str | None,
-        Option(
-            "Also write Markdown, which GITHUB_STEP_SUMMARY gets in any case.",
-            metavar="FILE",
-            panel=OUTPUT,
-        ),
+        Option("Also write Markdown, which GITHUB_STEP_SUMMARY gets in any case.", metavar="FILE", panel=OUTPUT),
     ] = None
     html: Annotated[
         str | None, Option("Also write one web page, complete in itself.", metavar="FILE", panel=OUTPUT)
@@ -114,10 +96,8 @@ class Files:
     remembered_out: Annotated[
         str | None, Option("Also write the ids that stand out as remembered.", metavar="FILE", panel=OUTPUT)
     ] = None
-    all: Annotated[bool, Option("Print every measurement, not only what decides.", flags=("--all",), panel=OUTPUT)] = (
-        False
-    )
-    show_ids: Annotated[bool, Option("List single ids in the report.", flags=("--show-ids",), panel=OUTPUT)] = False
+    all: Annotated[bool, Option("Print every measurement, not only what decides.", panel=OUTPUT)] = False
+    show_ids: Annotated[bool, Option("List single ids in the report.", panel=OUTPUT)] = False
 
 
 def audit(

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     from forgetkit.data.dataset import Dataset
 
-Stale = Annotated[
-    bool, Option("Remove only packs whose data are gone or have changed.", flags=("--stale",), panel=INPUT)
-]
+Stale = Annotated[bool, Option("Remove only packs whose data are gone or have changed.", panel=INPUT)]
 
 
 def data(context: typer.Context) -> None:

@@ -26,12 +26,7 @@ def distill(
     *,
     teacher: Annotated[str, Option("The original model.", metavar="CHECKPOINT", panel=INPUT)],
     forget_teacher: Annotated[
-        str | None,
-        Option(
-            "Teacher for the ids, which it never saw; or shadow models.",
-            metavar="PATH",
-            panel=INPUT,
-        ),
+        str | None, Option("Teacher for the ids, which it never saw; or shadow models.", metavar="PATH", panel=INPUT)
     ] = None,
     settings: Distill,
     training: Training,

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 FILES = (".st", ".safetensors")
 
-Strip = Annotated[
-    bool, Option("Leave out the record, with its digests of forgotten ids.", flags=("--strip",), panel=OUTPUT)
-]
+Strip = Annotated[bool, Option("Leave out the record, with its digests of forgotten ids.", panel=OUTPUT)]
 
 
 @requires("out")

@@ -58,22 +58,21 @@ class Choice:
         Several, _option(metavar="COLUMN=FILE", help="As --where, with values from a file, one a line.", panel=DETAILS)
     ] = None
     ids: Annotated[
-        Several,
-        _option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", panel=INPUT),
+        Several, _option("--ids", "-i", metavar="FILE", help="ID list; - is stdin. Repeat for more.", panel=INPUT)
     ] = None
     intersect: Annotated[Several, _option(metavar="FILE", help="Keep only ids in this list.")] = None
     minus: Annotated[Several, _option(metavar="FILE", help="Remove ids in this list.")] = None
     count: Annotated[int | None, _option(metavar="N", help="Draw this many of the ids.", least=1)] = None
     fraction: Annotated[float | None, _option(metavar="SHARE", help="Draw this share of the ids.")] = None
     canaries: Annotated[
-        bool, _option("--canaries", help="Add the canaries in the training, whose --seed is given.", panel=DETAILS)
+        bool, _option(help="Add the canaries in the training, whose --seed is given.", panel=DETAILS)
     ] = False
     with_duplicates: Annotated[
         str,
         _option(metavar="add|warn|ignore", help="Exact copies of chosen images among other samples.", panel=DETAILS),
     ] = "warn"
     near_duplicates: Annotated[
-        bool, _option("--near-duplicates", help="Count images with nearly the same hash as copies.", panel=DETAILS)
+        bool, _option(help="Count images with nearly the same hash as copies.", panel=DETAILS)
     ] = False
     attributes: Attributes = None
     check_only: Annotated[bool, _option("--check", help="Only check options and lists; print no ids.")] = False

@@ -81,9 +81,7 @@ def refresh(
     folder: Folder,
     *,
     lists: Ids,
-    exactly: Annotated[
-        bool, Option("Retrain those that hold ids, instead of taking the same step as forget.", flags=("--exactly",))
-    ] = False,
+    exactly: Annotated[bool, Option("Retrain those that hold ids, instead of taking the same step as forget.")] = False,
     rate: Annotated[
         float | None,
         Option("Rate of the steps, which forget prints.", metavar="FLOAT", unset="that of a first request"),

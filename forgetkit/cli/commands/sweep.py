@@ -21,7 +21,7 @@ class Grid:
     """Which runs of the plan to make, with which values."""
 
     profile: Annotated[str | None, Option("Use the values of this profile of the plan.", metavar="NAME")] = None
-    quick: Annotated[bool, Option("Same as --profile quick.", flags=("--quick",))] = False
+    quick: Annotated[bool, Option("Same as --profile quick.")] = False
     shard: Annotated[
         str | None, Option("Run only share I of N; all may use the same --out.", metavar="I/N", panel=COMPUTE)
     ] = None
