@@ -86,7 +86,7 @@ def run(arguments: list[str]) -> int:
         code = stopping()
         return _interrupted(code) if code else _fail(problem, as_json=as_json)
     except typer.TyperException as problem:
-        return _fail(ForgetkitError("usage", *usage_error(problem)), as_json=as_json)
+        return _fail(ForgetkitError("usage", *usage_error(problem, commands, arguments)), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except SystemExit as left:  # if the reader of the help has gone away, Typer exits with 1

@@ -135,6 +135,6 @@ def _check_values(values: Mapping[str, object]) -> None:
     for name, value in values.items():
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, float) and not math.isfinite(value):
-            raise ForgetkitError("usage", f"{flag}: {value} is not a finite number")
+            raise ForgetkitError("usage", f"{flag}: {value} is not a finite number", f"for example: {flag} 0.1")
         if value == "" and name in {"out", "log"}:
             raise ForgetkitError("usage", f"{flag}: the path is empty", "name a file, or leave the option out")
