@@ -173,7 +173,7 @@ def open_case(
     judges = None if shadows is None else shadows_of(subject.path, subject.record, str(shadows), tell)
     precision = "float32" if compute.precision == "auto" else compute.precision
     machine = set_up(compute.device, precision, compute.threads)
-    tell(Note(f"audit: {subject.size} of {subject.dataset.name}, {machine.device} {machine.precision}"))
+    tell(Note(f"audit: {subject.size} of {subject.dataset.name}, {machine}"))
     return Case(subject, known, others, machine, judges, attributes)
 
 

@@ -27,6 +27,9 @@ class Machine:
     precision: str
     threads: int
 
+    def __str__(self) -> str:
+        return f"{self.device}, {self.precision}, {self.threads} thread{'s' * (self.threads != 1)}"
+
     def options(self) -> dict[str, object]:
         """Return what a step records: the kind of device, not its number."""
         return {"device": torch.device(self.device).type, "precision": self.precision, "threads": self.threads}

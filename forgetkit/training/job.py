@@ -93,14 +93,10 @@ class Job:
     @property
     def summary(self) -> str:
         """What the job does, in one line."""
-        recipe, machine = self.recipe, self.machine
-        epochs, threads = (
-            f"{n} {word}{'s' * (n != 1)}" for n, word in ((recipe.epochs, "epoch"), (machine.threads, "thread"))
-        )
-        return (
-            f"{self.record.model['name']}, {epochs} of {recipe.optimizer} at rate {recipe.rate:g}, "
-            f"{machine.device}, {machine.precision}, {threads} → {self.target}"
-        )
+        recipe, name = self.recipe, self.record.model["name"]
+        epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)}"
+        how = f"{epochs} of {recipe.optimizer} at rate {recipe.rate:g}"
+        return f"{name}, {how}, {self.machine} → {self.target}"
 
 
 def plan_jobs(samples: TrainingSet, machine: Machine, options: TrainOptions, seeds: Iterable[int]) -> list[Job]:

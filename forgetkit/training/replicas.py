@@ -49,7 +49,8 @@ def run_missing(
         for path in job.beside:
             check_target(path, force=force, inputs=(*inputs, job.target))
     if missing:
-        tell(Note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].summary}"))
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        tell(Note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].summary}{more}"))
     if output.dry_run:
         if missing:
             at_once = 1 if _on_gpu(missing[0]) or len(jobs) == 1 else min(len(missing), workers or available_cores())

@@ -157,7 +157,7 @@ def _train_shadows(options: TrainOptions, *, exclude: Ids, only: Ids | None, tel
         check_group(options, tell)
         found = train_all(replace(options, shadowing=Shadowing()), exclude=exclude, only=only, tell=tell)
         if not found:
-            tell(Note(f"  then {options.shadowing.shadows} shadow models, at the cost of half a training each"))
+            tell(Note(f"  to follow: {options.shadowing.shadows} shadow models, at the cost of half a training each"))
             return []
         base, left_out, limit = Base(Path(out), found[0].record, like=True), [], None
         out, exclude = str(folder_beside(Path(out)) / "{n}.st"), ()

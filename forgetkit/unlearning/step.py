@@ -13,7 +13,7 @@ from forgetkit.files.lock import was_left
 from forgetkit.files.publish import check_target
 from forgetkit.files.record import Step
 from forgetkit.models.checkpoint import load_tensors, load_with_weights, save_checkpoint
-from forgetkit.training.classifier import Samples, on_machine
+from forgetkit.training.classifier import on_machine
 from forgetkit.training.device import Machine
 from forgetkit.training.evaluate import (
     BATCH,
@@ -89,11 +89,11 @@ def carry_out(
     asked = asked_of(expected, files)
     force = output.force or was_left(target, asked)
     _check(request, inputs, target, files, force=force)
-    _tell_start(request, step.command, machine, target, tell)
+    tell(Note(f"{step.command}: {_samples_of(request)}, {machine} → {target}"))
     model, start = load_with_weights(request.path, request.record)
     if output.dry_run:
         _rehearse(model, free, inputs.models)
-        tell(Note(f"dry run: nothing was written; {_estimate(model, request, machine)}"))
+        _tell_plan(request, step, machine, model, tell=tell)
         return None
     with making(target, files, asked=asked, force=force, fresh=output.fresh, tell=tell) as bookmark:
         outcome, unseen = _run(model, aim, machine, work, start=start, bookmark=bookmark, free=free)
@@ -141,13 +141,6 @@ def _check(request: Request, inputs: Inputs, target: Path, files: tuple[Path, ..
         check_target(path, force=force, inputs=(*read, *others))
 
 
-def _tell_start(request: Request, command: str, machine: Machine, target: Path, tell: Tell) -> None:
-    count = f"{len(request.ids)} ids, " if request.ids else ""
-    where = f"{machine.device} {machine.precision} {machine.threads} threads"
-    samples = f"{count}{len(request.retain_rows)} retained samples of {request.dataset.name}"
-    tell(Note(f"{command}: {samples}, {where} → {target}"))
-
-
 def _rehearse(model: nn.Module, free: dict[str, Tensor] | None, models: tuple[Path, ...]) -> None:
     """Read what a run would read."""
     with masked(model, free):
@@ -187,14 +180,24 @@ def _run(
     return replace(compared, metrics=compared.metrics | {"weight_change": weight_change(start, model)}), unseen
 
 
-def _estimate(model: nn.Module, request: Request, machine: Machine) -> str:
-    """Return how long a training pass takes over the ids, and over the retain set."""
-    classifier, passes = on_machine(model, request.record, machine), []
+def _samples_of(request: Request) -> str:
+    count = f"{len(request.ids)} ids, " if request.ids else ""
+    return f"{count}{len(request.retain_rows)} retained samples of {request.dataset.name}"
+
+
+def _tell_plan(request: Request, step: Step, machine: Machine, model: nn.Module, *, tell: Tell) -> None:
+    """Tell the settings that a step will record, which of them are yet to be found, and how long a pass takes."""
+    searched, told = step.options.get("searched", []), list[str]()
+    for name, value in step.options.items():
+        plain = isinstance(value, str | int | float) and value is not False and len(str(value)) < 64  # no digest
+        if (plain or name in searched) and name not in {"norm_statistics", *machine.options()}:
+            told.append(f"{name.replace('_', '-')} {'to be found' if name in searched else value}")
+    tell(Note(f"  {', '.join(told)}"))
+    classifier, passes = on_machine(model, request.record, machine), list[str]()
     sets = Sets.of_request(request, machine.device)
     for pool, name in ((sets.forget, "the ids"), (sets.retain, "the retained samples")):
-        samples: Samples = pool.gather(pool.rows[:BATCH])
-        passes.append(f"{about(pass_seconds(classifier, samples, len(pool)))} over {name}")
-    return f"one training pass takes {', '.join(passes)}"
+        passes.append(f"{about(pass_seconds(classifier, pool.gather(pool.rows[:BATCH]), len(pool)))} over {name}")
+    tell(Note(f"dry run: nothing was written; one training pass takes {' and '.join(passes)}"))
 
 
 def warn_if_lost(written: Written | None, margin: float, cure: str, tell: Tell) -> None:

@@ -229,5 +229,7 @@ def test_nothing_is_printed_and_events_are_told(model: Path, ids: Path, capfd: p
     told: list[Event] = []
     audit(model, [*ids.read_text().split()], compute=Compute(threads=1), tell=told.append)
     assert capfd.readouterr() == ("", "")
-    assert [event.text for event in told if isinstance(event, Note)] == ["audit: 30 ids of digits, cpu float32"]
+    assert [event.text for event in told if isinstance(event, Note)] == [
+        "audit: 30 ids of digits, cpu, float32, 1 thread"
+    ]
     assert not any(isinstance(event, Warned) for event in told)

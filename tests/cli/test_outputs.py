@@ -152,7 +152,8 @@ def test_dry_run_says_the_plan_on_stderr(forgetkit: Run, model: Path, ids: Path)
     ran = forgetkit(*RELABEL, "--dry-run")
     assert "30 ids, 1267 retained samples of digits" in ran.err
     assert "→ model.relabel.st" in ran.err
-    assert "one training pass takes less than a second over the ids, " in ran.err
+    assert "  optimizer adadelta, rate 0.1, momentum 0.0, mix per-id, labels-per-id 9, order file, " in ran.err
+    assert "one training pass takes less than a second over the ids and " in ran.err
     assert "estimated training time: " in forgetkit("train", "--like", "model.st", "-o", "new.st", "--dry-run").err
 
 

@@ -94,7 +94,7 @@ def test_a_step_says_what_it_read_matched_changed_and_wrote(forgetkit: Run, mode
     ran = forgetkit("relabel", "model.st", "-i", "ids.txt", "--rate", "0.1")
     lines = ran.err.splitlines()
     assert lines[0] == "relabel: reading model.st"
-    assert lines[1] == "relabel: 30 ids, 1267 retained samples of digits, cpu float32 1 threads → model.relabel.st"
+    assert lines[1] == "relabel: 30 ids, 1267 retained samples of digits, cpu, float32, 1 thread → model.relabel.st"
     assert re.fullmatch(r"relabel: wrote model\.relabel\.st  sha256:[0-9a-f]{16}  in [\d.]+ s", lines[-2])
 
 

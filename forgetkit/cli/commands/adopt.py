@@ -87,7 +87,7 @@ def _finish(adoption: "Adoption", machine: "Machine", console: Console, output: 
     for note in adoption.notes:
         console.note(f"  {note}")
     if output.dry_run:
-        console.note("dry run: nothing was computed or written")
+        console.note(f"dry run: nothing was computed, or written to {target}")
     else:
         with claimed((target,), force=output.force):
             written = carry_out(adoption, machine, target, console)

@@ -44,7 +44,7 @@ def convert(file: Pickle, *, key: Key = None, output: Output) -> None:
     if not done:
         check_target(target, force=output.force, inputs=(Path(file),))
     if output.dry_run:
-        console.note("dry run: nothing was written")
+        console.note(f"dry run: nothing was written to {target}")
         return
     if done:
         console.note(f"convert: {target} is up to date")

@@ -52,7 +52,7 @@ def export(checkpoint: Checkpoint, *, strip: Strip = False, output: Output) -> N
         for file in (weights, config) if config else (weights,):
             check_target(file, force=output.force, inputs=(path,))
     if output.dry_run:
-        console.note("dry run: nothing was written")
+        console.note(f"dry run: nothing was written to {target}")
         return
     if not done:
         with claimed((weights, config) if config else (weights,), force=output.force):

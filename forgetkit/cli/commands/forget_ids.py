@@ -182,7 +182,7 @@ def _write(
         "record": None,
     }
     if output.dry_run:
-        console.note("dry run: nothing was written")
+        console.note(f"dry run: nothing was written to {target or 'stdout'}")
     if check or target:
         console.result([str(target)] if target else [], document)
     else:

@@ -56,6 +56,7 @@ def mask(
         return
     target = Path(output_path(request.path, "mask", output.out))
     machine = machine_for(compute)
+    console.note(f"mask: {len(request.ids)} ids of {request.dataset.name}, {machine} → {target}")
     content = {**asdict(method), "parent": request.record.digest, "ids": ids_entry(request.ids), "software": software()}
     done = made_mask(target, content)
     if done is None:

@@ -53,7 +53,7 @@ def add(
     found = [read_ids(source, column=lists.id_column, strict=lists.strict) for source in lists.ids]
     ids = list(dict.fromkeys(id_ for one in found for id_ in one.lines))
     if say.dry_run:
-        console.note("dry run: nothing was written")
+        console.note(f"dry run: {request}, with {len(ids)} ids, was not entered in {book}")
         return
     new = accept(Path(book), request, ids)
     console.note(f"requests: {request}: {len(ids)} ids {'accepted' if new else 'were accepted before'}")
