@@ -1,6 +1,7 @@
 """Help: what a command does and how it is called, then its options; the rare ones with ``--help-all`` only."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from forgetkit.options import INPUT, PANELS, RARE
 
 NAMES = ["-h", "--help", "--help-all"]
 """The options that ask for help."""
+HYPHEN, SPACE = "\u2011", "\u00a0"
+"""Characters at which no line is broken; they stand for the plain ones until the help is laid out."""
 WIDEST_NAME = 25
 """Columns for the names of options; what is said of a longer one begins on the next line."""
 
@@ -26,20 +29,28 @@ class Command(TyperCommand):
         self._asked_for_all = "--help-all" in args
         return super().parse_args(ctx, args)
 
+    def get_help(self, ctx: Any) -> str:  # noqa: ANN401 - Typer's own class
+        """Return the help as it is shown."""
+        return _plain(super().get_help(ctx))
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own class
         """Return what follows the name in the usage line."""
         return usage_of(self.params)
 
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own classes
+        """Write what the command does."""
+        _write_text(self.help or "", formatter)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own classes
         """Write a section for each panel."""
-        rare = [one for one in self.params if panel_of(one) in RARE and not one.required]
+        rare = [one for one in self.params if panel_of(one) in RARE]
         hidden = [] if self._asked_for_all else rare
         for panel in PANELS:
             shown = [one for one in self.params if panel_of(one) == panel and one not in hidden]
             if shown:
                 rows = [row(one, full=self._asked_for_all) for one in sorted(shown, key=_rank)]
                 with formatter.section(panel):
-                    formatter.write_dl(rows, WIDEST_NAME)
+                    formatter.write_dl([(name, _unbroken(text)) for name, text in rows], WIDEST_NAME)
         if hidden:
             names = dict.fromkeys(sorted(map(panel_of, hidden), key=PANELS.index))
             formatter.write_paragraph()
@@ -49,9 +60,17 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A group whose help lists its commands in panels, each with the whole first sentence of its help."""
 
+    def get_help(self, ctx: Any) -> str:  # noqa: ANN401 - Typer's own class
+        """Return the help as it is shown."""
+        return _plain(super().get_help(ctx))
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own class
         """Return what follows the name in the usage line."""
         return ["COMMAND [ARGUMENTS] [OPTIONS]"]
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own classes
+        """Write what the group is for."""
+        _write_text(self.help or "", formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own classes
         """Write a section for each panel of commands, then the group's own options."""
@@ -69,8 +88,9 @@ class Group(TyperGroup):
 
 
 def panel_of(parameter: Any) -> str:  # noqa: ANN401 - Typer's own class
-    """Return the heading under which an option or argument stands."""
-    return parameter.rich_help_panel or INPUT
+    """Return the heading under which an option or argument stands; no required one is rare."""
+    panel: str = parameter.rich_help_panel or INPUT
+    return INPUT if parameter.required and panel in RARE else panel
 
 
 def usage_of(parameters: list[Any]) -> list[str]:
@@ -102,6 +122,22 @@ def default_of(option: Any) -> str:  # noqa: ANN401 - Typer's own class
     if option.default is None or option.default is False:
         return ""
     return f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
+
+
+def _write_text(text: str, formatter: Any) -> None:  # noqa: ANN401 - Typer's own class
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text(_unbroken(text))
+
+
+def _unbroken(text: str) -> str:
+    """Return ``text`` so that no line is broken within a name with hyphens, or a short note in brackets."""
+    text = re.sub(r"\[[^]]{,30}\]", lambda note: note[0].replace(" ", SPACE), text)
+    return text.replace("-", HYPHEN)
+
+
+def _plain(text: str) -> str:
+    return text.replace(HYPHEN, "-").replace(SPACE, " ")
 
 
 def _rank(parameter: Any) -> tuple[bool, bool, bool]:  # noqa: ANN401 - Typer's own class

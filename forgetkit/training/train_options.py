@@ -63,14 +63,12 @@ class Start:
     exclude: Annotated[
         list[str] | None, Option("ID list to leave out; its ids count as forgotten.", metavar="FILE", panel=INPUT)
     ] = None
-    only: Annotated[str | None, Option("ID list to train on, and no other samples.", metavar="FILE", panel=INPUT)] = (
-        None
-    )
+    only: Annotated[str | None, Option("ID list to train on, and nothing else.", metavar="FILE", panel=INPUT)] = None
     like: Annotated[
-        str | None, Option("Train from scratch, by its recipe, on its samples.", "CHECKPOINT", panel=INPUT)
+        str | None, Option("Train from scratch as this checkpoint was trained.", "CHECKPOINT", panel=INPUT)
     ] = None
     from_: Annotated[
-        str | None, Option("Train on from its weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT)
+        str | None, Option("Train further from its weights.", metavar="CHECKPOINT", flags=("--from",), panel=INPUT)
     ] = None
     mask: Mask = None
 

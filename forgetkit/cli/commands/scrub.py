@@ -52,7 +52,7 @@ class Scrub(EpochSettings):
 def scrub(checkpoint: Checkpoint, *, settings: Scrub, options: MethodOptions) -> None:
     """Move away from the original on ids (Kurmanji et al. 2023).
 
-    On the retain set it moves back to it (SCRUB). It takes all epochs and keeps the evaluation at which the ids look
+    Then back to it on the retain set: SCRUB. It takes all epochs and keeps the evaluation at which the ids look
     most like unseen samples. --stop rewind is the authors' way to choose an epoch, --stop published takes the last one.
 
     Examples:
