@@ -98,9 +98,7 @@ Device = Annotated[
 class ListForm:
     """How ID lists are read."""
 
-    id_column: Annotated[str, Option("The id column of .csv and .parquet ID lists.", metavar="NAME", panel=LISTS)] = (
-        "id"
-    )
+    id_column: Annotated[str, Option("Id column of .csv and .parquet ID lists.", "NAME", panel=LISTS)] = "id"
     strict: Annotated[bool, Option("Treat an id that is listed twice as an error.", panel=LISTS)] = False
 
 
@@ -128,11 +126,7 @@ class Source:
     ] = False
     column: Annotated[
         list[str] | None,
-        Option(
-            "Read id, path, label or split from the table's column NAME: label=class. Repeat for more.",
-            metavar="COLUMN=NAME",
-            panel=LISTS,
-        ),
+        Option("Read id, path, label or split from another column: label=class.", "COLUMN=NAME", panel=LISTS),
     ] = None
     plugin: Plugin = None
 
