@@ -139,6 +139,7 @@ def _integrity(subject: Subject, original: Opened | None, broken: str | None) ->
         named=subject.named,
         broken=broken,
         duplicates=copies(images_at(train, subject.rows), images_at(train, subject.retain_rows)),
+        copied=len(subject.dataset.copies),
     )
 
 

@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.cache import cache_folder
+from forgetkit.errors import shorten
 from forgetkit.files.canonical_json import compact_json
 
 LARGE = 1 << 28
 """Bytes of images from which a selection is kept in a file."""
+FIRST = 5
+"""Classes that a training names."""
 AT_ONCE = 4096
 """Images copied at once."""
 
@@ -80,6 +83,7 @@ class Dataset:
         attributes: further columns of the training split by name, one value per row.
         root: folder in which the data set was found.
         numbered: whether the ids are row numbers.
+        copies: rows of the test split, int64, whose image is in the training split too; they are in neither half.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Dataset:
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     root: Path = Path()
     numbered: bool = True
+    copies: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -111,19 +116,20 @@ class Dataset:
 
     @property
     def entry(self) -> dict[str, object]:
-        """What a record says of the data set."""
-        known = {"name": self.name, "options": dict(self.options)}
-        return {**known, "size": len(self.train), "fingerprint": self.fingerprint}
+        """What a record says of the data set; of copies only where there are any."""
+        copies = {"copies": len(self.copies)} if len(self.copies) else {}
+        known = {"name": self.name, "options": dict(self.options), "size": len(self.train), **copies}
+        return {**known, "fingerprint": self.fingerprint}
 
     @cached_property
     def tune_rows(self) -> NDArray[np.int64]:
         """Rows of the tune half of the test split: the only unseen data by which a step may choose."""
-        return np.flatnonzero(~_check_half(self.test.ids))
+        return np.setdiff1d(np.flatnonzero(~_check_half(self.test.ids)), self.copies)
 
     @cached_property
     def check_rows(self) -> NDArray[np.int64]:
         """Rows of the check half of the test split: the only data on which an audit judges."""
-        return np.flatnonzero(_check_half(self.test.ids))
+        return np.setdiff1d(np.flatnonzero(_check_half(self.test.ids)), self.copies)
 
 
 def at_size(dataset: Dataset, size: tuple[int, int] | None) -> Dataset:
@@ -134,6 +140,12 @@ def at_size(dataset: Dataset, size: tuple[int, int] | None) -> Dataset:
     if size is None or size == dataset.shape[1:]:
         return dataset
     return replace(dataset, train=replace(dataset.train, size=size), test=replace(dataset.test, size=size))
+
+
+def classes_of(dataset: Dataset) -> str:
+    """Return the number of classes and the names of the first ones, in words."""
+    names = ", ".join(map(shorten, dataset.classes[:FIRST]))
+    return f"{len(dataset.classes)} classes: {names}{', …' if len(dataset.classes) > FIRST else ''}"
 
 
 def fingerprint_of(classes: Sequence[str], train: Split, test: Split) -> str:

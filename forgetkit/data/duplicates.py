@@ -1,4 +1,7 @@
-"""Copies of chosen images elsewhere in a training split: equal pixels, or (near) similar average hashes."""
+"""Copies of images: of chosen ones elsewhere in a training split, and of training images in the test split.
+
+A copy has equal pixels, or (near) a similar average hash.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +12,24 @@ from forgetkit.events import Note, Tell, Warned
 
 Mask = NDArray[np.bool_]
 
+MANY = 0.1
+"""Share of training images that are copies of others from which a training warns."""
 NEAR = 2
 """Bits of 64 in which the average hashes of near duplicates may differ."""
 SIDE = 8
 AT_ONCE = 1024
 """Images whose hashes are compared at once."""
+
+
+def warn_of_copies(dataset: Dataset, tell: Tell) -> None:
+    """Warn of unseen samples that are exact copies of training images, and where many training images are equal."""
+    if count := len(dataset.copies):
+        text = f"{count:,} of {len(dataset.test):,} unseen samples are exact copies of training images"
+        tell(Warned("unseen-copied", f"{text}; no command tunes or judges on them"))
+    digests = rows_of(dataset).pixels[: len(dataset.train)]
+    if (count := len(digests) - len(np.unique(digests))) >= MANY * len(digests):
+        text = f"{count:,} of {len(digests):,} training images are exact copies of others"
+        tell(Warned("images-equal", f"{text}; to forget an image with its copies: forget-ids --with-duplicates add"))
 
 
 def with_copies(chosen: Mask, among: Mask, dataset: Dataset, *, add: bool, near: bool, tell: Tell) -> Mask:

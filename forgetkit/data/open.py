@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
 from forgetkit.data.listing import Listing, Source, Stored, check_labels, malformed
 from forgetkit.data.pack import Origin, packed
 from forgetkit.data.readers.images import check_files
-from forgetkit.data.row_digests import known_rows, rows_of
+from forgetkit.data.row_digests import copied_rows, rows_of
 from forgetkit.data.sources import DATASETS, Reader, call_reader
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Tell, silent
@@ -168,21 +169,22 @@ def _read(read: Callable[[], object], name: str, root: Path, file: str) -> Sourc
 
 def _loaded(source: Source, tell: Tell, note: Origin, place: Path) -> Dataset:
     """Return the data set with images and fingerprint, both from the cache while the files are unchanged."""
-    known = recall().get("fingerprints", {}).get(note.key) if note.key else None
+    known = recall().get("fingerprints", {}).get(note.key, "") if note.key else ""
     unread = unread_of(source)
     images, fresh = packed(unread, place, note, tell) if unread else (None, False)
     train, test = _splits(source, images)
-    dataset = Dataset(note.name, source.classes, train, test, known or "", options=note.options, root=place.parent)
+    dataset = Dataset(note.name, source.classes, train, test, known, options=note.options, root=place.parent)
     dataset = replace(dataset, attributes=source.attributes, numbered=source.numbered)
-    if known is not None and not fresh:
-        if rows := known_rows(known):
-            know(train.ids, known, rows.ids[: len(train)])
-        return dataset
-    dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
-    rows_of(dataset)  # first: whoever knows the fingerprint relies on the rows in the cache
-    if note.key:
+    if fresh or not re.fullmatch("[0-9a-f]{64}", known):
+        dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
+    rows = rows_of(dataset)  # first: whoever knows the fingerprint relies on the rows in the cache
+    know(train.ids, dataset.fingerprint, rows.ids[: len(train)])
+    if note.key and dataset.fingerprint != known:
         remember({"fingerprints": {note.key: dataset.fingerprint}})
-    return dataset
+    if (rows.pixels == rows.pixels[0]).all():
+        hint = "look at one of them; if pixels from 0 to 1 were saved as uint8, all are black: multiply by 255 first"
+        raise malformed(place, f"all {len(rows.pixels)} images are equal", hint)
+    return replace(dataset, copies=copied_rows(rows))
 
 
 def _splits(source: Source, images: NDArray[np.uint8] | None) -> tuple[Split, Split]:

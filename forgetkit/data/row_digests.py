@@ -48,6 +48,12 @@ def rows_of(dataset: Dataset) -> Rows:
     return found
 
 
+def copied_rows(rows: Rows) -> NDArray[np.int64]:
+    """Return the rows of the test split whose image is in the training split too, int64, sorted."""
+    unseen = rows.unseen == 1
+    return np.flatnonzero(np.isin(rows.pixels[unseen], rows.pixels[~unseen]))
+
+
 def known_rows(fingerprint: str) -> Rows | None:
     """Return the digests of a data set that was read before, or None."""
     table = load_array(_path(fingerprint))

@@ -24,9 +24,10 @@ def _summary(path: str, record: Record, width: int) -> list[str]:
     resized_from = "×".join(str(length) for length in record.input.get("resized_from", []))
     shape = f"{shape} images" + (f", resized from {resized_from}" if resized_from else "")
     data = record.dataset
+    copies = f", {data['copies']} unseen copies of them left out" if "copies" in data else ""
     facts = {
         "model": f"{' '.join([record.model['name'], *options])}, {len(record.classes)} classes, {shape}",
-        "data": f"{data['name']}, {data['size']} training samples, sha256:{data['fingerprint'][:16]}",
+        "data": f"{data['name']}, {data['size']} training samples{copies}, sha256:{data['fingerprint'][:16]}",
         "forgotten": f"{len(record.forgotten):,} of {data['size']:,} samples; {record.retained:,} retained",
         "software": ", ".join(f"{name} {version}" for name, version in record.software.items()),
     }

@@ -131,9 +131,15 @@ def test_a_fingerprint_does_not_see_how_the_arrays_lie_in_memory() -> None:
 def test_a_cached_fingerprint_counts_while_the_file_is_unchanged(toy: str, tmp_path: Path, cache: Path) -> None:
     root = toy_root(tmp_path / "a")
     true = open_dataset(toy, root).fingerprint
-    cache.write_text(cache.read_text().replace(true, "planted"))
-    assert open_dataset(toy, root).fingerprint == "planted"
+    cache.write_text(cache.read_text().replace(true, "ab" * 32))
+    assert open_dataset(toy, root).fingerprint == "ab" * 32
     assert open_dataset(toy, toy_root(root, b"abcd")).fingerprint == true
+
+
+def test_a_cached_fingerprint_that_is_none_is_taken_again(toy: str, tmp_path: Path, cache: Path) -> None:
+    true = open_dataset(toy, root := toy_root(tmp_path / "a")).fingerprint
+    cache.write_text(cache.read_text().replace(true, "planted"))
+    assert open_dataset(toy, root).fingerprint == true
 
 
 def test_a_cached_fingerprint_goes_with_the_file_even_when_its_time_is_put_back(toy: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from forgetkit.data.open import open_dataset
 from forgetkit.data.readers.arrays import read_arrays
@@ -80,10 +81,15 @@ def test_the_split_may_be_numbers_truth_values_or_bytes(tmp_path: Path, split: l
     assert open_dataset(f"arrays:{save(tmp_path, split=split)}", tmp_path).test.ids == ["1", "4"]
 
 
+def distinct(count: int) -> NDArray[np.uint8]:
+    """Return grey images of 2 × 2 pixels, each of its own."""
+    return np.arange(count, dtype="<u4").view(np.uint8).reshape(count, 2, 2)
+
+
 def many(folder: Path, ids: list[str]) -> tuple[set[str], set[str]]:
     """Return the ids of both splits of a file without a split."""
     count = len(ids)
-    path = save(folder, images=np.zeros((count, 2, 2), np.uint8), labels=np.arange(count) % 2, split=None, id=ids)
+    path = save(folder, images=distinct(count), labels=np.arange(count) % 2, split=None, id=ids)
     dataset = open_dataset(f"arrays:{path}", folder)
     return set(dataset.train.ids), set(dataset.test.ids)
 
@@ -102,7 +108,7 @@ def test_without_a_split_each_id_stays_where_it_is_when_others_go(tmp_path: Path
 
 
 def test_the_unseen_fifth_falls_into_both_halves(tmp_path: Path) -> None:
-    save(tmp_path, images=np.zeros((1000, 2, 2), np.uint8), labels=np.arange(1000) % 2, split=None)
+    save(tmp_path, images=distinct(1000), labels=np.arange(1000) % 2, split=None)
     dataset = open_dataset("arrays:tiny.npz", tmp_path)
     assert 60 < len(dataset.check_rows) < len(dataset.test) - 60
 

@@ -36,7 +36,8 @@ def test_the_function_in_the_docs_is_a_data_set(tmp_path: Path, forgetkit: Run) 
 def test_groups_are_put_aside_together() -> None:
     @register_dataset("scans")
     def scans(root: Path, *, download: bool) -> Source:
-        images, labels = np.zeros((300, 1, 4, 4), np.uint8), np.arange(300) % 2
+        labels = np.arange(300) % 2
+        images = np.full((300, 1, 4, 4), labels[:, None, None, None], np.uint8)
         train = Split([f"scan-{row}" for row in range(300)], images, labels)
         return Source(("ill", "well"), train, groups=[f"patient-{row // 3}" for row in range(300)])
 

@@ -79,7 +79,7 @@ def test_a_byte_order_mark_crlf_blank_lines_and_quotes_are_tolerated(tmp_path: P
 
 def test_classes_are_sorted_and_numbers_by_value(tmp_path: Path) -> None:
     rows = "".join(
-        f"{id_},{label},{split},0\n" for id_, label, split in zip("abcd", [10, 9, 10, 9], TRAIN, strict=True)
+        f"{id_},{label},{split},{label}\n" for id_, label, split in zip("abcd", [10, 9, 10, 9], TRAIN, strict=True)
     )
     assert table(tmp_path, f"id,label,split,pixel0\n{rows}").classes == ("9", "10")
 
@@ -97,9 +97,9 @@ def test_pixel_columns_are_a_grey_square(tmp_path: Path) -> None:
 def test_pixel_columns_in_three_colours_run_red_green_blue(tmp_path: Path) -> None:
     header = ",".join(f"pixel{n:04}" for n in range(12))
     values = ",".join(str(n) for n in range(12))
-    rows = "".join(f"{n},{n % 2},{TRAIN[n]},{values}\n" for n in range(4))
+    rows = "".join(f"{n},{n % 2},{TRAIN[n]},{values}{n}\n" for n in range(4))
     image = table(tmp_path, f"id,label,split,{header}\n{rows}").train.images[0]
-    assert image.tolist() == [[[0, 3], [6, 9]], [[1, 4], [7, 10]], [[2, 5], [8, 11]]]
+    assert image.tolist() == [[[0, 3], [6, 9]], [[1, 4], [7, 10]], [[2, 5], [8, 110]]]
 
 
 def test_parquet_holds_the_same(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_without_a_split_each_id_stays_where_it_is(tmp_path: Path) -> None:
 
 
 def test_unseen_is_another_share_and_nested(tmp_path: Path) -> None:
-    text = "id,label,pixel0\n" + "".join(f"x{n},{n % 2},0\n" for n in range(1000))
+    text = "id,label,pixel0\n" + "".join(f"x{n},{n % 2},{n % 2}\n" for n in range(1000))
     fifth = table(tmp_path, text)
     half = open_dataset("table:pets.csv", tmp_path, unseen=0.5)
     assert set(fifth.test.ids) < set(half.test.ids)

@@ -10,7 +10,9 @@ from forgetkit.files.record import Record
 FROM_SCRATCH = "trained from scratch without these ids, by its record"
 
 
-def integrity(record: Record, original: Record | None, *, named: bool, broken: str | None, duplicates: int) -> Check:
+def integrity(
+    record: Record, original: Record | None, *, named: bool, broken: str | None, duplicates: int, copied: int = 0
+) -> Check:
     """Check weights, record and lineage.
 
     Args:
@@ -19,6 +21,7 @@ def integrity(record: Record, original: Record | None, *, named: bool, broken: s
         named: whether the record names every id in question as forgotten.
         broken: name of a tensor that is not finite, if any.
         duplicates: number of retained samples that equal a forgotten image.
+        copied: number of unseen samples that equal a training image, by which nothing is judged.
     """
     faults = []
     if broken:
@@ -34,6 +37,8 @@ def integrity(record: Record, original: Record | None, *, named: bool, broken: s
     last = record.steps[-1] if record.steps else None
     scratch = last is not None and last.command == "train" and last.parent is None
     note = "; ".join(faults) or (FROM_SCRATCH if scratch else "weights, record and lineage are in order")
+    if copied:
+        note += f"; {copied} unseen samples are exact copies of training images and were left out"
     return Check("integrity", "fail" if faults else "pass", note, gating=True)
 
 
