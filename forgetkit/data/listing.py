@@ -1,6 +1,7 @@
 """What the reader of a data set returns: samples as arrays, or with images that are still to be read."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_list import LONGEST_ID, UNFIT
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,31 @@ class Source:
 def malformed(place: object, message: str, hint: str) -> ForgetkitError:
     """Return the error for malformed data: where, what, and what to do."""
     return ForgetkitError("dataset-malformed", f"{place}: {message}", hint)
+
+
+def is_archive(name: str) -> bool:
+    """Say whether a file is an archive by its name."""
+    return name.lower().endswith(ARCHIVES)
+
+
+def packed_away(path: Path) -> ForgetkitError:
+    """Return the error for an archive where a folder of images, or a table, is to be."""
+    ending = next(filter(path.name.lower().endswith, ARCHIVES))
+    file, folder = (shlex.quote(str(name)) for name in (path, path.with_name(path.name[: -len(ending)])))
+    known = {
+        ".zip": f"unzip {file} -d {folder}",
+        ".7z": f"7z x {file} -o{folder}",
+        ".rar": f"unrar x {file} {folder}/",
+    }
+    command = known.get(ending, f"mkdir {folder} && tar -xf {file} -C {folder}")
+    return malformed(path, "an archive, not a folder of images", f"unpack it: {command}")
+
+
+def no_permission(problem: PermissionError, place: object) -> ForgetkitError:
+    """Return the error for a file or folder that exists, but may not be read."""
+    name = problem.filename or place
+    hint = f"let this user read it, for example: chmod -R u+rX {name}"
+    return malformed(name, "no permission to read it", hint)
 
 
 def check_ids(ids: list[str], place: Callable[[int], str]) -> None:

@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,15 +17,17 @@ from numpy.typing import NDArray
 from forgetkit.data.cache import recall, remember, settled
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
-from forgetkit.data.listing import Listing, Source, Stored, check_labels, malformed
+from forgetkit.data.listing import Listing, Source, Stored, check_labels, malformed, no_permission
 from forgetkit.data.pack import Origin, packed
+from forgetkit.data.places import locate
 from forgetkit.data.readers.images import check_files
 from forgetkit.data.row_digests import copied_rows, rows_of
-from forgetkit.data.sources import DATASETS, Reader, call_reader
+from forgetkit.data.sources import call_reader
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Tell, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import know
+from forgetkit.files.lfs import POINTER_HINT, is_pointer
 from forgetkit.registry import FAILURES, malformed_plugin, place_of
 
 
@@ -68,6 +71,16 @@ def open_dataset(
     return dataset
 
 
+@contextmanager
+def _permitted() -> Iterator[None]:
+    """Turn PermissionError into an error for the user."""
+    try:
+        yield
+    except PermissionError as problem:
+        raise no_permission(problem, "the data set") from problem
+
+
+@_permitted()
 def find_source(
     name: str,
     root: Path,
@@ -80,7 +93,7 @@ def find_source(
 
     Arguments and exceptions are those of :func:`open_dataset`.
     """
-    reader, name, root, file = _place(name, root)
+    reader, name, root, file = locate(name, root)
     options: dict[str, object] = {"columns": dict(columns)} if columns else {}
 
     def read() -> tuple[Source, list[Path]]:
@@ -111,42 +124,14 @@ def unread_of(source: Source) -> Listing | Stored | None:
     return train + test if isinstance(train, Stored) and isinstance(test, Stored) else None
 
 
-def _form(name: str, root: Path) -> str | None:
-    """Return the prefix for the data at ``name``; None if there are none of a known form."""
-    try:
-        path = next((path for path in (Path(name), root / name) if path.exists()), None)
-    except (OSError, ValueError):  # a name that is too long, or has a NUL
-        return None
-    forms = {".csv": "table:", ".parquet": "table:", ".npz": "arrays:"}
-    return None if path is None else "folder:" if path.is_dir() else forms.get(path.suffix)
-
-
-def _place(name: str, root: Path) -> tuple[Reader, str, Path, str]:
-    """Return the reader of a data set, its name without folders, its folder, and its file in there."""
-    kind, colon, given = name.partition(":")
-    try:
-        reader = DATASETS[kind + colon]
-    except ForgetkitError as problem:
-        if problem.code == "dataset-unknown" and (form := _form(name, root)):
-            raise ForgetkitError(problem.code, problem.message, f"did you mean {form}{name}?") from problem
-        raise
-    if not colon:
-        return reader, name, root, ""
-    path = os.path.expanduser(given).rstrip(os.sep)
-    folder, file = os.path.split(os.path.abspath(path) if os.path.basename(path) in {".", ".."} else path)
-    if folder:
-        root = Path(folder)
-    elif not (root / file).exists() and Path(file).exists():
-        root = Path()
-    if not file:
-        raise ForgetkitError("dataset-missing", f"'{name}' names no file", f"for example: --dataset {kind}:FILE")
-    return reader, f"{kind}:{file}", root, file
-
-
 def _read(read: Callable[[], object], name: str, root: Path, file: str) -> Source:
     """Return what a reader reads; its exceptions become errors for the user."""
+    if file and is_pointer(root / file):
+        raise malformed(root / file, "a Git LFS pointer, not the file itself", POINTER_HINT)
     try:
         source = read()
+    except PermissionError as problem:
+        raise no_permission(problem, root / (file or name)) from problem
     except FileNotFoundError as problem:
         where = f"name its folder: --dataset {name.removesuffix(file)}FOLDER/{file}, or the folder of the data sets"
         fetch = f"fetch it with --dataset {name} --download, or name the folder of the data sets"

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,57 @@ def test_train_may_be_the_name_of_a_class(tmp_path: Path) -> None:
     for row in range(60):
         picture(tmp_path / "wheels" / ("bus", "car", "train")[row % 3] / f"{row}.png", row)
     assert open_dataset("folder:wheels", tmp_path).classes == ("bus", "car", "train")
+
+
+@pytest.mark.parametrize(
+    "names", ["train val", "train valid", "Train Test", "Training Testing", "TRAIN validation", "train dev"]
+)
+def test_the_usual_names_of_splits_are_splits_in_any_case(tmp_path: Path, names: str) -> None:
+    train, unseen = names.split()
+    for row in range(4):
+        picture(tmp_path / "pets" / train / ("cat", "dog")[row % 2] / f"{row}.png", row)
+        picture(tmp_path / "pets" / unseen / ("cat", "dog")[row % 2] / f"{row}.png", 9 + row)
+    dataset = open_dataset("folder:pets", tmp_path)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.train.ids == [f"{train}/{name}.png" for name in ("cat/0", "cat/2", "dog/1", "dog/3")]
+    assert dataset.test.ids == [f"{unseen}/{name}.png" for name in ("cat/0", "cat/2", "dog/1", "dog/3")]
+
+
+def test_val_and_test_are_both_unseen(tmp_path: Path) -> None:
+    root = animals(tmp_path / "pets", 2)
+    for row, kind in enumerate(("cat", "dog")):
+        picture(root / "val" / kind / "0.png", 200 + row)
+    dataset = open_dataset("folder:pets", tmp_path)
+    assert dataset.test.ids == sorted(dataset.test.ids)
+    assert dataset.test.ids[-2:] == ["val/cat/0.png", "val/dog/0.png"]
+    assert dataset.test.labels.tolist() == [0, 0, 1, 1, 0, 1]
+    assert len(dataset.train) == 4
+
+
+@pytest.mark.parametrize("names", ["fold1 fold2", "val test", "Set-A Set-B", "split_0 split_1 split_2"])
+def test_splits_that_are_not_understood_are_no_classes(tmp_path: Path, names: str) -> None:
+    for row, name in enumerate(names.split()):
+        for kind in ("cat", "dog"):
+            picture(tmp_path / "pets" / name / kind / "0.png", row)
+    problem = refusal(f"folder:{tmp_path}/pets")
+    assert f"{', '.join(sorted(names.split()))} hold the same folders cat, dog" in problem.message
+    assert "name splits train and test" in str(problem.hint)
+
+
+@pytest.mark.parametrize("names", ["left right", "bus train", "setter partridge", "A B"])
+def test_classes_may_hold_the_same_folders(tmp_path: Path, names: str) -> None:
+    for row in range(40):
+        for kind in names.split():
+            picture(tmp_path / "pets" / kind / f"ann-{row % 2}" / f"{row}.png", row + 100 * (kind == names.split()[0]))
+    assert open_dataset("folder:pets", tmp_path).classes == tuple(sorted(names.split()))
+
+
+def test_a_folder_around_the_classes_is_named(tmp_path: Path) -> None:
+    animals(tmp_path / "pets")
+    (tmp_path / "pets" / "test").rename(tmp_path / "elsewhere")
+    (tmp_path / "pets" / "train").rename(tmp_path / "pets" / "images")
+    problem = refusal(f"folder:{tmp_path}/pets")
+    assert str(problem.hint) == f"are the classes one folder below? --dataset folder:{tmp_path}/pets/images"
 
 
 def test_hidden_files_and_litter_are_passed_over(tmp_path: Path) -> None:
@@ -125,7 +176,8 @@ WRONG: list[tuple[Callable[[Path], object], str, str]] = [
     (lambda root: (root / "train" / "eel").mkdir(), "/train/eel: a class folder without an image", "remove it"),
     (lambda root: (root / "train" / "cat" / "a.txt").touch(), ": 'train/cat/a.txt' is not an image", "images are PNG"),
     (lambda root: picture(root / "train" / "a.png"), "/train/a.png: an image outside the class folders", "move it"),
-    (lambda root: (root / "val" / "cat").mkdir(parents=True), "/val: a folder beside train and test", "move it"),
+    (lambda root: (root / "more" / "cat").mkdir(parents=True), "/more: a folder beside train and test", "move it"),
+    (lambda root: (root / "val" / "cat").mkdir(parents=True), "/val/cat: a class folder without an image", "remove it"),
     (
         lambda root: picture(root / "test/cat/0.png", size=(5, 3)),
         ": 'test/cat/0.png' has 5 × 3 pixels",
@@ -160,6 +212,81 @@ def test_a_folder_without_class_folders_or_a_file_is_named(tmp_path: Path) -> No
     (tmp_path / "t.csv").touch()
     assert "there is no class folder" in refusal(f"folder:{tmp_path}/empty").message
     assert refusal(f"folder:{tmp_path}/t.csv").hint == "for a table: --dataset table:t.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("pets.zip", "unzip {0}.zip -d {0}"),
+        ("pets.TGZ", "mkdir {0} && tar -xf {0}.TGZ -C {0}"),
+        ("pets.tar.gz", "mkdir {0} && tar -xf {0}.tar.gz -C {0}"),
+    ],
+)
+def test_an_archive_is_to_be_unpacked(tmp_path: Path, name: str, cure: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    hint = f"unpack it: {cure.format(tmp_path / 'pets')}"
+    for dataset in (
+        f"folder:{tmp_path}/{name}",
+        f"table:{tmp_path}/{name}",
+        f"folder:{tmp_path}",
+        f"{tmp_path}/{name}",
+    ):
+        problem = refusal(dataset)
+        assert problem.message == f"{tmp_path / name}: an archive, not a folder of images"
+        assert problem.hint == hint
+
+
+def test_a_pointer_of_git_lfs_is_called_by_its_name(tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    (animals(tmp_path / "pets") / "train" / "cat" / "1.png").write_text(pointer)
+    for name in ("t.csv", "t.parquet", "a.npz"):
+        (tmp_path / name).write_text(pointer)
+    for name in ("folder:{}/pets", "table:{}/t.csv", "table:{}/t.parquet", "arrays:{}/a.npz"):
+        problem = refusal(name.format(tmp_path))
+        assert "a Git LFS pointer" in problem.message
+        assert problem.hint == "fetch the file itself: git lfs pull"
+
+
+@pytest.fixture
+def forbid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
+    """Return a function that locks a file or folder of ``pets`` up, for this process, too, if it is root's."""
+    monkeypatch.chdir(tmp_path)
+    animals(tmp_path / "pets", 2)
+    picture(tmp_path / "pets" / "train" / "cat" / "deep" / "9.png", 50)
+    open_dataset("folder:pets", Path())  # everything is imported, as root
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755)
+    user = os.geteuid()
+
+    def lock(name: str) -> Path:
+        """Take all permissions of ``name`` away."""
+        (tmp_path / name).chmod(0)
+        if user == 0:
+            os.seteuid(65534)
+        return Path(name)
+
+    yield lock
+    os.seteuid(user)
+    for path in tmp_path.rglob("*"):
+        path.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["pets/train/cat/deep", "pets/train/cat", "pets/train", "pets", "pets/test/dog/0.png"])
+def test_what_may_not_be_read_is_named_so(forbid: Callable[[str], Path], name: str) -> None:
+    path = forbid(name)
+    with pytest.raises(ForgetkitError) as caught:
+        open_dataset("folder:pets", Path())
+    assert caught.value.message == f"{path}: no permission to read it"
+    assert caught.value.hint == f"let this user read it, for example: chmod -R u+rX {path}"
+
+
+@pytest.mark.parametrize("name", ["table:t.csv", "table:t.parquet", "arrays:t.npz"])
+def test_a_file_that_may_not_be_read_is_named_so(forbid: Callable[[str], Path], name: str) -> None:
+    file = name.partition(":")[2]
+    Path(file).touch()
+    forbid(file)
+    with pytest.raises(ForgetkitError, match=f"^{file}: no permission to read it$"):
+        open_dataset(name, Path())
 
 
 def test_a_missing_folder_is_missing(tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ def test_a_training_tells_what_it_does(tmp_path: Path) -> None:
     assert notes[0].startswith(
         "train: 1297 samples of digits, convnet, 1 epoch of adam at rate 0.001, cpu, float32, 1 thread"
     )
-    assert "accuracy, unseen samples" in notes[1]
+    assert notes[1] == "  10 classes: 0, 1, 2, 3, 4, …"
+    assert "accuracy, unseen samples" in notes[2]
     assert any(isinstance(event, Progress) for event in told)
 
 

@@ -108,7 +108,7 @@ def _arrays(path: Path) -> tuple[Mapping[str, Array], bool]:
             names = [name for name in NAMES if name in loaded and (name != "images" or large is None)]
             arrays = {name: loaded[name] for name in names}
             return (arrays if large is None else {**arrays, "images": large}), large is not None
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except _BROKEN as problem:
         raise malformed(path, f"not readable as .npz: {problem}", hint) from problem

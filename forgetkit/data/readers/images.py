@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.listing import Listing, malformed
+from forgetkit.data.listing import Listing, malformed, no_permission
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.lfs import POINTER_HINT, is_pointer
 from forgetkit.processes import available_cores
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def check_files(listing: Listing) -> None:
             raise malformed(place, f"'{name}' leads out of {root}", "put the image below it")
         try:
             mode = os.stat(file).st_mode
+        except PermissionError:
+            raise
         except OSError as problem:
             why = "is a link that leads nowhere" if linked else "is not there"
             hint = "write folders with /" if "\\" in name else "put the image there, or remove the row"
@@ -163,8 +166,12 @@ def _pixels(image: "Image", mode: str, name: str, place: str) -> NDArray[np.uint
 def _unreadable(file: Path, name: str, place: str, problem: BaseException) -> ForgetkitError:
     from PIL import Image, UnidentifiedImageError
 
+    if isinstance(problem, PermissionError):
+        return no_permission(problem, file)
     if isinstance(problem, Image.DecompressionBombError):
         return malformed(place, f"'{name}' has more than {LARGEST_IMAGE:,} pixels", "make it smaller")
+    if is_pointer(file):
+        return malformed(place, f"'{name}' is a Git LFS pointer, not the image itself", POINTER_HINT)
     if isinstance(problem, UnidentifiedImageError):
         hint = f"images are {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         return malformed(place, f"'{name}' is not an image" + (" (0 bytes)" if _empty(file) else ""), hint)

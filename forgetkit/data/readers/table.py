@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
-from forgetkit.data.listing import Listing, Source, check_ids, check_labels, local, malformed, numbered_labels
+from forgetkit.data.listing import (
+    Listing,
+    Source,
+    check_ids,
+    check_labels,
+    is_archive,
+    local,
+    malformed,
+    numbered_labels,
+    packed_away,
+)
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.columns import LARGEST_TABLE, Columns, Form, read_columns
 from forgetkit.options import choice
@@ -72,6 +82,8 @@ def dataset_columns(path: Path) -> Columns:
     """Read the table of a data set; raises as :func:`read_table`."""
     state = path.stat()
     hint = "a table is a .csv or .parquet file; for folders of images: --dataset folder:DIR"
+    if is_archive(path.name):
+        raise packed_away(path)
     if path.suffix.lower() not in {".csv", ".parquet"}:
         raise malformed(path, "not a table by its name", hint)
     if not stat.S_ISREG(state.st_mode):
