@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,11 @@ from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_list import LONGEST_ID, UNFIT
 
+Decode = Callable[[NDArray[np.int64]], Iterator[NDArray[np.uint8]]]
+"""Yields the images of rows, uint8 of shape ``(channels, height, width)``."""
+TRAIN = {"train", "training"}
+UNSEEN = {"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"}
+"""Names of splits, in lower case."""
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
 
 
@@ -52,21 +57,21 @@ class Listing:
 
 @dataclass(frozen=True)
 class Stored:
-    """Samples whose images are rows of a large array in an ``.npz`` file, kept in the cache as a pack.
+    """Samples whose images stand in one large file, such as an ``.npz``, and are kept in the cache as a pack.
 
     Attributes:
         ids: one per row, unique.
         labels: int64 of shape ``(rows,)``, values in ``[0, classes)``.
-        path: the file.
-        rows: row of each image in its array, int64 of shape ``(rows,)``.
+        rows: row of each image in the file, int64 of shape ``(rows,)``.
         shape: channels, height and width of an image.
+        decode: yields the images of rows of the file; raises ForgetkitError.
     """
 
     ids: Sequence[str]
     labels: NDArray[np.int64]
-    path: Path
     rows: NDArray[np.int64]
     shape: tuple[int, int, int]
+    decode: Decode
 
     def __len__(self) -> int:
         return len(self.ids)

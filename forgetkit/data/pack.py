@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from forgetkit.data.cache import cache_folder, load_array, states
 from forgetkit.data.listing import Listing, Stored
-from forgetkit.data.readers.arrays import read_stored
 from forgetkit.data.readers.images import Shape, read_images, shape_of
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, progress
@@ -192,7 +191,7 @@ def _write(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> s
 
 
 def _decoded(samples: Listing | Stored) -> Iterator[Images]:
-    return read_stored(samples) if isinstance(samples, Stored) else read_images(samples)
+    return samples.decode(samples.rows) if isinstance(samples, Stored) else read_images(samples)
 
 
 def _in_memory(samples: Listing | Stored, shape: Shape) -> Images:

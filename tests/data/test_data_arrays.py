@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from forgetkit.data.open import open_dataset
+from forgetkit.data.readers import npz
 from forgetkit.data.readers.arrays import read_arrays
 from forgetkit.errors import ForgetkitError
 
@@ -113,25 +114,96 @@ def test_the_unseen_fifth_falls_into_both_halves(tmp_path: Path) -> None:
     assert 60 < len(dataset.check_rows) < len(dataset.test) - 60
 
 
+@pytest.mark.parametrize("name", ["{}_images {}_labels", "x_{} y_{}", "X_{} y_{}", "{}_data {}_targets"])
+def test_the_names_of_other_tools_are_read(tmp_path: Path, name: str) -> None:
+    """As Keras, scikit-learn and MedMNIST name arrays; the latter has validation images, and labels in a column."""
+    images, labels = distinct(9), np.arange(9)[:, None] % 3
+    parts = {"test": slice(4, 6), "val": slice(6, 9), "train": slice(4)}
+    pairs = [(name.format(part, part).split(), rows) for part, rows in parts.items()]
+    arrays = {key: whole[rows] for keys, rows in pairs for key, whole in zip(keys, (images, labels), strict=True)}
+    np.savez(tmp_path / "other.npz", **arrays)
+    dataset = open_dataset("arrays:other.npz", tmp_path)
+    assert (dataset.train.images[:, 0] == images[:4]).all()
+    assert (dataset.test.images[:, 0] == images[4:]).all()
+    assert (dataset.train.labels.tolist(), dataset.test.labels.tolist()) == ([0, 1, 2, 0], [1, 2, 0, 1, 2])
+    assert (dataset.train.ids, dataset.test.ids) == (["0", "1", "2", "3"], ["4", "5", "6", "7", "8"])
+
+
+@pytest.mark.parametrize("names", ["X y", "x y", "data target", "image label", "train_images train_labels"])
+def test_names_without_a_test_split_leave_a_fifth_unseen(tmp_path: Path, names: str) -> None:
+    arrays = dict(zip(names.split(), (distinct(100), np.arange(100) % 2), strict=True))
+    np.savez(tmp_path / "other.npz", **arrays)
+    dataset = open_dataset("arrays:other.npz", tmp_path)
+    assert (len(dataset.train) + len(dataset.test), dataset.options) == (100, {"unseen": 0.2})
+
+
+def test_large_images_of_several_arrays_are_read_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = np.random.default_rng(0).integers(0, 256, (9, 5, 4, 3), np.uint8), np.arange(9) % 3
+    arrays = {"x_test": images[4:], "y_test": labels[4:], "x_train": images[:4], "y_train": labels[:4]}
+    np.savez_compressed(tmp_path / "other.npz", **arrays)
+    small = open_dataset("arrays:other.npz", tmp_path)
+    monkeypatch.setattr(npz, "LARGE", 1)
+    large = open_dataset("arrays:other.npz", tmp_path)
+    assert isinstance(large.train.images, np.memmap)
+    assert (large.train.images == small.train.images).all()
+    assert (large.test.images == images[4:].transpose(0, 3, 1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "cure"),
+    [
+        ("float32", [0, 0.5, 1], "(images * 255).round().astype('uint8')"),
+        ("bool", [0, 1, 1], "(images * 255).round().astype('uint8')"),
+        ("float64", [0, 7, 255], "images.round().astype('uint8')"),
+        ("int64", [0, 7, 255], "images.round().astype('uint8')"),
+        ("uint16", [0, 257, 65535], "(images // 257).astype('uint8')"),
+        ("float32", [-1, 0, 1], "((images + 1) * 127.5).round().astype('uint8')"),
+        ("float32", [-2.1, 0, 2.6], "undo what changed their range, then round() and astype('uint8')"),
+    ],
+)
+def test_the_cure_for_pixels_of_another_type_fits_their_range(
+    tmp_path: Path, kind: str, values: list[float], cure: str
+) -> None:
+    images = np.array(values, kind).repeat(40).reshape(6, 4, 5)
+    assert refusal(save(tmp_path, images=images)).hint == f"save pixels from 0 to 255: {cure}"
+    if cure.startswith(("(", "images")):
+        pixels = eval(cure, {"images": images})
+        assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_arrays_of_two_splits_must_be_alike(tmp_path: Path) -> None:
+    arrays = {
+        "x_train": distinct(4),
+        "y_train": [0, 1, 0, 1],
+        "x_test": np.zeros((2, 3, 3), np.uint8),
+        "y_test": [0, 1],
+    }
+    np.savez(tmp_path / "other.npz", **arrays)
+    assert "'x_test' is uint8 of shape (2, 3, 3), 'x_train' uint8 of shape (4, 2, 2)" in defect(tmp_path / "other.npz")
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"images": None}, "no array 'images', only labels, split"),
-        ({"labels": None}, "no array 'labels', only images, split"),
+        ({"images": None}, "no images for 'labels', only labels, split"),
+        ({"labels": None}, "no labels for 'images', only images, split"),
+        ({"images": None, "labels": None, "kinds": [0]}, "no images and labels to train on, only split, kinds"),
+        ({"images": None, "X": IMAGES, "data": IMAGES}, "'X' and 'data' may both be the images"),
+        ({"images": None, "test_images": IMAGES}, "no images and labels to train on, only labels, split, test_images"),
         ({"images": IMAGES.astype(float)}, "'images' are float64, not uint8"),
         ({"images": IMAGES[0, 0]}, "'images' have shape (5, 3)"),
         ({"images": IMAGES[:0]}, "'images' have shape (0, 4, 5, 3)"),
         ({"images": IMAGES.transpose(0, 3, 1, 2)}, "look channels-first"),
         ({"labels": ["a"] * 6}, "'labels' are <U1, not whole numbers"),
         ({"labels": [0, 1]}, "'labels' has shape (2,), but there are 6 images"),
-        ({"labels": [[0]] * 6}, "'labels' has shape (6, 1)"),
+        ({"labels": np.eye(6, dtype=int)}, "'labels' has shape (6, 6)"),
         ({"labels": [0, 1, 0, -1, 0, 1]}, "'labels' hold -1 in row 3"),
         ({"labels": np.array([0, 1, 0, 1, 0, 2**64 - 1], np.uint64)}, "'labels' hold 18446744073709551615 in row 5"),
         ({"labels": [0, 1, 0, 2, 0, 1], "classes": ["a", "b"]}, "'labels' hold 2 in row 3, but there are 2 'classes'"),
         ({"classes": ["a", "a"]}, "'classes' are 1 different names"),
         ({"classes": [1, 2]}, "'classes' are int64"),
         ({"split": ["train"] * 5}, "'split' has shape (5,)"),
-        ({"split": ["train"] * 5 + ["val"]}, "'split' holds 'val' in row 5"),
+        ({"split": ["train"] * 5 + ["fold"]}, "'split' holds 'fold' in row 5"),
         ({"split": [0, 1, 0, 0, 1, 2]}, "'split' holds '2' in row 5"),
         ({"split": ["train"] * 6}, "no test samples among 6"),
         ({"split": ["test"] * 6}, "no training samples among 6"),

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from forgetkit.data.listing import (
+    TRAIN,
+    UNSEEN,
     Listing,
     Source,
     check_ids,
@@ -20,9 +22,6 @@ from forgetkit.data.listing import (
 )
 from forgetkit.data.readers.images import SUFFIXES
 
-TRAIN = {"train", "training"}
-UNSEEN = {"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"}
-"""Names of the folders of a split, in any case."""
 SPLIT_LIKE = re.compile(
     rf"({'|'.join(sorted(TRAIN | UNSEEN, reverse=True))}|fold|split|part|set|subset|extra|holdout)s?(?![a-z])"
 )
