@@ -28,10 +28,11 @@ def find_changed(name: str, record: Record, roots: list[Path], *, options: Mappi
     """
     seen = recall().get("seen", {}).get(record.dataset["fingerprint"])
     places = list(dict.fromkeys([*roots, *([Path(seen)] if seen else [])]))
-    unseen, columns, missing = options.get("unseen"), options.get("columns", {}), []
+    unseen, columns, size = options.get("unseen"), options.get("columns", {}), options.get("image_size")
+    missing = []
     for root in places:
         try:
-            dataset = open_dataset(name, root, unseen=unseen, columns=columns, tell=tell)
+            dataset = open_dataset(name, root, unseen=unseen, columns=columns, image_size=size, tell=tell)
         except ForgetkitError as problem:
             if problem.code != "dataset-missing":
                 raise

@@ -41,13 +41,15 @@ def find_dataset(
             :func:`open_dataset` raises for the first root.
     """
     seen = recall().get("seen", {}).get(fingerprint)
-    unseen, columns = options.get("unseen"), options.get("columns", {})
+    unseen, columns, size = options.get("unseen"), options.get("columns", {}), options.get("image_size")
     first: ForgetkitError | None = None
     other: Dataset | None = None
     for root in dict.fromkeys([*roots, *([Path(seen)] if seen else [])]):
         try:
             fetch = download and root == roots[0]
-            dataset = open_dataset(name, root, download=fetch, unseen=unseen, columns=columns, tell=tell)
+            dataset = open_dataset(
+                name, root, download=fetch, unseen=unseen, columns=columns, image_size=size, tell=tell
+            )
         except ForgetkitError as problem:
             first = first or problem
             continue

@@ -32,6 +32,8 @@ class Listing:
         files: the image of each row.
         places: name of each row in messages: ``pets.csv:17``.
         root: folder that must contain all images; names in messages are relative to it.
+        size: height and width of all images, once their shorter side is resized to it and the rest cropped from the
+            middle; None for images that have one size already.
     """
 
     ids: Sequence[str]
@@ -39,6 +41,7 @@ class Listing:
     files: Sequence[Path]
     places: Sequence[str]
     root: Path
+    size: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,12 +50,13 @@ class Listing:
         """Return the samples in ``rows``."""
         at = rows.tolist()
         ids, places = ([column[row] for row in at] for column in (self.ids, self.places))
-        return Listing(ids, self.labels[rows], [self.files[row] for row in at], places, self.root)
+        files = [self.files[row] for row in at]
+        return replace(self, ids=ids, labels=self.labels[rows], files=files, places=places)
 
     def __add__(self, other: "Listing") -> "Listing":
         labels = np.concatenate([self.labels, other.labels])
         ids, places = [*self.ids, *other.ids], [*self.places, *other.places]
-        return Listing(ids, labels, [*self.files, *other.files], places, self.root)
+        return replace(self, ids=ids, labels=labels, files=[*self.files, *other.files], places=places)
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,16 @@ class Source:
         attributes = {name: [values[row] for row in kept.tolist()] for name, values in self.attributes.items()}
         train, test = self.train.at(kept), self.train.at(np.flatnonzero(unseen))
         return replace(self, train=train, test=test, attributes=attributes, groups=None)
+
+    def at_size(self, size: int) -> "Source":
+        """Return the source with all images in files resized and cropped to ``size``; see :class:`Listing`."""
+        train = replace(self.train, size=size) if isinstance(self.train, Listing) else self.train
+        test = replace(self.test, size=size) if isinstance(self.test, Listing) else self.test
+        return replace(self, train=train, test=test)
+
+
+class SizesDiffer(ForgetkitError):
+    """Images in files have different sizes, and none to resize them to was given."""
 
 
 def malformed(place: object, message: str, hint: str) -> ForgetkitError:

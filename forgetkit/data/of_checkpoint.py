@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset, at_size
 from forgetkit.data.deleted_rows import find_changed
 from forgetkit.data.find import find_dataset
+from forgetkit.data.listing import SizesDiffer
 from forgetkit.data.open import data_root, open_dataset
 from forgetkit.data.readers.table import columns_of
 from forgetkit.errors import ForgetkitError
@@ -83,6 +85,8 @@ def _found(
 def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size: int | None = None) -> Dataset:
     """Return a data set that no checkpoint names, for a model that sees its images at ``image_size``, if given.
 
+    Images in files that have different sizes are cropped to that size as they are read.
+
     Raises:
         ForgetkitError: as :func:`open_dataset`; ``usage`` for ``source.dataset_changed``.
     """
@@ -91,7 +95,15 @@ def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size:
         raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
     root = data_root(source.data_root)
     columns = columns_of(source.column)
-    dataset = open_dataset(name, root, download=source.download, unseen=source.unseen, columns=columns, tell=tell)
+    read = partial(
+        open_dataset, name, root, download=source.download, unseen=source.unseen, columns=columns, tell=tell
+    )
+    try:
+        dataset = read()
+    except SizesDiffer:
+        if image_size is None:
+            raise
+        dataset = read(image_size=image_size)
     return at_size(dataset, None if image_size is None else (image_size, image_size))
 
 

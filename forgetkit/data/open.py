@@ -45,6 +45,7 @@ def open_dataset(
     download: bool = False,
     unseen: float | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
+    image_size: int | None = None,
     tell: Tell = silent,
 ) -> Dataset:
     """Read the data set ``name`` below ``root``.
@@ -58,13 +59,16 @@ def open_dataset(
         download: fetch the data set if it is missing.
         unseen: share to hold out if there is no test split; ``UNSEEN_SHARE`` if not given.
         columns: the names that a table has for ``id``, ``path``, ``label`` or ``split``, where they are others.
+        image_size: height and width to which images in files are resized and cropped as they are read.
         tell: told the progress.
 
     Raises:
         ForgetkitError: ``dataset-unknown``, ``dataset-missing`` or ``dataset-malformed``; ``usage`` for ``unseen``
             where the data set has a test split, and for ``columns`` where it is no table.
     """
-    source, note, place = find_source(name, root, download=download, unseen=unseen, columns=columns)
+    source, note, place = find_source(
+        name, root, download=download, unseen=unseen, columns=columns, image_size=image_size
+    )
     dataset = _loaded(source, tell, note, place)
     _check_classes(dataset)
     remember({"seen": {dataset.fingerprint: note.root}})
@@ -88,13 +92,15 @@ def find_source(
     download: bool = False,
     unseen: float | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
+    image_size: int | None = None,
 ) -> tuple[Source, Origin, Path]:
     """Read a data set without images in files; return it, the description of its pack, and its place.
 
     Arguments and exceptions are those of :func:`open_dataset`.
     """
     reader, name, root, file = locate(name, root)
-    options: dict[str, object] = {"columns": dict(columns)} if columns else {}
+    given = {"columns": dict(columns) or None, "image_size": image_size}
+    options: dict[str, object] = {key: value for key, value in given.items() if value is not None}
 
     def read() -> tuple[Source, list[Path]]:
         """Read the source; return it with all files that it depends on."""
@@ -104,14 +110,16 @@ def find_source(
             source = put_aside(source, share, str(root / file) if file else name)
         elif unseen is not None:
             raise ForgetkitError("usage", f"--unseen: {name} has a test split of its own", "leave the option out")
+        source = source if image_size is None else source.at_size(image_size)
         unread = unread_of(source)
         if not isinstance(unread, Listing):
             return source, [*source.files]
         check_files(unread)
         return source, [*source.files, *unread.files]
 
+    settings = [value for value in given.values() if value is not None]
     source, found = settled(read)
-    state = compact_json([name, len(source.train), found, *([dict(columns)] if columns else [])])
+    state = compact_json([name, len(source.train), found, *settings])
     key = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest() if found else ""
     return source, Origin(name, str(root.absolute()), options, key, []), root / (file or name)
 

@@ -77,8 +77,8 @@ def source_of(kept: Kept) -> str:
     kind, colon, file = note.name.partition(":")
     name = f"{kind}:{Path(note.root) / file}" if colon else note.name
     try:
-        unseen, columns = note.options.get("unseen"), note.options.get("columns", {})
-        _, now, _ = find_source(name, Path(note.root), unseen=unseen, columns=columns)
+        unseen, columns, size = (note.options.get(key) for key in ("unseen", "columns", "image_size"))
+        _, now, _ = find_source(name, Path(note.root), unseen=unseen, columns=columns or {}, image_size=size)
     except ForgetkitError as problem:
         return {"dataset-missing": GONE, "dataset-unknown": UNKNOWN}.get(problem.code, CHANGED)
     return UNCHANGED if now.key == note.key else CHANGED

@@ -24,6 +24,7 @@ def _summary(path: str, record: Record, width: int) -> list[str]:
     resized_from = "×".join(str(length) for length in record.input.get("resized_from", []))
     shape = f"{shape} images" + (f", resized from {resized_from}" if resized_from else "")
     data = record.dataset
+    shape += ", resized and cropped" if "image_size" in data["options"] else ""
     copies = f", {data['copies']} unseen copies of them left out" if "copies" in data else ""
     facts = {
         "model": f"{' '.join([record.model['name'], *options])}, {len(record.classes)} classes, {shape}",

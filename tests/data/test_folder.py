@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.header import read_record
+from tests.conftest import Run
 from tests.pictures import picture, refusal
 
 
@@ -331,3 +334,52 @@ def test_a_name_that_is_not_utf_8_is_refused_and_shown(tmp_path: Path) -> None:
     root = animals(tmp_path / "pets")
     os.rename(root / "train/cat/1.png", os.fsencode(root / "train/cat") + b"/\xe4.png")
     assert refusal(f"folder:{root}").message == f"{root}: 'train/cat/\\udce4.png' cannot be an id"
+
+
+def sizes(root: Path) -> Path:
+    """Write images of three fields, each of 8 pixels, side by side or one above the other; the middle one differs."""
+    for row in range(12):
+        fields = np.repeat(np.array([0, 50 + 10 * row, 255], np.uint8), 8)
+        pixels = np.tile(fields, (8, 1)) if row % 2 else np.tile(fields[:, None], (1, 8))
+        path = root / ("train", "test")[row >= 8] / ("cat", "dog")[row // 2 % 2] / f"{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).resize((pixels.shape[1] * (1 + row % 3), pixels.shape[0] * (1 + row % 3)), 0).save(path)
+    return root
+
+
+def test_images_of_different_sizes_name_the_option(tmp_path: Path) -> None:
+    problem = refusal(f"folder:{sizes(tmp_path / 'pets')}")
+    assert "'train/cat/1.png' has 48 × 16 pixels" in problem.message
+    assert "forgetkit train --image-size S" in str(problem.hint)
+
+
+def test_the_shorter_side_is_resized_and_the_middle_cropped(tmp_path: Path) -> None:
+    sizes(tmp_path / "pets")
+    dataset = open_dataset("folder:pets", tmp_path, image_size=4)
+    assert (dataset.shape, dataset.options) == ((1, 4, 4), {"image_size": 4})
+    assert dataset.train.images[:, 0, 1:3, 1:3].min(axis=(1, 2)).tolist() == [50, 60, 90, 100, 70, 80, 110, 120]
+    assert dataset.train.images[:, 0, 1:3, 1:3].max(axis=(1, 2)).tolist() == [50, 60, 90, 100, 70, 80, 110, 120]
+
+
+def test_every_later_command_crops_as_the_training_did(forgetkit: Run, tmp_path: Path) -> None:
+    sizes(tmp_path / "pets")
+    assert forgetkit("train", "--dataset", "folder:pets", "--epochs", 1, "-o", "m.st").code == 2
+    ran = forgetkit("train", "--dataset", "folder:pets", "--image-size", 8, "--epochs", 1, "-o", "m.st")
+    assert ran.code == 0, ran.err
+    record = read_record(tmp_path / "m.st")
+    assert (record.dataset["options"], record.input["shape"]) == ({"image_size": 8}, [1, 8, 8])
+    assert "resized_from" not in record.input
+    assert "1×8×8 images, resized and cropped" in " ".join(forgetkit("inspect", "m.st").out.split())
+    assert forgetkit("forget-ids", "m.st", "--count", 2, "-o", "ids.txt").code == 0
+    like = ("train", "--like", "m.st", "--exclude", "ids.txt", "--replicas", 2, "-o", "r{n}.st")
+    assert forgetkit(*like).code == 0
+    assert read_record(tmp_path / "r1.st").dataset == record.dataset
+    assert forgetkit("data", "info", "--json").json["packs"][0]["source"] == "unchanged"
+
+
+def test_images_of_one_size_are_not_cropped(forgetkit: Run, tmp_path: Path) -> None:
+    animals(tmp_path / "pets")
+    ran = forgetkit("train", "--dataset", "folder:pets", "--image-size", 8, "--epochs", 1, "-o", "m.st")
+    assert ran.code == 0, ran.err
+    record = read_record(tmp_path / "m.st")
+    assert (record.dataset["options"], record.input["resized_from"]) == ({}, [3, 4])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.listing import Listing, malformed, no_permission
+from forgetkit.data.listing import Listing, SizesDiffer, malformed, no_permission
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.lfs import POINTER_HINT, is_pointer
 from forgetkit.processes import available_cores
@@ -75,7 +75,7 @@ def shape_of(listing: Listing) -> Shape:
         ForgetkitError: ``dataset-malformed`` where it cannot be read.
     """
     with _quiet():
-        channels, height, width = _read(listing.files[0], listing.places[0], listing.root, None).shape
+        channels, height, width = _read(listing.files[0], listing.places[0], listing, None).shape
     return channels, height, width
 
 
@@ -89,7 +89,7 @@ def read_images(listing: Listing) -> Iterator[NDArray[np.uint8]]:
 
     def read(pair: tuple[Path, str]) -> NDArray[np.uint8]:
         """Return the image of a file, which has this name in messages."""
-        return _read(*pair, listing.root, known)
+        return _read(*pair, listing, known)
 
     pairs = zip(listing.files, listing.places, strict=True)
     with _quiet(), ThreadPoolExecutor(available_cores()) as pool:
@@ -105,18 +105,19 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read(file: Path, place: str, root: Path, known: tuple[Shape, str] | None) -> NDArray[np.uint8]:
-    """Return one image; its shape is checked before any pixel is decoded."""
+def _read(file: Path, place: str, listing: Listing, known: tuple[Shape, str] | None) -> NDArray[np.uint8]:
+    """Return one image of a listing; its shape is checked before any pixel is decoded."""
     from PIL import Image
 
-    name = _relative(file, root)
+    name, size = _relative(file, listing.root), listing.size
     try:
         with Image.open(file, formats=FORMATS) as image:
             _check_size(image, name, place)
             mode = _mode(image, name, place)
             if known is not None:
-                _check_shape((1 if mode == "L" else 3, image.height, image.width), known, name, place)
-            return _pixels(image, mode, name, place)
+                found = 1 if mode == "L" else 3, size or image.height, size or image.width
+                _check_shape(found, known, name, place)
+            return _pixels(image, mode, name, place, size=size)
     except ForgetkitError:
         raise
     except (*_BROKEN, Image.DecompressionBombError) as problem:
@@ -137,7 +138,8 @@ def _check_shape(shape: Shape, known: tuple[Shape, str], name: str, place: str) 
     (channels, *size), first = known
     if shape[1:] != tuple(size):
         message = f"'{name}' has {shape[2]} × {shape[1]} pixels, the first one, '{first}', {size[1]} × {size[0]}"
-        raise malformed(place, message, "make all images the same size")
+        hint = "make all images the same size, or resize and crop them in training: forgetkit train --image-size S"
+        raise SizesDiffer("dataset-malformed", f"{place}: {message}", hint)
     if shape[0] != channels:
         colours = {1: "grey", 3: "in colour"}
         message = f"'{name}' is {colours[shape[0]]}, the first one, '{first}', is {colours[channels]}"
@@ -153,13 +155,18 @@ def _mode(image: "Image", name: str, place: str) -> str:
     raise malformed(place, f"'{name}' has pixels of mode {image.mode}", "save it with 8 bits a channel")
 
 
-def _pixels(image: "Image", mode: str, name: str, place: str) -> NDArray[np.uint8]:
-    """Return the pixels, uint8 of shape ``(channels, height, width)``."""
+def _pixels(image: "Image", mode: str, name: str, place: str, *, size: int | None) -> NDArray[np.uint8]:
+    """Return the pixels, uint8 of shape ``(channels, height, width)``, cropped to ``size`` if it is given."""
+    from PIL import Image, ImageOps
+
     if "A" in image.mode or "transparency" in image.info:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         if alpha.min() < 255:
             raise malformed(place, f"'{name}' is partly transparent", "flatten it onto a background")
-    pixels = np.asarray(image.convert(mode), dtype=np.uint8)
+    image = image.convert(mode)
+    if size is not None:
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, dtype=np.uint8)
     return pixels[None] if mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
