@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from forgetkit.data.canaries import Canaries, open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import check_same_data, on_data, same_data
+from forgetkit.data.duplicates import warn_of_unseen
 from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
@@ -80,6 +81,7 @@ def subject_of(
     """
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, source, tell)
+    warn_of_unseen(dataset, tell)
     record = on_data(record, dataset)
     trained = record.was_trained(dataset.train.ids)
     forgotten = np.flatnonzero(record.forgotten.contains(dataset.train.ids) & trained)

@@ -21,11 +21,15 @@ AT_ONCE = 1024
 """Images whose hashes are compared at once."""
 
 
-def warn_of_copies(dataset: Dataset, tell: Tell) -> None:
-    """Warn of unseen samples that are exact copies of training images, and where many training images are equal."""
+def warn_of_unseen(dataset: Dataset, tell: Tell) -> None:
+    """Warn of unseen samples that are exact copies of training images."""
     if count := len(dataset.copies):
         text = f"{count:,} of {len(dataset.test):,} unseen samples are exact copies of training images"
         tell(Warned("unseen-copied", f"{text}; no command tunes or judges on them"))
+
+
+def warn_of_equal(dataset: Dataset, tell: Tell) -> None:
+    """Warn where many training images are equal."""
     digests = rows_of(dataset).pixels[: len(dataset.train)]
     if (count := len(digests) - len(np.unique(digests))) >= MANY * len(digests):
         text = f"{count:,} of {len(digests):,} training images are exact copies of others"

@@ -27,7 +27,7 @@ from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Tell, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import know
-from forgetkit.files.lfs import POINTER_HINT, is_pointer
+from forgetkit.files.lfs import refuse_pointer
 from forgetkit.registry import FAILURES, malformed_plugin, place_of
 
 
@@ -134,8 +134,8 @@ def unread_of(source: Source) -> Listing | Stored | None:
 
 def _read(read: Callable[[], object], name: str, root: Path, file: str) -> Source:
     """Return what a reader reads; its exceptions become errors for the user."""
-    if file and is_pointer(root / file):
-        raise malformed(root / file, "a Git LFS pointer, not the file itself", POINTER_HINT)
+    if (root / file).is_file():
+        refuse_pointer(root / file, code="dataset-malformed")
     try:
         source = read()
     except PermissionError as problem:

@@ -8,13 +8,13 @@ from typing import Any
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
+from forgetkit.files.lfs import POINTER, refuse_pointer
 from forgetkit.files.record import Record
 from forgetkit.registry import nearest
 
 PICKLES = {".pt", ".pth", ".ckpt", ".bin"}
 LARGEST_HEADER = 25 << 20
 """Most bytes that the header of a checkpoint may have."""
-_POINTER = b"version https://git-lfs"
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def read_header(path: Path) -> dict[str, Any]:
             raise _malformed(path, "not a regular file")
         with path.open("rb") as stream:
             size = state.st_size
-            refuse_pointer(path, stream.read(len(_POINTER)))
+            refuse_pointer(path, stream.read(len(POINTER)))
             stream.seek(0)
             prefix = stream.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
@@ -64,17 +64,6 @@ def read_record(path: Path) -> Record:
         return Record.from_json(content)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise _malformed(path, f"its record cannot be read ({type(problem).__name__}: {problem})") from problem
-
-
-def refuse_pointer(path: Path, start: bytes) -> None:
-    """Refuse a file whose first bytes are those of a pointer that Git LFS left in its place.
-
-    Raises:
-        ForgetkitError: ``checkpoint-malformed``.
-    """
-    if start.startswith(_POINTER):
-        hint = f"fetch the file, in its repository: git lfs pull --include '{path.name}'; or download it again"
-        raise ForgetkitError("checkpoint-malformed", f"{path}: a Git LFS pointer, not the file that it names", hint)
 
 
 def dumps(record: Record) -> str:

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.files.header import read_header, refuse_pointer
+from forgetkit.files.header import read_header
+from forgetkit.files.lfs import refuse_pointer
 from forgetkit.files.record import Record, check_shape
 from forgetkit.models.class_names import class_names, names_in_metadata
 

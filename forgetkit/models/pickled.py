@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.header import refuse_pointer
+from forgetkit.files.lfs import refuse_pointer
 from forgetkit.models.class_names import class_names
 from forgetkit.models.tensor_file import unfit
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from forgetkit.data.canaries import as_trained
 from forgetkit.data.dataset import Dataset, classes_of
-from forgetkit.data.duplicates import warn_of_copies
+from forgetkit.data.duplicates import warn_of_equal, warn_of_unseen
 from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Paused, Resumed, Tell, Warned
@@ -53,7 +53,8 @@ def run_missing(
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         tell(Note(f"train: {len(missing[0].rows)} samples of {dataset.name}, {missing[0].summary}{more}"))
         tell(Note(f"  {classes_of(dataset)}"))
-        warn_of_copies(dataset, tell)
+        warn_of_unseen(dataset, tell)
+        warn_of_equal(dataset, tell)
     if output.dry_run:
         if missing:
             at_once = 1 if _on_gpu(missing[0]) or len(jobs) == 1 else min(len(missing), workers or available_cores())

@@ -64,7 +64,9 @@ def test_an_audit_judges_without_copies_and_says_so(forgetkit: Run, tmp_path: Pa
     dataset = save(tmp_path, copied=20)
     train(forgetkit)
     (tmp_path / "ids.txt").write_text("".join(f"s{row}\n" for row in range(20)))
-    checks = {check["id"]: check for check in forgetkit("audit", "m.st", "--ids", "ids.txt", "--json").json["checks"]}
+    ran = forgetkit("audit", "m.st", "--ids", "ids.txt", "--json")
+    assert "warning: 20 of 40 unseen samples are exact copies" in ran.err
+    checks = {check["id"]: check for check in ran.json["checks"]}
     assert "20 unseen samples are exact copies of training images" in checks["integrity"]["note"]
     assert checks["chance"]["n"] == 20
     assert 0 < len(dataset.check_rows) < 20

@@ -168,7 +168,7 @@ def answer(report: dict[str, Any]) -> list[str]:
 def origin(report: dict[str, Any]) -> str:
     """Return that the model was trained from scratch without the ids, if its record says so; else nothing."""
     notes = [check["note"] for check in report["checks"] if check["id"] == "integrity"]
-    return f"It was {FROM_SCRATCH}." if FROM_SCRATCH in notes else ""
+    return f"It was {FROM_SCRATCH}." if any(note.startswith(FROM_SCRATCH) for note in notes) else ""
 
 
 def _passed(named: set[str], ids: str, models: int) -> list[str]:

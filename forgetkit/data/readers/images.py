@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from forgetkit.data.listing import Listing, SizesDiffer, malformed, no_permission
 from forgetkit.errors import ForgetkitError
-from forgetkit.files.lfs import POINTER_HINT, is_pointer
+from forgetkit.files.lfs import refuse_pointer
 from forgetkit.processes import available_cores
 
 if TYPE_CHECKING:
@@ -177,8 +177,7 @@ def _unreadable(file: Path, name: str, place: str, problem: BaseException) -> Fo
         return no_permission(problem, file)
     if isinstance(problem, Image.DecompressionBombError):
         return malformed(place, f"'{name}' has more than {LARGEST_IMAGE:,} pixels", "make it smaller")
-    if is_pointer(file):
-        return malformed(place, f"'{name}' is a Git LFS pointer, not the image itself", POINTER_HINT)
+    refuse_pointer(file, code="dataset-malformed")
     if isinstance(problem, UnidentifiedImageError):
         hint = f"images are {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         return malformed(place, f"'{name}' is not an image" + (" (0 bytes)" if _empty(file) else ""), hint)
