@@ -95,9 +95,7 @@ def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size:
         raise ForgetkitError("usage", "--dataset-changed is given, but no checkpoint", hint)
     root = data_root(source.data_root)
     columns = columns_of(source.column)
-    read = partial(
-        open_dataset, name, root, download=source.download, unseen=source.unseen, columns=columns, tell=tell
-    )
+    read = partial(open_dataset, name, root, download=source.download, unseen=source.unseen, columns=columns, tell=tell)
     try:
         dataset = read()
     except SizesDiffer:
