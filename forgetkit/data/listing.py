@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split
+from forgetkit.data.readers.embedded import Embedded
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_list import LONGEST_ID, UNFIT
 
@@ -34,6 +35,7 @@ class Listing:
         root: folder that must contain all images; names in messages are relative to it.
         size: height and width of all images, once their shorter side is resized to it and the rest cropped from the
             middle; None for images that have one size already.
+        embedded: the column of a table that holds the images, for whose rows the files stand; None for real files.
     """
 
     ids: Sequence[str]
@@ -42,6 +44,7 @@ class Listing:
     places: Sequence[str]
     root: Path
     size: int | None = None
+    embedded: Embedded | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -115,7 +115,7 @@ def find_source(
         if not isinstance(unread, Listing):
             return source, [*source.files]
         check_files(unread)
-        return source, [*source.files, *unread.files]
+        return source, [*source.files, *(() if unread.embedded else unread.files)]
 
     settings = [value for value in given.values() if value is not None]
     source, found = settled(read)

@@ -371,13 +371,13 @@ def test_a_folder_or_another_kind_of_file_is_not_a_table(tmp_path: Path) -> None
     assert "not a table by its name" in refusal(f"table:{tmp_path}/t.xlsx").message
 
 
-def test_a_broken_parquet_file_and_one_with_images_in_it_are_named(tmp_path: Path) -> None:
+def test_a_broken_parquet_file_and_one_with_lists_in_it_are_named(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and so on")
     assert "not a parquet file" in refusal(f"table:{tmp_path}/t.parquet").message
-    parquet.write_table(pyarrow.table({"id": ["a"], "image": [b"png"], "label": ["x"]}), tmp_path / "t.parquet")
-    assert refusal(f"table:{tmp_path}/t.parquet").message == f"{tmp_path}/t.parquet row 1: 'image' holds a bytes"
+    parquet.write_table(pyarrow.table({"id": ["a"], "image": [[1, 2]], "label": ["x"]}), tmp_path / "t.parquet")
+    assert refusal(f"table:{tmp_path}/t.parquet").message == f"{tmp_path}/t.parquet row 1: 'image' holds a list"
 
 
 def test_a_missing_table_is_missing(tmp_path: Path) -> None:
@@ -419,3 +419,48 @@ def test_a_damaged_image_is_malformed_or_an_image(
     (folder / "img" / "6.png").write_bytes(whole[: data.draw(st.integers(len(whole) // 2, len(whole)))])
     code, shape = outcome(folder / "pets.csv", place=":8: 'img/6.png' ")
     assert code == "dataset-malformed" or shape == (1, 3, 4)
+
+
+def hub(folder: Path, rows: int = 40, **more: object) -> Path:
+    """Write a parquet file as those of the Hugging Face Hub: images as structs of bytes and a path, and labels."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    images = [{"bytes": picture(folder / "x.png", row).read_bytes(), "path": None} for row in range(rows)]
+    columns = {"image": images, "label": [row % 2 for row in range(rows)], "age": list(range(rows)), **more}
+    held = {name: values for name, values in columns.items() if values is not None}
+    parquet.write_table(pyarrow.table(held), folder / "hub.parquet")
+    return folder / "hub.parquet"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_column_of_encoded_images_is_read(tmp_path: Path, plain: bool) -> None:
+    path = hub(tmp_path)
+    if plain:
+        hub(tmp_path, image=[picture(tmp_path / "x.png", row).read_bytes() for row in range(40)])
+    dataset = open_dataset(f"table:{path}", tmp_path)
+    assert (dataset.classes, dataset.shape, dataset.numbered) == (("0", "1"), (1, 3, 4), True)
+    assert dataset.train.images[:, 0, 0, 0].tolist() == [int(id_) for id_ in dataset.train.ids]
+    assert list(dataset.attributes["age"]) == list(dataset.train.ids)
+
+
+def test_a_column_of_encoded_images_goes_with_ids(tmp_path: Path) -> None:
+    dataset = open_dataset(f"table:{hub(tmp_path, id=[f'p{row}' for row in range(40)])}", tmp_path)
+    assert not dataset.numbered
+    assert dataset.train.images[:, 0, 0, 0].tolist() == [int(id_[1:]) for id_ in dataset.train.ids]
+
+
+@pytest.mark.parametrize(
+    ("more", "words", "cure"),
+    [
+        ({"image": [{"bytes": b"text", "path": None}] * 40}, "'hub.parquet/0' is not an image", "images are PNG"),
+        ({"image": [None, *[{"bytes": b"x", "path": "0.png"}] * 39]}, "the table holds no bytes of the image", "fetch"),
+        ({"mask": [b"x"] * 40}, "'image' and 'mask' hold images", "choose: --column path=image"),
+        ({"path": ["x.png"] * 40}, "'image' holds images, and there are pixels, or a column 'path', too", "remove"),
+        ({"label": None}, "there is no column 'label'", "--column label="),
+    ],
+)
+def test_what_is_wrong_with_encoded_images_is_named(
+    tmp_path: Path, more: dict[str, object], words: str, cure: str
+) -> None:
+    problem = refusal(f"table:{hub(tmp_path, **more)}")
+    assert words in problem.message
+    assert cure in str(problem.hint)

@@ -47,6 +47,8 @@ def check_files(listing: Listing) -> None:
     Raises:
         ForgetkitError: ``dataset-malformed``; names the row.
     """
+    if listing.embedded:
+        return
     root, base = listing.root, os.path.realpath(listing.root)
     inside: dict[str, bool] = {}
     for file, place in zip(listing.files, listing.places, strict=True):
@@ -111,7 +113,7 @@ def _read(file: Path, place: str, listing: Listing, known: tuple[Shape, str] | N
 
     name, size = _relative(file, listing.root), listing.size
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(listing.embedded.open(file) if listing.embedded else file, formats=FORMATS) as image:
             _check_size(image, name, place)
             mode = _mode(image, name, place)
             if known is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.dataset import Split
+from forgetkit.data.dataset import Split, row_numbers
 from forgetkit.data.listing import (
     Listing,
     Source,
@@ -21,6 +21,7 @@ from forgetkit.data.listing import (
     numbered_labels,
     packed_away,
 )
+from forgetkit.data.readers.embedded import Embedded, image_columns
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.columns import LARGEST_TABLE, Columns, Form, read_columns
 from forgetkit.options import choice
@@ -50,6 +51,7 @@ def columns_of(texts: Iterable[str] | None) -> dict[str, str]:
 def read_table(path: Path, names: Mapping[str, str]) -> Source:
     """Return the data set in a table: images that ``path`` names, relative to the table, or pixels in ``pixel0``, ….
 
+    A parquet file may also have a column of encoded images; its rows then need no id but their number from 0.
     ``id`` is unique, ``label`` a name or a number. ``split``, ``train`` or ``test``, is optional. All other columns are
     attributes. ``names`` has the names of these columns in the table where they are others.
 
@@ -59,8 +61,10 @@ def read_table(path: Path, names: Mapping[str, str]) -> Source:
     """
     columns = dataset_columns(path)
     own = {column: names.get(column, column) for column in OWN}
-    _check_columns(columns, own, names)
-    ids = columns.filled(own["id"])
+    embedded = _embedded(columns, own, path)
+    _check_columns(columns, own, names, embedded=embedded is not None)
+    numbered = own["id"] not in columns.header
+    ids = row_numbers(len(columns.lines)) if numbered else columns.filled(own["id"])
     check_ids(ids, columns.place)
     check_labels(labels := columns.filled(own["label"]), columns.place)
     classes, numbers = numbered_labels(labels)
@@ -69,12 +73,14 @@ def read_table(path: Path, names: Mapping[str, str]) -> Source:
     samples: Listing | Split
     if columns.pixels is None:
         places = [columns.place(row) for row in range(len(ids))]
-        samples = Listing(ids, numbers, _files(columns, own["path"], path.parent), places, path.parent)
+        rows = range(len(ids))
+        files = list(map(embedded.file, rows)) if embedded else _files(columns, own["path"], path.parent)
+        samples = Listing(ids, numbers, files, places, path.parent, embedded=embedded)
     else:
         samples = Split(ids, _images(columns.pixels, path), numbers)
     unseen = _unseen(columns, own["split"])
     attributes = {name: values for name, values in columns.texts.items() if name not in own.values()}
-    source = Source(classes, samples, files=[path], attributes=attributes, numbered=False)
+    source = Source(classes, samples, files=[path], attributes=attributes, numbered=numbered)
     return source if unseen is None else source.divided(unseen)
 
 
@@ -90,17 +96,33 @@ def dataset_columns(path: Path) -> Columns:
         raise malformed(path, "not a regular file", hint)
     if state.st_size > LARGEST_TABLE:
         raise malformed(path, f"has more than {LARGEST_TABLE >> 20:,} MiB", "save the pixels as image files")
+    held, texts = image_columns(path)
     with path.open("rb") as stream:
-        columns = read_columns(Form(str(path), "dataset-malformed", pixels=True), stream)
+        only = texts if held else None
+        columns = read_columns(Form(str(path), "dataset-malformed", only, pixels=True), stream)
     if not columns.lines:
         raise malformed(path, "holds no rows", "a table has a header, then one row per sample")
     return columns
 
 
-def _check_columns(columns: Columns, own: Mapping[str, str], names: Mapping[str, str]) -> None:
+def _embedded(columns: Columns, own: Mapping[str, str], path: Path) -> Embedded | None:
+    """Return the column of encoded images, if there is one; ``path`` may name it, else it must be the only one."""
+    held, _ = image_columns(path)
+    if own["path"] in held:
+        return Embedded(path, own["path"])
+    if held and (columns.pixels is not None or own["path"] in columns.header):
+        message = f"'{shorten(held[0])}' holds images, and there are pixels, or a column '{own['path']}', too"
+        raise columns.form.malformed(0, message, "remove one of them")
+    if len(held) > 1:
+        first, second = map(shorten, held[:2])
+        raise columns.form.malformed(0, f"'{first}' and '{second}' hold images", f"choose: --column path={first}")
+    return Embedded(path, held[0]) if held else None
+
+
+def _check_columns(columns: Columns, own: Mapping[str, str], names: Mapping[str, str], *, embedded: bool) -> None:
     """Refuse a table without the columns of a data set, or with two kinds of images."""
-    wanted = [column for column in OWN if column in {"id", "label", *names}]
-    if columns.pixels is None and "path" not in wanted:
+    wanted = [column for column in OWN if column in {"label", *(() if embedded else ("id",)), *names}]
+    if columns.pixels is None and not embedded and "path" not in wanted:
         wanted.append("path")
     missing = [column for column in wanted if own[column] not in columns.header]
     free = [name for name in columns.header if name not in own.values()]
