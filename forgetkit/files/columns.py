@@ -226,7 +226,7 @@ def _pixel_bytes(form: Form, values: Iterable[Any], line: int) -> bytes:
     try:
         return bytes(_pixel(value) for value in values)
     except (ValueError, TypeError, OverflowError) as problem:
-        hint = "save pixels as uint8"
+        hint = "save whole numbers; multiply pixels from 0 to 1 by 255 first"
         raise form.malformed(line, "a pixel is not a whole number from 0 to 255", hint) from problem
 
 

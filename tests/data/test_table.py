@@ -308,7 +308,7 @@ WRONG: list[tuple[Callable[[Path], None], str, str]] = [
     (line(8, id="#6"), ":8: '#6' cannot be an id", "begins a comment"),
     (line(8, id='"a\nb"'), ":9: 'a\\nb' cannot be an id", "no line feed"),
     (line(8, id="x" * 1025), ":8: 'xxx", "1 to 1024 characters"),
-    (line(8, split="val"), ":8: the split 'val' is neither train nor test", "write train or test"),
+    (line(8, split="fold"), ":8: the split 'fold' is neither train nor test", "write train or test"),
     (line(8, user="a,b"), ":8: 6 fields, but the header names 5", "quotes"),
     (text("test", "train"), ": no row has the split 'test'", "remove the column 'split'"),
     (text("dog", "cat"), ": all rows are of one class, 'cat'", "two or more"),
@@ -464,3 +464,10 @@ def test_what_is_wrong_with_encoded_images_is_named(
     problem = refusal(f"table:{hub(tmp_path, **more)}")
     assert words in problem.message
     assert cure in str(problem.hint)
+
+
+def test_the_usual_names_of_splits_are_understood_in_any_case(tmp_path: Path) -> None:
+    splits = ["Train", "training", "val", "TEST", "train", "valid"]
+    rows = "".join(f"{n},{n % 2},{split},{n}\n" for n, split in enumerate(splits))
+    dataset = table(tmp_path, f"id,label,split,pixel0\n{rows}")
+    assert (dataset.train.ids, dataset.test.ids) == (["0", "1", "4"], ["2", "3", "5"])

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from forgetkit.data.dataset import Split, row_numbers
 from forgetkit.data.listing import (
+    TRAIN,
+    UNSEEN,
     Listing,
     Source,
     check_ids,
@@ -164,10 +166,10 @@ def _unseen(columns: Columns, column: str) -> NDArray[np.bool_] | None:
         return None
     values = columns.texts[column]
     for row, value in enumerate(values):
-        if value not in {"train", "test"}:
+        if value.lower() not in TRAIN | UNSEEN:
             hint = "write train or test in every row, or remove the column to hold out a share"
             raise malformed(columns.place(row), f"the split '{shorten(value)}' is neither train nor test", hint)
-    unseen = np.array([value == "test" for value in values])
+    unseen = np.array([value.lower() in UNSEEN for value in values])
     if unseen.all() or not unseen.any():
         empty, hint = ("train", "mark some") if unseen.all() else ("test", "mark some, or remove the column 'split'")
         raise malformed(columns.form.name, f"no row has the split '{empty}'", hint)
