@@ -28,7 +28,13 @@ MOST_SHADOWS = 128
 MODEL = "convnet, resnet50, torchvision:NAME or timm:NAME."
 ImageSize = Annotated[
     int | None,
-    Option("Resize images to N × N pixels; crop those of different sizes.", "N", min=1, max=LARGEST_IMAGE_SIZE, panel=DETAILS),
+    Option(
+        "Resize images to N × N pixels; crop those of different sizes.",
+        "N",
+        min=1,
+        max=LARGEST_IMAGE_SIZE,
+        panel=DETAILS,
+    ),
 ]
 
 
