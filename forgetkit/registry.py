@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -185,7 +186,7 @@ def load_plugins(files: Iterable[str | Path]) -> None:
             registers nothing.
     """
     for file in files:
-        path = Path(file).resolve()
+        path = Path(os.path.expanduser(file)).resolve()
         if path not in _LOADED:
             before = len(_REGISTERED)
             module = _run(path, str(file))

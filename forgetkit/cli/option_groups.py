@@ -3,8 +3,10 @@
 import functools
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
@@ -16,6 +18,8 @@ from forgetkit.options import Argument, Compute, Plugins, ResumableOutput, Say, 
 from forgetkit.registry import load_plugins
 
 C = TypeVar("C", bound=Callable[..., None])
+PATHS = {"CHECKPOINT", "DIR", "FILE", "FILE.csv", "FILE-or-FOLDER", "FOLDER", "PLAN", "WEIGHTS"}
+"""Placeholders of values that are paths."""
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
 """Parameters that name what a command reads, the most specific first."""
 
@@ -42,10 +46,12 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
             parameters += _laid_out(groups[name], required)
         else:
             parameters.append(parameter.replace(annotation=_for_typer(name, hints[name])))
+    paths = [one.name for one in parameters if _placeholder(one.annotation) in PATHS]
 
     @functools.wraps(command)
     def flat(**values: Any) -> None:  # noqa: ANN401 - whatever the options hold
         """Pack the values into the groups and call the command."""
+        values |= {name: expand_home(values[name]) for name in paths}
         subject = next((values[name] for name in READ if values.get(name)), None)
         _check_values(values)
         packed = {name: _packed(kind, values) for name, kind in groups.items()}
@@ -121,6 +127,17 @@ def _for_typer(name: str, annotation: Any) -> Any:  # noqa: ANN401 - a type
         )
     info.autocompletion = offer_of(name)
     return Annotated[kind, info]
+
+
+def _placeholder(annotation: Any) -> str | None:  # noqa: ANN401 - a type
+    return getattr(get_args(annotation)[1], "metavar", None) if get_origin(annotation) is Annotated else None
+
+
+def expand_home(path: Any) -> Any:  # noqa: ANN401 - a path, several of them, or none
+    """Return ``path`` with the home folder for ``~``, which a shell leaves alone in ``--out=~/model.st``."""
+    if isinstance(path, list | tuple):
+        return [expand_home(one) for one in path]
+    return type(path)(os.path.expanduser(path)) if isinstance(path, str | Path) else path
 
 
 def _say_first_words(command: str, subject: str | None, groups: list[object]) -> None:

@@ -1,5 +1,6 @@
 """Attribute columns of a data set or a table, and the samples that have a value in one. Without torch."""
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,7 +183,7 @@ def parse_where(texts: Iterable[str], files: Iterable[str]) -> dict[str, list[st
         found.setdefault(column, []).append(value)
     for text in files:
         column, file = _divided(text, "--where-file", "FILE", "writer=writers.txt")
-        found.setdefault(column, []).append(read_ids(file))
+        found.setdefault(column, []).append(read_ids(os.path.expanduser(file)))
     return found
 
 

@@ -22,9 +22,24 @@ State = tuple[str, int, int, int]
 T = TypeVar("T")
 
 
+def user_folder(variable: str, usual: str) -> Path | None:
+    """Return forgetkit's folder in one of the user's base folders; None for a user without a home folder.
+
+    Args:
+        variable: names the base folder; a relative path in it is ignored, as the specification says.
+        usual: the base folder where the variable does not name one, below the home folder.
+
+    Source: XDG Base Directory Specification 0.8.
+    """
+    base, home = os.environ.get(variable, ""), os.path.expanduser("~")
+    if os.path.isabs(base):
+        return Path(base, "forgetkit")
+    return Path(home, usual, "forgetkit") if os.path.isabs(home) else None
+
+
 def cache_folder() -> Path:
-    """Return the folder for files that can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "forgetkit"
+    """Return the folder for files that can be made again; for a user without one, a path that no file can have."""
+    return user_folder("XDG_CACHE_HOME", ".cache") or Path(os.devnull, "forgetkit")
 
 
 def recall() -> Memory:

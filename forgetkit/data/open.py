@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.cache import recall, remember, settled
+from forgetkit.data.cache import recall, remember, settled, user_folder
 from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
 from forgetkit.data.listing import Listing, Source, Stored, check_labels, malformed, no_permission
@@ -32,10 +32,13 @@ from forgetkit.registry import FAILURES, malformed_plugin, place_of
 
 
 def default_root() -> Path:
-    """Return the default folder of the data sets: ``FORGETKIT_DATA``, else one in the user's data folder."""
+    """Return the default folder of the data sets.
+
+    It is ``FORGETKIT_DATA``, else one in the user's data folder, else the working folder.
+    """
     if given := os.environ.get("FORGETKIT_DATA"):
-        return Path(given)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "forgetkit"
+        return Path(os.path.expanduser(given))
+    return user_folder("XDG_DATA_HOME", ".local/share") or Path()
 
 
 def open_dataset(
@@ -205,4 +208,4 @@ def _check_classes(dataset: Dataset) -> None:
 
 def data_root(folder: str | None) -> Path:
     """Return the folder of the data sets: ``folder`` if given, else the default."""
-    return Path(folder) if folder else default_root()
+    return Path(os.path.expanduser(folder)) if folder else default_root()

@@ -66,7 +66,7 @@ def pack(*, source: Source, say: Say) -> None:
     dataset = open_dataset(name, root, unseen=unseen, columns=columns, tell=console)
     written = read_note(path)
     if written is None or not path.exists():
-        hint = "free some space, or name another cache: XDG_CACHE_HOME"
+        hint = "free some space, or name a folder for the cache: export XDG_CACHE_HOME=DIR"
         raise ForgetkitError("output-unwritable", f"{path}: no pack could be written", hint)
     _report(path, written.sha256, dataset, console, done=done)
 

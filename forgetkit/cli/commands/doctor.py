@@ -38,9 +38,9 @@ def doctor(
         forgetkit doctor
         forgetkit doctor . --json
     """
-    from forgetkit.data.open import default_root
+    from forgetkit.data.open import data_root as root_of
 
-    found = check_up(Path(folder), Path(data_root) if data_root else default_root(), device, dry_run=say.dry_run)
+    found = check_up(Path(folder), root_of(data_root), device, dry_run=say.dry_run)
     marks = {True: "ok", False: "FAULT", None: "note"}
     ok = all(finding.ok is not False for finding in found)
     lines = [f"{marks[finding.ok]:5}  {finding.name:13}  {finding.found}" for finding in found]
@@ -77,7 +77,7 @@ def check_up(folder: Path, root: Path, device: str, *, dry_run: bool = False) ->
         device: as for ``--device``.
         dry_run: leave out the checks that write.
     """
-    return [*_software(), *_machine(device), _root(root), *_folder(folder, dry_run=dry_run)]
+    return [*_software(), *_machine(device), _root(root), _cache(), *_folder(folder, dry_run=dry_run)]
 
 
 def _software() -> list[Finding]:
@@ -107,6 +107,15 @@ def _root(root: Path) -> Finding:
         return Finding("data root", f"{root} does not exist; name another with --data-root or FORGETKIT_DATA", None)
     readable = os.access(root, os.R_OK | os.X_OK)
     return Finding("data root", f"{root}, {'readable' if readable else 'not readable'}", readable)
+
+
+def _cache() -> Finding:
+    from forgetkit.data.cache import cache_folder
+
+    folder = cache_folder()
+    if folder.is_relative_to(os.devnull):
+        return Finding("cache", "none, and each command decodes images anew: set HOME, or XDG_CACHE_HOME", None)
+    return Finding("cache", f"{folder}")
 
 
 def _folder(folder: Path, *, dry_run: bool) -> list[Finding]:
