@@ -60,6 +60,15 @@ class NotReached(ForgetkitError):
         self.trials = trials
 
 
+def is_text(name: str) -> bool:
+    """Return whether ``name`` is text; that of a file may be bytes that are not UTF-8, which Python hides in it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shorten(id_: str) -> str:
     """Return ``id_`` as a message may show it."""
     text = id_ if id_.isprintable() else ascii(id_)[1:-1]

@@ -102,6 +102,7 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Run the command that the process was started with, and exit."""
+    _take_names_as_they_are()
     gc.set_threshold(50_000)  # what imports create stays: searching it for garbage costs a fifth of torch's import,
     install()
     own_process()
@@ -110,6 +111,16 @@ def main() -> None:
     ignore()
     gc.freeze()  # and as much again at exit
     sys.exit(code)
+
+
+def _take_names_as_they_are() -> None:
+    """Start this process again in Python's UTF-8 mode where names of files are read in another encoding.
+
+    What is printed and recorded is UTF-8: in Latin-1, the printed path of an output would not lead to it.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _asks_help(arguments: list[str]) -> bool:
@@ -143,8 +154,8 @@ def _bug(problem: Exception, *, as_json: bool) -> int:
     if debugging():
         say(details)
     where = "--debug shows the details"
-    with suppress(OSError), tempfile.NamedTemporaryFile("w", prefix="forgetkit-", suffix=".log", delete=False) as log:
-        log.write(details)
+    with suppress(OSError), tempfile.NamedTemporaryFile(prefix="forgetkit-", suffix=".log", delete=False) as log:
+        log.write(details.encode(errors="backslashreplace"))
         where = f"the details are in {log.name}"
     message = f"a bug in forgetkit ({type(problem).__name__}); {where}"
     print_error(

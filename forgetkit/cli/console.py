@@ -37,6 +37,12 @@ def write_result(text: str, end: str = "\n") -> None:
         ) from problem
 
 
+def write_document(document: dict[str, Any]) -> None:
+    """Print ``document`` to stdout as JSON in UTF-8; raises as :func:`write_result`."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    write_result(text.encode(errors="backslashreplace").decode())  # of a path that is not UTF-8: JSON's own escapes
+
+
 def say(text: str) -> None:
     """Print ``text`` to stderr; nobody there to read it is not an error."""
     try:
@@ -104,7 +110,7 @@ class Console:
         if self.says.dry_run:
             return
         if self.says.as_json:
-            write_result(json.dumps({**document, "warnings": self.warnings}, ensure_ascii=False, allow_nan=False))
+            write_document({**document, "warnings": self.warnings})
         elif text := "\n".join(map(_one_line, lines) if sys.stdout.isatty() and not styled else lines):
             write_result(text)
 
@@ -214,7 +220,7 @@ def print_error(error: ForgetkitError, *, as_json: bool) -> None:
         if isinstance(error, NotReached) and error.trials:
             document["trials"] = error.trials
         with suppress(ForgetkitError):
-            write_result(json.dumps(document, ensure_ascii=False))
+            write_document(document)
     say(f"error: {_one_line(error.on_command_line)}")
     if error.hint:
         say(f"hint: {_one_line(error.hint)}")

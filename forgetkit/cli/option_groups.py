@@ -13,7 +13,7 @@ import typer
 
 from forgetkit.cli.completion import offer_of
 from forgetkit.cli.console import Console
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, is_text, shorten
 from forgetkit.options import Argument, Compute, Plugins, ResumableOutput, Say, Source
 from forgetkit.registry import load_plugins
 
@@ -54,6 +54,7 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
         values |= {name: expand_home(values[name]) for name in paths}
         subject = next((values[name] for name in READ if values.get(name)), None)
         _check_values(values)
+        _check_text({name: value for name, value in values.items() if name not in {*paths, "dataset", "where_file"}})
         packed = {name: _packed(kind, values) for name, kind in groups.items()}
         given = [part for group in packed.values() for part in _parts(group)]
         _say_first_words(command.__name__, subject, given)
@@ -145,6 +146,15 @@ def _say_first_words(command: str, subject: str | None, groups: list[object]) ->
     says = next((group for group in groups if isinstance(group, Say)), None)
     if says and subject and any(isinstance(group, Compute) for group in groups):
         Console(says).note(f"{command.replace('_', '-')}: reading {subject}")
+
+
+def _check_text(values: Mapping[str, object]) -> None:
+    """Refuse a value, not a path, that is not UTF-8: a record could not hold it."""
+    for name, value in values.items():
+        for word in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(word, str) and not is_text(word):
+                message = f"--{name.replace('_', '-')}: '{shorten(word)}' is not UTF-8"
+                raise ForgetkitError("usage", message, "write it in UTF-8; only paths may be other bytes")
 
 
 def _check_values(values: Mapping[str, object]) -> None:

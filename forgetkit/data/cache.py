@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.publish import publish, publish_text
 from forgetkit.files.record import check_shape
 
@@ -60,7 +59,8 @@ def remember(news: Memory) -> None:
     merged = {part: {**memory.get(part, {}), **news.get(part, {})} for part in {*memory, *news}}
     if merged != memory:
         with suppress(ForgetkitError):
-            publish_text(cache_folder() / "datasets.json", compact_json(merged) + "\n")
+            # in ASCII, which can hold a path that is not UTF-8
+            publish_text(cache_folder() / "datasets.json", json.dumps(merged, sort_keys=True) + "\n")
 
 
 def load_array(path: Path, *, mapped: bool = False) -> NDArray[Any] | None:

@@ -178,7 +178,7 @@ def check_ids(ids: list[str], place: Callable[[int], str]) -> None:
         return
     for row, id_ in enumerate(ids):
         if not id_ or id_ != id_.strip() or len(id_) > LONGEST_ID or UNFIT.search(id_):
-            hint = f"an id is a line of an ID list: 1 to {LONGEST_ID} characters, no line feed, no outer spaces"
+            hint = f"an id is a line of an ID list: 1 to {LONGEST_ID} characters (UTF-8), no line feed or outer spaces"
             raise malformed(place(row), f"'{shorten(id_)}' cannot be an id", hint)
         if id_.startswith("#"):
             hint = "in an ID list, # begins a comment: rename it"

@@ -132,7 +132,7 @@ def _write_note(path: Path, note: Origin) -> None:
     """Write the note of a pack, if possible; without a note, the pack is made again."""
     with suppress(OSError, ForgetkitError):
         content = {**asdict(note), "state": state_of(path) if path.exists() else ""}
-        publish_text(path.with_suffix(NOTE), compact_json(content) + "\n")
+        publish_text(path.with_suffix(NOTE), json.dumps(content, sort_keys=True) + "\n")
 
 
 def _made(path: Path, samples: Listing | Stored, note: Origin, tell: Tell) -> Images:

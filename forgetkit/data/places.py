@@ -5,7 +5,7 @@ from pathlib import Path
 
 from forgetkit.data.listing import is_archive, packed_away
 from forgetkit.data.sources import DATASETS, Reader
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, is_text
 
 FORMS = {".csv": "table:", ".parquet": "table:", ".npz": "arrays:"}
 """What names a file of this suffix as a data set."""
@@ -38,6 +38,9 @@ def locate(name: str, root: Path) -> tuple[Reader, str, Path, str]:
         root = Path()
     if not file:
         raise ForgetkitError("dataset-missing", f"'{name}' names no file", f"for example: --dataset {kind}:FILE")
+    if not is_text(file):
+        hint = "rename it, or name a link to it: a checkpoint records this name"
+        raise ForgetkitError("dataset-malformed", f"{kind}:{file}: the name is not UTF-8", hint)
     return reader, f"{kind}:{file}", root, file
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from forgetkit.errors import ForgetkitError, shorten
@@ -16,7 +15,7 @@ from forgetkit.files.publish import check_target, claimed
 from forgetkit.files.record import Record, Step
 from forgetkit.models.build import build_recorded, state_of
 from forgetkit.models.finite import cure, not_finite
-from forgetkit.models.tensor_file import DTYPES, publish_tensors, tensor_digest
+from forgetkit.models.tensor_file import DTYPES, publish_tensors, read_tensors, tensor_digest
 from forgetkit.registry import load_plugins
 
 _Layout = Mapping[str, tuple[object, object]]
@@ -104,7 +103,7 @@ def load_tensors(path: Path, record: Record) -> dict[str, Tensor]:
         ForgetkitError: ``checkpoint-malformed``.
     """
     try:
-        tensors = load_file(path)
+        tensors = read_tensors(path)
         found = tensor_digest(tensors)
     except (SafetensorError, KeyError, RuntimeError, OSError) as problem:
         hint = "the file is damaged: use a copy"

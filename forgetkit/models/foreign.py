@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
@@ -16,6 +15,7 @@ from forgetkit.files.header import read_header
 from forgetkit.files.lfs import refuse_pointer
 from forgetkit.files.record import Record, check_shape
 from forgetkit.models.class_names import class_names, names_in_metadata
+from forgetkit.models.tensor_file import read_tensors
 
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 LARGEST_CONFIG = 1 << 20
@@ -89,7 +89,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str, list[str]]:
         raise ForgetkitError("checkpoint-malformed", f"{path}: a file that PyTorch saved, not safetensors", hint)
     try:
         metadata = read_header(path).get("__metadata__") or {}
-        tensors = load_file(path)
+        tensors = read_tensors(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except ForgetkitError as problem:
         raise ForgetkitError(problem.code, problem.message, _HOW) from problem

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.publish import publish
-from forgetkit.models.tensor_file import write_tensors
+from forgetkit.models.tensor_file import read_tensors, write_tensors
 
 _STATE = {
     "Adam": {"step", "exp_avg", "exp_avg_sq"},
@@ -73,7 +72,7 @@ def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     try:
-        for key, tensor in load_file(path).items():
+        for key, tensor in read_tensors(path).items():
             row, _, name = key.partition(".")
             state.setdefault(int(row), {})[name] = tensor
     except (SafetensorError, ValueError, OSError) as problem:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import re
 import struct
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
@@ -94,11 +95,20 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         stream.write(ordered.ljust(length))
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; raises SafetensorError, KeyError or OSError where it is damaged."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:  # the library opens no file whose path is not UTF-8
+        return load(path.read_bytes())
+    return load_file(path)
+
+
 def holds(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bool:
     """Say whether the file at ``path`` holds these tensors and this metadata."""
     try:
         known = path.is_file() and read_header(path).get("__metadata__") == metadata
-        return known and same_tensors(load_file(path), tensors)
+        return known and same_tensors(read_tensors(path), tensors)
     except (ForgetkitError, SafetensorError, KeyError, OSError):
         return False
 

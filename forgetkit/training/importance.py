@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
 from forgetkit.files.record import Record
-from forgetkit.models.tensor_file import publish_tensors, tensor_digest
+from forgetkit.models.tensor_file import publish_tensors, read_tensors, tensor_digest
 from forgetkit.training.outputs import software
 
 METADATA = "forgetkit-importance"
@@ -35,7 +34,7 @@ def read_importance(path: Path, record: Record) -> tuple[dict[str, Tensor], str]
     """
     try:
         content = json.loads((read_header(path).get("__metadata__") or {})[METADATA])
-        tensors = load_file(path)
+        tensors = read_tensors(path)
     except (KeyError, ValueError, SafetensorError, OSError) as problem:
         message = f"{path}: not a file of importances"
         raise ForgetkitError("checkpoint-malformed", message, "make one: dampen … --importance-out FILE") from problem

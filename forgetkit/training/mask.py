@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -16,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
-from forgetkit.models.tensor_file import publish_tensors, tensor_digest
+from forgetkit.models.tensor_file import publish_tensors, read_tensors, tensor_digest
 
 METADATA = "forgetkit-mask"
 
@@ -36,7 +35,7 @@ def read_mask(path: Path, expected: str | None = None) -> tuple[dict[str, Tensor
         message = f"{path} is not a mask"
         raise ForgetkitError("checkpoint-malformed", message, "make one with: forgetkit mask MODEL.st --ids IDS.txt")
     try:
-        found = load_file(path)
+        found = read_tensors(path)
     except (SafetensorError, OSError) as problem:
         raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", "the file is damaged") from problem
     digest = tensor_digest(found)

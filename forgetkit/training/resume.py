@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
@@ -25,7 +24,7 @@ from forgetkit.files.header import read_header
 from forgetkit.files.interrupts import asked_to_stop, deferring, stop
 from forgetkit.files.lock import state_folder
 from forgetkit.files.publish import claimed
-from forgetkit.models.tensor_file import publish_tensors, tensor_digest
+from forgetkit.models.tensor_file import publish_tensors, read_tensors, tensor_digest
 
 EVERY = 30.0
 """Seconds between two states at least."""
@@ -154,7 +153,7 @@ class Bookmark:
     def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         with suppress(ForgetkitError, SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
             content = json.loads(read_header(path)["__metadata__"]["forgetkit-state"])
-            tensors = load_file(path)
+            tensors = read_tensors(path)
             if content["asked"] == self.asked and content["digest"] == tensor_digest(tensors):
                 return content, tensors
         return None

@@ -158,7 +158,7 @@ def test_a_stop_that_a_library_turns_into_an_error_is_a_stop(
     model: Path, ids: Path, tmp_path: Path, error: str
 ) -> None:
     """A signal's exception came out of safetensors as a ValueError, and was called a bug, or bad input."""
-    script = SIGNALLED.format(package="forgetkit.models", module="checkpoint", name="load_file", error=error)
+    script = SIGNALLED.format(package="forgetkit.models", module="checkpoint", name="read_tensors", error=error)
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr.splitlines()[-1]) == (143, "interrupted; the last complete output is intact")
     assert not (tmp_path / "model.relabel.st").exists()
