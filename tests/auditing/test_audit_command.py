@@ -404,6 +404,24 @@ def test_reports_are_written_beside_the_verdict(
     assert (tmp_path / "step.md").read_text().count("## m.st: ") == 2
 
 
+def test_a_job_summary_that_cannot_be_written_costs_no_verdict(
+    forgetkit: Run, noisy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nonexistent/step.md")
+    ran = forgetkit("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--junit", "a.xml", "--json")
+    assert (ran.code, ran.json["ok"]) == (1, True)
+    assert [one["code"] for one in ran.json["warnings"]] == ["no-summary"]
+    assert ran.err.index("warning: GITHUB_STEP_SUMMARY: /nonexistent/step.md") < ran.err.index("NOT FORGOTTEN")
+
+
+def test_the_verdict_is_out_before_a_report_fails(forgetkit: Run, noisy: Path, tmp_path: Path) -> None:
+    (tmp_path / ".a.xml.lock").mkdir()  # no file can be written there now, which only shows at the end
+    ran = forgetkit("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--junit", "a.xml", "--json")
+    assert (ran.code, ran.json["verdict"]) == (2, "not-forgotten")
+    assert ran.err.splitlines()[-2].startswith("error: a.xml: ")
+    assert not (tmp_path / "a.xml").exists()
+
+
 def test_an_audit_without_a_verdict_is_an_error_in_junit_and_no_stale_success(
     forgetkit: Run, noisy: Path, tmp_path: Path
 ) -> None:

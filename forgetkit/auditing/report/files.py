@@ -12,7 +12,7 @@ from forgetkit.auditing.report.junit import junit, junit_of_error
 from forgetkit.auditing.report.markdown import summary
 from forgetkit.auditing.result import Audited
 from forgetkit.errors import ForgetkitError
-from forgetkit.events import Note, Tell
+from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.lineage import lineage
 from forgetkit.files.publish import check_target, publish_text
 from forgetkit.files.record import Record
@@ -36,8 +36,10 @@ class Reports:
     html: str | None = None
     remembered_out: str | None = None
 
-    def check(self, inputs: tuple[Path, ...]) -> None:
+    def check(self, inputs: tuple[Path, ...], tell: Tell) -> None:
         """Refuse targets that cannot or must not be written, before anything is computed.
+
+        A summary of the job that cannot be written is no reason to go without a verdict: ``tell`` gets a warning.
 
         Raises:
             ForgetkitError: ``usage`` for an empty name, or one given twice; ``output-unwritable``.
@@ -53,6 +55,8 @@ class Reports:
             if other := taken.get(Path(name).resolve()):
                 raise ForgetkitError("usage", f"{other} and {option} name the same file: {name}")
             taken[Path(name).resolve()] = option
+        if (step := _step_summary()) and not _takes_text(step):
+            tell(Warned("no-summary", f"GITHUB_STEP_SUMMARY: {step} cannot be written; the audit goes on without it"))
 
     def write(self, audited: Audited, name: str, tell: Tell, warnings: list[dict[str, str]], record: Record) -> None:
         """Write the reports.
@@ -60,7 +64,7 @@ class Reports:
         Args:
             audited: the result.
             name: the checkpoint, as the user named it.
-            tell: told if the ID list is empty.
+            tell: told if the ID list is empty, and of a summary of the job that cannot be written.
             warnings: codes and messages of the warnings so far.
             record: the checkpoint's, for its lineage.
 
@@ -81,8 +85,12 @@ class Reports:
                 tell(Note(f"{self.remembered_out}: {what}; other commands refuse a list without ids"))
         if self.summary:
             publish_text(Path(self.summary), summary(report, name))
-        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-            _append(Path(step), summary(report, name))
+        if (step := _step_summary()) and _takes_text(step):
+            try:
+                with step.open("a", encoding="utf-8") as stream:
+                    stream.write(summary(report, name))
+            except OSError as problem:
+                tell(Warned("no-summary", f"GITHUB_STEP_SUMMARY: {step}: {problem.strerror or problem}"))
 
     @contextmanager
     def erring(self, name: str) -> Iterator[None]:
@@ -124,9 +132,14 @@ def _is_report(path: Path) -> bool:
         return False
 
 
-def _append(path: Path, text: str) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as problem:
-        raise ForgetkitError("output-unwritable", f"{path}: {problem.strerror or problem}") from problem
+def _step_summary() -> Path | None:
+    """Return the summary of the job that runs this command, if there is one."""
+    given = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(given) if given else None
+
+
+def _takes_text(path: Path) -> bool:
+    """Say whether text can be appended to a file, or the file be made."""
+    if path.exists():
+        return not path.is_dir() and os.access(path, os.W_OK)
+    return path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)

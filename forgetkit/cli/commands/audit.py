@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forgetkit.cli.console import Console, is_terminal, typed
+from forgetkit.cli.console import Console, is_terminal, print_error, typed
+from forgetkit.errors import ForgetkitError
 from forgetkit.options import (
     DETAILS,
     INPUT,
@@ -134,7 +135,7 @@ def audit(
     with nullcontext() if say.dry_run else reports.erring(checkpoint):
         policy, digest = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
         case = _case(checkpoint, compared, source, compute, form, console)
-        reports.check((*case.paths, *_read(compared, judging)))
+        reports.check((*case.paths, *_read(compared, judging)), console)
         if say.dry_run:
             case.check_weights()
             console.note("dry run: nothing was computed")
@@ -150,8 +151,12 @@ def audit(
             typed=typed(),
             tell=console,
         )
+        _print(found, checkpoint, console, complete=files.all)  # before anything else can fail
+    try:
         reports.write(found, checkpoint, console, console.warnings, case.subject.record)
-        _print(found, checkpoint, console, complete=files.all)
+    except ForgetkitError as problem:
+        print_error(problem, as_json=False)  # the one document is out
+        raise typer.Exit(problem.status) from problem
     if not judging.exit_zero and found.exit_code:
         raise typer.Exit(found.exit_code)
 
