@@ -14,6 +14,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's settings, from ``malloc.h``."""
 LARGEST_KEPT = 1 << 30
 """Bytes of the largest tensor whose memory is kept; larger ones go back to the system."""
+TO_ALL = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""Signals that a terminal or a scheduler sends to all processes of a command; this process alone answers them.
+
+Ctrl-C; a closed terminal; what Slurm, Grid Engine and LSF send before they end a job; the limit of CPU time.
+"""
 _OWN = False
 
 
@@ -23,7 +28,7 @@ def prepare(module: str) -> "ForkServerContext":
 
     context = get_context("forkserver")
     context.set_forkserver_preload([module])
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for this process to answer
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
     try:
         forkserver.ensure_running()
     finally:

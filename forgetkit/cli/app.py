@@ -137,6 +137,7 @@ def _prepare_streams() -> None:
 
 
 def _interrupted(code: int = INTERRUPTED) -> int:
+    stopping()
     say("interrupted; the last complete output is intact")
     return code
 

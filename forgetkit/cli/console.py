@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from forgetkit.errors import ForgetkitError, NotReached
 from forgetkit.events import Changed, Event, Measured, Note, Paused, Progress, Resumed, Tried, Warned
+from forgetkit.files.interrupts import LAST
 from forgetkit.options import Say
 
 PLAIN_INTERVAL = 10.0
@@ -184,6 +185,7 @@ class TerminalBar:
         self._bar = RichProgress(*columns, console=RichConsole(stderr=True), transient=True)
         self._task = self._bar.add_task(label, total=total, rate="", latest="")
         self._bar.start()
+        LAST.append(self._bar.stop)  # it shows the cursor again
 
     def show(self, done: int, latest: str) -> None:
         """Move the bar."""
@@ -193,6 +195,7 @@ class TerminalBar:
     def stop(self) -> None:
         """Take the bar away."""
         self._bar.stop()
+        LAST.remove(self._bar.stop)
 
 
 Bar = PlainBar | TerminalBar

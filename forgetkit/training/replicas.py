@@ -1,5 +1,6 @@
 """Several jobs: those that are done already are left alone, the others run at the same time."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +13,8 @@ from forgetkit.data.duplicates import warn_of_equal, warn_of_unseen
 from forgetkit.data.find import find_dataset
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Paused, Resumed, Tell, Warned
-from forgetkit.files.interrupts import install
+from forgetkit.files.interrupts import TERMINATED, install
+from forgetkit.files.lock import state_folder
 from forgetkit.files.publish import check_target
 from forgetkit.options import ResumableOutput
 from forgetkit.processes import available_cores, prepare, settle
@@ -95,8 +97,14 @@ def _run_several(
             yield written
     except BaseException as problem:  # interrupted, or one failed: the work of the others is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in active_children():
+        workers_left = active_children()
+        for process in workers_left:
             process.terminate()
+        if isinstance(problem, KeyboardInterrupt | SystemExit):
+            for process in workers_left:
+                process.join()
+            if any(state_folder(job.target).exists() for job in jobs):
+                tell(Paused())
         if isinstance(problem, BrokenProcessPool):
             message = "a training process was killed, perhaps for lack of memory"
             hint = "train fewer models at the same time: --threads N; those that ended are kept"
@@ -111,7 +119,7 @@ def _on_gpu(job: Job) -> bool:
 
 def _begin_worker() -> None:
     settle()
-    install(interrupt=False)
+    install(alone=False)
 
 
 def _only_important(tell: Tell) -> Tell:
@@ -127,5 +135,8 @@ def _worker(job: Job, plugins: list[Path], output: ResumableOutput) -> tuple[Wri
     dataset = find_dataset(data["name"], data["fingerprint"], [job.root], options=options, classes=classes)
     events: list[Event] = []
     tell = _only_important(events.append)
-    written = complete(run_steps(job, as_trained(dataset, job.record), tell, force=output.force, fresh=output.fresh))
-    return written, events
+    steps = run_steps(job, as_trained(dataset, job.record), tell, force=output.force, fresh=output.fresh)
+    try:
+        return complete(steps), events
+    except SystemExit:  # the pool would wait for another job, and a second SIGTERM may have been ignored by now
+        os._exit(TERMINATED)

@@ -21,7 +21,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.events import Paused, Resumed, Tell, Warned, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
-from forgetkit.files.interrupts import asked_to_stop, deferring, stop
+from forgetkit.files.interrupts import asked_to_stop, at_last, deferring, stop
 from forgetkit.files.lock import state_folder
 from forgetkit.files.publish import claimed
 from forgetkit.models.tensor_file import publish_tensors, read_tensors, tensor_digest
@@ -210,13 +210,18 @@ def bookmarked(states: Path, asked: str, fresh: bool, tell: Tell = silent) -> It
         _remove(states, asked)
     else:
         tell(Resumed())
-    try:
-        with deferring():
-            yield mark
-    except (KeyboardInterrupt, SystemExit):
+
+    def leave() -> None:
+        """Keep what is complete, and tell how to go on."""
         mark.keep_parts()
         if mark.kept:
             tell(Paused())
+
+    try:
+        with at_last(leave), deferring():
+            yield mark
+    except (KeyboardInterrupt, SystemExit):
+        leave()
         raise
     except ForgetkitError as problem:
         if problem.code not in KEPT:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from forgetkit.events import Tell, progress, silent
+from forgetkit.files.interrupts import in_step
 from forgetkit.processes import keep_freed_memory
 from forgetkit.training.cuda_graphs import graphs_of, take_step
 from forgetkit.training.device import seed_for, seed_generators
@@ -44,7 +45,9 @@ def fit(optimizer: Optimizer, updates: Iterable[Update]) -> Iterator[Tensor]:
     graphs = graphs_of(optimizer)
     step = graphs.take_step if graphs else take_step
     for update in updates:
-        yield step(optimizer, update.loss, update.batch)
+        with in_step():
+            loss = step(optimizer, update.loss, update.batch)
+        yield loss
         keep_freed_memory()
 
 

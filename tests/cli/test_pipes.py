@@ -122,7 +122,7 @@ def _read(handle: int) -> bytes:
 TRAIN = ["train", "--dataset", "digits", "--epochs", "100000", "-o", "new.st"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)])
 def test_a_signal_is_answered_with_the_line_that_goes_on(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with started(TRAIN, tmp_path) as process:
         assert process.stderr is not None
