@@ -160,7 +160,14 @@ class Compute:
         ),
     ] = "auto"
     threads: Annotated[
-        int, Option("CPU threads; 0: all.", metavar="N", min=0, envvar="FORGETKIT_THREADS", panel=RUN)
+        int,
+        Option(
+            "CPU threads; 0: OMP_NUM_THREADS, else all cores.",
+            metavar="N",
+            min=0,
+            envvar="FORGETKIT_THREADS",
+            panel=RUN,
+        ),
     ] = 0
 
 

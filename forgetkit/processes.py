@@ -1,10 +1,13 @@
 """Child processes that start in a tenth of a second, forked from a server that has imported torch; memory; cores."""
 
 import gc
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,5 +78,38 @@ def _mallopt() -> Callable[[int, int], int] | None:
 
 
 def available_cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many CPU cores this process may use: those it is bound to, no more than its cgroup has time for."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota = cpu_quota(Path("/proc/self/cgroup").read_text(), Path("/sys/fs/cgroup"))
+    except OSError:  # not Linux
+        return bound
+    return math.ceil(min(bound, quota))
+
+
+def cpu_quota(groups: str, root: Path) -> float:
+    """Return the CPU time that a process and its neighbours may use, in cores; infinity where there is no limit.
+
+    Args:
+        groups: the control groups of the process, as ``/proc/self/cgroup`` lists them.
+        root: where the file systems of control groups are mounted. In a container, a group that is listed may not be
+            visible there, but then the mounted root is that of the container.
+
+    Source: Linux, Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and scheduler/sched-bwc.rst (version 1).
+    """
+    least = math.inf
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / controllers
+        group = mount / path.strip("/")
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError, ZeroDivisionError):
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+                if int(quota) > 0:  # -1 is no limit in version 1; in version 2 that is the word max
+                    least = min(least, int(quota) / int(period))
+            if folder == mount:
+                break
+    return least

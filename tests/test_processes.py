@@ -1,11 +1,14 @@
-"""Freed memory is kept in forgetkit's own processes, and nowhere else."""
+"""Cores that a process may use; freed memory is kept in forgetkit's own processes, and nowhere else."""
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from forgetkit.processes import cpu_quota
 
 SCRIPT = """
 import sys
@@ -25,6 +28,30 @@ finally:
     print(asked)
 """
 TRAIN = ["train", "--dataset", "digits", "--epochs", "1", "-q", "-o", "model.st"]
+
+
+def grouped(root: Path, files: dict[str, str]) -> Path:
+    """Return the mounted root of control groups with these files."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content + "\n")
+    return root
+
+
+def test_the_quota_of_a_group_and_of_those_above_it_counts(tmp_path: Path) -> None:
+    root = grouped(tmp_path, {"a/b/cpu.max": "max 100000", "a/cpu.max": "150000 100000", "cpu.max": "400000 100000"})
+    assert cpu_quota("0::/a/b\n", root) == 1.5
+    assert cpu_quota("0::/elsewhere/c\n", root) == 4  # a group that the container does not see
+    assert cpu_quota("0::/\n", root / "a" / "b") == math.inf
+
+
+def test_the_quota_of_version_1_counts(tmp_path: Path) -> None:
+    limited = {"cpu,cpuacct/d/cpu.cfs_quota_us": "50000", "cpu,cpuacct/d/cpu.cfs_period_us": "100000"}
+    free = {"cpu,cpuacct/cpu.cfs_quota_us": "-1", "cpu,cpuacct/cpu.cfs_period_us": "100000"}
+    root = grouped(tmp_path, limited | free)
+    assert cpu_quota("9:cpuset:/d\n4:cpu,cpuacct:/d\n1:name=systemd:/d\n0::/\n", root) == 0.5
+    assert cpu_quota("4:cpu,cpuacct:/\n", root) == math.inf
+    assert cpu_quota("", root) == math.inf
 
 
 def asked_of_malloc(folder: Path, *, mallopt: str = "mallopt", run: str = "cli.main()", **variables: str) -> str:

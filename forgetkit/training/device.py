@@ -41,7 +41,7 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     Args:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
-        threads: CPU threads of this process; 0 for all cores.
+        threads: CPU threads of this process; 0 for ``OMP_NUM_THREADS``, else for all cores.
 
     Raises:
         ForgetkitError: ``usage`` for a device, precision or number of threads that this machine does not have.
@@ -53,7 +53,7 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
     most = max(available_cores(), MOST_THREADS)
     if threads > most:
         raise ForgetkitError("usage", f"{threads} is more than {most}", "0 means all cores", option="threads")
-    threads = threads or available_cores()
+    threads = threads or min(_threads_of_openmp() or available_cores(), most)
     torch.set_num_threads(threads)
     device = _device(device)
     if device.startswith("cuda:"):
@@ -68,6 +68,12 @@ def set_up(device: str, precision: str, threads: int) -> Machine:
 def machine_for(compute: Compute) -> Machine:
     """Return :func:`set_up` for the options of a command, as they were given."""
     return set_up(compute.device, compute.precision, compute.threads)
+
+
+def _threads_of_openmp() -> int:
+    """Return what ``OMP_NUM_THREADS`` says of the outermost level; 0 where it says nothing."""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(given) if given.isascii() and given.isdecimal() else 0
 
 
 def _device(name: str) -> str:

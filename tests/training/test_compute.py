@@ -36,12 +36,24 @@ def test_a_generator_needs_no_history() -> None:
     assert torch.equal(torch.rand(3, generator=generator_for(1, "order", 5)), first)
 
 
-def test_threads_are_set_and_0_is_all_cores() -> None:
+def test_threads_are_set_and_0_is_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     try:
         assert set_up("cpu", "float32", 0).threads == available_cores() == torch.get_num_threads()
         assert set_up("cpu", "float32", 1) == Machine("cpu", "float32", 1)
         assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("3,1", 3), ("many", None), ("0", None), ("99999", 256)])
+def test_0_threads_is_what_openmp_was_told(given: str, threads: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    before = torch.get_num_threads()
+    try:
+        assert set_up("cpu", "float32", 0).threads == (threads or available_cores())
+        assert set_up("cpu", "float32", 2).threads == 2
     finally:
         torch.set_num_threads(before)
 
