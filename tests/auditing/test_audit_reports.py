@@ -123,10 +123,17 @@ def test_the_case_of_the_verdict_follows_the_exit_code(exit_code: int, kind: str
 
 def test_the_counts_are_those_of_the_cases() -> None:
     root = ElementTree.fromstring(junit(a_report(FAILED, UNSURE, INFORMS, EARLIER), "m.st"))
-    expected = {"tests": "5", "failures": "3", "errors": "0", "skipped": "1"}
+    expected = {"tests": "5", "failures": "3", "errors": "0", "skipped": "1", "time": "0.000"}
     assert root.attrib == expected
     (suite,) = root
     assert suite.attrib == {"name": "forgetkit audit m.st", **expected}
+
+
+def test_the_times_of_the_cases_add_up_to_that_of_the_suite() -> None:
+    root = ElementTree.fromstring(junit(a_report(PASSED, FAILED), "m.st", 12.3456))
+    times = [float(case.get("time", "nan")) for case in root.iter("testcase")]
+    assert [one.get("time") for one in root.iter() if one.tag.startswith("testsuite")] == ["12.346", "12.346"]
+    assert (len(times), sum(times)) == (3, 12.346)
 
 
 def test_a_case_says_what_was_found() -> None:

@@ -1,9 +1,10 @@
 """The report files of an audit."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,12 +30,14 @@ class Reports:
         summary: Markdown; it is appended to ``GITHUB_STEP_SUMMARY`` in any case, if that is set.
         html: a page that needs nothing else.
         remembered_out: an ID list of the samples that stand out as remembered.
+        begun: time at which the audit began, by ``time.monotonic``.
     """
 
     junit: str | None = None
     summary: str | None = None
     html: str | None = None
     remembered_out: str | None = None
+    begun: float = field(default_factory=time.monotonic)
 
     def check(self, inputs: tuple[Path, ...], tell: Tell) -> None:
         """Refuse targets that cannot or must not be written, before anything is computed.
@@ -45,12 +48,12 @@ class Reports:
             ForgetkitError: ``usage`` for an empty name, or one given twice; ``output-unwritable``.
         """
         taken: dict[Path, str] = {}
-        for field in fields(self):
-            option, name = f"--{field.name.replace('_', '-')}", getattr(self, field.name)
+        for key in ("junit", "summary", "html", "remembered_out"):
+            option, name = f"--{key.replace('_', '-')}", getattr(self, key)
             if name is None:
                 continue
             if name == "":
-                raise ForgetkitError("usage", "the path is empty", "name a file, or leave it out", option=field.name)
+                raise ForgetkitError("usage", "the path is empty", "name a file, or leave it out", option=key)
             check_target(Path(name), force=True, inputs=inputs)
             if other := taken.get(Path(name).resolve()):
                 raise ForgetkitError("usage", f"{other} and {option} name the same file: {name}")
@@ -73,7 +76,7 @@ class Reports:
         """
         report = {**audited.report, "warnings": warnings}
         if self.junit:
-            publish_text(Path(self.junit), junit(report, name))
+            publish_text(Path(self.junit), junit(report, name, time.monotonic() - self.begun))
         if self.html:
             commands = audited.cure.commands if audited.cure else ()
             page = html(report, name, audited.curves, lineage(name, record), date=today(), commands=commands)
@@ -103,7 +106,7 @@ class Reports:
         except Exception as problem:
             if self.junit and _is_report(Path(self.junit)):
                 with suppress(ForgetkitError):
-                    publish_text(Path(self.junit), junit_of_error(problem, name))
+                    publish_text(Path(self.junit), junit_of_error(problem, name, time.monotonic() - self.begun))
             raise
 
 

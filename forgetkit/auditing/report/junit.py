@@ -12,18 +12,20 @@ FIGURES = ("value", "interval", "compare with", "n")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def junit(report: dict[str, Any], name: str) -> str:
+def junit(report: dict[str, Any], name: str, seconds: float = 0.0) -> str:
     """Return a report as one suite: a case for each check, and one for the verdict over all.
 
     A failed check is a failure. An inconclusive check is skipped, and so is a deciding one that was not run. All others
-    pass, with their result in the output. The case of the verdict follows the exit code of the report.
+    pass, with their result in the output. The case of the verdict follows the exit code of the report. The time of the
+    audit is that of the verdict, and the checks take none: what they are made of, predictions, they share.
 
     Args:
         report: what :func:`forgetkit.auditing.report.document.document` returned.
         name: the checkpoint; only its file name is shown.
+        seconds: that the audit took.
 
     Returns:
-        The document with its XML declaration, to be stored as UTF-8; the same report has the same bytes.
+        The document with its XML declaration, to be stored as UTF-8; the same report and time have the same bytes.
 
     Source: the elements that Jenkins and GitLab read, as pytest's ``--junit-xml`` writes them.
     """
@@ -31,22 +33,25 @@ def junit(report: dict[str, Any], name: str) -> str:
     for check in report["checks"]:
         _add_check(suite, check)
     _add_verdict(suite, report)
-    return _whole(suite)
+    return _whole(suite, seconds)
 
 
-def junit_of_error(problem: Exception, name: str) -> str:
-    """Return an audit without a verdict as one suite whose only case is an error."""
+def junit_of_error(problem: Exception, name: str, seconds: float = 0.0) -> str:
+    """Return an audit without a verdict, after ``seconds``, as one suite whose only case is an error."""
     suite = Element("testsuite", name=printable(f"forgetkit audit {PurePath(name).name}"))
     _outcome(_case(suite, "verdict", "forgetkit.audit"), "error", str(problem), f"{type(problem).__name__}: {problem}")
-    return _whole(suite)
+    return _whole(suite, seconds)
 
 
-def _whole(suite: Element) -> str:
+def _whole(suite: Element, seconds: float) -> str:
+    """Return the document of a suite whose last case is the verdict."""
+    suite[-1].set("time", f"{seconds:.3f}")
     counts = {
         "tests": str(len(suite)),
         "failures": str(len(suite.findall("testcase/failure"))),
         "errors": str(len(suite.findall("testcase/error"))),
         "skipped": str(len(suite.findall("testcase/skipped"))),
+        "time": f"{seconds:.3f}",
     }
     suite.attrib.update(counts)
     root = Element("testsuites", counts)
@@ -83,7 +88,7 @@ def _add_verdict(suite: Element, report: dict[str, Any]) -> None:
 
 
 def _case(suite: Element, name: str, group: str) -> Element:
-    return SubElement(suite, "testcase", {"classname": printable(group), "name": printable(name)})
+    return SubElement(suite, "testcase", {"classname": printable(group), "name": printable(name), "time": "0.000"})
 
 
 def _outcome(case: Element, kind: str, message: str, text: str) -> None:
