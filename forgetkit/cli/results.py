@@ -102,7 +102,7 @@ def next_command(written: "Written") -> str:
 
         return next_training(path)
     if steps[-1].trains and not len(written.record.forgotten):
-        return f"forgetkit forget-ids {path} --count 65 -o ids.txt"
+        return f"forgetkit forget-ids {path} --count {_request_size(written.record)} -o ids.txt"
     own = steps[-1].ids["count"] if steps[-1].ids else 0
     forgotten_before = known and len(written.record.forgotten) > own  # which this original does not know
     judges = ""
@@ -111,6 +111,12 @@ def next_command(written: "Written") -> str:
 
         judges = f" --shadows {folder_beside(written.source)}"
     return f"forgetkit audit {path}{' --ids IDS.txt' if forgotten_before else ''} --original {original}{judges}"
+
+
+def _request_size(record: "Record") -> int:
+    """Return how many ids to try first: a twentieth of the trained samples, and a thousand at most."""
+    count = record.dataset["size"] if record.trained is None else len(record.trained)
+    return min(max(1, round(count / 20)), 1000)
 
 
 def _state(written: "Written") -> str:

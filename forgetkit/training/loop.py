@@ -20,7 +20,7 @@ from forgetkit.training.device import seed_for, seed_generators
 from forgetkit.training.history import LOOP, History, Position, go_on, place_of
 from forgetkit.training.recipe import Recipe
 from forgetkit.training.resume import Bookmark
-from forgetkit.training.updates import Update, cosine, fit
+from forgetkit.training.updates import Update, cosine, fit, too_few_for_batch_norm
 
 T = TypeVar("T")
 Batch = tuple[Tensor, ...]
@@ -222,4 +222,4 @@ def _check_batch_norm(model: nn.Module, batches: list[Batch]) -> None:
     """Refuse a batch of one sample where batch norm would have to norm it by itself."""
     norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     if any(len(rows) == 1 for rows, *_ in batches) and any(isinstance(part, norms) for part in model.modules()):
-        raise ForgetkitError("usage", "batch norm cannot train on one sample at a time", "raise --batch-size")
+        raise too_few_for_batch_norm()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, progress, silent
 from forgetkit.files.interrupts import in_step
 from forgetkit.processes import keep_freed_memory
@@ -41,14 +42,28 @@ def fit(optimizer: Optimizer, updates: Iterable[Update]) -> Iterator[Tensor]:
 
     On a GPU, steps on tensors are captured and replayed as CUDA graphs (:mod:`forgetkit.training.cuda_graphs`): what a
     loss reads besides its batch must stay the same.
+
+    Raises:
+        ForgetkitError: ``usage`` where batch norm would have to norm one value by itself.
     """
     graphs = graphs_of(optimizer)
     step = graphs.take_step if graphs else take_step
     for update in updates:
-        with in_step():
-            loss = step(optimizer, update.loss, update.batch)
+        try:
+            with in_step():
+                loss = step(optimizer, update.loss, update.batch)
+        except ValueError as problem:
+            if "more than 1 value per channel" not in str(problem):  # torch's words
+                raise
+            raise too_few_for_batch_norm() from problem
         yield loss
         keep_freed_memory()
+
+
+def too_few_for_batch_norm() -> ForgetkitError:
+    """Return the error for a batch of one sample, which batch norm cannot norm by itself."""
+    hint = "raise --batch-size; if only one sample is left to train on, use neutralize or relabel, which do without"
+    return ForgetkitError("usage", "batch norm cannot train on one sample at a time", hint)
 
 
 def started(updates: Iterator[Update], done: int = 0) -> Iterator[Update]:

@@ -102,6 +102,7 @@ def test_a_step_says_what_it_read_matched_changed_and_wrote(forgetkit: Run, mode
     ("command", "following"),
     [
         ((*TRAIN, "--epochs", "1"), "forget-ids new.st --count 65 -o ids.txt"),
+        ((*TRAIN, "--epochs", "1", "--only", "ids.txt"), "forget-ids new.st --count 2 -o ids.txt"),
         (("forget-ids", "model.st", "--count", "5", "-o", "few.txt"), "forget model.st --ids few.txt"),
         (("relabel", "model.st", "-i", "ids.txt", "--rate", "0.1"), "audit model.relabel.st --original model.st"),
         (
