@@ -219,13 +219,23 @@ def choice(name: str, value: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def positive(name: str, value: float) -> float:
-    """Return ``value`` if it is a finite number above 0; raises ForgetkitError ``usage`` if not."""
+def positive(name: str, value: float, *, usual: float = 0.001) -> float:
+    """Return ``value`` if it is a finite number above 0.
+
+    Raises:
+        ForgetkitError: ``usage``; the hint names the ``usual`` value.
+    """
     if not 0 < value < 3e38:  # what float32 holds
         flag = f"--{_setting(name).replace('_', '-')}"
-        message, hint = f"{value} is not above 0, or too large", f"for example {flag} 0.001"
+        message, hint = f"{value} is not above 0, or too large", f"for example {flag} {usual:g}"
         raise ForgetkitError("usage", message, hint, option=_setting(name))
     return value
+
+
+def check_positive(settings: object, *names: str) -> None:
+    """Refuse settings that are not above 0, or too large; raises ForgetkitError ``usage``, which names the default."""
+    for name in names:
+        positive(name, getattr(settings, name), usual=getattr(type(settings), name))
 
 
 def refuse_given(settings: object, names: tuple[str, ...], why: str, hint: str) -> None:

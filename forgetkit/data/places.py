@@ -9,6 +9,8 @@ from forgetkit.errors import ForgetkitError, is_text
 
 FORMS = {".csv": "table:", ".parquet": "table:", ".npz": "arrays:"}
 """What names a file of this suffix as a data set."""
+EXAMPLES = {"folder": "DIR", "table": "FILE.csv", "arrays": "FILE.npz"}
+"""What a name of each form leads to."""
 
 
 def locate(name: str, root: Path) -> tuple[Reader, str, Path, str]:
@@ -37,7 +39,8 @@ def locate(name: str, root: Path) -> tuple[Reader, str, Path, str]:
     elif not (root / file).exists() and Path(file).exists():
         root = Path()
     if not file:
-        raise ForgetkitError("dataset-missing", f"'{name}' names no file", f"for example: --dataset {kind}:FILE")
+        hint = f"for example: --dataset {kind}:{EXAMPLES.get(kind, 'FILE')}"
+        raise ForgetkitError("dataset-missing", f"'{name}' names no file", hint)
     if not is_text(file):
         hint = "rename it, or name a link to it: a checkpoint records this name"
         raise ForgetkitError("dataset-malformed", f"{kind}:{file}: the name is not UTF-8", hint)

@@ -118,7 +118,7 @@ def _busy(handle: int, path: Path) -> ForgetkitError:
     found = os.pread(handle, 20, 0).partition(b"\n")[0].decode()
     os.close(handle)
     who = f"process {found}" if found else "another process"
-    return ForgetkitError("output-busy", f"{path}: {who} is writing it", "wait for it, or name another --out")
+    return ForgetkitError("output-busy", f"{path}: {who} is writing it", "wait for it, or name another output")
 
 
 def let_go() -> None:

@@ -21,35 +21,48 @@ LONGEST_SUFFIX = len("..4194304.tmp")
 """Characters by which the name of a temporary file is longer than that of its target."""
 
 
-def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = ()) -> None:
+def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = (), option: str = "--out") -> None:
     """Refuse an output that cannot or must not be written, before anything is computed.
+
+    Args:
+        path: the output.
+        force: whether an existing one is replaced.
+        inputs: files that it must not replace.
+        option: names it, for hints.
 
     Raises:
         ForgetkitError: ``output-exists`` where ``path`` exists and ``force`` is off;
             ``output-unwritable`` for a folder, a device or an input, and where its folder takes no file.
     """
     try:
-        _check_target(path, force=force, inputs=inputs)
+        _check_target(path, force=force, inputs=inputs, option=option)
     except (OSError, RuntimeError) as problem:  # a name too long, a loop of links
         raise refusal(path, problem) from problem
 
 
-def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...]) -> None:
+def _check_target(path: Path, *, force: bool, inputs: tuple[Path, ...], option: str) -> None:
+    other, a_file = f"name another {option}", f"give {option} the name of a file"
     if any(path.resolve() == source.resolve() for source in inputs):
-        raise ForgetkitError("output-unwritable", f"{path}: the output would replace the input", "name another --out")
+        raise ForgetkitError("output-unwritable", f"{path}: the output would replace the input", other)
     if path.is_dir():
-        raise ForgetkitError("output-unwritable", f"{path} is a folder", "give --out a file name")
-    if path.exists() and not path.is_file():
-        raise ForgetkitError("output-unwritable", f"{path} is not a regular file", "give --out a file name")
+        raise ForgetkitError("output-unwritable", f"{path} is a folder", a_file)
+    if _is_special(path):
+        raise ForgetkitError("output-unwritable", f"{path} is not a regular file", a_file)
     if path.exists() and not force:
         raise _exists(path)
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise ForgetkitError("output-unwritable", f"{folder}: no file can be made in this folder", "name another --out")
+        raise ForgetkitError("output-unwritable", f"{folder}: no file can be made in this folder", other)
     if len(os.fsencode(path.name)) + LONGEST_SUFFIX > os.pathconf(folder, "PC_NAME_MAX"):
         raise OSError(errno.ENAMETOOLONG, "the name is too long")
+
+
+def _is_special(path: Path) -> bool:
+    """Say whether ``path`` is no regular file, or a name of the system's for one: /dev/stdout where that is a file."""
+    folder = path.parent.resolve()
+    return (path.exists() and not path.is_file()) or folder == Path("/dev") or folder.is_relative_to("/proc")
 
 
 @contextmanager
@@ -115,7 +128,7 @@ def publish(path: Path, write: Callable[[Path], None], *, verify: Callable[[Path
 
 
 def _publish(path: Path, write: Callable[[Path], None], verify: Callable[[Path], None] | None) -> None:
-    if path.exists() and not path.is_file():  # a device must not become a file
+    if _is_special(path):  # a device must not become a file
         raise OSError(errno.EINVAL, "not a regular file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # the same file system: only there is a rename atomic
     try:
@@ -210,6 +223,9 @@ def _exists(path: Path) -> ForgetkitError:
 def refusal(path: Path, problem: OSError | RuntimeError) -> ForgetkitError:
     """Return the error for a ``path`` that cannot be written."""
     if isinstance(problem, OSError) and problem.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ForgetkitError("out-of-space", f"{path}: no space left", "free some space, or name another --out")
+        return ForgetkitError("out-of-space", f"{path}: no space left", "free some space, or name another output")
+    if isinstance(problem, OSError) and problem.errno == errno.EFBIG:
+        hint = "raise the limit on the size of a file: ulimit -f unlimited; or name an output in another file system"
+        return ForgetkitError("output-unwritable", f"{path}: {os.strerror(errno.EFBIG)}", hint)
     why = getattr(problem, "strerror", None) or problem
-    return ForgetkitError("output-unwritable", f"{path}: {why}", "name another --out")
+    return ForgetkitError("output-unwritable", f"{path}: {why}", "name another output")

@@ -180,8 +180,10 @@ def find_factory(name: str) -> Factory:
     except ForgetkitError as problem:
         if problem.code != "model-unknown":
             raise
-        if name in names_in("torchvision"):
-            raise ForgetkitError(problem.code, problem.message, f"did you mean torchvision:{name}?") from problem
+        library, _, own = name.replace("/", ":").replace(".", ":").rpartition(":")
+        for zoo in ("torchvision", "timm"):
+            if library.split(":")[0] in {"", zoo} and own in names_in(zoo):
+                raise ForgetkitError(problem.code, problem.message, f"did you mean {zoo}:{own}?") from problem
         hint = f"{problem.hint}; torchvision:NAME, timm:NAME, or your own: --plugin FILE.py with @register_model"
         raise ForgetkitError(problem.code, problem.message, hint) from problem
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.header import read_header
 from forgetkit.files.lfs import refuse_pointer
 from forgetkit.models.class_names import class_names
 from forgetkit.models.tensor_file import unfit
@@ -197,6 +198,8 @@ def _check_kind(path: Path, name: str) -> bool:
     refuse_pointer(path, start)
     if start[4:9] == bytes(4) + b"{":  # torch would read safetensors, and drop a record
         hint = f"forgetkit adopt {name} --model NAME --dataset NAME -o model.st"
+        if "forgetkit" in (read_header(path).get("__metadata__") or {}):
+            hint = f"it is a checkpoint: forgetkit inspect {name}"
         raise ForgetkitError("checkpoint-malformed", f"{name}: it is in safetensors already", hint)
     if not zipfile.is_zipfile(path):
         return False

@@ -85,7 +85,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         save_file(tensors, path, metadata)
     except SafetensorError as problem:
         number = re.search(r"os error (\d+)", str(problem))
-        raise OSError(int(number[1]) if number else errno.EIO, str(problem)) from problem
+        why = (int(number[1]), os.strerror(int(number[1]))) if number else (errno.EIO, str(problem))
+        raise OSError(*why) from problem
     with path.open("r+b") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         ordered = compact_json(json.loads(stream.read(length))).encode()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import INPUT, OUTPUT, Option, UtilityMargin, choice, positive
+from forgetkit.options import INPUT, OUTPUT, Option, UtilityMargin, check_positive, choice
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Forget:
 
     def check(self) -> None:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""
-        positive("utility_margin", self.utility_margin)
+        check_positive(self, "utility_margin")
         choice("otherwise", self.otherwise, ("retrain", "stop"))
         if self.retrain and self.otherwise == "stop":
             hint = "leave one of them out"

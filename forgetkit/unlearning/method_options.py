@@ -13,8 +13,8 @@ from forgetkit.options import (
     Rate,
     UtilityMargin,
     check_optimizer,
+    check_positive,
     choice,
-    positive,
     refuse_given,
 )
 
@@ -46,7 +46,7 @@ class StepSettings:
             ForgetkitError: ``usage``, with the setting's name.
         """
         choice("stop", self.stop, self.stops)
-        positive("utility_margin", self.utility_margin)
+        check_positive(self, "utility_margin")
         if self.stop != "unseen":
             refuse_given(self, ("utility_margin",), f"not with --stop {self.stop}", "accuracy is not judged then")
         check_optimizer(self.optimizer, self.rate, self.momentum, usual=type(self).momentum)
@@ -117,7 +117,7 @@ class Neutralize:
         choice("match", self.matching, ("one-to-one", "each"))
         choice("average", self.average, ("logits", "probabilities"))
         choice("stop", self.stop, ("unseen", "chance", "zero"))
-        positive("utility_margin", self.utility_margin)
+        check_positive(self, "utility_margin")
         choice("check", self.check_at, ("often", "epoch"))
         check_optimizer(self.optimizer, self.rate, self.momentum)
         if self.stop != "unseen" and not limited:
@@ -183,10 +183,9 @@ class Distill:
 
     def check(self, *, second_teacher: bool) -> None:
         """Refuse a value out of range, and settings that would not be used; raises ForgetkitError ``usage``."""
-        positive("forget_weight", self.forget_weight)
-        positive("utility_margin", self.utility_margin)
+        check_positive(self, "forget_weight", "utility_margin")
         check_share("retain_fraction", self.retain_fraction, "the paper's is 0.5")
-        positive("temperature", self.temperature)
+        check_positive(self, "temperature")
         if second_teacher:
             why = "not with --forget-teacher"
             refuse_given(self, ("distill_epochs",), why, "both teachers teach to the end: leave it out")
@@ -219,8 +218,7 @@ class Dampen:
 
     def check(self) -> None:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""
-        positive("alpha", self.alpha)
-        positive("strength", self.strength)
+        check_positive(self, "alpha", "strength")
 
 
 def check_share(name: str, value: float, hint: str) -> None:

@@ -12,8 +12,8 @@ from forgetkit.options import (
     Option,
     UtilityMargin,
     check_optimizer,
+    check_positive,
     choice,
-    positive,
     refuse_given,
 )
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, IdsPerStep, WeightDecay
@@ -66,8 +66,7 @@ class Relabel:
         """Refuse a value out of range; raises ForgetkitError ``usage``."""
         choice("order", self.order, ("file", "shuffle"))
         choice("mix", self.mix, ("auto", "per-id", "joint"))
-        positive("forget_weight", self.forget_weight)
-        positive("utility_margin", self.utility_margin)
+        check_positive(self, "forget_weight", "utility_margin")
         check_optimizer(self.optimizer, 1.0 if self.fixed is None else self.fixed, self.momentum)
         if self.fixed is None or self.kind != "per-id":
             refuse_given(self, ("allow_unforgotten",), "needs a fixed --rate, and steps per id", "give --rate FLOAT")
@@ -157,7 +156,7 @@ class RandomLabels(EpochSettings):
         choice("mix", self.mix, ("forget-then-retain", "joint"))
         choice("targets", self.targets, ("wrong", "any", "contrast"))
         choice("redraw", self.redraw, ("once", "epoch"))
-        positive("forget_weight", self.forget_weight)
+        check_positive(self, "forget_weight")
         if self.targets == "contrast":
             hint = "each id has one contrastive label"
             refuse_given(self, ("labels_per_id", "redraw"), "not with --targets contrast", hint)

@@ -59,7 +59,7 @@ class Limits:
         """Refuse values out of range, or that need each other; raises ForgetkitError ``usage``."""
         choice("--on-limit", self.on_limit, ("stop", "retrain"))
         if self.bound is not None:
-            positive("--max-divergence", self.bound)
+            positive("--max-divergence", self.bound, usual=1)
         if self.reference and self.max_divergence is None:
             raise ForgetkitError("usage", "--reference needs --max-divergence", "for example --max-divergence auto")
         if self.bound is not None and not self.reference:

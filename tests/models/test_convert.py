@@ -207,7 +207,9 @@ def test_a_pointer_of_git_lfs_is_called_by_its_name(forgetkit: Run, tmp_path: Pa
 def test_safetensors_are_not_converted_so_no_record_is_lost(forgetkit: Run, model: Path, tmp_path: Path) -> None:
     ran = forgetkit("convert", "model.st", "-o", "new.safetensors")
     assert (ran.code, ran.out, (tmp_path / "new.safetensors").exists()) == (2, "", False)
-    assert "error: model.st: it is in safetensors already\nhint: forgetkit adopt model.st" in ran.err
+    assert (
+        "error: model.st: it is in safetensors already\nhint: it is a checkpoint: forgetkit inspect model.st" in ran.err
+    )
 
 
 def test_out_is_needed(forgetkit: Run, tmp_path: Path) -> None:

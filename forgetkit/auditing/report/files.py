@@ -54,7 +54,7 @@ class Reports:
                 continue
             if name == "":
                 raise ForgetkitError("usage", "the path is empty", "name a file, or leave it out", option=key)
-            check_target(Path(name), force=True, inputs=inputs)
+            check_target(Path(name), force=True, inputs=inputs, option=option)
             if other := taken.get(Path(name).resolve()):
                 raise ForgetkitError("usage", f"{other} and {option} name the same file: {name}")
             taken[Path(name).resolve()] = option

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, OptimizerName, Option, Rate, choice, positive
+from forgetkit.options import Checkpoint, OptimizerName, Option, Rate, check_positive, choice
 from forgetkit.unlearning.method_options import BatchSize, Epochs, EpochSettings, check_share
 from forgetkit.unlearning.step_options import MethodOptions
 
@@ -32,7 +32,7 @@ class Badteach(EpochSettings):
         """Refuse a value out of range; raises ForgetkitError ``usage``."""
         super().check()
         choice("target", self.target, ("random-net", "uniform"))
-        positive("temperature", self.temperature)
+        check_positive(self, "temperature")
         check_share("retain_fraction", self.retain_fraction, "the authors' is 0.3")
 
 

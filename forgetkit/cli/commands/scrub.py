@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.results import report
-from forgetkit.options import Checkpoint, OptimizerName, Option, Rate, positive, refuse_given
+from forgetkit.options import Checkpoint, OptimizerName, Option, Rate, check_positive, refuse_given
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, IdsPerStep
 from forgetkit.unlearning.step_options import MethodOptions
 
@@ -39,7 +39,7 @@ class Scrub(EpochSettings):
     def check(self) -> None:
         """Refuse a value out of range, or without effect; raises ForgetkitError ``usage``."""
         super().check()
-        positive("temperature", self.temperature)
+        check_positive(self, "temperature")
         if self.away_epochs > self.epochs:
             refuse_given(self, ("away_epochs",), f"there are {self.epochs} epochs", "raise --epochs")
         if not self.away_epochs:
