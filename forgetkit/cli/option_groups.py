@@ -18,7 +18,7 @@ from forgetkit.options import Argument, Compute, Plugins, ResumableOutput, Say, 
 from forgetkit.registry import load_plugins
 
 C = TypeVar("C", bound=Callable[..., None])
-PATHS = {"CHECKPOINT", "DIR", "FILE", "FILE.csv", "FILE-or-FOLDER", "FOLDER", "PLAN", "WEIGHTS"}
+PATHS = {"CHECKPOINT", "DIR", "FILE", "FILE-or-FOLDER", "FOLDER", "PATH", "PLAN", "WEIGHTS"}
 """Placeholders of values that are paths."""
 READ = ("checkpoint", "weights", "like", "from_", "dataset")
 """Parameters that name what a command reads, the most specific first."""

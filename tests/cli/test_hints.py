@@ -131,5 +131,5 @@ def test_every_command_and_option_that_a_message_names_exists() -> None:
             assert option in options | OF_OTHERS | set(MEANT), (place, option)
 
 
-OF_OTHERS = {"--help", "--version", "--junit-xml", "--include"}
+OF_OTHERS = {"--help", "--help-all", "--version", "--junit-xml", "--include"}
 """Options of every command, and of other tools."""
