@@ -1,48 +1,27 @@
-"""The request book: the requests to forget that were accepted, and the checkpoint published for each. One SQLite file.
+"""The request book: the requests to forget that were accepted, the checkpoints that answered them, and their audits.
 
-Rows are added and never changed. A request is accepted once its row is on the disk, and done once a published
-checkpoint is entered for it; in between it is pending, whatever happens to the process that works on it. Ids are kept
-as keyed digests.
+Rows are added and never changed. A request is accepted once its row is on the disk, answered once a published
+checkpoint is entered for it, and done once an audit closes it; until then it is pending, whatever happens to the
+process that works on it. Ids are kept as keyed digests.
 """
 
-import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.book_entries import Answer, BookedAudit, Entry, entries_of, entry_of
+from forgetkit.files.book_file import opened
 from forgetkit.files.id_digests import KeySet
-
-_TABLES = """
-CREATE TABLE book (salt TEXT NOT NULL);
-CREATE TABLE accepted (
-    request TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL, keys BLOB NOT NULL, at TEXT NOT NULL);
-CREATE TABLE published (
-    request TEXT PRIMARY KEY NOT NULL REFERENCES accepted, command TEXT NOT NULL, digest TEXT NOT NULL,
-    at TEXT NOT NULL);
-"""
-_NEVER = "CREATE TRIGGER {0}_{1} BEFORE {1} ON {0} BEGIN SELECT RAISE(ABORT, 'rows of a book are never changed'); END;"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A request: number of ids, time of acceptance, and command, digest and time of the published checkpoint."""
-
-    request: str
-    count: int
-    accepted: str
-    command: str | None
-    digest: str | None
-    published: str | None
+from forgetkit.files.record import Record
 
 
 @dataclass(frozen=True)
 class Booking:
-    """A request that a step works on.
+    """A request that a step or an audit works on.
 
     Attributes:
         book: path of the book.
@@ -52,52 +31,134 @@ class Booking:
     book: Path
     request: str
 
+    @property
+    def name(self) -> str:
+        """Book and request, for messages."""
+        return f"{self.book}: request '{shorten(self.request)}'"
+
+    def asked(self) -> KeySet:
+        """Return the ids of the request; raises ForgetkitError ``request-unknown``."""
+        with opened(self.book) as (rows, salt):
+            found = rows.execute("SELECT keys FROM accepted WHERE request = ?", [self.request]).fetchone()
+        if found is None:
+            hint = f"forgetkit requests add {self.request} --ids FILE --book {self.book}"
+            raise ForgetkitError("request-unknown", f"{self.book}: there is no request '{shorten(self.request)}'", hint)
+        return KeySet(salt, np.frombuffer(found[0], dtype=">u8").astype(np.uint64))
+
     def check(self, ids: list[str]) -> None:
         """Refuse a request that is not in the book, or was accepted with other ids.
 
         Raises:
             ForgetkitError: ``request-unknown`` or ``request-differs``.
         """
-        with opened(self.book) as (rows, salt):
-            found = rows.execute("SELECT keys FROM accepted WHERE request = ?", [self.request]).fetchone()
-        if found is None:
-            hint = f"forgetkit requests add {self.request} --ids FILE --book {self.book}"
-            raise ForgetkitError("request-unknown", f"{self.book}: there is no request '{shorten(self.request)}'", hint)
-        if found[0] != _keys(ids, salt):
-            message = f"request '{shorten(self.request)}' was accepted with other ids"
-            raise ForgetkitError("request-differs", f"{self.book}: {message}", "give the list that it was added with")
+        asked = self.asked()
+        if asked != KeySet.of(ids, asked.salt):
+            message = f"{self.name} was accepted with other ids"
+            raise ForgetkitError("request-differs", message, "give the list that it was added with")
 
-    def check_open(self) -> None:
-        """Refuse a request for which a checkpoint was published; raises ForgetkitError ``request-done``."""
-        with opened(self.book) as (rows, _):
-            found = rows.execute("SELECT digest FROM published WHERE request = ?", [self.request]).fetchone()
-        if found:
-            message = f"request '{shorten(self.request)}' is done: sha256:{found[0][:16]} was published"
-            raise ForgetkitError("request-done", f"{self.book}: {message}", "requests are not repeated: use that file")
+    def check_open(self, *, again: bool) -> None:
+        """Refuse to answer a request that is done, or whose answer was not audited yet.
 
-    def publish(self, command: str, digest: str) -> None:
-        """Enter the published checkpoint, which is on the disk; a request that has an entry keeps it."""
+        Args:
+            again: whether to answer it again in the latter case.
+
+        Raises:
+            ForgetkitError: ``request-done`` or ``request-answered``.
+        """
         with opened(self.book) as (rows, _):
-            row = [self.request, command, digest, _now()]
-            rows.execute("INSERT OR IGNORE INTO published VALUES (?, ?, ?, ?)", row)
+            entry = entry_of(rows, self.request)
+        if entry.done:
+            message = f"{self.name} is done: {entry.standing}"
+            raise ForgetkitError("request-done", message, "requests are not repeated: use that file")
+        if not _takes(entry, again=again):
+            message = f"{self.name} was answered by {entry.answer}, which was not audited yet"
+            hint = f"forgetkit audit FILE --request {self.request} --book {self.book}; --force answers it again"
+            raise ForgetkitError("request-answered", message, hint)
+
+    def answer(self, path: Path, record: Record, *, again: bool = False) -> None:
+        """Enter the checkpoint that answers the request, which is on the disk.
+
+        A request that is done keeps its answer, and so does one whose answer was not audited yet, unless ``again``.
+        """
+        with opened(self.book, write=True) as (rows, _):
+            entry = entry_of(rows, self.request)
+            if not _takes(entry, again=again) or (entry.answer and entry.answer.digest == record.digest):
+                return
+            last = record.steps[-1] if record.steps else None
+            parent = last and (last.parent or last.options.get("like"))
+            name = path.name.encode(errors="replace").decode()  # of any bytes
+            row = [self.request, name, last and last.command, record.digest, parent, _now()]
+            rows.execute("INSERT INTO answered VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def check_answered(self, record: Record) -> None:
+        """Refuse to audit a model that neither answered the request nor descends from the one that did.
+
+        Raises:
+            ForgetkitError: ``request-unanswered`` or ``checkpoint-mismatch``.
+        """
+        with opened(self.book) as (rows, _):
+            self._answer_of(rows, record)
+
+    def judge(self, record: Record, verdict: str, criterion: str, *, closes: bool, reason: str | None) -> Entry:
+        """Enter an audit of ``record``'s model; return the request as it was before, which stays so if it is done.
+
+        Raises:
+            ForgetkitError: as :meth:`check_answered`.
+        """
+        with opened(self.book, write=True) as (rows, _):
+            entry, answer = self._answer_of(rows, record)
+            if not entry.done:
+                audit = BookedAudit(closes, answer.digest, record.digest, verdict, criterion, reason, _now())
+                _enter(rows, self.request, audit)
+            return entry
+
+    def close_without_audit(self, record: Record, reason: str) -> None:
+        """Close a request that has no answer, since there is nothing that an audit could judge."""
+        with opened(self.book, write=True) as (rows, _):
+            entry = entry_of(rows, self.request)
+            if entry.state == "accepted":
+                _enter(rows, self.request, BookedAudit(True, None, record.digest, None, None, reason, _now()))
+
+    def _answer_of(self, rows: sqlite3.Connection, record: Record) -> tuple[Entry, Answer]:
+        """Return the request and its answer, from which the model of ``record`` descends."""
+        entry = entry_of(rows, self.request)
+        if entry.answer is None:
+            hint = f"repeat the step with --request {self.request} --book {self.book}: it enters what it wrote"
+            raise ForgetkitError("request-unanswered", f"{self.name} was not answered yet", hint)
+        if entry.answer.digest not in _line(rows, record):
+            message = f"{self.name} was answered by {entry.answer}, from which this model does not descend"
+            raise ForgetkitError("checkpoint-mismatch", message, "audit that file, or a later one of the same stream")
+        return entry, entry.answer
 
 
 @dataclass(frozen=True)
 class OpenBooking(Booking):
-    """A request that is closed later: what a step publishes is not all that it asks for."""
+    """A request that is answered later: what a step publishes is not all that it asks for."""
 
-    def publish(self, command: str, digest: str) -> None:
+    def answer(self, path: Path, record: Record, *, again: bool = False) -> None:
         """Enter nothing."""
+
+
+def booking_of(request: str | None, book: str | None) -> Booking | None:
+    """Return the request in a book that a command works on, if any.
+
+    Raises:
+        ForgetkitError: ``usage`` for a request without a book, or the other way round.
+    """
+    if (request is None) != (book is None):
+        example = "for example: --request case-7 --book requests.db"
+        raise ForgetkitError("usage", "--request and --book go together", example)
+    return None if request is None or book is None else Booking(Path(book), request)
 
 
 def add(book: Path, request: str, ids: list[str]) -> bool:
     """Accept a request; return whether it is new. It is on the disk when this returns.
 
     Raises:
-        ForgetkitError: ``request-differs`` where it was accepted with other ids; as :func:`opened`.
+        ForgetkitError: ``request-differs`` where it was accepted with other ids; as :func:`.book_file.opened`.
     """
-    with opened(book, make=True) as (rows, salt):
-        keys = _keys(ids, salt)
+    with opened(book, make=True, write=True) as (rows, salt):
+        keys = KeySet.of(ids, salt).keys.astype(">u8").tobytes()
         row = [request, len(keys) // 8, keys, _now()]
         if rows.execute("INSERT OR IGNORE INTO accepted VALUES (?, ?, ?, ?)", row).rowcount:
             return True
@@ -108,64 +169,28 @@ def add(book: Path, request: str, ids: list[str]) -> bool:
 def entries(book: Path) -> list[Entry]:
     """Return every request in the order of acceptance."""
     with opened(book) as (rows, _):
-        found = rows.execute(
-            "SELECT request, count, accepted.at, command, digest, published.at"
-            " FROM accepted LEFT JOIN published USING (request) ORDER BY accepted.rowid"
-        )
-        return [Entry(*row) for row in found]
+        return entries_of(rows)
 
 
-@contextmanager
-def opened(book: Path, *, make: bool = False) -> Iterator[tuple[sqlite3.Connection, str]]:
-    """Open a book for one transaction, which is on the disk when the context ends.
-
-    Yields:
-        the connection, and the key of its digests.
-
-    Raises:
-        ForgetkitError: ``book-missing``, ``book-malformed``, ``output-unwritable`` or ``out-of-space``.
-    """
-    if not make and not book.is_file():
-        raise ForgetkitError("book-missing", f"{book}: no request book", "forgetkit requests add makes one")
-    try:
-        if make:
-            book.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(book, timeout=60.0, isolation_level=None)) as rows:
-            rows.execute("PRAGMA synchronous = EXTRA")
-            rows.execute("PRAGMA foreign_keys = ON")
-            rows.execute("BEGIN IMMEDIATE")
-            if make and not rows.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                _make(rows)
-            (salt,) = rows.execute("SELECT salt FROM book").fetchone()
-            yield rows, salt
-            rows.execute("COMMIT")
-    except sqlite3.OperationalError as problem:
-        full = "full" in str(problem)
-        code = "out-of-space" if full else "book-malformed" if "no such" in str(problem) else "output-unwritable"
-        raise ForgetkitError(code, f"{book}: {problem}") from problem
-    except (sqlite3.DatabaseError, TypeError, ValueError) as problem:
-        raise ForgetkitError("book-malformed", f"{book}: not a request book ({problem})") from problem
-    except OSError as problem:
-        raise ForgetkitError("output-unwritable", f"{book}: {problem.strerror}") from problem
+def _takes(entry: Entry, *, again: bool) -> bool:
+    """Say whether a request takes an answer: it has none, or one that an audit has not let pass; or ``again``."""
+    return not entry.done and (again or entry.answer is None or entry.audit is not None)
 
 
-def _make(rows: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";")[:-1]:
-        rows.execute(statement)
-    for table in ("book", "accepted", "published"):
-        for change in ("UPDATE", "DELETE"):
-            rows.execute(_NEVER.format(table, change))
-    rows.execute("INSERT INTO book VALUES (?)", [secrets.token_hex(32)])
+def _line(rows: sqlite3.Connection, record: Record) -> set[str]:
+    """Return the digests of a model and of all that it descends from: by its steps, and by the retrainings booked."""
+    parents = dict(rows.execute("SELECT digest, parent FROM answered WHERE parent IS NOT NULL"))
+    found: set[str] = set()
+    new = {record.digest, *(step.parent for step in record.steps if step.parent)}
+    while new:
+        found |= new
+        new = {parents[digest] for digest in new if digest in parents} - found
+    return found
 
 
-def _keys(ids: list[str], salt: str) -> bytes:
-    return KeySet.of(ids, salt).keys.astype(">u8").tobytes()
+def _enter(rows: sqlite3.Connection, request: str, audit: BookedAudit) -> None:
+    rows.execute("INSERT INTO audited VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [request, *vars(audit).values()])
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def document(found: list[Entry]) -> list[dict[str, Any]]:
-    """Return requests as JSON values."""
-    return [vars(entry) for entry in found]

@@ -12,6 +12,7 @@ from torch import nn
 
 from forgetkit.data.of_checkpoint import dataset_of, keeping_data
 from forgetkit.events import Tell, Warned, silent
+from forgetkit.files.request_book import booking_of
 from forgetkit.training.device import machine_for
 from forgetkit.training.outputs import Written, output_path
 from forgetkit.training.resume import Bookmark
@@ -20,7 +21,7 @@ from forgetkit.unlearning.attempt import Attempt
 from forgetkit.unlearning.distillation import STUDENT
 from forgetkit.unlearning.fallback import or_retrain, retraining
 from forgetkit.unlearning.forget_options import Forget
-from forgetkit.unlearning.inputs import Ids, Request, begin, booking_of
+from forgetkit.unlearning.inputs import Ids, Request, begin
 from forgetkit.unlearning.outcome import Outcome
 from forgetkit.unlearning.refresh import Refresh
 from forgetkit.unlearning.sets import Sets
@@ -56,7 +57,7 @@ def forget(
     settings, options = settings or Forget(), (options or StepOptions()).writing(out)
     settings.check()
     with keeping_data():
-        request = begin("forget", str(model), options, ids=ids, closes=False, tell=tell)
+        request = begin("forget", str(model), options, ids=ids, answers=False, tell=tell)
         written = request if isinstance(request, Written) else _step(request, settings, options, tell)
         if written and not options.output.dry_run:
             _finish(written, settings, options, tell)
@@ -88,7 +89,7 @@ def _step(request: Request, settings: Forget, options: StepOptions, tell: Tell) 
 
 
 def _finish(written: Written, settings: Forget, options: StepOptions, tell: Tell) -> None:
-    """Make the shadow models forget as well, or warn that they still hold ids; then the request is done."""
+    """Make the shadow models forget as well, or warn that they still hold ids; then the request is answered."""
     record, path = written.record, written.source or written.path
     if shadows := shadows_of(path, record, settings.shadows, silent):
         dataset = dataset_of(path, record, options.source, silent)
@@ -102,5 +103,5 @@ def _finish(written: Written, settings: Forget, options: StepOptions, tell: Tell
             text = f"{len(stale)} of {len(shadows)} shadow models still hold ids that the model has forgotten"
             cure = f"forgetkit shadows refresh {shadows.folder} --ids IDS.txt --rate {rate:g}"
             tell(Warned("shadows-stale", f"{text}: {cure}"))
-    if booking := booking_of(options.booked):
-        booking.publish(record.steps[-1].command if record.steps else "forget", record.digest)
+    if booking := booking_of(options.booked.request, options.booked.book):
+        booking.answer(written.path, record, again=options.output.force)

@@ -11,16 +11,16 @@ from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import check_same_data, on_data
 from forgetkit.data.of_checkpoint import dataset_of, leave_out, nothing_left, read_lists
-from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.id_list import IdList, as_list
 from forgetkit.files.id_list import Ids as Ids
 from forgetkit.files.record import Record
-from forgetkit.files.request_book import Booking, OpenBooking
+from forgetkit.files.request_book import Booking, OpenBooking, booking_of
+from forgetkit.options import ResumableOutput
 from forgetkit.training.outputs import Written
-from forgetkit.unlearning.step_options import Booked, StepOptions
+from forgetkit.unlearning.step_options import StepOptions
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Request:
         dataset: the data set it was trained on.
         ids: the ids to forget now, in the order of the request; what was forgotten before is left out.
         inputs: every file that was read for it; no output may replace one.
-        booking: the request in a book that it fulfils, if any.
+        booking: the request in a book that it answers, if any.
     """
 
     path: Path
@@ -75,6 +75,11 @@ class Request:
         canaries = open_canaries(self.record, self.dataset)
         return self.forget_rows if canaries is None else self.forget_rows[~np.isin(self.forget_rows, canaries.rows)]
 
+    def answer(self, path: Path, record: Record, output: ResumableOutput) -> None:
+        """Enter a checkpoint that is on the disk into the book, if the request is in one; not in a dry run."""
+        if self.booking and not output.dry_run:
+            self.booking.answer(path, record, again=output.force)
+
     def check_retained(self) -> None:
         """Refuse a request that leaves nothing to train on: ForgetkitError, ``ids-empty``."""
         if len(self.retain_rows) == 0:
@@ -101,7 +106,7 @@ def begin(
     *,
     ids: Ids | None = None,
     needs_ids: bool = True,
-    closes: bool = True,
+    answers: bool = True,
     tell: Tell,
 ) -> Request | Written:
     """Read and check the input of a step.
@@ -111,7 +116,7 @@ def begin(
         checkpoint: path of the input.
         options: ID lists, where the data is, and the request in a book.
         ids: path of an ID list, or the ids themselves, instead of the ID lists in ``options``.
-        closes: whether the step does all that a request in a book asks for.
+        answers: whether the step does all that a request in a book asks for.
         needs_ids: whether a step ends if no id is left to forget; otherwise it works on the retain set.
         tell: receives warnings about ids that are skipped.
 
@@ -121,8 +126,8 @@ def begin(
     Raises:
         ForgetkitError: for each kind of bad input; nothing was computed or written.
     """
-    booking = booking_of(options.booked)
-    if booking and not closes:
+    booking = booking_of(options.booked.request, options.booked.book)
+    if booking and not answers:
         booking = OpenBooking(booking.book, booking.request)
     path, record = open_checkpoint(checkpoint)
     dataset = dataset_of(path, record, options.source, tell)
@@ -134,7 +139,7 @@ def begin(
     wanted = leave_out(given, record, tell)
     if needs_ids and not wanted:
         if booking and not options.output.dry_run:
-            booking.publish(command, record.digest)
+            _enter(booking, path, record, given)
         return Written(command, path, record, 0.0, state="nothing left")
     files = (Path(name) for name in lists if isinstance(name, str) and name != "-")
     request = Request(path, record, dataset, wanted, (path, *files, *((booking.book,) if booking else ())), booking)
@@ -142,13 +147,9 @@ def begin(
     return request
 
 
-def booking_of(booked: Booked) -> Booking | None:
-    """Return the request in a book that a step fulfils, if any.
-
-    Raises:
-        ForgetkitError: ``usage`` for a request without a book, or the other way round.
-    """
-    if (booked.request is None) != (booked.book is None):
-        example = "for example: --request case-7 --book requests.db"
-        raise ForgetkitError("usage", "--request and --book go together", example)
-    return None if booked.request is None or booked.book is None else Booking(Path(booked.book), booked.request)
+def _enter(booking: Booking, path: Path, record: Record, ids: list[str]) -> None:
+    """Enter a checkpoint that has forgotten the ids already, or was never trained on any of them."""
+    if record.was_trained(ids).any():
+        booking.answer(path, record)
+    else:
+        booking.close_without_audit(record, "the model was never trained on any of its ids")

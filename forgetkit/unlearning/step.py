@@ -83,11 +83,12 @@ def carry_out(
     expected = replace(request.record, forgotten=request.forgotten, steps=steps, software=software())
     files = beside.paths(target)
     if done := up_to_date(target, expected, files):
-        if request.booking and not output.dry_run:
-            request.booking.publish(step.command, done.digest)
+        request.answer(target, done, output)
         return done_already(step.command, target, done, files)
     asked = asked_of(expected, files)
     force = output.force or was_left(target, asked)
+    if request.booking:
+        request.booking.check_open(again=output.force)
     _check(request, inputs, target, files, force=force)
     tell(Note(f"{step.command}: {_samples_of(request)}, {machine} → {target}"))
     model, start = load_with_weights(request.path, request.record)
@@ -101,8 +102,7 @@ def carry_out(
         written = save_checkpoint(target, model, replace(expected, steps=steps))
         keep_unseen(written, aim.dataset, machine, unseen)
         beside.write(target, outcome, bookmark, written, request.record)
-        if request.booking:
-            request.booking.publish(step.command, written.digest)
+        request.answer(target, written, output)
     tell(Changed(outcome.metrics, 1 / len(request.record.classes)))
     return Written(step.command, target, written, time.monotonic() - begun, request.path)
 
@@ -133,9 +133,7 @@ def _compared(outcome: Outcome, before: dict[str, Any], after: dict[str, Any]) -
 
 
 def _check(request: Request, inputs: Inputs, target: Path, files: tuple[Path, ...], *, force: bool) -> None:
-    """Refuse a request that is closed, and outputs that cannot or must not be written."""
-    if request.booking:
-        request.booking.check_open()
+    """Refuse outputs that cannot or must not be written."""
     read = (*request.inputs, *inputs.others, *inputs.models, *((Path(inputs.mask),) if inputs.mask is not None else ()))
     for path, others in ((target, ()), *((path, (target,)) for path in files)):
         check_target(path, force=force, inputs=(*read, *others))

@@ -21,10 +21,10 @@ class Lists(ListForm):
 
 @dataclass(frozen=True)
 class Booked:
-    """The request that a step fulfils."""
+    """The request that a step answers."""
 
     request: Annotated[
-        str | None, Option("Request in --book that this run fulfils.", metavar="REQUEST", panel=REQUESTS)
+        str | None, Option("Request in --book that this run answers.", metavar="REQUEST", panel=REQUESTS)
     ] = None
     book: Annotated[str | None, Book] = None
 

@@ -1,13 +1,17 @@
 """The request book: no request is lost, none is applied twice."""
 
+import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from forgetkit.cli import app as cli
+from forgetkit.errors import ForgetkitError
 from forgetkit.files import request_book as books
+from forgetkit.files.book_file import opened
 from forgetkit.files.header import read_record
 from tests.conftest import Run
 
@@ -26,6 +30,7 @@ STEPS = {
     "scrub": "--stop published --epochs 1",
 }
 RELABEL = [*STEP.split(), "--request", "r1", "--book", "b.db", "-o", "out.st"]
+OTHER = [{"0.1": "0.05", "out.st": "other.st"}.get(word, word) for word in RELABEL]
 
 
 @pytest.fixture
@@ -39,25 +44,31 @@ def listed(forgetkit: Run, which: str) -> list[str]:
     return [entry["request"] for entry in forgetkit("requests", which, "--book", "b.db", "--json").json["requests"]]
 
 
-def test_a_request_is_pending_until_something_is_published_for_it(forgetkit: Run, added: Path) -> None:
-    assert (listed(forgetkit, "pending"), listed(forgetkit, "done")) == (["r1"], [])
+def test_a_step_answers_a_request_which_stays_pending(forgetkit: Run, added: Path) -> None:
+    assert forgetkit("requests", "pending", "--book", "b.db").lines == ["r1  not answered"]
     assert forgetkit(*RELABEL).code == 0
-    assert (listed(forgetkit, "pending"), listed(forgetkit, "done")) == ([], ["r1"])
-    digest = forgetkit("inspect", "out.st", "--json").json["record"]["digest"]
+    record = read_record(added / "out.st")
+    says = f"r1  answered by out.st (sha256:{record.digest[:16]}), not audited"
+    assert forgetkit("requests", "pending", "--book", "b.db").lines == [says]
+    assert listed(forgetkit, "done") == []
     (entry,) = forgetkit("requests", "log", "--book", "b.db", "--json").json["requests"]
-    assert (entry["count"], entry["command"], entry["digest"]) == (30, "relabel", digest)
+    assert (entry["count"], entry["state"], entry["command"]) == (30, "answered", "relabel")
+    assert (entry["digest"], entry["audit"]) == (record.digest, None)
+    assert entry["answers"][0]["parent"] == read_record(added / "model.st").digest
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_each_step_completes_its_request_once(forgetkit: Run, added: Path, name: str) -> None:
+def test_each_step_answers_its_request_once(forgetkit: Run, added: Path, name: str) -> None:
     step = [name, "model.st", "-i", "ids.txt", *STEPS[name].split(), "--request", "r1", "--book", "b.db", "-q"]
     ran = forgetkit(*step, "-o", "out.st")
     assert ran.code == 0, ran.err
     (entry,), record = books.entries(added / "b.db"), read_record(added / "out.st")
-    assert (entry.command, entry.digest) == (record.steps[-1].command, record.digest)
-    assert entry.command == name or (name, entry.command) == ("forget", "train")
+    answer = entry.answers[-1]
+    assert (answer.command, answer.digest, answer.file) == (record.steps[-1].command, record.digest, "out.st")
+    assert answer.command == name or (name, answer.command) == ("forget", "train")
+    assert answer.parent == read_record(added / "model.st").digest
     again = forgetkit(*step, "-o", "again.st", "--json")
-    assert (again.code, again.json["code"], (added / "again.st").exists()) == (2, "request-done", False)
+    assert (again.code, again.json["code"], (added / "again.st").exists()) == (2, "request-answered", False)
 
 
 def test_every_step_that_forgets_takes_a_request() -> None:
@@ -75,23 +86,32 @@ def test_a_request_is_never_applied_twice(forgetkit: Run, added: Path) -> None:
     assert forgetkit(*RELABEL).code == 0  # up to date
     (added / "out.st").unlink()
     ran = forgetkit(*RELABEL)
-    assert (ran.code, "is done" in ran.err) == (2, True)
+    assert (ran.code, "was answered by out.st" in ran.err, "--force answers it again" in ran.err) == (2, True, True)
 
 
-def test_a_published_output_completes_its_request(forgetkit: Run, added: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_force_answers_a_request_again_whose_answer_was_not_audited(forgetkit: Run, added: Path) -> None:
+    assert forgetkit(*RELABEL).code == 0
+    assert forgetkit(*OTHER, "--force").code == 0
+    (entry,) = books.entries(added / "b.db")
+    assert [answer.file for answer in entry.answers] == ["out.st", "other.st"]
+    assert entry.digest == read_record(added / "other.st").digest
+
+
+def test_a_published_output_answers_its_request(forgetkit: Run, added: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process ended between the file and the book: the same command writes into the book, and computes nothing."""
 
-    def ends(*_: object) -> None:
+    def ends(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(books.Booking, "publish", ends)
+        patch.setattr(books.Booking, "answer", ends)
         assert forgetkit(*RELABEL).code == 130
     assert (added / "out.st").exists()
-    assert listed(forgetkit, "pending") == ["r1"]
+    assert forgetkit("requests", "pending", "--book", "b.db").lines == ["r1  not answered"]
     before = (added / "out.st").stat().st_mtime_ns
     assert forgetkit(*RELABEL).code == 0
-    assert (listed(forgetkit, "done"), (added / "out.st").stat().st_mtime_ns) == (["r1"], before)
+    (entry,) = books.entries(added / "b.db")
+    assert (entry.state, (added / "out.st").stat().st_mtime_ns) == ("answered", before)
 
 
 def test_adding_twice_changes_nothing_and_other_ids_are_refused(forgetkit: Run, added: Path) -> None:
@@ -118,7 +138,7 @@ def test_a_step_for_a_request_that_is_not_so_in_the_book_is_refused(
     assert (ran.code, words in ran.err, (added / "out.st").exists()) == (2, True, False)
 
 
-@pytest.mark.parametrize("change", ["UPDATE accepted SET count = 1", "DELETE FROM published", "DELETE FROM accepted"])
+@pytest.mark.parametrize("change", ["UPDATE accepted SET count = 1", "DELETE FROM answered", "DELETE FROM accepted"])
 def test_rows_are_never_changed(forgetkit: Run, added: Path, change: str) -> None:
     assert forgetkit(*RELABEL).code == 0
     with pytest.raises(sqlite3.IntegrityError, match="never changed"):
@@ -140,3 +160,121 @@ def test_a_file_that_is_no_book_is_refused(forgetkit: Run, model: Path, ids: Pat
 
 def test_one_option_without_the_other_is_refused(forgetkit: Run, model: Path, ids: Path) -> None:
     assert forgetkit("relabel", "model.st", "-i", "ids.txt", "--request", "r1").code == 2
+
+
+def test_a_request_about_samples_that_the_model_never_saw_is_done_at_once(forgetkit: Run, added: Path) -> None:
+    (added / "some.txt").write_text("".join(f"{row}\n" for row in range(1, 200) if row % 10))
+    train = "train --dataset digits --only some.txt --epochs 1 -q -o few.st"
+    assert forgetkit(*train.split()).code == 0
+    for _ in range(2):
+        assert forgetkit(*RELABEL[:1], "few.st", *RELABEL[2:]).code == 0
+    (line,) = forgetkit("requests", "done", "--book", "b.db").lines
+    digest = read_record(added / "few.st").digest[:16]
+    assert line == f"r1  sha256:{digest}  not audited, accepted: the model was never trained on any of its ids"
+
+
+OLD_BOOK = """
+CREATE TABLE book (salt TEXT NOT NULL);
+CREATE TABLE accepted (request TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL, keys BLOB NOT NULL, at TEXT NOT NULL);
+CREATE TABLE published (request TEXT PRIMARY KEY NOT NULL REFERENCES accepted, command TEXT NOT NULL,
+    digest TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TRIGGER published_DELETE BEFORE DELETE ON published BEGIN SELECT RAISE(ABORT, 'never'); END;
+INSERT INTO book VALUES ('0000000000000000000000000000000000000000000000000000000000000000');
+INSERT INTO accepted VALUES ('old-1', 1, x'0000000000000001', '2026-01-01T00:00:00+00:00');
+INSERT INTO accepted VALUES ('old-2', 1, x'0000000000000002', '2026-01-02T00:00:00+00:00');
+INSERT INTO published VALUES ('old-1', 'relabel', 'abc', '2026-01-03T00:00:00+00:00');
+"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """Return a book as forgetkit wrote it when a step closed a request: old-1 is done, old-2 is pending."""
+    sqlite3.connect(tmp_path / "old.db").executescript(OLD_BOOK)
+    return tmp_path / "old.db"
+
+
+def test_what_is_done_in_a_book_of_an_earlier_version_stays_done(forgetkit: Run, old: Path) -> None:
+    done, pending = books.entries(old)
+    assert (done.state, pending.state) == ("done", "accepted")
+    assert (done.digest, done.answers[-1].command, done.since) == ("abc", "relabel", "2026-01-03T00:00:00+00:00")
+    assert "not audited, accepted: an earlier version" in forgetkit("requests", "done", "--book", old).out
+    with pytest.raises(ForgetkitError, match="is done"):
+        books.Booking(old, "old-1").check_open(again=True)
+
+
+def test_a_book_of_an_earlier_version_is_kept_by_reading_and_upgraded_by_writing(forgetkit: Run, old: Path) -> None:
+    before = old.read_bytes()
+    assert len(books.entries(old)) == 2
+    assert old.read_bytes() == before
+    (old.parent / "ids.txt").write_text("1\n")
+    assert forgetkit("requests", "add", "new", "-i", "ids.txt", "--book", old).code == 0
+    assert [entry.state for entry in books.entries(old)] == ["done", "accepted", "accepted"]
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):  # an earlier version refuses it
+        sqlite3.connect(old).execute("SELECT digest FROM published")
+
+
+def test_a_book_of_a_later_version_is_refused(forgetkit: Run, added: Path) -> None:
+    sqlite3.connect(added / "b.db").execute("PRAGMA user_version = 3")
+    ran = forgetkit("requests", "log", "--book", "b.db")
+    assert (ran.code, "a book of version 3" in ran.err, "hint: " in ran.err) == (2, True, True)
+
+
+def test_a_request_is_closed_once_whatever_comes_after(added: Path, forgetkit: Run) -> None:
+    assert forgetkit(*RELABEL).code == 0
+    booking, record = books.Booking(added / "b.db", "r1"), read_record(added / "out.st")
+    verdicts = [("not-forgotten", False), ("forgotten", True), ("not-forgotten", False), ("forgotten", True)]
+    for verdict, closes in verdicts:
+        booking.judge(record, verdict, "retrain", closes=closes, reason=None)
+    booking.answer(added / "model.st", read_record(added / "model.st"), again=True)
+    (entry,) = books.entries(added / "b.db")
+    assert [(audit.verdict, audit.closes) for audit in entry.audits] == verdicts[:2]
+    assert (entry.standing, len(entry.answers)) == (f"sha256:{record.digest[:16]}  forgotten (retrain)", 1)
+
+
+def test_an_answer_that_failed_its_audit_gives_way_to_another(added: Path, forgetkit: Run) -> None:
+    assert forgetkit(*RELABEL).code == 0
+    booking, failed = books.Booking(added / "b.db", "r1"), read_record(added / "out.st")
+    booking.judge(failed, "over-forgotten", "retrain", closes=False, reason=None)
+    assert "audit: over-forgotten (retrain)" in books.entries(added / "b.db")[0].standing
+    assert forgetkit(*OTHER).code == 0
+    booking.answer(added / "out.st", failed)  # the first command again, which is up to date
+    (entry,) = books.entries(added / "b.db")
+    assert (entry.answer and entry.answer.file, entry.audit) == ("other.st", None)
+
+
+def test_of_eight_audits_at_once_one_closes_the_request(added: Path, forgetkit: Run) -> None:
+    assert forgetkit(*RELABEL).code == 0
+    booking, record = books.Booking(added / "b.db", "r1"), read_record(added / "out.st")
+
+    def judge(number: int) -> bool:
+        return booking.judge(record, "inconclusive", "retrain", closes=True, reason=f"auditor {number}").done is None
+
+    with ThreadPoolExecutor(8) as pool:
+        closed = list(pool.map(judge, range(8)))
+    (entry,) = books.entries(added / "b.db")
+    assert [audit.reason for audit in entry.audits] == [f"auditor {closed.index(True)}"]
+    assert sum(closed) == 1
+
+
+def test_an_upgrade_that_is_cut_short_leaves_the_book_as_it_was(old: Path) -> None:
+    before = old.read_bytes()
+    with pytest.raises(KeyboardInterrupt), opened(old, write=True):
+        raise KeyboardInterrupt
+    assert (old.read_bytes(), books.entries(old)[0].state) == (before, "done")
+
+
+def test_a_checkpoint_may_have_a_name_of_any_bytes(forgetkit: Run, added: Path) -> None:
+    books.Booking(added / "b.db", "r1").answer(Path(os.fsdecode(b"m\xe4.st")), read_record(added / "model.st"))
+    assert "answered by m?.st" in forgetkit("requests", "pending", "--book", "b.db").out
+
+
+def test_another_database_is_no_book(forgetkit: Run, tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "x.db").execute("CREATE TABLE things (name TEXT)")
+    ran = forgetkit("requests", "log", "--book", "x.db")
+    assert (ran.code, "x.db: not a request book" in ran.err) == (2, True)
+
+
+def test_the_next_command_closes_the_request(forgetkit: Run, added: Path) -> None:
+    ran = forgetkit(*RELABEL[: RELABEL.index("-q")], *RELABEL[RELABEL.index("-q") + 1 :])
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("next: ")]
+    assert line == "next: forgetkit audit out.st --request r1 --book b.db --original model.st"

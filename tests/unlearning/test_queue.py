@@ -138,10 +138,12 @@ def test_each_list_is_a_request_in_the_book(forgetkit: Run, model: Path) -> None
     assert forgetkit("requests", "add", "c", "-i", "requests/c.txt", "--book", "b.db").code == 0
     assert not made()
     ran = queue(forgetkit, "--book", "b.db", "--json")
-    entries = forgetkit("requests", "done", "--book", "b.db", "--json").json["requests"]
+    entries = forgetkit("requests", "pending", "--book", "b.db", "--json").json["requests"]
     assert [(entry["request"], entry["digest"]) for entry in entries] == [
         (one["request"], one["digest"]) for one in ran.json["requests"]
     ]
+    again = queue(forgetkit, "--book", "b.db", "--json")
+    assert (again.code, again.json["up_to_date"]) == (0, True)
 
 
 def test_a_dry_run_checks_every_request_and_writes_nothing(forgetkit: Run, model: Path, requests: Path) -> None:

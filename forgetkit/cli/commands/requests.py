@@ -17,12 +17,13 @@ BookFile = Annotated[str, Book]
 def requests(context: typer.Context) -> None:
     """Keep a book of requests to forget.
 
-    None is lost, and none is carried out twice. Add a request before any work. A step with --request and --book enters
-    the checkpoint that it published, once that is on the disk. After a crash, the same command completes the request,
-    or carries it out again.
+    None is lost, none is carried out twice, and none is closed without an audit. Add a request before any work. A step
+    with --request and --book answers it: it enters the checkpoint that it published, once that is on the disk. An audit
+    with --request and --book closes it, if its verdict passes. After a crash, repeat the same command.
 
         forgetkit requests add case-7 --ids ids.txt --book requests.db
         forgetkit relabel model.st --ids ids.txt --request case-7 --book requests.db
+        forgetkit audit model.relabel.st --original model.st --request case-7 --book requests.db
         forgetkit requests pending --book requests.db
     """
     show_help(context)
@@ -61,7 +62,7 @@ def add(
 
 
 def pending(*, book: BookFile, say: Say) -> None:
-    """Print the requests that are accepted but not done, oldest first.
+    """Print the requests that are not done, oldest first, and what each is waiting for.
 
     Examples:
         forgetkit requests pending --book requests.db
@@ -71,7 +72,7 @@ def pending(*, book: BookFile, say: Say) -> None:
 
 
 def done(*, book: BookFile, say: Say) -> None:
-    """Print the requests that are done, oldest first, each with the digest of the published checkpoint.
+    """Print the requests that are done, oldest first, each with the digest of the audited checkpoint and the verdict.
 
     Examples:
         forgetkit requests done --book requests.db
@@ -81,7 +82,7 @@ def done(*, book: BookFile, say: Say) -> None:
 
 
 def log(*, book: BookFile, say: Say) -> None:
-    """Print all requests with their times; --json gives an archive of the book.
+    """Print all requests with the times of acceptance and of the last entry; --json gives an archive of the book.
 
     Examples:
         forgetkit requests log --book requests.db
@@ -92,18 +93,17 @@ def log(*, book: BookFile, say: Say) -> None:
 
 def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
     """Print the requests that are done, or not done, or (None) all."""
-    from forgetkit.files.request_book import document, entries
+    from forgetkit.files.request_book import entries
 
-    found = [entry for entry in entries(Path(book)) if done is None or (entry.digest is not None) == done]
+    found = [entry for entry in entries(Path(book)) if done is None or (entry.state == "done") == done]
     lines = [
-        entry.request
-        if done is False
-        else f"{entry.request}  sha256:{entry.digest[:16]}"
-        if done and entry.digest
-        else f"{entry.accepted}  {entry.request}  {entry.count} ids  {entry.published or 'pending'}"
+        f"{entry.request}  {entry.standing}"
+        if done is not None
+        else f"{entry.accepted}  {entry.request}  {entry.count} ids  {entry.since}  {entry.standing}"
         for entry in found
     ]
-    Console(say).result(lines, {"ok": True, "command": command, "requests": document(found)})
+    document = [entry.to_json() for entry in found]
+    Console(say).result(lines, {"ok": True, "command": command, "requests": document})
 
 
 COMMANDS = (add, pending, done, log)

@@ -1,0 +1,147 @@
+"""What a request book says: each request with its answers and its audits."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A checkpoint that a step published for a request.
+
+    Attributes:
+        file: its name, without folders; None in a book of version 1.
+        command: the command that made it.
+        digest: its digest.
+        parent: digest of the checkpoint that it was made from, or retrained like.
+        at: when it was entered.
+    """
+
+    file: str | None
+    command: str | None
+    digest: str
+    parent: str | None
+    at: str
+
+    def __str__(self) -> str:
+        short = f"sha256:{self.digest[:16]}"
+        return f"{self.file} ({short})" if self.file else short
+
+
+@dataclass(frozen=True)
+class BookedAudit:
+    """An audit about the ids of a request.
+
+    Attributes:
+        closes: whether the request is done with it.
+        answer: digest of the answer; None if it has none, as no model was trained on the ids.
+        digest: that of the model under audit: the answer, or one that descends from it.
+        verdict: of the audit; None where none was needed.
+        criterion: by which it judged.
+        reason: why the request is closed, if it was not the verdict alone that closed it.
+        at: when it was entered.
+    """
+
+    closes: bool
+    answer: str | None
+    digest: str
+    verdict: str | None
+    criterion: str | None
+    reason: str | None
+    at: str
+
+    def __str__(self) -> str:
+        verdict = f"{self.verdict} ({self.criterion})" if self.verdict else "not audited"
+        return f"{verdict}, accepted: {self.reason}" if self.reason else verdict
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A request: number of ids, time of acceptance, its answers and its audits, oldest first."""
+
+    request: str
+    count: int
+    accepted: str
+    answers: tuple[Answer, ...]
+    audits: tuple[BookedAudit, ...]
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer that counts, the last one."""
+        return self.answers[-1] if self.answers else None
+
+    @property
+    def done(self) -> BookedAudit | None:
+        """The audit that closed it."""
+        return next((audit for audit in self.audits if audit.closes), None)
+
+    @property
+    def audit(self) -> BookedAudit | None:
+        """The audit that counts: the one that closed it, or the last of the answer that counts."""
+        of_answer = [audit for audit in self.audits if self.answer and audit.answer == self.answer.digest]
+        return self.done or (of_answer[-1] if of_answer else None)
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the answer; of the model itself if it was never trained on the ids; None without an answer."""
+        return self.answer.digest if self.answer else self.done.digest if self.done else None
+
+    @property
+    def state(self) -> str:
+        """``accepted``, ``answered`` or ``done``."""
+        return "done" if self.done else "answered" if self.answers else "accepted"
+
+    @property
+    def since(self) -> str:
+        """Time of the last entry."""
+        return max([self.accepted, *(one.at for one in self.answers), *(one.at for one in self.audits)])
+
+    @property
+    def standing(self) -> str:
+        """What was done, and what is missing, in words."""
+        if self.done:
+            return f"sha256:{self.done.digest[:16]}  {self.done}"
+        if self.answer is None:
+            return "not answered"
+        return f"answered by {self.answer}, {f'audit: {self.audit}' if self.audit else 'not audited'}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request as JSON values; ``command``, ``digest`` and ``answered`` are of the answer that counts."""
+        answer, audit = self.answer, self.audit
+        return {
+            **{name: getattr(self, name) for name in ("request", "count", "accepted", "state", "digest")},
+            "command": answer and answer.command,
+            "answered": answer and answer.at,
+            "audit": audit and asdict(audit),
+            "answers": [asdict(one) for one in self.answers],
+            "audits": [asdict(one) for one in self.audits],
+        }
+
+
+def entry_of(rows: sqlite3.Connection, request: str) -> Entry:
+    """Return a request that is in the book."""
+    (entry,) = entries_of(rows, request)
+    return entry
+
+
+def entries_of(rows: sqlite3.Connection, request: str | None = None) -> list[Entry]:
+    """Return a request, if it is there, or all in the order of acceptance."""
+    answers: dict[str, list[Answer]] = {}
+    audits: dict[str, list[BookedAudit]] = {}
+    for name, *answer in _read(rows, request, "answered", "file, command, digest, parent, at"):
+        answers.setdefault(name, []).append(Answer(*answer))
+    for name, closes, *audit in _read(
+        rows, request, "audited", "closes, answer, digest, verdict, criterion, reason, at"
+    ):
+        audits.setdefault(name, []).append(BookedAudit(bool(closes), *audit))
+    return [
+        Entry(name, count, at, tuple(answers.get(name, ())), tuple(audits.get(name, ())))
+        for name, count, at in _read(rows, request, "accepted", "count, at")
+    ]
+
+
+def _read(rows: sqlite3.Connection, request: str | None, table: str, columns: str) -> Iterable[tuple[Any, ...]]:
+    """Return the columns of a table, the name of the request first, for one request or for all."""
+    where, names = ("", []) if request is None else (" WHERE request = ?", [request])
+    return rows.execute(f"SELECT request, {columns} FROM {table}{where} ORDER BY rowid", names)
