@@ -19,6 +19,7 @@ from forgetkit.auditing.subject import Opened, Subject, open_original, open_refe
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.canonical_json import compact_json
+from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import IdList, as_list, digest_of
 from forgetkit.models.checkpoint import load_tensors
 from forgetkit.options import Compute, ListForm, Source
@@ -138,7 +139,7 @@ def audit(
 
 def open_case(
     checkpoint: str | Path,
-    lists: Sequence[str | IdList],
+    lists: Sequence[str | IdList] | KeySet,
     *,
     original: str | Path | None,
     references: Sequence[str | Path],
@@ -153,7 +154,8 @@ def open_case(
 
     Args:
         checkpoint: the model under audit.
-        lists: ID lists, or the paths of some; none for every id that the record names as forgotten.
+        lists: ID lists, or the paths of some, or digests of the ids; none for every id that the record names as
+            forgotten.
         original: the model trained on everything.
         references: models trained without the ids, or folders of them.
         shadows: folder of shadow models of the original.

@@ -15,6 +15,7 @@ from forgetkit.data.of_checkpoint import dataset_of, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import checkpoint_files, open_checkpoint
+from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import IdList
 from forgetkit.files.lineage import SHORT
 from forgetkit.files.record import Record
@@ -64,13 +65,14 @@ class Subject:
 
 
 def subject_of(
-    checkpoint: str, lists: Sequence[str | IdList], form: ListForm, *, source: Source, tell: Tell
+    checkpoint: str, lists: Sequence[str | IdList] | KeySet, form: ListForm, *, source: Source, tell: Tell
 ) -> Subject:
     """Read and check what an audit is about.
 
     Args:
         checkpoint: the model under audit.
-        lists: ID lists, or the paths of some; none for every id that the record names as forgotten.
+        lists: ID lists, or the paths of some, or digests of the ids; none for every id that the record names as
+            forgotten.
         form: how lists are to be read.
         source: where the data is.
         tell: told what is left out.
@@ -92,13 +94,17 @@ def subject_of(
         tell(Warned("ids-gone", text))
     if not lists:
         if gone and len(forgotten) == 0:
-            message = f"{path}: all forgotten ids are gone from the data, so they cannot be audited"
-            raise ForgetkitError("ids-empty", message, "audit before you delete the rows, or on a copy of the data")
+            raise _all_gone(path)
         if len(forgotten) == 0:
             message = f"{path}: the record names no forgotten ids, and none were given"
             raise ForgetkitError("ids-empty", message, "name them with --ids")
         return _subject(path, record, dataset, forgotten, forgotten[:0], named=True)
-    ids = read_lists(lists, form, dataset, tell, forgotten=record.forgotten)
+    if isinstance(lists, KeySet):
+        ids = dataset.train.ids_at(np.flatnonzero(lists.contains(dataset.train.ids)))
+        if not ids:
+            raise _all_gone(path)
+    else:
+        ids = read_lists(lists, form, dataset, tell, forgotten=record.forgotten)
     trained = record.was_trained(ids)
     if untrained := int((~trained).sum()):
         tell(Warned("ids-untrained", f"{untrained} of {len(ids)} ids were never trained on and are left out"))
@@ -108,6 +114,12 @@ def subject_of(
     rows = np.array(sorted(dataset.train.row_of[id_] for id_ in ids), dtype=np.int64)
     named = bool(record.forgotten.contains(ids).all())
     return _subject(path, record, dataset, rows, np.setdiff1d(forgotten, rows), named=named)
+
+
+def _all_gone(path: Path) -> ForgetkitError:
+    """Return the error for ids that cannot be audited, since they were deleted."""
+    message = f"{path}: all forgotten ids are gone from the data, so they cannot be audited"
+    return ForgetkitError("ids-empty", message, "audit before you delete the rows, or on a copy of the data")
 
 
 def _subject(path: Path, record: Record, dataset: Dataset, rows: Rows, earlier: Rows, *, named: bool) -> Subject:

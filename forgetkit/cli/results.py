@@ -1,5 +1,6 @@
 """How a command tells what it wrote: a line or two on stderr, the path or a JSON document on stdout."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +10,19 @@ if TYPE_CHECKING:
     from forgetkit.files.record import Record
     from forgetkit.training.outputs import Written
     from forgetkit.unlearning.queue import Answer
-    from forgetkit.unlearning.step_options import QueueOptions
+    from forgetkit.unlearning.step_options import Booked, QueueOptions
 
 SHORT = 16
 """Digits of a digest that are shown."""
 
 
-def report(console: Console, written: "Written | None") -> None:
-    """Print what a command made of one checkpoint; nothing after a dry run."""
+def report(console: Console, written: "Written | None", booked: "Booked | None" = None) -> None:
+    """Print what a command made of one checkpoint, perhaps for a request in a book; nothing after a dry run."""
     if written is None:
         return
     console.note(_state(written))
     if written.state == "written":
-        console.note(f"next: {next_command(written)}")
+        console.note(f"next: {next_command(written, booked)}")
     up_to_date = written.state != "written"
     console.result([str(written.path)], document(written.command, written.path, written.record, up_to_date=up_to_date))
 
@@ -36,7 +37,7 @@ def report_answers(console: Console, command: str, checkpoint: str, options: "Qu
 
     options.check(command)
     if not options.requests:
-        report(console, answer(checkpoint, options))
+        report(console, answer(checkpoint, options), options.booked)
         return
     entries: list[dict[str, Any]] = []
     for request, written in answer_queue(command, checkpoint, options, answer, tell=console):
@@ -90,8 +91,8 @@ def document(command: str, path: Path, record: "Record", *, up_to_date: bool) ->
     }
 
 
-def next_command(written: "Written") -> str:
-    """Return the command that a user most likely wants after this one."""
+def next_command(written: "Written", booked: "Booked | None" = None) -> str:
+    """Return the command that a user most likely wants after this one, which answered a request if ``booked``."""
     path, steps = written.path, written.record.steps
     known = written.source and (len(steps) == 1 or steps[-2].trains)
     original = str(written.source) if known else "ORIGINAL.st"
@@ -110,7 +111,10 @@ def next_command(written: "Written") -> str:
         from forgetkit.training.shadows import folder_beside
 
         judges = f" --shadows {folder_beside(written.source)}"
-    return f"forgetkit audit {path}{' --ids IDS.txt' if forgotten_before else ''} --original {original}{judges}"
+    ids = " --ids IDS.txt" if forgotten_before else ""
+    if booked and booked.request and booked.book:
+        ids = f" --request {shlex.quote(booked.request)} --book {shlex.quote(booked.book)}"
+    return f"forgetkit audit {path}{ids} --original {original}{judges}"
 
 
 def _request_size(record: "Record") -> int:

@@ -37,6 +37,7 @@ OWN_MEANING = {
     "--allow-unforgotten": "relabel: of a fixed rate; distill: with both teachers",
     "--shadows": "train: how many; forget and audit: where they are",
     "--seed": "train: its default is the recorded seed + 1 with --like",
+    "--request": "a step answers it, audit closes it",
     "--ids": "what happens to the ids is each command's own",
     "--batch-size": "neutralize: its default follows the number of ids",
     "--check": "the contract gives it to forget-ids and to neutralize",
@@ -222,13 +223,14 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert cli.run(["neutralize", *given, "--stop", "chance"]) == 0
     assert cli.run(["mask", *given, "-o", str(folder / "mask.st")]) == 0
     book = ["--ids", str(folder / "ids.txt"), "--book", str(folder / "requests.db"), "-q"]
-    assert cli.run(["requests", "add", "case-1", *book]) == 0
+    assert all(cli.run(["requests", "add", name, *book]) == 0 for name in ("case-1", "case-7"))
     like = ["train", "--like", str(folder / "model.st"), "--exclude", str(folder / "ids.txt"), "-q"]
     assert cli.run([*like, "--epochs", "3", "--batch-size", "32", "-o", str(folder / "proxy.st")]) == 0
     assert cli.run([*like, "--replicas", "2", "-o", str(folder / "refs" / "{n}.st")]) == 0
     like = ["train", "--like", str(folder / "model.st"), "--shadows", "4"]
     assert cli.run([*like, "-o", str(folder / "model.shadows" / "{n}.st")]) == 0
     words = ["forget", str(folder / "model.st"), "-i", str(folder / "ids.txt"), "--leave-shadows", "-q"]
+    words += ["--request", "case-7", "--book", str(folder / "requests.db")]
     assert cli.run(words) == 0
     for name in ("weights.safetensors", "exported", "imagenet"):
         assert cli.run(["export", str(folder / "model.st"), "--strip", "-o", str(folder / name), "-q"]) == 0

@@ -50,4 +50,4 @@ def ascend(checkpoint: Checkpoint, *, settings: Ascend, options: MethodOptions) 
     from forgetkit.unlearning.run_method import run_method
 
     console = Console(options.output)
-    report(console, run_method("ascend", method, checkpoint, settings, options, tell=console))
+    report(console, run_method("ascend", method, checkpoint, settings, options, tell=console), options.booked)

@@ -15,8 +15,10 @@ from forgetkit.options import (
     DETAILS,
     INPUT,
     OUTPUT,
+    REQUESTS,
     Argument,
     Attributes,
+    Book,
     Compute,
     Fresh,
     ListForm,
@@ -26,6 +28,7 @@ from forgetkit.options import (
 )
 
 if TYPE_CHECKING:
+    from forgetkit.auditing.closing import Closing
     from forgetkit.auditing.result import Audited
     from forgetkit.auditing.run import Case
 
@@ -83,6 +86,19 @@ class Judging:
 
 
 @dataclass(frozen=True)
+class Closes:
+    """The request in a book that the audit closes."""
+
+    request: Annotated[
+        str | None, Option("Request in --book to close on exit code 0; it names the ids.", "REQUEST", panel=REQUESTS)
+    ] = None
+    book: Annotated[str | None, Book] = None
+    accept: Annotated[
+        str | None, Option("Close it whatever the verdict; the book keeps the reason.", "REASON", panel=REQUESTS)
+    ] = None
+
+
+@dataclass(frozen=True)
 class Files:
     """The report files."""
 
@@ -105,6 +121,7 @@ def audit(
     checkpoint: Annotated[str, Argument("The model to judge.", "CHECKPOINT")],
     *,
     compared: Compared,
+    closes: Closes,
     judging: Judging,
     files: Files,
     fresh: Fresh = False,
@@ -125,7 +142,9 @@ def audit(
         forgetkit audit model.relabel.st --original model.st --reference refs --json
         forgetkit audit model.relabel.st --original model.st --html audit.html
         forgetkit audit model.neutralize.st --original model.st --criterion chance
+        forgetkit audit model.forget.st --original model.st --request case-7 --book requests.db
     """
+    from forgetkit.auditing.closing import closing_of
     from forgetkit.auditing.policy import policy_of
     from forgetkit.auditing.report.files import Reports
     from forgetkit.auditing.run import run
@@ -134,8 +153,9 @@ def audit(
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out)
     with nullcontext() if say.dry_run else reports.erring(checkpoint):
         policy, digest = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
-        case = _case(checkpoint, compared, source, compute, form, console)
-        reports.check((*case.paths, *_read(compared, judging)), console)
+        closing = closing_of(closes.request, closes.book, closes.accept)
+        case = _case(checkpoint, compared, closing, source, compute, form, console)
+        reports.check((*case.paths, *_read(compared, judging, closes)), console)
         if say.dry_run:
             case.check_weights()
             console.note("dry run: nothing was computed")
@@ -154,6 +174,8 @@ def audit(
         _print(found, checkpoint, console, complete=files.all)  # before anything else can fail
     try:
         reports.write(found, checkpoint, console, console.warnings, case.subject.record)
+        if closing:
+            closing.close(found, case.subject.record, console)
     except ForgetkitError as problem:
         print_error(problem, as_json=False)  # the one document is out
         raise typer.Exit(problem.status) from problem
@@ -162,14 +184,20 @@ def audit(
 
 
 def _case(
-    checkpoint: str, compared: Compared, source: Source, compute: Compute, form: ListForm, console: Console
+    checkpoint: str,
+    compared: Compared,
+    closing: "Closing | None",
+    source: Source,
+    compute: Compute,
+    form: ListForm,
+    console: Console,
 ) -> "Case":
-    """Read and check the records of all checkpoints."""
+    """Read and check the records of all checkpoints, and whether the audit may close its request."""
     from forgetkit.auditing.run import open_case
 
-    return open_case(
+    case = open_case(
         checkpoint,
-        compared.ids or [],
+        compared.ids or (closing.asked if closing else []),
         original=compared.original,
         references=compared.reference or [],
         shadows=compared.shadows,
@@ -179,11 +207,15 @@ def _case(
         form=form,
         tell=console,
     )
+    if closing:
+        closing.check(case.subject)
+    return case
 
 
-def _read(compared: Compared, judging: Judging) -> list[Path]:
+def _read(compared: Compared, judging: Judging, closes: Closes) -> list[Path]:
     """Return the files that were read and that no report may replace, except the checkpoints."""
-    return [Path(name) for name in (*(compared.ids or []), compared.attributes, judging.policy) if name and name != "-"]
+    names = (*(compared.ids or []), compared.attributes, judging.policy, closes.book)
+    return [Path(name) for name in names if name and name != "-"]
 
 
 def _print(found: "Audited", checkpoint: str, console: Console, *, complete: bool) -> None:

@@ -50,4 +50,4 @@ def badteach(checkpoint: Checkpoint, *, settings: Badteach, options: MethodOptio
     from forgetkit.unlearning.run_method import run_method
 
     console = Console(options.output)
-    report(console, run_method("badteach", method, checkpoint, settings, options, tell=console))
+    report(console, run_method("badteach", method, checkpoint, settings, options, tell=console), options.booked)

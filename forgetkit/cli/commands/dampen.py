@@ -37,4 +37,4 @@ def dampen(
     written = run(
         checkpoint, None, settings, options, importance=importance, importance_out=importance_out, tell=console
     )
-    report(console, written)
+    report(console, written, options.booked)

@@ -53,4 +53,4 @@ def distill(
     written = run(
         checkpoint, teacher, None, settings, options, training=training, forget_teacher=forget_teacher, tell=console
     )
-    report(console, written)
+    report(console, written, options.booked)

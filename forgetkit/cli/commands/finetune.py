@@ -45,4 +45,4 @@ def finetune(checkpoint: Checkpoint, *, settings: Finetune, options: MethodOptio
     from forgetkit.unlearning.run_method import run_method
 
     console = Console(options.output)
-    report(console, run_method("finetune", method, checkpoint, settings, options, tell=console))
+    report(console, run_method("finetune", method, checkpoint, settings, options, tell=console), options.booked)

@@ -25,4 +25,4 @@ def neutralize(checkpoint: Checkpoint, *, settings: Neutralize, limits: Limits, 
     written = run(checkpoint, None, settings, options, limits=limits, tell=console)
     if written and written.state == "written" and written.record.steps[-1].metrics.get("steps") == 0:
         console.warn("unmoved", "the model was at the goal before the first step: its weights are unchanged")
-    report(console, written)
+    report(console, written, options.booked)

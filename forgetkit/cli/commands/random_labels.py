@@ -26,4 +26,8 @@ def random_labels(checkpoint: Checkpoint, *, settings: RandomLabels, options: Me
     from forgetkit.unlearning.run_method import run_method
 
     console, onward = Console(options.output), settings.mix == "forget-then-retain"
-    report(console, run_method("random-labels", method, checkpoint, settings, options, onward=onward, tell=console))
+    report(
+        console,
+        run_method("random-labels", method, checkpoint, settings, options, onward=onward, tell=console),
+        options.booked,
+    )

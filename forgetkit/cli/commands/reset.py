@@ -53,4 +53,6 @@ def reset(checkpoint: Checkpoint, *, settings: Reset, options: MethodOptions) ->
     from forgetkit.unlearning.run_method import run_method
 
     console = Console(options.output)
-    report(console, run_method("reset", method, checkpoint, settings, options, onward=True, tell=console))
+    report(
+        console, run_method("reset", method, checkpoint, settings, options, onward=True, tell=console), options.booked
+    )

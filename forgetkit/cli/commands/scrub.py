@@ -63,4 +63,6 @@ def scrub(checkpoint: Checkpoint, *, settings: Scrub, options: MethodOptions) ->
     from forgetkit.unlearning.run_method import run_method
 
     console = Console(options.output)
-    report(console, run_method("scrub", method, checkpoint, settings, options, onward=True, tell=console))
+    report(
+        console, run_method("scrub", method, checkpoint, settings, options, onward=True, tell=console), options.booked
+    )
