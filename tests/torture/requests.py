@@ -1,5 +1,6 @@
-"""Requests to forget, a worker that is killed, and a book: accepted is published, none twice."""
+"""Requests to forget, a worker that is killed, and a book: accepted is published and closed, none twice."""
 
+import functools
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ import numpy as np
 
 from forgetkit.cli import app as cli
 from forgetkit.files.header import read_record
-from forgetkit.files.request_book import entries
+from forgetkit.files.request_book import Entry, entries
 from tests.torture.trial import Tally, clear, run, source, start, wait
 
 SAMPLES = 1200
@@ -34,7 +35,22 @@ def requests(folder: Path, numbers: Sequence[int]) -> Tally:
     return tally
 
 
-def _calmly(place: Path, count: int) -> float:
+def closings(folder: Path, numbers: Sequence[int]) -> Tally:
+    """Requests answered and audited under random SIGKILLs: every one is closed once, by an audit of its answer."""
+    tally = Tally(trials=len(numbers))
+    clear(folder)
+    pace = _calmly(folder / "calm", len(numbers), close=True) / len(numbers)
+    tally.seen["kills"] = _under_kills(folder / "stormy", len(numbers), pace, close=True)
+    found = entries(folder / "stormy" / "b.db")
+    tally.check(len(found) == len(numbers), f"{len(found)} in the book of {len(numbers)} accepted")
+    for entry in found:
+        answers, audits = [answer.digest for answer in entry.answers], [audit.digest for audit in entry.audits]
+        tally.check(len(answers) == 1, f"{entry.request}: {len(answers)} answers")
+        tally.check(entry.state == "done" and audits == answers, f"{entry.request}: {entry.audits} of {answers}")
+    return tally
+
+
+def _calmly(place: Path, count: int, *, close: bool = False) -> float:
     """Accept and work on all requests with nothing in between; return the seconds of the work."""
     _world(place)
 
@@ -45,13 +61,13 @@ def _calmly(place: Path, count: int) -> float:
         (place / f"{number}.txt").write_text(f"{number}\n")
     ended = wait(start(accept, place), place)
     begun = time.monotonic()
-    worked = wait(start(_work, place), place)
+    worked = wait(start(functools.partial(_work, close=close), place), place)
     if ended.code or worked.code:
         raise RuntimeError(f"{ended}, {worked}")
     return time.monotonic() - begun
 
 
-def _under_kills(place: Path, count: int, pace: float) -> int:
+def _under_kills(place: Path, count: int, pace: float, *, close: bool = False) -> int:
     """Accept and work on all requests under kills; return how many there were."""
     draw, kills = source("requests", count), 0
     _world(place)
@@ -59,8 +75,8 @@ def _under_kills(place: Path, count: int, pace: float) -> int:
         (place / f"{number}.txt").write_text(f"{number}\n")
         while run(" ".join(_add(number)), place, kill_after=draw.choice([None, draw.uniform(0, 0.05)])).code:
             kills += 1
-    while any(entry.digest is None for entry in entries(place / "b.db")):
-        child = start(_work, place)
+    while _waiting(place / "b.db", close=close):
+        child = start(functools.partial(_work, close=close), place)
         time.sleep(draw.uniform(0, 8 * pace))
         os.kill(child, signal.SIGKILL)
         kills += wait(child, place).code != 0
@@ -79,14 +95,21 @@ def _add(number: int) -> list[str]:
     return f"requests add r{number} --ids {number}.txt --book b.db -q".split()
 
 
-def _work() -> int:
-    """Work on what is pending, the oldest first, each request on the model of the one before."""
-    for entry in [entry for entry in entries(Path("b.db")) if entry.digest is None]:
-        number = int(entry.request[1:])
-        given = f"relabel model.{number}.st -i {number}.txt --rate 0.001 --allow-unforgotten -q"
-        code = cli.run(f"{given} --request {entry.request} --book b.db -o model.{number + 1}.st".split())
-        if code:
-            return code
+def _waiting(book: Path, *, close: bool) -> list[Entry]:
+    """Return the requests that are not answered, or (``close``) not done, the oldest first."""
+    return [entry for entry in entries(book) if entry.state == "accepted" or (close and entry.state == "answered")]
+
+
+def _work(*, close: bool) -> int:
+    """Work on what is waiting, the oldest first: answer each request on the model of the one before, and close it."""
+    for entry in _waiting(Path("b.db"), close=close):
+        number, booked = int(entry.request[1:]), f"--request {entry.request} --book b.db -q"
+        step = f"relabel model.{number}.st -i {number}.txt --rate 0.001 --allow-unforgotten -o model.{number + 1}.st"
+        audit = f"audit model.{number + 1}.st --accept tried --exit-zero"
+        steps = ([step] if entry.state == "accepted" else []) + ([audit] if close else [])
+        for words in steps:
+            if code := cli.run(f"{words} {booked}".split()):
+                return code
         Path(f"model.{number - 1}.st").unlink(missing_ok=True)
     return 0
 

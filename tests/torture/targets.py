@@ -55,8 +55,9 @@ TARGETS: dict[str, Target] = {
     "R19": Target(scans.r19, range(1), range(1), 1),
     "R20": Target(scans.r20, range(1), range(1), 1),
     "requests": Target(requests.requests, range(1000), range(4), 1000),
+    "closings": Target(requests.closings, range(200), range(2), 200),
     "signals": Target(stops.signals, range(200), range(4), 200, alone=True),
     "states": Target(stops.states, range(20), (), 20, alone=True),
 }
-FIRST = ("requests", "R12")
+FIRST = ("requests", "closings", "R12")
 """Targets of long blocks: begun first, so that no worker waits at the end."""
