@@ -59,7 +59,8 @@ def test_a_passing_verdict_closes_the_request_and_a_second_audit_changes_nothing
 
 def test_another_verdict_leaves_it_pending_until_a_reason_closes_it(forgetkit: Run, answered: Path) -> None:
     ran = audit(forgetkit, *FAILS, "--json")
-    assert (ran.code, ran.json["warnings"][-1]["code"], booked().state) == (1, "request-pending", "answered")
+    assert (ran.code, ran.json["verdict"], booked().state) == (1, "not-forgotten", "answered")
+    assert "warning: request r1 stays pending, as the verdict is not-forgotten" in ran.err
     assert "out.st" in booked().standing
     assert booked().standing.endswith(", audit: not-forgotten (chance)")
     ran = audit(forgetkit, *FAILS, "--accept", "the person agreed")
