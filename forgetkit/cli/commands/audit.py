@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -140,9 +141,8 @@ def audit(
         forgetkit audit model.forget.st --original model.st
         forgetkit audit model.forget.st --original model.st --shadows model.shadows
         forgetkit audit model.relabel.st --original model.st --reference refs --json
-        forgetkit audit model.relabel.st --original model.st --html audit.html
         forgetkit audit model.neutralize.st --original model.st --criterion chance
-        forgetkit audit model.forget.st --original model.st --request case-7 --book requests.db
+        forgetkit audit model.forget.st --original model.st --request case-7 --book requests.db --html audit.html
     """
     from forgetkit.auditing.closing import closing_of
     from forgetkit.auditing.policy import policy_of
@@ -172,15 +172,22 @@ def audit(
             tell=console,
         )
         _print(found, checkpoint, console, complete=files.all)  # before anything else can fail
-    try:
+    with _after_the_result():
         reports.write(found, checkpoint, console, console.warnings, case.subject.record)
         if closing:
             closing.close(found, case.subject.record, console)
-    except ForgetkitError as problem:
-        print_error(problem, as_json=False)  # the one document is out
-        raise typer.Exit(problem.status) from problem
     if not judging.exit_zero and found.exit_code:
         raise typer.Exit(found.exit_code)
+
+
+@contextmanager
+def _after_the_result() -> Iterator[None]:
+    """Print an error in words even with ``--json``, as the one document is out."""
+    try:
+        yield
+    except ForgetkitError as problem:
+        print_error(problem, as_json=False)
+        raise typer.Exit(problem.status) from problem
 
 
 def _case(
