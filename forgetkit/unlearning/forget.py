@@ -89,19 +89,23 @@ def _step(request: Request, settings: Forget, options: StepOptions, tell: Tell) 
 
 
 def _finish(written: Written, settings: Forget, options: StepOptions, tell: Tell) -> None:
-    """Make the shadow models forget as well, or warn that they still hold ids; then the request is answered."""
+    """Make the shadow models forget as well, or warn that they still hold ids; then the request is answered.
+
+    They take the same step. Where the model took it in vain, it would do as little for them: they are to be retrained.
+    """
     record, path = written.record, written.source or written.path
     if shadows := shadows_of(path, record, settings.shadows, silent):
         dataset = dataset_of(path, record, options.source, silent)
         ids = dataset.train.ids_at(np.flatnonzero(record.forgotten.contains(dataset.train.ids)))
-        last = record.steps[-1].options
-        rate = last["rate"] if last.get("way") == "shadows" else STUDENT.rate or 0.0
-        if not settings.leave_shadows:
+        last = record.steps[-1]
+        rate = last.options["rate"] if last.options.get("way") == "shadows" else STUDENT.rate or 0.0
+        in_vain = any(tried["way"] == "shadows" and tried["cost"] for tried in last.metrics.get("attempts") or [])
+        if not (settings.leave_shadows or in_vain):
             machine = machine_for(options.compute)
             Refresh(shadows.folder, dataset, machine, options.seed, tell, rate, options.output.fresh).carry_out(ids)
         elif stale := shadows.stale(ids):
             text = f"{len(stale)} of {len(shadows)} shadow models still hold ids that the model has forgotten"
-            cure = f"forgetkit shadows refresh {shadows.folder} --ids IDS.txt --rate {rate:g}"
-            tell(Warned("shadows-stale", f"{text}: {cure}"))
+            how = "--exactly" if in_vain else f"--rate {rate:g}"
+            tell(Warned("shadows-stale", f"{text}: forgetkit shadows refresh {shadows.folder} --ids IDS.txt {how}"))
     if booking := booking_of(options.booked.request, options.booked.book):
         booking.answer(written.path, record, again=options.output.force)

@@ -26,7 +26,7 @@ def test_a_missing_file_says_where_to_name_it(tmp_path: Path) -> None:
 def test_a_name_without_a_file_is_told_the_form(name: str) -> None:
     with pytest.raises(ForgetkitError, match="names no file") as caught:
         open_dataset(name, Path())
-    assert caught.value.hint == "for example: --dataset arrays:FILE"
+    assert caught.value.hint == "for example: --dataset arrays:FILE.npz"
 
 
 @pytest.mark.parametrize("name", ["arrays", "array:x.npz"])

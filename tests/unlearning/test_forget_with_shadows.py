@@ -144,6 +144,14 @@ def test_where_the_model_is_retrained_its_shadow_models_forget_nevertheless(forg
     assert (step.command, opened().stale(ids())) == ("train", [])
 
 
+def test_where_the_step_was_in_vain_shadow_models_are_not_called_forgetful(forgetkit: Run, shadowed: Path) -> None:
+    assert forgetkit("forget-ids", "m.st", "--class", "3", "-o", "threes.txt", "-q").code == 0
+    ran = forgetkit("forget", "m.st", "-i", "threes.txt", "-o", "f.st", "--json")
+    assert (ran.code, "shadows-stale" in codes(ran), "--exactly" in ran.err) == (0, True, True), ran.err
+    assert last("f.st").metrics["attempts"][0]["way"] == "shadows"
+    assert not any(one.record.unlearning for one in opened().members)
+
+
 def test_where_it_stops_its_shadow_models_are_as_they_were(forgetkit: Run, shadowed: Path) -> None:
     before = bytes_of(".")
     ran = forgetkit(*FORGET, "--budget", "1%", "--json")
