@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.report.curves import POINTS, Curve, envelope, roc, same_mix, shares
 from forgetkit.auditing.report.figures import Figure, figures
-from forgetkit.auditing.report.plain_language import comparison, right_values
+from forgetkit.auditing.report.right_values import comparison, right_values
 from forgetkit.statistics.membership_auc import stratified_auc
 from tests.auditing.test_audit_html import CHANCE, INTEGRITY, MEMBERSHIP, POLICY, REPORT, UTILITY, a_report, some_curves
 

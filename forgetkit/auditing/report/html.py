@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forgetkit import __version__
 from forgetkit.auditing.report import plain_language as words
@@ -10,6 +10,10 @@ from forgetkit.auditing.report.curves import Curves
 from forgetkit.auditing.report.document import row
 from forgetkit.auditing.report.figures import figures
 from forgetkit.auditing.report.markdown import ACCURACIES
+from forgetkit.auditing.report.right_values import comparison, right_values
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 BAR = 160.0
 """Width of the bar beside a check, in its own units."""
@@ -27,7 +31,7 @@ def html(
     """Return a report as a page for readers who know no statistics.
 
     Args:
-        report: what :func:`.table.document` returned; its ``warnings``, if it has any, are shown.
+        report: what :func:`.document.document` returned; its ``warnings``, if it has any, are shown.
         name: the checkpoint; only its file name is shown.
         curves: what the figures are drawn from; None where the weights are broken.
         lineage: lines about the checkpoint, as ``forgetkit inspect`` prints them.
@@ -37,29 +41,12 @@ def html(
     Returns:
         The document, to be stored as UTF-8; the same arguments give the same bytes.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    def printable(value: object) -> object:
-        """Replace characters that no page can show, or that change the reading direction, by spaces."""
-        if isinstance(value, Markup):
-            return value
-        return "".join(one if one.isprintable() or one == "\n" else " " for one in str(value))
-
     policy, inputs = report["policy"], report["inputs"]
     drawn = figures(report, curves)
     first = [figure for figure in drawn if figure.name in {"rank", "closer"}] or drawn[:2]
     checks = [(check["gating"], _row(check, policy)) for check in report["checks"]]
     wide, narrow = (f"{100 * share:.4g} %" for share in (1 - policy["level"], 1 - 2 * policy["level"]))
-    pages = Environment(
-        loader=PackageLoader("forgetkit.auditing", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return pages.get_template("report.html.jinja").render(
+    return _template().render(
         version=__version__,
         name=PurePath(name).name,
         report=report,
@@ -91,6 +78,30 @@ def html(
     )
 
 
+def _template() -> "Template":
+    """Return the template of the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader("forgetkit.auditing", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("report.html.jinja")
+
+
+def _printable(value: object) -> object:
+    """Replace characters that no page can show, or that change the reading direction, by spaces."""
+    from markupsafe import Markup
+
+    if isinstance(value, Markup):
+        return value
+    return "".join(one if one.isprintable() or one == "\n" else " " for one in str(value))
+
+
 def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
     """Return what a row of the table of checks shows."""
     name, _, value, span, *_, note = row(check)
@@ -103,7 +114,7 @@ def _row(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
         "bar": _bar(check, policy),
         "lines": [
             line
-            for line in (f"{value} {span}".strip(), p, words.comparison(check, policy), words.sample_count(check))
+            for line in (f"{value} {span}".strip(), p, comparison(check, policy), words.sample_count(check))
             if line
         ],
         "note": note,
@@ -122,7 +133,7 @@ def _bar(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any] | None
         share: float = (value - null + reach) / (2 * reach)
         return round(2 + (BAR - 4) * min(max(share, 0.0), 1.0), 1)
 
-    right = words.right_values(check, policy)
+    right = right_values(check, policy)
     low, high = right or (None, None)
     return {
         "width": BAR,

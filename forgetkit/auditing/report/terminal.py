@@ -13,7 +13,8 @@ from forgetkit.auditing.cure import Cure
 from forgetkit.auditing.policy import ABOUT
 from forgetkit.auditing.report.document import check_name, title
 from forgetkit.auditing.report.junit import printable
-from forgetkit.auditing.report.plain_language import about, answer, numbers
+from forgetkit.auditing.report.plain_language import about, answer
+from forgetkit.auditing.report.right_values import numbers
 
 WIDTH = 80
 """Columns of a report that is not for a terminal."""
