@@ -75,10 +75,12 @@ def test_a_terminal_gets_no_escape_codes_of_an_id_but_a_pipe_gets_the_id(tmp_pat
     assert forgetkit(*command).lines == ["1\x9b31m", "3\x9b31m"]
 
 
-def test_an_audit_on_a_terminal_has_its_own_colours(model: Path, ids: Path, tmp_path: Path) -> None:
-    text = shown(tmp_path, "audit", "model.st", "--ids", "ids.txt")
+def test_an_audit_on_a_terminal_has_its_own_colours_and_fits_its_width(model: Path, ids: Path, tmp_path: Path) -> None:
+    text = shown(tmp_path, "audit", "model.st", "--ids", "ids.txt", "--all")
     assert "\x1b[1mmodel.st\x1b[0m" in text
     assert "\\x1b" not in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert 80 < max(map(len, plain.splitlines())) <= 120
 
 
 def test_a_finished_command_repeated_is_up_to_date(model: Path, ids: Path, tmp_path: Path) -> None:
