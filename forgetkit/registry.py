@@ -25,6 +25,8 @@ FAILURES = (
 SHOWN = 20
 """Most names that a hint lists."""
 
+LONG = 100
+"""Characters from which on a known name is shortened: no name of a model is so long, but a table's column may be."""
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -39,7 +41,7 @@ def did_you_mean(name: str, known: Iterable[str], label: str = "known", *, quote
     """Return a hint for an unknown ``name``: the nearest known one, else what is known, after ``label``."""
     names = sorted(known)
     close = nearest(name, names)
-    shown = [f"'{shorten(one)}'" if quoted else one for one in names[:SHOWN]]
+    shown = [f"'{shorten(one)}'" if quoted else one if len(one) < LONG else shorten(one) for one in names[:SHOWN]]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"did you mean '{close}'?" if close else f"{label}: {', '.join(shown)}{more}"
 

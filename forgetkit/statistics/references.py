@@ -10,7 +10,6 @@ from math import ceil
 
 import numpy as np
 
-from forgetkit.statistics.attacks import PerId, per_id
 from forgetkit.statistics.divergence import (
     Probabilities,
     mean_of,
@@ -20,11 +19,9 @@ from forgetkit.statistics.divergence import (
     total_variation,
 )
 from forgetkit.statistics.intervals import Estimate, Verdict, check_level
-from forgetkit.statistics.strata import Labels, Scores, check_scores
+from forgetkit.statistics.strata import Scores, check_scores
 
 CLOSER_MARGIN = 0.05
-SPREAD_FROM, SMALLEST_SPREAD = 5, 1e-6  # references; of log p: less is the rounding of a float32 softmax
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 ROUNDING = 1e-12
 
 
@@ -35,10 +32,12 @@ class Closer:
     Attributes:
         ratio: 0 at the references' mean, 1 as far away as the original.
         floors: the distance of each reference to the mean of the others, as a share of the original's to that mean.
+        ends: upper end of the wide interval of each floor.
     """
 
     ratio: Estimate
     floors: tuple[float, ...]
+    ends: tuple[float, ...]
 
     @property
     def ceiling(self) -> float:
@@ -52,8 +51,8 @@ class Closer:
 
     @property
     def resolved(self) -> bool:
-        """Whether the interval is so narrow that a model as near as the references are on average would pass."""
-        return float(np.mean(self.floors)) + self.ratio.wide[1] - self.ratio.value <= self.ceiling
+        """Whether there are so many samples that at least half of the references would themselves pass."""
+        return float(np.median(self.ends)) <= self.ceiling
 
     @property
     def verdict(self) -> Verdict:
@@ -90,23 +89,6 @@ class Rank:
         return len(self.references) >= self.needed
 
 
-@dataclass(frozen=True)
-class Calibrated:
-    """Which ids stand out, corrected for their difficulty to the references.
-
-    Attributes:
-        found: the ids that stand out.
-        forget: calibrated scores, float64 of shape ``(n,)``; positive is more certain than the references.
-        unseen: the same of the unseen set, float64 of shape ``(m,)``.
-        scaled: whether they are in units of the references' spread.
-    """
-
-    found: PerId
-    forget: Scores
-    unseen: Scores
-    scaled: bool
-
-
 def closer(
     after: Probabilities,
     before: Probabilities,
@@ -138,12 +120,11 @@ def closer(
     far = total_variation(before, middle)
     if far.mean() <= ROUNDING:
         raise ValueError("the original equals the mean of the references on every sample: nothing to come closer to")
-    floors = tuple(
-        float(total_variation(model, mean).mean() / total_variation(before, mean).mean())
-        for model, mean in zip(models, means_of_others(models), strict=True)
-    )
-    ratio = _ratio(total_variation(after, middle), far, level=level, draws=draws, seed=seed)
-    return Closer(ratio, floors)
+    pairs = list(zip(models, means_of_others(models), strict=True))
+    near = np.stack([total_variation(one, mean) for one, mean in [(after, middle), *pairs]])
+    away = np.stack([far, *(total_variation(before, mean) for _, mean in pairs)])
+    ratio, *own = _ratios(near, away, level=level, draws=draws, seed=seed)
+    return Closer(ratio, tuple(one.value for one in own), tuple(one.wide[1] for one in own))
 
 
 def rank(
@@ -185,60 +166,32 @@ def rank(
     return Rank(p, p_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
 
 
-def calibrate(
-    p_after: Probabilities,
-    p_references: Iterable[Probabilities],
-    p_after_unseen: Probabilities,
-    p_references_unseen: Iterable[Probabilities],
-    *,
-    labels: Labels,
-    unseen_labels: Labels,
-    rate: float = 0.05,
-) -> Calibrated:
-    """Find the ids whose certainty, less that of the references, is unlike that of unseen samples of their class.
-
-    The score is ``log p(y|x) - log mean_j p_j(y|x)``, from 5 references on divided by the standard deviation of
-    ``log p_j(y|x)``. Most of a sample's difficulty cancels; for samples that are no random draw it stays approximate.
+def _ratios(near: Scores, far: Scores, *, level: float, draws: int, seed: int) -> list[Estimate]:
+    """Return for each model the ratio of two means over the same samples, with percentile intervals over resamples.
 
     Args:
-        p_after: softmax of the model under audit on the forget set, float of shape ``(n, classes)``.
-        p_references: softmax of k >= 1 references, each of that shape, or one array.
-        p_after_unseen: the model's on the unseen set, float of shape ``(m, classes)``.
-        p_references_unseen: the same references' on the unseen set.
-        labels: classes of the forget set, int64 of shape ``(n,)``, values in ``[0, classes)``.
-        unseen_labels: classes of the unseen set, int64 of shape ``(m,)``.
-        rate: the false-discovery rate of each direction, in (0, 1).
-
-    Raises:
-        ValueError: what is no softmax, shapes that differ, no reference, or labels that do not fit.
-
-    Source: Watson et al., "On the Importance of Difficulty Calibration in Membership Inference Attacks", 2022; the
-    conformal p-values and discoveries of ``attacks.per_id``.
+        near: float64 of shape ``(models, n)``.
+        far: likewise.
+        level: of the wide interval.
+        draws: resamples, the same for all models.
+        seed: of the resampling.
     """
-    models, models_unseen = read_models(p_references, fewest=1), read_models(p_references_unseen, fewest=1)
-    if len(models) != len(models_unseen):
-        raise ValueError(f"{len(models)} references on the forget set, but {len(models_unseen)} on the unseen set")
-    forget = _residuals(same_shape(p_after, models[0], "after"), models, labels, "forget")
-    unseen = _residuals(same_shape(p_after_unseen, models_unseen[0], "after"), models_unseen, unseen_labels, "unseen")
-    found = per_id(forget, labels, unseen, unseen_labels, rate=rate)
-    return Calibrated(found, forget, unseen, len(models) >= SPREAD_FROM)
-
-
-def _ratio(near: Scores, far: Scores, *, level: float, draws: int, seed: int) -> Estimate:
-    """Return the ratio of two means over the same samples, with percentile intervals over resampled samples."""
     if draws < 1:
         raise ValueError(f"{draws} draws make no interval")
     tails = check_level(level) / 2, level
-    rng, n, ratios = np.random.default_rng(seed), near.size, np.full(draws, np.inf)
+    (models, n), rng = near.shape, np.random.default_rng(seed)
+    ratios = np.full((draws, models), np.inf)
     for draw in range(draws):
         rows = rng.integers(n, size=n)
+        below = far[:, rows].sum(axis=1)
         # A draw of samples where the original is at no distance stays infinite: it can only keep a model from passing.
-        if far[rows].mean() > ROUNDING:
-            ratios[draw] = near[rows].sum() / far[rows].sum()
-    value = float(near.sum() / far.sum())
-    low, less = (float(np.quantile(ratios, tail, method="lower")) for tail in tails)
-    high, more = (float(np.quantile(ratios, 1 - tail, method="higher")) for tail in tails)
-    return Estimate(value, (min(low, value), max(high, value)), (min(less, value), max(more, value)), n)
+        np.divide(near[:, rows].sum(axis=1), below, out=ratios[draw], where=below > ROUNDING * n)
+    low, less = np.quantile(ratios, tails, axis=0, method="lower")
+    high, more = np.quantile(ratios, [1 - tail for tail in tails], axis=0, method="higher")
+    values = near.sum(axis=1) / far.sum(axis=1)
+    wide = zip(np.minimum(low, values).tolist(), np.maximum(high, values).tolist(), strict=True)
+    narrow = zip(np.minimum(less, values).tolist(), np.maximum(more, values).tolist(), strict=True)
+    return [Estimate(value, outer, inner, n) for value, outer, inner in zip(values.tolist(), wide, narrow, strict=True)]
 
 
 def _place(candidate: Scores, references: list[Scores]) -> tuple[Scores, float, float]:
@@ -252,14 +205,3 @@ def _place(candidate: Scores, references: list[Scores]) -> tuple[Scores, float, 
     apart = np.abs(distances).mean(axis=1)
     beyond = np.count_nonzero(apart[1:] >= apart[0] * (1 - ROUNDING))
     return apart, float(distances[0].mean()), (1 + beyond) / len(models)
-
-
-def _residuals(after: Probabilities, references: list[Probabilities], labels: Labels, name: str) -> Scores:
-    """Return how much more certain of the labels a model is than the references, float64 ``(n,)``."""
-    n, classes = after.shape
-    if labels.shape != (n,) or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"{name} labels of shape {labels.shape} do not fit a softmax of shape {after.shape}")
-    true = np.stack([np.maximum(p[np.arange(n), labels], SMALLEST_PROBABILITY) for p in (after, *references)])
-    more = np.log(true[0]) - np.log(true[1:].mean(axis=0))
-    spread = np.log(true[1:]).std(axis=0, ddof=1) if len(references) >= SPREAD_FROM else 1.0
-    return np.asarray(more / np.maximum(spread, SMALLEST_SPREAD))

@@ -28,7 +28,7 @@ def a_rank(p: float, p_before: float, k: int = 19) -> Check:
 
 
 def a_closer(ratio: Estimate, floor: float, k: int = 5) -> Check:
-    return closer_check(Closer(ratio, (floor,) * k), k)
+    return closer_check(Closer(ratio, (floor,) * k, (floor,) * k), k)
 
 
 def verdict_of(*checks: Check, policy: Policy | None = None, drawn: bool = True) -> tuple[str, list[str]]:

@@ -17,7 +17,8 @@ from forgetkit.auditing.checks.relearn import REPEATS, sign_flip
 from forgetkit.auditing.checks.with_references import closer_check, rank_check
 from forgetkit.auditing.predictions import Predictions
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
-from forgetkit.statistics.references import calibrate, closer, rank
+from forgetkit.statistics.calibration import calibrate
+from forgetkit.statistics.references import closer, rank
 
 CLASSES = 10
 Floats = NDArray[np.float64]

@@ -72,6 +72,10 @@ def test_an_unknown_name_is_an_error_of_its_kind_with_the_nearest() -> None:
     assert (caught.value.code, caught.value.hint) == ("colour-unknown", "did you mean 'green'?")
 
 
+def test_a_hint_shortens_a_name_that_goes_on_and_on() -> None:
+    assert len(did_you_mean("zzz", ["x" * 200_000, "b"])) < 100
+
+
 def test_a_name_like_none_is_told_all_names() -> None:
     assert did_you_mean("zzz", ["b", "a"]) == "known: a, b"
 

@@ -9,8 +9,9 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from forgetkit.statistics.calibration import Calibrated, calibrate
 from forgetkit.statistics.divergence import Probabilities
-from forgetkit.statistics.references import Calibrated, Closer, Rank, calibrate, closer, rank
+from forgetkit.statistics.references import Closer, Rank, closer, rank
 from forgetkit.statistics.strata import Labels, Scores
 
 REPEATS = pytest.mark.parametrize("repeats", [300, pytest.param(2000, marks=pytest.mark.slow)])

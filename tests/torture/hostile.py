@@ -12,10 +12,11 @@ from pathlib import Path
 
 from forgetkit.cli import app as cli
 from tests.torture.checkpoints import CHANGES, signed, tensors
+from tests.torture.foreign import state
 from tests.torture.lists import malformed
 from tests.torture.processes import Cost, command
+from tests.torture.tables import attributes, picture, policy
 from tests.torture.tables import folder as bad_folder
-from tests.torture.tables import picture, policy
 from tests.torture.tables import table as bad_table
 from tests.torture.trial import WORLD, Tally, clear, source, start, wait
 
@@ -132,6 +133,20 @@ def r6(folder: Path, numbers: Sequence[int]) -> Tally:
     return tried(folder, (checkpoint_case(folder, number) for number in numbers))
 
 
+def r6_foreign(folder: Path, numbers: Sequence[int]) -> Tally:
+    """Files of torch.save in many forms, damaged or not: converted or refused, and no code in them is run."""
+
+    def case(number: int) -> Case:
+        content = state(source("R6 foreign", number))
+        words = "convert bad.pt -o new.safetensors -n -q"
+        return Case("foreign", lambda: _only("bad.pt", content), words, loaded=ran)
+
+    def ran() -> str:
+        return "its code was run" if Path("bad.ran").exists() else ""
+
+    return tried(folder, (case(number) for number in numbers))
+
+
 def r6_command(folder: Path, numbers: Sequence[int]) -> Tally:
     """Malformed checkpoints, real command: as R6, with at most 1 GB and 2 s more than for the intact one."""
     tally, usual = Tally(), dict[str, Cost]()
@@ -178,7 +193,7 @@ def _only(name: str, content: bytes) -> None:
 
 
 def r8(folder: Path, numbers: Sequence[int]) -> Tally:
-    """Malformed tables, folders and policies, pixel bombs, links outside: no file outside their folder is opened."""
+    """Malformed tables, attributes, folders, policies; pixel bombs, links: no file outside their folder is opened."""
     secret = folder / "secret.png"
     opened = folder.with_name(f"{folder.name}.opened")
     opened.unlink(missing_ok=True)
@@ -199,11 +214,15 @@ def r8(folder: Path, numbers: Sequence[int]) -> Tally:
 
     def case(number: int) -> Case:
         draw = source("R8", number)
-        if number % 3 == 0:
+        if number % 4 == 3:
+            content = attributes(draw)
+            words = "forget-ids model.st --where person=p1 --attributes bad.csv --check -q"
+            return Case("attributes", lambda: _only("bad.csv", content), words)
+        if number % 4 == 0:
             content = policy(draw)
             words = "audit model.st --original model.st --ids ids.txt --policy bad.toml -n -q"
             return Case("policy", lambda: _only("bad.toml", content), words)
-        if number % 3 == 1:
+        if number % 4 == 1:
             words = "train --dataset table:bad.csv -n -q -o new.st"
             return Case("table", lambda: bad_table(draw, str(secret)), words)
         return Case("folder", lambda: bad_folder(draw, str(secret)), "train --dataset folder:bad -n -q -o new.st")

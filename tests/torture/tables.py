@@ -1,4 +1,4 @@
-"""Tables, folders of images and policies that mean harm."""
+"""Tables, attributes, folders of images and policies that mean harm."""
 
 import io
 import os
@@ -6,13 +6,16 @@ import random
 import struct
 from pathlib import Path
 
+SPLITS = ("train", "Train", "training", "test", "Testing", "val", "valid", "validation", "fold1", "a", "é")
+"""Names of a folder's upper level: some are splits."""
 
-def picture(side: int = 8) -> bytes:
+
+def picture(side: int = 8, grey: int = 7) -> bytes:
     """Return a grey PNG."""
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.new("L", (side, side), 7).save(stream, "PNG")
+    Image.new("L", (side, side), grey).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -37,7 +40,7 @@ def table(draw: random.Random, secret: str) -> None:
     _clean()
     Path("bad").mkdir()
     for number in range(4):
-        Path(f"bad/{number}.png").write_bytes(picture())
+        Path(f"bad/{number}.png").write_bytes(picture(grey=number))
     if draw.random() < 0.5:
         Path("bad/1.png").write_bytes(broken_picture(draw))
     if draw.random() < 0.3:
@@ -70,11 +73,12 @@ def table(draw: random.Random, secret: str) -> None:
 
 def folder(draw: random.Random, secret: str) -> None:
     _clean()
-    for label in ("a", "b"):
-        Path("bad", label).mkdir(parents=True)
+    upper = draw.sample(SPLITS, draw.randint(1, 3)) if draw.random() < 0.5 else [""]
+    for place, (part, label) in enumerate((part, label) for part in upper for label in ("a", "b")):
+        Path("bad", part, label).mkdir(parents=True)
         for number in range(3):
-            Path("bad", label, f"{number}.png").write_bytes(picture())
-    kind, path = draw.randrange(6), Path("bad/a/1.png")
+            Path("bad", part, label, f"{number}.png").write_bytes(picture(grey=3 * place + number))
+    kind, path = draw.randrange(6), Path("bad", upper[0], "a/1.png")
     if kind == 0:
         path.write_bytes(broken_picture(draw))
     elif kind == 1:
@@ -89,7 +93,21 @@ def folder(draw: random.Random, secret: str) -> None:
         path.unlink()
         os.mkfifo(path)
     else:
-        Path(draw.choice(["bad/test", "bad/é\n", "bad/c"])).mkdir()
+        Path(draw.choice(["bad/test", "bad/é\n", "bad/c"])).mkdir(exist_ok=True)
+
+
+def attributes(draw: random.Random) -> bytes:
+    """Return a table of attributes of ``model.st``'s ids with something wrong in it, or nothing."""
+    between = draw.choice(",;\t|")
+    rows = [["id", "person"], *([str(number), f"p{number % 3}"] for number in range(9))]
+    wrong = ["", "nan", " 3", "p1 ", "\0", '"', "99999", "x" * 200_000, "é", "1", "p0,p1", "\u200b", "p\x1b[31m"]
+    for _ in range(draw.randint(0, 3)):
+        rows[draw.randrange(10)][draw.randrange(2)] = draw.choice(wrong)
+    if draw.random() < 0.3:
+        rows[draw.randrange(10)].append("more")
+    text = draw.choice(["\n", "\r\n", "\r"]).join(between.join(row) for row in rows)
+    content = text.encode(draw.choice(["utf-8"] * 4 + ["utf-8-sig", "utf-16", "cp1252"]), "replace")
+    return content[: draw.randrange(len(content))] if draw.random() < 0.2 else content
 
 
 def _clean() -> None:

@@ -41,6 +41,7 @@ TARGETS: dict[str, Target] = {
     "R2": Target(kills.r2, range(1, kills.CALLS + 1), (7, 16), 3),
     "R5": Target(kills.r5, range(200), range(4), 20),
     "R6": Target(hostile.r6, range(10_000), range(100), 500),
+    "R6 foreign": Target(hostile.r6_foreign, range(3000), range(60), 300),
     "R6 command": Target(hostile.r6_command, range(300), (3,), 15),
     "R7": Target(hostile.r7, range(10_000), range(100), 500),
     "R8": Target(hostile.r8, range(2000), range(60), 100),

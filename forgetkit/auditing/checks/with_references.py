@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from forgetkit.auditing.check import Check, CheckVerdict, check_of
 from forgetkit.auditing.checks.one_model import Masks
 from forgetkit.auditing.predictions import ModelPredictions
+from forgetkit.statistics.calibration import calibrate
 from forgetkit.statistics.divergence import auto_bound, divergence, least_statistic, mean_of
-from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, calibrate, closer, rank
+from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, closer, rank
 
 CLOSER_FROM = 5
 """Fewest references with which ``closer`` decides."""
@@ -126,7 +127,7 @@ def closer_check(found: Closer, count: int) -> Check:
     if not found.possible:
         note += "; no power: the original is as close as they are"
     elif found.verdict == "inconclusive" and not found.resolved:
-        note += "; undecided: at this number of ids the interval is too wide for any model to pass"
+        note += "; too few ids: most references would not pass either"
     enough = count >= CLOSER_FROM
     decides = enough and (found.possible or found.verdict == "fail")
     verdict: CheckVerdict = found.verdict if decides else "info"
