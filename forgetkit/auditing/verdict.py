@@ -15,6 +15,10 @@ NOTHING_MORE = (
     "no further evidence would change this: models that never saw the ids differ from each other as much as the "
     "original differs from them"
 )
+TOO_CLOSE = (
+    "no further evidence would decide this at this number of ids: forget them from the original in another way, or "
+    "retrain with forgetkit forget --retrain"
+)
 NOTHING_LEFT = "no model can be trained without these ids, for nothing else was trained on: delete the model"
 
 
@@ -106,10 +110,10 @@ def _sentences(checks: list[Check]) -> list[str]:
 def _outlook(checks: list[Check], *, retained: bool) -> str | None:
     """Return what would change an inconclusive verdict, or that nothing would; None where neither is sure.
 
-    References change nothing where a check is undecided that they have no part in, nor where ``rank`` had enough.
+    References change nothing where a check is undecided that could have decided, nor where ``rank`` had enough.
     """
     if any(check.gating and check.verdict == "inconclusive" and not check.weak for check in checks):
-        return None
+        return TOO_CLOSE
     ranks = [check for check in checks if check.id == "rank" and check.proves]
     if ranks:
         return NOTHING_MORE if ranks[0].verdict == "info" else None

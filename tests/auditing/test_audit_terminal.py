@@ -16,7 +16,7 @@ from forgetkit.auditing.cure import Cure
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import Predictions
 from forgetkit.auditing.report.terminal import render
-from forgetkit.auditing.verdict import NOTHING_MORE, WOULD_DECIDE, apply_policy, overall
+from forgetkit.auditing.verdict import NOTHING_MORE, TOO_CLOSE, WOULD_DECIDE, apply_policy, overall
 from forgetkit.statistics.intervals import Estimate
 from forgetkit.statistics.references import Closer
 from tests.auditing.test_audit_reports import a_report
@@ -131,9 +131,9 @@ def test_a_distance_that_most_references_would_not_pass_informs(ends: tuple[floa
     ("checks", "outlook"),
     [
         ([replace(RANK, id="membership", verdict="inconclusive", weak=True)], WOULD_DECIDE),
-        ([replace(RANK, id="membership", verdict="inconclusive")], None),
+        ([replace(RANK, id="membership", verdict="inconclusive")], TOO_CLOSE),
         ([replace(RANK, verdict="info", gating=False)], NOTHING_MORE),
-        ([replace(RANK, id="twins", verdict="inconclusive")], None),
+        ([replace(RANK, id="twins", verdict="inconclusive")], TOO_CLOSE),
     ],
 )
 def test_nothing_is_proposed_that_would_not_change_the_verdict(checks: list[Check], outlook: str | None) -> None:

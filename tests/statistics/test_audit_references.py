@@ -60,6 +60,25 @@ def test_the_interval_of_closer_spans_its_draws() -> None:
     assert found.ratio.n == 2
 
 
+def test_the_end_of_each_reference_is_that_of_its_own_comparison_with_the_others() -> None:
+    p, labels = models(default_rng(3), 6, 80)
+    before = p[0] * np.exp(3.0 * (np.arange(4) == labels[:, None]))
+    before /= before.sum(axis=1, keepdims=True)
+    found = closer(p[-1], before, p[:-1])
+    alone = closer(p[1], before, [p[0], *p[2:-1]])
+    assert found.floors[1] == pytest.approx(alone.ratio.value)
+    assert found.ends[1] == pytest.approx(alone.ratio.wide[1])
+
+
+def test_with_few_samples_the_references_would_not_pass_themselves() -> None:
+    def resolved(n: int) -> bool:
+        p, labels = models(default_rng(1), 6, n)
+        before = p[0] * np.exp(1.0 * (np.arange(4) == labels[:, None]))
+        return closer(p[-1], before / before.sum(axis=1, keepdims=True), p[:-1]).resolved
+
+    assert [resolved(n) for n in (5, 2000)] == [False, True]
+
+
 def test_one_more_reference_is_close() -> None:
     assert near(0).verdict == "pass"
 

@@ -97,7 +97,7 @@ def _rows(checks: list[dict[str, Any]], report: dict[str, Any]) -> RenderableTyp
 def _what_would_decide(cure: Cure | None, outlook: str | None) -> list[RenderableType]:
     """Return what would decide an inconclusive verdict, as commands to paste, or why nothing would."""
     if cure is None:
-        return ["", Text(outlook)] if outlook else []
+        return ["", Text(f"{outlook[0].upper()}{outlook[1:]}.")] if outlook else []
     commands = [Text(f"  {command}", no_wrap=True) for command in cure.commands]
     return ["", Text(f"To decide it{cure.cost}:"), *commands]
 
