@@ -3,6 +3,7 @@
 import math
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import Machine
 from forgetkit.training.optimizers import make_optimizer
 
-REFERENCES = 19
-"""References with which ``rank`` decides at a level of 5 %."""
+REFERENCES, FIRST_SEED = 19, 101
+"""References with which ``rank`` decides at a level of 5 %; the seed of the first."""
+SOURCE = ("--dataset", "--data-root", "--plugin", "--column")
+"""Options that a training needs as well, if the audit needed them."""
 TIMED = 5
 """Training steps that are timed; the fastest counts."""
 MOST_FILES = 200
@@ -50,7 +53,9 @@ class Cure:
         return f" (about {max(1, self.seconds):.0f} s on this machine)"
 
 
-def cure_of(judgement: Judgement, subject: Subject, machine: Machine, *, original: bool, typed: str) -> Cure | None:
+def cure_of(
+    judgement: Judgement, subject: Subject, machine: Machine, *, original: bool, references: int, typed: Sequence[str]
+) -> Cure | None:
     """Return what would decide a verdict, if it is inconclusive and anything would.
 
     Args:
@@ -58,32 +63,65 @@ def cure_of(judgement: Judgement, subject: Subject, machine: Machine, *, origina
         subject: what was judged.
         machine: on which a training step is timed.
         original: whether the original was given.
-        typed: the command of this audit.
+        references: how many references were given.
+        typed: the words of the command of this audit.
     """
     if judgement.verdict != "inconclusive":
         return None
     if not original:
-        path = _original_beside(subject)
-        return Cure((f"{typed} --original {shlex.quote(path or 'ORIGINAL.st')}",))
+        return Cure((_with(typed, "--original", _original_beside(subject) or "ORIGINAL.st"),))
     recipe = subject.record.recipe or {}
     if not judgement.references_would_decide or not {"epochs", "batch_size"} <= recipe.keys():
         return None
     steps = recipe["epochs"] * math.ceil(len(subject.retain_rows) / recipe["batch_size"])
-    seconds = REFERENCES * steps * _seconds_per_step(subject, machine, recipe["batch_size"])
-    train = f"forgetkit train --like {shlex.quote(str(subject.path))} --seed 101 --replicas {REFERENCES}"
-    return Cure((f"{train} -o refs/{{n}}.st", f"{typed} --reference refs"), seconds)
+    each = _seconds_per_step(subject, machine, recipe["batch_size"])
+    folder = _free(subject.path.with_suffix(".refs"))
+    seed = FIRST_SEED if not references else FIRST_SEED + 200
+    train = ["forgetkit", "train", "--like", str(subject.path), *_source(typed)]
+    train += ["--seed", str(seed), "--replicas", str(REFERENCES), "-o", f"{folder}/{{n}}.st"]
+    commands = shlex.join(train), _with(typed, "--reference", str(folder))
+    return Cure(commands, None if each is None else REFERENCES * steps * each)
 
 
-def _seconds_per_step(subject: Subject, machine: Machine, batch_size: int) -> float:
-    """Return the time of a training step of the model on this machine."""
+def _with(typed: Sequence[str], option: str, value: str) -> str:
+    """Return a command with one more option; a list that was read from a pipe is to be named."""
+    end = typed.index("--") if "--" in typed else len(typed)
+    words = ["IDS.txt" if word == "-" else word for word in typed]
+    return shlex.join([*words[:end], option, value, *words[end:]])
+
+
+def _source(typed: Sequence[str]) -> list[str]:
+    """Return the options of a command that say where data and models are found."""
+    found = []
+    for word, value in zip(typed, [*typed[1:], ""], strict=True):
+        name, _, rest = word.partition("=")
+        if name in SOURCE:
+            found += [word] if rest else [word, value]
+    return found
+
+
+def _free(folder: Path) -> Path:
+    """Return ``folder``, or that name with the first number that is not taken."""
+    number, free = 1, folder
+    while free.exists():
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
+def _seconds_per_step(subject: Subject, machine: Machine, batch_size: int) -> float | None:
+    """Return the time of a training step of the model on this machine; None where it fails, as without memory."""
     learner = on_machine(load_model(subject.path, subject.record), subject.record, machine)
     images, labels = take(subject.dataset.train, subject.retain_rows[:batch_size], machine.device)
-    optimizer = make_optimizer(learner, "sgd", rate=1e-6)
+    optimizer, rows = make_optimizer(learner, "sgd", rate=1e-6), torch.arange(len(labels))
     times = []
-    for _ in range(TIMED):
-        begun = time.perf_counter()
-        take_step(optimizer, lambda rows: cross_entropy(learner(images[rows]), labels[rows]), torch.arange(len(labels)))
-        times.append(time.perf_counter() - begun)
+    try:
+        for _ in range(TIMED):
+            begun = time.perf_counter()
+            take_step(optimizer, lambda part: cross_entropy(learner(images[part]), labels[part]), rows)
+            times.append(time.perf_counter() - begun)
+    except RuntimeError:  # torch's, also where memory does not suffice; a verdict must not be lost for an estimate
+        return None
     return min(times)
 
 

@@ -93,7 +93,7 @@ def evidence_of(
         elif relearn:
             others.append(Check("relearn", "not-run", ONLY_CANARIES))
         if original is not None:
-            known, before = predict_control(original, subject, machine)
+            known, before = predict_control(original, subject, machine, earlier=True)
         others += _canary_checks(after, before, subject, policy)
     others += run_registered(
         None if after is None else classifier,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.auditing.check import ONLY_CANARIES, Check
-from forgetkit.auditing.checks.exchangeable import exchangeable_check
+from forgetkit.auditing.checks.exchangeable import exchangeable_check, harder_than_unseen
 from forgetkit.auditing.checks.one_model import Masks, single_ids
 from forgetkit.auditing.checks.with_references import ReferenceResults, compare_with_references
 from forgetkit.auditing.checks.with_shadows import checks_with_shadows
@@ -56,7 +56,8 @@ def judge(
     checks = apply_policy(found.checks, policy, exchangeable=found.exchangeable)
     after, before = evidence.after, evidence.before
     retained = after is None or len(after.retain) > 0
-    judgement = overall(checks, original=evidence.inputs["original"] is not None, retained=retained)
+    given = evidence.inputs["original"] is not None
+    judgement = overall(checks, original=given, retained=retained, by_rank="rank" in policy.deciding)
     checked = check_self(after.unseen, after.forget.labels, policy=policy) if after and self_check else None
     report = document(
         judgement,
@@ -81,8 +82,9 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
     exchangeable, masks = True, None
     if len(after.forget):
         draw = _exchangeability(after, evidence.references, policy)
-        exchangeable = draw.holds or policy.assume_exchangeable
-        checks.append(exchangeable_check(draw, assumed=policy.assume_exchangeable))
+        harder = before is not None and harder_than_unseen(before.forget, before.unseen, level=policy.level)
+        exchangeable = (draw.holds and not harder) or policy.assume_exchangeable
+        checks.append(exchangeable_check(draw, assumed=policy.assume_exchangeable, harder=harder))
     checks += checks_without_references(after, before, policy, classes=evidence.classes)
     if evidence.references and not len(after.forget):
         checks += [Check(name, "not-run", ONLY_CANARIES) for name in ("rank", "closer")]

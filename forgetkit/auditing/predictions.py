@@ -54,7 +54,7 @@ class ModelPredictions:
         forget: on the forget set.
         unseen: on the check half of the unseen split.
         retain: on the retain set; empty for a control.
-        earlier: on samples forgotten before, if the audit is about others; empty for a control.
+        earlier: on samples forgotten before, if the audit is about others; empty for a reference.
         views: on the forget set, flipped or magnified, by the name of the view.
         canaries: φ of each candidate for its assigned label, float64 of shape ``(candidates,)``.
     """
@@ -96,9 +96,17 @@ def predictions_of(logits: Tensor, labels: Tensor) -> Predictions:
 
 
 def predict_subject(
-    classifier: Classifier, subject: Subject, machine: Machine, *, control: bool = False
+    classifier: Classifier, subject: Subject, machine: Machine, *, control: bool = False, earlier: bool = True
 ) -> ModelPredictions:
-    """Evaluate a model on every sample of an audit; a ``control`` on forgotten and unseen samples and canaries only."""
+    """Evaluate a model on every sample of an audit; a ``control`` not on the retain set, and on no views.
+
+    Args:
+        classifier: the model.
+        subject: the samples.
+        machine: where to compute.
+        control: whether the model is one to compare with.
+        earlier: whether to evaluate it on samples forgotten before.
+    """
     train, test, device = subject.dataset.train, subject.dataset.test, machine.device
 
     def on(split: Split, rows: Rows) -> Predictions:
@@ -112,7 +120,7 @@ def predict_subject(
         forget=predictions_of(predict(classifier, images), labels),
         unseen=on(test, subject.dataset.check_rows),
         retain=on(train, subject.retain_rows[:0] if control else subject.retain_rows),
-        earlier=on(train, subject.earlier[:0] if control else subject.earlier),
+        earlier=on(train, subject.earlier if earlier else subject.earlier[:0]),
         views={view: predictions_of(predict(classifier, view_of(images, view)), labels) for view in views},
         canaries=_canaries(classifier, subject, device),
     )
@@ -125,14 +133,16 @@ def _canaries(classifier: Classifier, subject: Subject, device: str) -> NDArray[
     return phi(predict(classifier, images).cpu(), torch.from_numpy(subject.canaries.labels)).numpy()
 
 
-def predict_control(model: Opened, subject: Subject, machine: Machine) -> tuple[Classifier, ModelPredictions]:
-    """Load the original, or a reference, and evaluate it on forgotten and unseen samples.
+def predict_control(
+    model: Opened, subject: Subject, machine: Machine, *, earlier: bool = False
+) -> tuple[Classifier, ModelPredictions]:
+    """Load the original, or a reference, and evaluate it on forgotten and unseen samples, and on ``earlier`` ones.
 
     Raises:
         ForgetkitError: ``checkpoint-malformed`` where its outputs are not finite.
     """
     classifier = on_machine(load_model(*model), model[1], machine)
-    found = predict_subject(classifier, subject, machine, control=True)
+    found = predict_subject(classifier, subject, machine, control=True, earlier=earlier)
     if not found.finite:
         raise ForgetkitError("checkpoint-malformed", f"{model[0]}: its outputs are not finite")
     return classifier, found

@@ -188,7 +188,7 @@ def run(
     self_check: bool = False,
     show_ids: bool = False,
     fresh: bool = False,
-    typed: str | None = None,
+    typed: Sequence[str] | None = None,
     tell: Tell = silent,
 ) -> Audited:
     """Evaluate the models of a case and judge; resume an interrupted audit of the same models.
@@ -201,7 +201,7 @@ def run(
         self_check: also measure how often the checks err at these numbers of samples.
         show_ids: list single ids in the report.
         fresh: start over.
-        typed: the command of this audit, which what would decide it repeats.
+        typed: the words of the command of this audit, which what would decide it repeats.
         tell: told where an interrupted audit is resumed.
 
     Raises:
@@ -219,8 +219,9 @@ def run(
             attributes=case.attributes,
         )
     found = judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
-    typed = typed or f"forgetkit audit {subject.path}" + (f" --original {original[0]}" if original else "")
-    cure = cure_of(found.judgement, subject, machine, original=original is not None, typed=typed)
+    words = typed or ["forgetkit", "audit", str(subject.path), *(["--original", str(original[0])] if original else [])]
+    given = original is not None
+    cure = cure_of(found.judgement, subject, machine, original=given, references=len(references), typed=words)
     return replace(found, cure=cure)
 
 

@@ -53,13 +53,14 @@ def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
     return 0 if verdict == "forgotten" else 1
 
 
-def overall(checks: list[Check], *, original: bool, retained: bool = True) -> Judgement:
+def overall(checks: list[Check], *, original: bool, retained: bool = True, by_rank: bool = True) -> Judgement:
     """Answer both questions, and judge.
 
     Args:
         checks: as they count: see :func:`apply_policy`.
         original: whether the original was given; without it the best verdict is inconclusive.
         retained: whether samples are left on which a reference could be trained.
+        by_rank: whether the policy lets ``rank`` decide.
     """
     forgetting, reasons = _forgetting(checks, original=original)
     usefulness, blocking = _usefulness(checks)
@@ -69,7 +70,8 @@ def overall(checks: list[Check], *, original: bool, retained: bool = True) -> Ju
     if blocking and forgetting in {"forgotten", "inconclusive"}:
         unsure = forgetting == "inconclusive"
         return Judgement("inconclusive", [*blocking, *(reasons if unsure else [])], forgetting, usefulness)
-    outlook = _outlook(checks, retained=retained) if forgetting == "inconclusive" and original else None
+    asked = forgetting == "inconclusive" and original and by_rank
+    outlook = _outlook(checks, retained=retained) if asked else None
     return Judgement(forgetting, [*reasons, *([outlook] if outlook else [])], forgetting, usefulness, outlook)
 
 

@@ -90,7 +90,7 @@ class Console:
             case Resumed():
                 say("going on where an earlier run stopped; --fresh starts over")
             case Paused():
-                say(f"to go on from here: {typed()}")
+                say(f"to go on from here: {shlex.join(typed())}")
 
     def note(self, text: str) -> None:
         """Print on stderr what is going on."""
@@ -145,9 +145,9 @@ class Console:
             self._bar = None
 
 
-def typed() -> str:
-    """Return the command that the user typed, to be pasted."""
-    return shlex.join(["forgetkit", *sys.argv[1:]])
+def typed() -> list[str]:
+    """Return the words of the command that the user typed."""
+    return ["forgetkit", *sys.argv[1:]]
 
 
 class PlainBar:

@@ -36,7 +36,7 @@ class BookedAudit:
     Attributes:
         closes: whether the request is done with it.
         answer: digest of the answer; None if it has none, as no model was trained on the ids.
-        digest: that of the model under audit: the answer, or one that descends from it.
+        digest: that of the model under audit: the answer, or one that descends from it; empty if there was none.
         verdict: of the audit; None where none was needed.
         criterion: by which it judged.
         reason: why the request is closed, if it was not the verdict alone that closed it.
@@ -101,7 +101,7 @@ class Entry:
     def standing(self) -> str:
         """What was done, and what is missing, in words."""
         if self.done:
-            return f"sha256:{self.done.digest[:16]}  {self.done}"
+            return f"sha256:{self.done.digest[:16]}  {self.done}" if self.done.digest else str(self.done)
         if self.answer is None:
             return "not answered"
         return f"answered by {self.answer}, {f'audit: {self.audit}' if self.audit else 'not audited'}"

@@ -112,12 +112,19 @@ class Booking:
                 _enter(rows, self.request, audit)
             return entry
 
-    def close_without_audit(self, record: Record, reason: str) -> None:
-        """Close a request that has no answer, since there is nothing that an audit could judge."""
+    def close_without_audit(self, reason: str) -> bool:
+        """Close a request on somebody's word, as where it was withdrawn, or no model was trained on its ids.
+
+        Returns:
+            whether it was open.
+        """
+        self.asked()
         with opened(self.book, write=True) as (rows, _):
             entry = entry_of(rows, self.request)
-            if entry.state == "accepted":
-                _enter(rows, self.request, BookedAudit(True, None, record.digest, None, None, reason, _now()))
+            if not entry.done:
+                answer = entry.answer.digest if entry.answer else None
+                _enter(rows, self.request, BookedAudit(True, answer, answer or "", None, None, reason, _now()))
+            return not entry.done
 
     def _answer_of(self, rows: sqlite3.Connection, record: Record) -> tuple[Entry, Answer]:
         """Return the request and its answer, from which the model of ``record`` descends."""

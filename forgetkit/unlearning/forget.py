@@ -69,6 +69,8 @@ def _step(request: Request, settings: Forget, options: StepOptions, tell: Tell) 
     request.check_retained()
     machine, seed = machine_for(options.compute), options.seed
     if settings.retrain:
+        if request.booking:
+            request.booking.check_open(again=options.output.force)
         again = retraining(request, machine, output_path(request.path, "forget", options.output.out))
         return again.carry_out(tell, options.output)
     shadows = shadows_of(request.path, request.record, settings.shadows, tell)

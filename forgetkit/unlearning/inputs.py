@@ -11,7 +11,7 @@ from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import check_same_data, on_data
 from forgetkit.data.of_checkpoint import dataset_of, leave_out, nothing_left, read_lists
-from forgetkit.events import Tell
+from forgetkit.events import Tell, Warned
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.id_list import IdList, as_list
@@ -139,7 +139,7 @@ def begin(
     wanted = leave_out(given, record, tell)
     if needs_ids and not wanted:
         if booking and not options.output.dry_run:
-            _enter(booking, path, record, given)
+            _enter(booking, path, record, given, tell)
         return Written(command, path, record, 0.0, state="nothing left")
     files = (Path(name) for name in lists if isinstance(name, str) and name != "-")
     request = Request(path, record, dataset, wanted, (path, *files, *((booking.book,) if booking else ())), booking)
@@ -147,9 +147,11 @@ def begin(
     return request
 
 
-def _enter(booking: Booking, path: Path, record: Record, ids: list[str]) -> None:
-    """Enter a checkpoint that has forgotten the ids already, or was never trained on any of them."""
+def _enter(booking: Booking, path: Path, record: Record, ids: list[str], tell: Tell) -> None:
+    """Enter a checkpoint that has forgotten the ids already; one that was never trained on them answers nothing."""
     if record.was_trained(ids).any():
         booking.answer(path, record)
-    else:
-        booking.close_without_audit(record, "the model was never trained on any of its ids")
+        return
+    text = f"request {booking.request} stays open: {path} was never trained on any of its ids"
+    close = f"forgetkit requests close {booking.request} --reason TEXT --book {booking.book}"
+    tell(Warned("request-pending", f"{text}; if no model was: {close}"))

@@ -292,7 +292,7 @@ def test_the_report_has_the_keys_of_the_contract(forgetkit: Run, noisy: Path) ->
 def test_the_report_opens_with_the_verdict_its_exit_code_and_what_it_means(forgetkit: Run, noisy: Path) -> None:
     ran = forgetkit("audit", noisy / "m.st", "--ids", noisy / "ids.txt", "--original", noisy / "m.st")
     assert re.fullmatch(r"\S+m\.st  NOT FORGOTTEN {2,}exit 1", ran.lines[0])
-    assert ran.lines[1] == "It still shows that it was trained on these 600 ids."
+    assert ran.lines[1] == "On these 600 ids it does not answer like a model that never saw them."
 
 
 def test_exit_zero_keeps_the_verdict(forgetkit: Run, noisy: Path) -> None:

@@ -23,7 +23,17 @@ from tests.auditing.test_audit_reports import a_report
 from tests.conftest import Run
 
 FILE = Check("integrity", "pass", FROM_SCRATCH, gating=True)
-RANK = Check("rank", "pass", "one of 20 alike", gating=True, proves=True, n=19, statistic=0.1, null=0.0, p=0.85)
+RANK = Check(
+    "rank",
+    "pass",
+    "like 19 models that never saw the ids",
+    gating=True,
+    proves=True,
+    n=19,
+    statistic=0.1,
+    null=0.0,
+    p=0.85,
+)
 KEPT = Check("utility", "pass", "accuracy 97.7% → 98.2% on 221 unseen samples", gating=True, statistic=0.0, null=0.0)
 INFORMS = Check("advantage", "info", "largest gain of any single threshold", n=200, statistic=0.1, null=0.0)
 LONG = "a note that goes on and on until no terminal of eighty columns could hold it on a single line any more"
@@ -104,12 +114,18 @@ def predictions(right: int, n: int) -> Predictions:
 
 @pytest.mark.parametrize(("demanded", "verdict"), [(False, "forgotten"), (True, "inconclusive")])
 def test_too_few_unseen_samples_block_only_where_the_policy_demands_usefulness(demanded: bool, verdict: str) -> None:
-    before, after = predictions(49, 50), predictions(48, 50)
+    before, after = predictions(99, 100), predictions(98, 100)
     unsure = utility_check(after, before, level=0.05, margin=0.02)
     assert (unsure.verdict, unsure.weak) == ("inconclusive", True)
     checks = apply_policy([FILE, RANK, unsure], Policy(require_utility=demanded), exchangeable=True)
     found = overall(checks, original=True)
     assert (found.verdict, found.forgetting, found.usefulness) == (verdict, "forgotten", "open")
+
+
+def test_a_loss_beyond_the_margin_blocks_though_it_is_not_certain() -> None:
+    likely = utility_check(predictions(95, 100), predictions(98, 100), level=0.05, margin=0.02)
+    found = overall(apply_policy([FILE, RANK, likely], Policy(), exchangeable=True), original=True)
+    assert (likely.verdict, found.verdict, found.usefulness) == ("inconclusive", "inconclusive", "open")
 
 
 def test_a_loss_that_is_certain_fails_with_few_samples_too() -> None:
@@ -123,6 +139,8 @@ def test_a_distance_that_most_references_would_not_pass_informs(ends: tuple[floa
     wide = (0.3, 0.9)
     check = closer_check(Closer(Estimate(0.6, wide, wide, 200), (0.3, 0.5), ends), 19)
     assert (check.verdict, check.weak) == ("inconclusive", weak)
+    far = closer_check(Closer(Estimate(0.8, (0.7, 0.9), (0.7, 0.9), 200), (0.3, 0.5), ends), 19)
+    assert (far.verdict, far.weak) == ("inconclusive", False)
     found = overall(apply_policy([FILE, RANK, check, KEPT], Policy(), exchangeable=True), original=True)
     assert found.verdict == ("forgotten" if weak else "inconclusive")
 

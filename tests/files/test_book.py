@@ -162,15 +162,26 @@ def test_one_option_without_the_other_is_refused(forgetkit: Run, model: Path, id
     assert forgetkit("relabel", "model.st", "-i", "ids.txt", "--request", "r1").code == 2
 
 
-def test_a_request_about_samples_that_the_model_never_saw_is_done_at_once(forgetkit: Run, added: Path) -> None:
+def test_a_model_that_never_saw_the_samples_closes_nothing(forgetkit: Run, added: Path) -> None:
     (added / "some.txt").write_text("".join(f"{row}\n" for row in range(1, 200) if row % 10))
     train = "train --dataset digits --only some.txt --epochs 1 -q -o few.st"
     assert forgetkit(*train.split()).code == 0
-    for _ in range(2):
-        assert forgetkit(*RELABEL[:1], "few.st", *RELABEL[2:]).code == 0
-    (line,) = forgetkit("requests", "done", "--book", "b.db").lines
-    digest = read_record(added / "few.st").digest[:16]
-    assert line == f"r1  sha256:{digest}  not audited, accepted: the model was never trained on any of its ids"
+    ran = forgetkit(*RELABEL[:1], "few.st", *RELABEL[2:])
+    assert (ran.code, "stays open" in ran.err, "requests close r1" in ran.err) == (0, True, True)
+    assert forgetkit("requests", "pending", "--book", "b.db").lines == ["r1  not answered"]
+
+
+def test_a_request_is_closed_on_somebodys_word_once_and_the_reason_is_kept(forgetkit: Run, added: Path) -> None:
+    close = ("requests", "close", "r1", "--reason", "withdrawn", "--book", "b.db", "--json")
+    assert [forgetkit(*close).json["new"] for _ in range(2)] == [True, False]
+    assert forgetkit("requests", "done", "--book", "b.db").lines == ["r1  not audited, accepted: withdrawn"]
+    assert forgetkit(*RELABEL).code == 2
+
+
+def test_only_a_request_in_the_book_is_closed_and_only_with_a_reason(forgetkit: Run, added: Path) -> None:
+    for name, reason in (("r2", "withdrawn"), ("r1", " ")):
+        assert forgetkit("requests", "close", name, "--reason", reason, "--book", "b.db").code == 2
+    assert forgetkit("requests", "pending", "--book", "b.db").lines == ["r1  not answered"]
 
 
 OLD_BOOK = """

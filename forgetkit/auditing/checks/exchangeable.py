@@ -6,17 +6,40 @@ list does not say how it was made; the mix of its classes, and models that saw n
 
 from dataclasses import replace
 
+import numpy as np
+
 from forgetkit.auditing.check import Check
+from forgetkit.auditing.predictions import Predictions
 from forgetkit.statistics.exchangeability import Exchangeability
+from forgetkit.statistics.membership_auc import stratified_auc
 
 
-def exchangeable_check(found: Exchangeability, *, assumed: bool) -> Check:
-    """Return the check; ``assumed`` says whether the policy assumes that the ids were drawn."""
+def harder_than_unseen(forget: Predictions, unseen: Predictions, *, level: float) -> bool:
+    """Say whether a model that was trained on samples is less certain of them than of unseen ones of their classes.
+
+    Of a random draw it would be at least as certain: such samples were chosen.
+    """
+    if not np.isin(forget.labels, unseen.labels).any():
+        return False
+    found = stratified_auc(forget.phi, forget.labels, unseen.phi, unseen.labels, level=level)
+    return found.estimate.wide[1] < 0.5
+
+
+def exchangeable_check(found: Exchangeability, *, assumed: bool, harder: bool = False) -> Check:
+    """Return the check.
+
+    Args:
+        found: by the mix of classes and by references.
+        assumed: whether the policy assumes that the ids were drawn.
+        harder: whether the original is less certain of the ids than of unseen samples.
+    """
     note = "the mix of classes is that of a random draw"
     if not found.mixed:
         note = f"chosen, not drawn: a random draw rarely has this mix of classes (p = {found.p:.4f})"
     note += f"; {_in_references(found)}"
-    if not found.holds:
+    if harder:
+        note += "; the original was trained on them and is still less certain of them: chosen, not drawn"
+    if harder or not found.holds:
         note += "; the policy says they were drawn" if assumed else "; membership and per-id are therefore only hints"
     at = found.auc
     check = Check("exchangeable", "info", note, p=found.p)

@@ -37,8 +37,8 @@ def utility_check(after: Predictions, before: Predictions, *, level: float, marg
     if verdict == "inconclusive":
         spread = (estimate.narrow[1] - estimate.narrow[0]) / 2 * math.sqrt(estimate.n)
         enough = max(fewest, math.ceil((2 * spread / margin) ** 2))
-        weak = estimate.n < enough
-        note += f"; about {enough:,} would show that nothing was lost"
+        weak = estimate.n < enough and estimate.value > -margin
+        note += f"; about {enough:,} are needed to show that nothing was lost"
     check = check_of("utility", estimate, verdict, note, null=0.0, margin=margin)
     return replace(check, gating=True, weak=weak)
 

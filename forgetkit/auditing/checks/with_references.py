@@ -103,10 +103,10 @@ def rank_check(found: Rank) -> Check:
     apart = "a model that remembers" if found.signed > 0 else "an over-forgotten one"
     note = {
         "fail": f"stands apart from {models - 1} references, as {apart} does",
-        "pass": f"one of {models} alike; the original stands apart",
+        "pass": f"like {models - 1} models that never saw the ids; the original stands apart",
     }.get(found.verdict, "no power: the original does not stand apart from the references either")
     if found.verdict == "inconclusive" and found.p_before is None:
-        note = f"one of {models} alike; needs --original to show that a model that remembers stands apart"
+        note = f"like {models - 1} models that never saw the ids; needs --original to show that not every model is"
     if not found.possible:
         note = f"{models - 1} references; at least {found.needed} are needed to decide"
     decides = found.possible and found.verdict != "inconclusive"
@@ -122,8 +122,7 @@ def closer_check(found: Closer, count: int) -> Check:
     farther away than the original fails in any case.
     """
     floor = max(found.floors)
-    share = f"at {found.ratio.value:.2f} of the original's distance from {count} references"
-    note = f"{share}; a retraining: up to {floor:.2f}"
+    note = f"{found.ratio.value:.2f} of the original's distance from {count} references"
     if not found.possible:
         note += "; no power: the original is as close as they are"
     elif found.verdict == "inconclusive" and not found.resolved:
@@ -132,7 +131,7 @@ def closer_check(found: Closer, count: int) -> Check:
     decides = enough and (found.possible or found.verdict == "fail")
     verdict: CheckVerdict = found.verdict if decides else "info"
     check = check_of("closer", found.ratio, verdict, note, null=floor, margin=CLOSER_MARGIN)
-    weak = decides and verdict == "inconclusive" and not found.resolved
+    weak = decides and verdict == "inconclusive" and not found.resolved and found.ratio.wide[0] <= found.ceiling
     return replace(check, gating=decides, proves=enough, weak=weak)
 
 

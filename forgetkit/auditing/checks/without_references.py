@@ -7,6 +7,7 @@ import numpy as np
 
 from forgetkit.auditing.check import Check, with_control
 from forgetkit.auditing.checks import one_model
+from forgetkit.auditing.checks.exchangeable import harder_than_unseen
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import ModelPredictions, Predictions
 from forgetkit.auditing.verdict import as_hint
@@ -33,7 +34,8 @@ def checks_without_references(
         checks += one_model.exposures(after.forget, after.unseen_alike, level=policy.level)
     if len(after.earlier):
         check = _earlier(after, policy)
-        checks.append(check if policy.assume_exchangeable or _earlier_is_mixed(after) else as_hint(check))
+        drawn = policy.assume_exchangeable or (_earlier_is_mixed(after) and not _earlier_is_harder(before, policy))
+        checks.append(check if drawn else as_hint(check))
     return checks
 
 
@@ -99,6 +101,11 @@ def _earlier_is_mixed(after: ModelPredictions) -> bool:
     """Say whether the samples forgotten before have the classes of a random draw."""
     others = np.concatenate([after.forget.labels, after.retain.labels])
     return class_mix(after.earlier.labels, others) > CHOSEN_LEVEL
+
+
+def _earlier_is_harder(before: ModelPredictions | None, policy: Policy) -> bool:
+    """Say whether the original is less certain of the samples forgotten before than of unseen ones."""
+    return before is not None and harder_than_unseen(before.earlier, before.unseen, level=policy.level)
 
 
 def _earlier(after: ModelPredictions, policy: Policy) -> Check:

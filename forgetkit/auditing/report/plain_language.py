@@ -81,7 +81,6 @@ WITHOUT = (
     "No check on forgetting settled anything: the checks that passed below concern only the file or its usefulness."
 )
 LOST = "On samples that it never saw, it makes more errors than the original."
-COULD_FAIL = "The original does not: this test could have failed."
 RESULTS = {"pass": "passed", "fail": "failed", "inconclusive": "undecided", "info": "informs", "not-run": "not run"}
 GLOSSARY = {
     "forgotten samples": "The samples in question: the model was trained on them, and should have forgotten them.",
@@ -146,41 +145,45 @@ def answer(report: dict[str, Any]) -> list[str]:
     found = [LOST] if report["usefulness"] == "lost" else []
     if by_chance(report) and report["forgetting"] in CHANCE_MEANS:
         return [*found, CHANCE_MEANS[report["forgetting"]]]
-    count, verdict = report["inputs"]["ids"]["count"], report["forgetting"]
+    verdict, count = report["forgetting"], report["inputs"]["ids"]["count"]
     ids = f"these {count:,} ids" if count != 1 else "this id"
-    named = {check["id"] for check in report["checks"] if check["gating"] and check["verdict"] in {"pass", "fail"}}
-    models = len(report["inputs"]["references"])
     if verdict == "forgotten":
-        return [*found, *_passed(named & set(ABOUT["retrain"]), ids, models)]
-    if verdict == "over-forgotten":
-        return [*found, f"It is less certain of {ids} than a model that never saw them. That gives them away as well."]
+        passed = {check["id"] for check in report["checks"] if check["gating"] and check["verdict"] == "pass"}
+        return [*found, *_passed(passed & set(ABOUT["retrain"]), ids, len(report["inputs"]["references"]))]
     if verdict == "inconclusive":
         return [*found, "These checks can neither clear nor convict the model."]
-    failed = {check["id"] for check in report["checks"] if check["verdict"] == "fail"}
-    if failed <= {"integrity", "utility"}:
+    failed = [check for check in report["checks"] if check["verdict"] == "fail" and check["id"] not in SUBJECTS]
+    if not failed:
         return [*found, "The file, or its record, is not what it should be."]
-    known = [f"It still shows that it was trained on {ids}."]
-    if report["accuracy"]["forget"] == 0:
-        known.append("It answers none of them correctly, but not as a model that never saw them: they left a trace.")
+    groups = {check["group"] for check in failed}
+    if "ids" not in groups:
+        ids = "the ids that were forgotten before" if "earlier" in groups else "the samples that were planted"
+    if verdict == "over-forgotten":
+        return [*found, f"It is less certain of {ids} than a model that never saw them. That gives them away as well."]
+    known = [f"On {ids} it does not answer like a model that never saw them."]
+    if "ids" in groups and report["accuracy"]["forget"] == 0:
+        known.append("It answers none of them correctly, and still they left a trace.")
     return [*found, *known]
 
 
 def origin(report: dict[str, Any]) -> str:
     """Return that the model was trained from scratch without the ids, if its record says so; else nothing."""
     notes = [check["note"] for check in report["checks"] if check["id"] == "integrity"]
-    return f"It was {FROM_SCRATCH}." if any(note.startswith(FROM_SCRATCH) for note in notes) else ""
+    return f"It was {FROM_SCRATCH}." if FROM_SCRATCH in notes else ""
 
 
 def _passed(named: set[str], ids: str, models: int) -> list[str]:
     """Return what the checks that passed show, strongest first, and that they could have failed."""
     if named & {"rank", "closer"}:
-        return [f"On {ids} it answers like {models} models that never saw them.", COULD_FAIL]
-    if "twins" in named:
+        said = f"On {ids} it answers like {models} models that never saw them.", "The original does not"
+    elif "twins" in named:
         first = f"Of two models that took the same step, nobody can tell which had seen which of {ids}."
-        return [first, "Of the samples that they keep, one can: this test could have failed."]
-    if "membership" in named:
-        return [f"It is as certain of {ids} as of samples that it never saw.", COULD_FAIL]
-    return ["Of the planted samples, nobody can tell which ones it was trained on.", COULD_FAIL]
+        said = first, "Of the samples that they keep, one can"
+    elif "membership" in named:
+        said = f"It is as certain of {ids} as of samples that it never saw.", "The original is more certain of them"
+    else:
+        said = "Of the planted samples, nobody can tell which ones it was trained on.", "From the original, one can"
+    return [said[0], f"{said[1]}: this test could have failed."]
 
 
 def meaning(report: dict[str, Any]) -> tuple[str, str]:

@@ -42,6 +42,8 @@ def numbers(check: dict[str, Any], policy: dict[str, Any]) -> str:
     value, p = check["statistic"], check["p"]
     if check["id"] == "rank":
         return "" if p is None else f"p {p:.2f}; right: above {policy['level']:g}"
+    if check["id"] == "closer":
+        return comparison(check, policy)
     if check["id"].startswith("utility") or value is None:
         return f"may lose {100 * policy['utility_margin']:g} points" if check["id"] == "utility" else ""
     return f"{value:.3f}; {comparison(check, policy)}".rstrip("; ")

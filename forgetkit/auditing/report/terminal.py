@@ -13,7 +13,7 @@ from forgetkit.auditing.cure import Cure
 from forgetkit.auditing.policy import ABOUT
 from forgetkit.auditing.report.document import check_name, title
 from forgetkit.auditing.report.junit import printable
-from forgetkit.auditing.report.plain_language import about, answer
+from forgetkit.auditing.report.plain_language import NEXT, about, answer
 from forgetkit.auditing.report.right_values import numbers
 
 WIDTH = 80
@@ -49,7 +49,10 @@ def render(
     checks = report["checks"]
     shown = checks if complete else [check for check in checks if _decides(check, report)]
     parts: list[RenderableType] = [heading(report, name, width), *map(Text, answer(report)), "", _rows(shown, report)]
-    parts += _what_would_decide(cure, outlook)
+    if report["verdict"] in {"forgotten", "inconclusive"}:
+        parts += _what_would_decide(cure, outlook)
+    else:
+        parts += ["", Text(NEXT[report["verdict"]])]
     if complete:
         parts += ["", _accuracies(report), *(Text(f"limit: {text}", style="dim") for text in report["limits"])]
     else:

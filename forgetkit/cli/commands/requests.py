@@ -8,7 +8,7 @@ import typer
 from forgetkit.cli.console import Console
 from forgetkit.cli.help import show_help
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import Argument, Book, Say
+from forgetkit.options import INPUT, Argument, Book, Option, Say
 from forgetkit.unlearning.step_options import Lists
 
 BookFile = Annotated[str, Book]
@@ -17,9 +17,9 @@ BookFile = Annotated[str, Book]
 def requests(context: typer.Context) -> None:
     """Keep a book of requests to forget.
 
-    None is lost, none is carried out twice, and none is closed without an audit. Add a request before any work. A step
-    with --request and --book answers it: it enters the checkpoint that it published, once that is on the disk. An audit
-    with --request and --book closes it, if its verdict passes. After a crash, repeat the same command.
+    None is lost, none is carried out twice, and none is closed without an audit or a reason. Add a request before any
+    work. A step with --request and --book answers it: it enters the checkpoint that it published, once that is on the
+    disk. An audit with --request and --book closes it, if its verdict passes. After a crash, repeat the same command.
 
         forgetkit requests add case-7 --ids ids.txt --book requests.db
         forgetkit relabel model.st --ids ids.txt --request case-7 --book requests.db
@@ -81,6 +81,33 @@ def done(*, book: BookFile, say: Say) -> None:
     _list("requests done", book, say, done=True)
 
 
+def close(
+    request: Annotated[str, Argument("Name of the request.", "REQUEST")],
+    *,
+    reason: Annotated[str, Option("Why no audit is needed, for the book.", metavar="TEXT", panel=INPUT)],
+    book: BookFile,
+    say: Say,
+) -> None:
+    """Close a request without an audit, on your word: it was withdrawn, or no model was trained on its ids.
+
+    Examples:
+        forgetkit requests close case-7 --reason withdrawn --book requests.db
+        forgetkit requests close case-8 --reason "held-out photographs only" --book requests.db
+    """
+    from forgetkit.files.request_book import Booking
+
+    console, booking = Console(say), Booking(Path(book), request)
+    if not reason.strip() or not reason.isprintable():
+        raise ForgetkitError("usage", "the reason needs printable characters", option="reason")
+    booking.asked()
+    if say.dry_run:
+        console.note(f"dry run: {request} was not closed in {book}")
+        return
+    new = booking.close_without_audit(reason)
+    console.note(f"requests: {request} {'is closed' if new else 'was done before'}")
+    console.result([request], {"ok": True, "command": "requests close", "request": request, "new": new})
+
+
 def log(*, book: BookFile, say: Say) -> None:
     """Print all requests with the times of acceptance and of the last entry; --json gives an archive of the book.
 
@@ -106,4 +133,4 @@ def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
     Console(say).result(lines, {"ok": True, "command": command, "requests": document})
 
 
-COMMANDS = (add, pending, done, log)
+COMMANDS = (add, pending, done, close, log)
