@@ -63,7 +63,8 @@ class Closing:
             named = f" (sha256:{policy['sha256'][:16]})" if policy["sha256"] else ""
             reason = reason or f"the policy lets it pass{named}"
         closes = audited.verdict == "forgotten" or reason is not None
-        before = self.booking.judge(record, audited.verdict, policy["criterion"], closes=closes, reason=reason)
+        rules = policy["criterion"] + (f", policy sha256:{policy['sha256'][:16]}" if policy["sha256"] else "")
+        before = self.booking.judge(record, audited.verdict, rules, closes=closes, reason=reason)
         name = f"request {self.booking.request}"
         if before.done:
             tell(Note(f"{name} was done before this audit, and stays done: {before.standing}"))

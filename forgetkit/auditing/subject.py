@@ -178,7 +178,8 @@ def open_references(names: list[str], subject: Subject, tell: Tell) -> list[Open
             message = f"{path}: it was trained on {trained} of the ids in question, so it is no reference"
             raise ForgetkitError("checkpoint-mismatch", message, "make one with: forgetkit train --like … --exclude …")
         if record.digest in opened or record.digest == subject.record.digest:
-            raise ForgetkitError("checkpoint-mismatch", f"{path}: the same model is given twice")
+            message = f"{path}: the same model is given twice"
+            raise ForgetkitError("checkpoint-mismatch", message, "leave one of them out; a copy is no second reference")
         if not same_recipe(record, subject.record):
             tell(Warned("other-recipe", f"{path}: trained by another recipe, or not from scratch; left out"))
         else:

@@ -11,7 +11,7 @@ from forgetkit.data.cache import recall
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import with_classes
 from forgetkit.data.open import open_dataset
-from forgetkit.data.row_digests import Rows, id_digests, known_rows, rows_of
+from forgetkit.data.row_digests import Rows, copied_rows, id_digests, known_rows, rows_of
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.id_digests import KeySet
@@ -65,6 +65,7 @@ def accept_changed(dataset: Dataset, record: Record, tell: Tell) -> Dataset:
     before = known_rows(record.dataset["fingerprint"])
     if before is not None:
         _compare(dataset, before, record.dataset["fingerprint"])
+        dataset = replace(dataset, copies=copied_rows(rows_of(dataset), trained=before))
     elif record.trained is None:
         raise _mismatch(dataset, "neither the record nor the cache says which ids it had")
     else:

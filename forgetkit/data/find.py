@@ -12,7 +12,7 @@ from forgetkit.data.cache import recall
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
-from forgetkit.events import Tell, silent
+from forgetkit.events import Note, Tell, silent
 
 
 def find_dataset(
@@ -54,6 +54,8 @@ def find_dataset(
             first = first or problem
             continue
         if dataset.fingerprint == fingerprint:
+            if other is not None:
+                tell(Note(f"  {other.name} in {other.root} is other data; the model's is read from {root}"))
             return with_classes(dataset, classes)
         other = other or dataset
     if other is not None or first is None:

@@ -48,10 +48,15 @@ def rows_of(dataset: Dataset) -> Rows:
     return found
 
 
-def copied_rows(rows: Rows) -> NDArray[np.int64]:
-    """Return the rows of the test split whose image is in the training split too, int64, sorted."""
-    unseen = rows.unseen == 1
-    return np.flatnonzero(np.isin(rows.pixels[unseen], rows.pixels[~unseen]))
+def copied_rows(rows: Rows, *, trained: Rows | None = None) -> NDArray[np.int64]:
+    """Return the rows of the test split whose image is in the training split too, int64, sorted.
+
+    Args:
+        rows: of the data set.
+        trained: of the data set whose training split counts; ``rows`` if not given.
+    """
+    source = trained or rows
+    return np.flatnonzero(np.isin(rows.pixels[rows.unseen == 1], source.pixels[source.unseen == 0]))
 
 
 def known_rows(fingerprint: str) -> Rows | None:

@@ -142,7 +142,7 @@ def _content(source: str) -> bytes:
         with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
             content = stream.read(LARGEST_LIST + 1)
     except OSError as problem:
-        hint = "--ids needs a file with one id a line; forgetkit forget-ids writes one"
+        hint = "an ID list has one id a line; forgetkit forget-ids writes one"
         raise ForgetkitError("ids-missing", f"{source}: {problem.strerror or problem}", hint) from problem
     _check_size("stdin" if source == "-" else source, content)
     return content

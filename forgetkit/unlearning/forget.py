@@ -5,6 +5,7 @@ models are shadow models, trained beforehand; without them, a second teacher is 
 the recipe's epochs.
 """
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,8 @@ def _finish(written: Written, settings: Forget, options: StepOptions, tell: Tell
         elif stale := shadows.stale(ids):
             text = f"{len(stale)} of {len(shadows)} shadow models still hold ids that the model has forgotten"
             how = "--exactly" if in_vain else f"--rate {rate:g}"
-            tell(Warned("shadows-stale", f"{text}: forgetkit shadows refresh {shadows.folder} --ids IDS.txt {how}"))
+            lists = options.ids if options.ids and "-" not in options.ids else ["IDS.txt"]
+            given = shlex.join([str(shadows.folder), *(word for name in lists for word in ("--ids", name))])
+            tell(Warned("shadows-stale", f"{text}: forgetkit shadows refresh {given} {how}"))
     if booking := booking_of(options.booked.request, options.booked.book):
         booking.answer(written.path, record, again=options.output.force)

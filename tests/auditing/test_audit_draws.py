@@ -9,7 +9,8 @@ from numpy.random import Generator, default_rng
 from scipy.stats import norm
 
 from forgetkit.auditing.check import Check
-from forgetkit.auditing.checks.exchangeable import exchangeable_check
+from forgetkit.auditing.checks.exchangeable import exchangeable_check, harder_than_unseen
+from forgetkit.auditing.predictions import Predictions
 from forgetkit.auditing.verdict import as_hint
 from forgetkit.statistics.exchangeability import (
     CHOSEN_LEVEL,
@@ -162,6 +163,31 @@ def test_a_hint_keeps_its_figures_and_decides_nothing() -> None:
     assert (found.verdict, found.gating, found.statistic) == ("info", False, 0.8)
     assert "chosen, not drawn" in found.note
     assert "remembered" in found.note
+
+
+def predictions(phi: Scores, labels: Labels) -> Predictions:
+    return Predictions(phi, phi > 0, labels, np.full((len(phi), 10), 0.1))
+
+
+def share_called_harder(draws: int, *, harder: float, n: int = 60, m: int = 400) -> float:
+    """Return how often samples are called chosen that a model, if anything, remembers, or that are so much harder."""
+    rng, found = default_rng(5), 0
+    for _ in range(draws):
+        labels, unseen = labels_of(rng, n), labels_of(rng, m)
+        forget = predictions(difficulties(rng, 1, labels, harder=harder)[0], labels)
+        found += harder_than_unseen(forget, predictions(difficulties(rng, 1, unseen)[0], unseen), level=0.05)
+    return found / draws
+
+
+def test_a_random_draw_is_seldom_called_harder_than_unseen_samples_and_hard_samples_mostly() -> None:
+    assert share_called_harder(300, harder=0) <= 0.025 + 3 * sqrt(0.025 * 0.975 / 300)
+    assert share_called_harder(100, harder=2) > 0.9
+
+
+def test_hard_samples_are_named_as_chosen_and_membership_is_a_hint() -> None:
+    drawn = Exchangeability(p=0.5, auc=None, references=0, margin=0.05)
+    assert "still less certain of them: chosen" in exchangeable_check(drawn, assumed=False, harder=True).note
+    assert "only hints" in exchangeable_check(drawn, assumed=False, harder=True).note
 
 
 @pytest.mark.slow

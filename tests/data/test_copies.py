@@ -7,6 +7,7 @@ import pytest
 
 from forgetkit.data.dataset import Dataset, fingerprint_of
 from forgetkit.data.open import open_dataset
+from forgetkit.data.row_digests import copied_rows, rows_of
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from tests.conftest import Run
@@ -45,6 +46,16 @@ def test_every_other_sample_stays_in_its_half_and_the_fingerprint_covers_all(tmp
 def test_copies_are_found_again_where_the_cache_knows_the_data(tmp_path: Path) -> None:
     save(tmp_path, copied=7)
     assert open_dataset("arrays:noise.npz", tmp_path).copies.tolist() == list(range(7))
+
+
+def test_a_copy_of_a_deleted_training_image_stays_out_of_the_halves(tmp_path: Path) -> None:
+    before = rows_of(save(tmp_path, copied=7))
+    with np.load(tmp_path / "noise.npz") as whole:
+        kept = {name: whole[name][5:] for name in whole.files}
+    np.savez(tmp_path / "noise.npz", **kept)
+    rest = open_dataset("arrays:noise.npz", tmp_path)
+    assert copied_rows(rows_of(rest)).tolist() == [5, 6]
+    assert copied_rows(rows_of(rest), trained=before).tolist() == list(range(7))
 
 
 def test_a_training_warns_of_copies_and_records_their_number(forgetkit: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from forgetkit.data.dataset import Dataset
 from forgetkit.data.find import find_dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.errors import ForgetkitError
+from forgetkit.events import Event, Note
 from tests.conftest import Run
 from tests.data.test_data_arrays import save
 
@@ -66,7 +67,9 @@ def test_a_file_counts_only_if_the_fingerprint_fits(tmp_path: Path, monkeypatch:
     wanted = opened("arrays:tiny.npz", tmp_path / "right").fingerprint
     monkeypatch.chdir(tmp_path / "wrong")
     roots = [tmp_path / "gone", tmp_path / "wrong", tmp_path / "right"]
-    assert find_dataset("arrays:tiny.npz", wanted, roots).root == tmp_path / "right"
+    told = list[Event]()
+    assert find_dataset("arrays:tiny.npz", wanted, roots, tell=told.append).root == tmp_path / "right"
+    assert any(isinstance(one, Note) and f"read from {tmp_path / 'right'}" in one.text for one in told)
     with pytest.raises(ForgetkitError, match=r"arrays:tiny\.npz in .*wrong is not the data set") as caught:
         find_dataset(f"arrays:{tmp_path}/wrong/tiny.npz", wanted, roots)
     assert caught.value.code == "checkpoint-mismatch"

@@ -92,7 +92,7 @@ def close(
 
     Examples:
         forgetkit requests close case-7 --reason withdrawn --book requests.db
-        forgetkit requests close case-8 --reason "held-out photographs only" --book requests.db
+        forgetkit requests close case-7 --reason "held-out photographs only" --book requests.db
     """
     from forgetkit.files.request_book import Booking
 
