@@ -56,12 +56,11 @@ class Closing:
     def close(self, audited: Audited, record: Record, tell: Tell) -> None:
         """Enter the audit of ``record``'s model into the book: the request is done if it passed, or ``accept`` says so.
 
-        An inconclusive verdict closes it if the policy lets that pass; the book then names the policy.
+        An inconclusive verdict closes it if the policy lets that pass. The book names the policy, if there was one.
         """
         policy, reason = audited.report["policy"], self.accept
         if audited.exit_code == 0 and audited.verdict != "forgotten":
-            named = f" (sha256:{policy['sha256'][:16]})" if policy["sha256"] else ""
-            reason = reason or f"the policy lets it pass{named}"
+            reason = reason or "the policy lets it pass"
         closes = audited.verdict == "forgotten" or reason is not None
         rules = policy["criterion"] + (f", policy sha256:{policy['sha256'][:16]}" if policy["sha256"] else "")
         before = self.booking.judge(record, audited.verdict, rules, closes=closes, reason=reason)

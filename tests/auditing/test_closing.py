@@ -1,5 +1,6 @@
 """A request in a book is closed by the audit of the model that answered it, not by the step that did."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,9 @@ def test_a_passing_verdict_closes_the_request_and_a_second_audit_changes_nothing
     for says in ("request r1 is done: forgotten", "request r1 was done before"):
         ran = audit(forgetkit, "--policy", "policy.toml", *CLOSE)
         assert (ran.code, says in ran.err) == (0, True), ran.out
-    digest = read_record(Path("out.st")).digest
-    assert forgetkit("requests", "done", *BOOK).lines == [f"r1  sha256:{digest[:16]}  forgotten (retrain)"]
+    digest, policy = read_record(Path("out.st")).digest[:16], sha256(Path("policy.toml").read_bytes()).hexdigest()[:16]
+    line = f"r1  sha256:{digest}  forgotten (retrain, policy sha256:{policy})"
+    assert forgetkit("requests", "done", *BOOK).lines == [line]
     assert len(booked().audits) == 1
 
 
@@ -82,7 +84,7 @@ def test_a_policy_that_lets_an_inconclusive_verdict_pass_closes_it_and_the_book_
     ran = audit(forgetkit, *CLOSE, "--policy", "policy.toml", "--json")
     assert (ran.code, booked().state) == (0, "done")
     digest = ran.json["policy"]["sha256"][:16]
-    assert str(booked().done) == f"inconclusive (retrain), accepted: the policy lets it pass (sha256:{digest})"
+    assert str(booked().done) == f"inconclusive (retrain, policy sha256:{digest}), accepted: the policy lets it pass"
 
 
 def test_only_the_model_that_answered_closes_a_request(forgetkit: Run, answered: Path) -> None:

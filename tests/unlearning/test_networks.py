@@ -37,11 +37,12 @@ def test_steps_move_the_statistics_and_are_the_same_bytes_again(forgetkit: Run, 
     assert forgetkit("forget-ids", "m.st", "--count", "65", "-q", "-o", "ids.txt").code == 0
     for command, options in STEPS.items():
         digests = []
-        for name in ("one.st", "two.st"):
+        twice = kind == "batch norm" or command == "finetune"  # which draws dropout too
+        for name in ("one.st", "two.st") if twice else ("one.st",):
             ran = forgetkit(command, "m.st", "-i", "ids.txt", *options, "-o", name, "-f", *MACHINE)
             assert ran.code == 0, ran.err
             digests.append(read_record(Path(name)).digest)
-        assert digests[0] == digests[1]
+        assert len(set(digests)) == 1
         assert read_record(Path("one.st")).steps[-1].options["norm_statistics"] == "updated"
         assert bool(statistics("m.st")) == (kind == "batch norm")
         assert all(not torch.equal(*pair) for pair in zip(statistics("m.st"), statistics("one.st"), strict=True))
