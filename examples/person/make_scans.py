@@ -25,6 +25,8 @@ UNSEEN = 4_000
 def main(folder: Path, root: Path) -> None:
     """Write the images and both tables."""
     (folder / "scans").mkdir(parents=True, exist_ok=True)
+    if not (root / "MNIST").exists():
+        print(f"downloading MNIST and the names of its writers into {root}, about 100 MB", file=sys.stderr)
     train, test = MNIST(root, train=True, download=True), MNIST(root, train=False, download=True)
     chosen = [(row, writer) for row, writer in enumerate(writers(root)) if writer in CUSTOMERS]
     rows = [(f"scan-{row:05}", train, row, "train") for row, _ in chosen]

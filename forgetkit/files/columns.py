@@ -188,7 +188,7 @@ def _parquet(form: Form, stream: BinaryIO) -> Columns:
         import pyarrow
         import pyarrow.parquet
     except ImportError as problem:
-        hint = "pip install 'forgetkit[parquet]'"
+        hint = "pip install pyarrow"
         raise ForgetkitError("missing-extra", f"{form.name}: reading parquet needs pyarrow", hint) from problem
     try:
         file = pyarrow.parquet.ParquetFile(stream)

@@ -101,7 +101,7 @@ def is_of_fixed_size(name: str) -> bool:
     """
     known = names_in("timm")
     if not known:
-        hint = "pip install 'forgetkit[timm]'"
+        hint = "pip install timm"
         raise ForgetkitError("missing-extra", f"timm:{name} needs timm, which is not installed", hint)
     if name not in known:
         raise ForgetkitError("model-unknown", f"timm has no model '{name}'", did_you_mean(name, known))

@@ -280,11 +280,11 @@ def test_a_control_and_an_earlier_group_are_told_apart() -> None:
     assert earlier == words.EARLIER + words.QUESTIONS["membership"]
 
 
-def test_the_first_screen_has_the_day_the_answer_and_what_next() -> None:
+def test_the_first_screen_has_the_request_the_day_the_answer_and_what_next() -> None:
     commands = ["forgetkit train --like m.st --replicas 19 -o refs/{n}.st"]
-    page = html(REPORT, "m.st", some_curves(), [], date="2026-11-30", commands=commands)
+    page = html(REPORT, "m.st", some_curves(), [], request="case-7", date="2026-11-30", commands=commands)
     first = text_of(page[: page.index("In pictures")])
-    assert all(part in first for part in ("2026-11-30", words.NEXT[REPORT["verdict"]], *commands))
+    assert all(part in first for part in ("request case-7", "2026-11-30", words.NEXT[REPORT["verdict"]], *commands))
 
 
 def test_what_decides_nothing_is_folded() -> None:

@@ -225,7 +225,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
     (tmp_path / "c.parquet").write_bytes(b"PAR1")
     ran = choose("--ids", "c.parquet", "--json")
     assert (ran.code, ran.json["code"]) == (2, "missing-extra")
-    assert ran.json["hint"] == "pip install 'forgetkit[parquet]'"
+    assert ran.json["hint"] == "pip install pyarrow"
 
 
 def test_stdin_is_a_list(choose: Choose) -> None:

@@ -19,7 +19,7 @@ from forgetkit.models.zoo import names_in
 from tests.conftest import Run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_model.py"
-TIMM = "needs timm: pip install 'forgetkit[timm]'"
+TIMM = "needs timm: pip install timm"
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +179,7 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         find_factory("timm:resnet18")
     assert (getattr(caught.value, "code", ""), getattr(caught.value, "hint", "")) == (
         "missing-extra",
-        "pip install 'forgetkit[timm]'",
+        "pip install timm",
     )
     names_in.cache_clear()
 

@@ -61,7 +61,16 @@ class Reports:
         if (step := _step_summary()) and not _takes_text(step):
             tell(Warned("no-summary", f"GITHUB_STEP_SUMMARY: {step} cannot be written; the audit goes on without it"))
 
-    def write(self, audited: Audited, name: str, tell: Tell, warnings: list[dict[str, str]], record: Record) -> None:
+    def write(
+        self,
+        audited: Audited,
+        name: str,
+        tell: Tell,
+        warnings: list[dict[str, str]],
+        record: Record,
+        *,
+        request: str | None = None,
+    ) -> None:
         """Write the reports.
 
         Args:
@@ -70,6 +79,7 @@ class Reports:
             tell: told if the ID list is empty, and of a summary of the job that cannot be written.
             warnings: codes and messages of the warnings so far.
             record: the checkpoint's, for its lineage.
+            request: name of the request that the audit is about, if it is in a book.
 
         Raises:
             ForgetkitError: ``out-of-space`` or ``output-unwritable``.
@@ -79,7 +89,9 @@ class Reports:
             publish_text(Path(self.junit), junit(report, name, time.monotonic() - self.begun))
         if self.html:
             commands = audited.cure.commands if audited.cure else ()
-            page = html(report, name, audited.curves, lineage(name, record), date=today(), commands=commands)
+            page = html(
+                report, name, audited.curves, lineage(name, record), request=request, date=today(), commands=commands
+            )
             publish_text(Path(self.html), page)
         if self.remembered_out:
             publish_text(Path(self.remembered_out), id_list(audited.remembered))

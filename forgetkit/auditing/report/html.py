@@ -25,6 +25,7 @@ def html(
     curves: Curves | None,
     lineage: Sequence[str],
     *,
+    request: str | None = None,
     date: str | None = None,
     commands: Sequence[str] = (),
 ) -> str:
@@ -35,6 +36,7 @@ def html(
         name: the checkpoint; only its file name is shown.
         curves: what the figures are drawn from; None where the weights are broken.
         lineage: lines about the checkpoint, as ``forgetkit inspect`` prints them.
+        request: name of the request that the audit is about, if it is in a book.
         date: day of the audit; not shown if not given.
         commands: what would decide an inconclusive verdict.
 
@@ -55,6 +57,7 @@ def html(
         meaning=words.meaning(report),
         cautions=words.cautions(report),
         levels={"wide": wide, "narrow": narrow},
+        request=request,
         date=date,
         answer=words.answer(report),
         origin=words.origin(report),

@@ -173,7 +173,8 @@ def audit(
         )
         _print(found, checkpoint, console, complete=files.all)  # before anything else can fail
     with _after_the_result():
-        reports.write(found, checkpoint, console, console.warnings, case.subject.record)
+        name = closes.request
+        reports.write(found, checkpoint, console, console.warnings, case.subject.record, request=name)
         if closing:
             closing.close(found, case.subject.record, console)
     if not judging.exit_zero and found.exit_code:
