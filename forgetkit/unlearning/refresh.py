@@ -88,7 +88,9 @@ class Refresh:
             except ForgetkitError as problem:
                 if not isinstance(problem, NotReached) and problem.code != "diverged":
                     raise
-                self.tell(Warned("retraining", f"{one.path}: {problem.message}: retraining"))
+                self.tell(
+                    Warned("retraining", f"{one.path} is retrained, since its step did not do: {problem.message}")
+                )
                 found += self._retrain([one], ids)
             members[one.number] = replace(one, record=found[-1].record)
         return found
