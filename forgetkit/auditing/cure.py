@@ -1,14 +1,9 @@
 """What would decide an inconclusive audit: the commands, and what they cost on this machine."""
 
-import math
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch.nn.functional import cross_entropy
 
 from forgetkit.auditing.subject import Subject
 from forgetkit.auditing.verdict import Judgement
@@ -16,16 +11,13 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.models.checkpoint import load_model
 from forgetkit.training.classifier import on_machine, take
-from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import Machine
-from forgetkit.training.optimizers import make_optimizer
+from forgetkit.training.evaluate import BATCH, pass_seconds
 
 REFERENCES, FIRST_SEED = 19, 101
 """References with which ``rank`` decides at a level of 5 %; the seed of the first."""
 SOURCE = ("--dataset", "--data-root", "--plugin", "--column")
 """Options that a training needs as well, if the audit needed them."""
-TIMED = 5
-"""Training steps that are timed; the fastest counts."""
 MOST_FILES = 200
 """Most checkpoints that are searched for the original."""
 
@@ -36,7 +28,7 @@ class Cure:
 
     Attributes:
         commands: to be typed, one after another.
-        seconds: estimate of what they take on this machine; None where it is a moment.
+        seconds: estimate of what they take on this machine; None where it is a moment, or unknown.
     """
 
     commands: tuple[str, ...]
@@ -44,7 +36,7 @@ class Cure:
 
     @property
     def cost(self) -> str:
-        """The cost in words, with a leading space; empty where it is a moment."""
+        """The cost in words, with a leading space; empty without an estimate."""
         if self.seconds is None:
             return ""
         for unit, size in (("h", 3600), ("min", 60)):
@@ -54,14 +46,20 @@ class Cure:
 
 
 def cure_of(
-    judgement: Judgement, subject: Subject, machine: Machine, *, original: bool, references: int, typed: Sequence[str]
+    judgement: Judgement,
+    subject: Subject,
+    machine: Machine | None,
+    *,
+    original: bool,
+    references: int,
+    typed: Sequence[str],
 ) -> Cure | None:
     """Return what would decide a verdict, if it is inconclusive and anything would.
 
     Args:
         judgement: of the audit.
         subject: what was judged.
-        machine: on which a training step is timed.
+        machine: on which a pass over a few samples is timed, for the cost; None if nobody asks for the cost.
         original: whether the original was given.
         references: how many references were given.
         typed: the words of the command of this audit.
@@ -71,16 +69,15 @@ def cure_of(
     if not original:
         return Cure((_with(typed, "--original", _original_beside(subject) or "ORIGINAL.st"),))
     recipe = subject.record.recipe or {}
-    if not judgement.references_would_decide or not {"epochs", "batch_size"} <= recipe.keys():
+    if not judgement.references_would_decide or "epochs" not in recipe:
         return None
-    steps = recipe["epochs"] * math.ceil(len(subject.retain_rows) / recipe["batch_size"])
-    each = _seconds_per_step(subject, machine, recipe["batch_size"])
+    each = None if machine is None else _seconds_of_a_training(subject, machine, recipe["epochs"])
     folder = _free(subject.path.with_suffix(".refs"))
     seed = FIRST_SEED if not references else FIRST_SEED + 200
     train = ["forgetkit", "train", "--like", str(subject.path), *_source(typed)]
     train += ["--seed", str(seed), "--replicas", str(REFERENCES), "-o", f"{folder}/{{n}}.st"]
     commands = shlex.join(train), _with(typed, "--reference", str(folder))
-    return Cure(commands, None if each is None else REFERENCES * steps * each)
+    return Cure(commands, None if each is None else REFERENCES * each)
 
 
 def _with(typed: Sequence[str], option: str, value: str) -> str:
@@ -109,20 +106,14 @@ def _free(folder: Path) -> Path:
     return free
 
 
-def _seconds_per_step(subject: Subject, machine: Machine, batch_size: int) -> float | None:
-    """Return the time of a training step of the model on this machine; None where it fails, as without memory."""
-    learner = on_machine(load_model(subject.path, subject.record), subject.record, machine)
-    images, labels = take(subject.dataset.train, subject.retain_rows[:batch_size], machine.device)
-    optimizer, rows = make_optimizer(learner, "sgd", rate=1e-6), torch.arange(len(labels))
-    times = []
+def _seconds_of_a_training(subject: Subject, machine: Machine, epochs: int) -> float | None:
+    """Estimate the time of a training without the ids; None where that fails: no verdict is lost for an estimate."""
     try:
-        for _ in range(TIMED):
-            begun = time.perf_counter()
-            take_step(optimizer, lambda part: cross_entropy(learner(images[part]), labels[part]), rows)
-            times.append(time.perf_counter() - begun)
-    except RuntimeError:  # torch's, also where memory does not suffice; a verdict must not be lost for an estimate
+        classifier = on_machine(load_model(subject.path, subject.record), subject.record, machine)
+        samples = take(subject.dataset.train, subject.retain_rows[:BATCH], machine.device)
+        return epochs * pass_seconds(classifier, samples, len(subject.retain_rows))
+    except RuntimeError:  # torch's, such as for lack of memory
         return None
-    return min(times)
 
 
 def _original_beside(subject: Subject) -> str | None:

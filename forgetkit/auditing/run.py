@@ -189,6 +189,7 @@ def run(
     show_ids: bool = False,
     fresh: bool = False,
     typed: Sequence[str] | None = None,
+    priced: bool = False,
     tell: Tell = silent,
 ) -> Audited:
     """Evaluate the models of a case and judge; resume an interrupted audit of the same models.
@@ -202,6 +203,7 @@ def run(
         show_ids: list single ids in the report.
         fresh: start over.
         typed: the words of the command of this audit, which what would decide it repeats.
+        priced: whether to estimate what it costs to decide an inconclusive verdict.
         tell: told where an interrupted audit is resumed.
 
     Raises:
@@ -220,8 +222,8 @@ def run(
         )
     found = judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
     words = typed or ["forgetkit", "audit", str(subject.path), *(["--original", str(original[0])] if original else [])]
-    given = original is not None
-    cure = cure_of(found.judgement, subject, machine, original=given, references=len(references), typed=words)
+    known, timed = original is not None, machine if priced else None
+    cure = cure_of(found.judgement, subject, timed, original=known, references=len(references), typed=words)
     return replace(found, cure=cure)
 
 

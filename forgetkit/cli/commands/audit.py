@@ -2,8 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,8 +29,10 @@ from forgetkit.options import (
 
 if TYPE_CHECKING:
     from forgetkit.auditing.closing import Closing
+    from forgetkit.auditing.report.files import Reports
     from forgetkit.auditing.result import Audited
     from forgetkit.auditing.run import Case
+    from forgetkit.files.record import Record
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ def audit(
     """Judge whether samples were forgotten.
 
     Exit code 0: forgotten; 1: not forgotten, over-forgotten, or accuracy lost; 3: inconclusive. A check passes only if
-    its confidence interval lies within the margin and the original model fails the same check. With too few ids the
-    verdict is inconclusive; the report says how many would suffice.
+    its confidence interval lies within the margin and the original model fails the same check. An inconclusive report
+    says what would decide.
 
     Examples:
         forgetkit audit model.forget.st --original model.st
@@ -169,23 +170,30 @@ def audit(
             show_ids=files.show_ids,
             fresh=fresh,
             typed=typed(),
+            priced=not (say.as_json or say.quiet),
             tell=console,
         )
         _print(found, checkpoint, console, complete=files.all)  # before anything else can fail
-    with _after_the_result():
-        name = closes.request
-        reports.write(found, checkpoint, console, console.warnings, case.subject.record, request=name)
-        if closing:
-            closing.close(found, case.subject.record, console)
+    _finish(found, checkpoint, case.subject.record, reports=reports, closing=closing, console=console)
     if not judging.exit_zero and found.exit_code:
         raise typer.Exit(found.exit_code)
 
 
-@contextmanager
-def _after_the_result() -> Iterator[None]:
-    """Print an error in words even with ``--json``, as the one document is out."""
+def _finish(
+    found: "Audited",
+    checkpoint: str,
+    record: "Record",
+    *,
+    reports: "Reports",
+    closing: "Closing | None",
+    console: Console,
+) -> None:
+    """Write the reports and close the request; errors are words even with ``--json``, as the one document is out."""
     try:
-        yield
+        request = closing.booking.request if closing else None
+        reports.write(found, checkpoint, console, console.warnings, record, request=request)
+        if closing:
+            closing.close(found, record, console)
     except ForgetkitError as problem:
         print_error(problem, as_json=False)
         raise typer.Exit(problem.status) from problem
