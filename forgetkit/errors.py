@@ -1,5 +1,7 @@
 """The errors a user may see: one line that says what is wrong, one that says what to do."""
 
+from collections.abc import Sequence
+
 
 class ForgetkitError(Exception):
     """An expected failure: printed as ``error:`` and ``hint:`` lines, never as a traceback.
@@ -73,3 +75,9 @@ def shorten(id_: str) -> str:
     """Return ``id_`` as a message may show it."""
     text = id_ if id_.isprintable() else ascii(id_)[1:-1]
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first ``most`` of ``names``, with commas, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

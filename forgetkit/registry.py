@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError, listed, shorten
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -41,9 +41,8 @@ def did_you_mean(name: str, known: Iterable[str], label: str = "known", *, quote
     """Return a hint for an unknown ``name``: the nearest known one, else what is known, after ``label``."""
     names = sorted(known)
     close = nearest(name, names)
-    shown = [f"'{shorten(one)}'" if quoted else one if len(one) < LONG else shorten(one) for one in names[:SHOWN]]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"did you mean '{close}'?" if close else f"{label}: {', '.join(shown)}{more}"
+    shown = [f"'{shorten(one)}'" if quoted else one if len(one) < LONG else shorten(one) for one in names]
+    return f"did you mean '{close}'?" if close else f"{label}: {listed(shown, SHOWN)}"
 
 
 class Registry(Generic[F]):

@@ -9,7 +9,7 @@ import numpy as np
 
 from forgetkit.data.cache import recall
 from forgetkit.data.dataset import Dataset
-from forgetkit.data.find import with_classes
+from forgetkit.data.find import settings_of, with_classes
 from forgetkit.data.open import open_dataset
 from forgetkit.data.row_digests import Rows, copied_rows, id_digests, known_rows, rows_of
 from forgetkit.errors import ForgetkitError, shorten
@@ -28,11 +28,10 @@ def find_changed(name: str, record: Record, roots: list[Path], *, options: Mappi
     """
     seen = recall().get("seen", {}).get(record.dataset["fingerprint"])
     places = list(dict.fromkeys([*roots, *([Path(seen)] if seen else [])]))
-    unseen, columns, size = options.get("unseen"), options.get("columns", {}), options.get("image_size")
     missing = []
     for root in places:
         try:
-            dataset = open_dataset(name, root, unseen=unseen, columns=columns, image_size=size, tell=tell)
+            dataset = open_dataset(name, root, **settings_of(options), tell=tell)
         except ForgetkitError as problem:
             if problem.code != "dataset-missing":
                 raise

@@ -41,21 +41,18 @@ def find_dataset(
             :func:`open_dataset` raises for the first root.
     """
     seen = recall().get("seen", {}).get(fingerprint)
-    unseen, columns, size = options.get("unseen"), options.get("columns", {}), options.get("image_size")
     first: ForgetkitError | None = None
     other: Dataset | None = None
     for root in dict.fromkeys([*roots, *([Path(seen)] if seen else [])]):
         try:
             fetch = download and root == roots[0]
-            dataset = open_dataset(
-                name, root, download=fetch, unseen=unseen, columns=columns, image_size=size, tell=tell
-            )
+            dataset = open_dataset(name, root, download=fetch, **settings_of(options), tell=tell)
         except ForgetkitError as problem:
             first = first or problem
             continue
         if dataset.fingerprint == fingerprint:
             if other is not None:
-                tell(Note(f"  {other.name} in {other.root} is other data; the model's is read from {root}"))
+                tell(Note(f"  {other.name} in {other.root} is a different data set; this model's is read from {root}"))
             return with_classes(dataset, classes)
         other = other or dataset
     if other is not None or first is None:
@@ -66,6 +63,11 @@ def find_dataset(
             hint += "; or, if forgotten rows were removed from it: --dataset-changed"
         raise ForgetkitError("checkpoint-mismatch", message, hint)
     raise first
+
+
+def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with which :func:`open_dataset` reads a data set as its record says."""
+    return {key: options[key] for key in ("unseen", "columns", "image_size") if key in options}
 
 
 def with_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:

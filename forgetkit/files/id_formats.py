@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from tokenize import TokenError
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, listed
 from forgetkit.files.columns import Form, read_columns
 from forgetkit.registry import nearest
 
@@ -75,6 +75,4 @@ def _usable(value: object) -> bool:
 
 def line_names(lines: Sequence[int]) -> str:
     """Return the first lines by number, and how many more there are."""
-    shown = ", ".join(str(line) for line in lines[:SHOWN])
-    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return f"{'line' if len(lines) == 1 else 'lines'} {shown}{more}"
+    return f"{'line' if len(lines) == 1 else 'lines'} {listed([str(line) for line in lines], SHOWN)}"

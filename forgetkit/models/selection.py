@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError, listed, shorten
 
 SHOWN = 6
 """Most names that a note lists."""
@@ -118,8 +118,7 @@ def _prefixes(name: str) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(shorten(name) for name in names[:SHOWN])}{more}"
+    return listed([shorten(name) for name in names], SHOWN)
 
 
 def _known(found: Mapping[str, Tensor]) -> str:

@@ -72,7 +72,7 @@ def or_retrain(
     except ForgetkitError as problem:
         if not isinstance(problem, NotReached) and problem.code != "diverged":
             raise
-        tell(Warned("retraining", f"retraining, since this did not do: {problem.message}"))
+        tell(Warned("retraining", f"retraining, because this failed: {problem.message}"))
         return fallback.carry_out(tell, output, problem.attempts if isinstance(problem, NotReached) else None)
 
 

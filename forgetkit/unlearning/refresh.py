@@ -88,9 +88,7 @@ class Refresh:
             except ForgetkitError as problem:
                 if not isinstance(problem, NotReached) and problem.code != "diverged":
                     raise
-                self.tell(
-                    Warned("retraining", f"{one.path} is retrained, since its step did not do: {problem.message}")
-                )
+                self.tell(Warned("retraining", f"{one.path} is retrained, because its step failed: {problem.message}"))
                 found += self._retrain([one], ids)
             members[one.number] = replace(one, record=found[-1].record)
         return found

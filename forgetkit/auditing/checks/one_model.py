@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from forgetkit.auditing.check import Check, CheckVerdict, check_of
 from forgetkit.auditing.predictions import Predictions
-from forgetkit.errors import shorten
+from forgetkit.errors import listed, shorten
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
 from forgetkit.statistics.intervals import Estimate, accuracy, judge, judge_utility, utility
 from forgetkit.statistics.membership_auc import ids_to_decide, ids_to_pass, stratified_auc
@@ -177,9 +177,8 @@ def worst_class(after: Predictions, before: Predictions, *, classes: Sequence[st
 
 def _named(labels: list[int], classes: Sequence[str]) -> str:
     """Return classes by name, in quotes, or by number where they have no names; of many, the first five."""
-    shown = [f"'{shorten(classes[label])}'" if classes else str(label) for label in labels[:SHOWN]]
-    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
-    return f"class{'es' * (len(labels) > 1)} {', '.join(shown)}{more}"
+    names = [f"'{shorten(classes[label])}'" if classes else str(label) for label in labels]
+    return f"class{'es' * (len(labels) > 1)} {listed(names, SHOWN)}"
 
 
 def _mean(found: Predictions, label: int) -> float:

@@ -38,7 +38,7 @@ NEXT: dict[Verdict, str] = {
     "steps, or retrain without them: forgetkit forget, with --retrain.",
     "utility-lost": "Do not release this model if its accuracy matters. Forget the samples from the original again, by "
     "fewer or smaller steps, or retrain without them: forgetkit forget, with --retrain.",
-    "inconclusive": "Find more evidence, or retrain without the samples: forgetkit forget, with --retrain.",
+    "inconclusive": "Gather more evidence, or retrain without the samples: forgetkit forget, with --retrain.",
 }
 """What to do after a verdict."""
 CHANCE_HEADLINES: dict[Verdict, str] = {
@@ -162,7 +162,7 @@ def answer(report: dict[str, Any]) -> list[str]:
         return [*found, f"It is less certain of {ids} than a model that never saw them. That gives them away as well."]
     known = [f"On {ids} it does not answer like a model that never saw them."]
     if "ids" in groups and report["accuracy"]["forget"] == 0:
-        known.append("It answers none of them correctly, and still they left a trace.")
+        known.append("It answers none of them correctly, and yet they left a trace.")
     return [*found, *known]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from forgetkit.cli.console import Console
 from forgetkit.cli.option_groups import requires
+from forgetkit.errors import listed
 from forgetkit.options import INPUT, Argument, Option, Output
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ def _say(state: "State", file: str, console: Console) -> None:
     if state.left_out:
         console.note(f"  left out what is not a tensor: {', '.join(state.left_out)}")
     if state.strangers:
-        more = f" and {len(state.strangers) - SHOWN} more" if len(state.strangers) > SHOWN else ""
-        console.note(f"  left out, and not run: objects of {', '.join(state.strangers[:SHOWN])}{more}")
+        console.note(f"  left out, and not run: objects of {listed(state.strangers, SHOWN)}")
     for twin in state.twins:
         console.warn("twin", f"{file} has a state under '{twin}' too; to take that one: --key '{twin}'")
