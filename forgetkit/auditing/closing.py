@@ -62,8 +62,9 @@ class Closing:
         if audited.exit_code == 0 and audited.verdict != "forgotten":
             reason = reason or "the policy lets it pass"
         closes = audited.verdict == "forgotten" or reason is not None
-        rules = policy["criterion"] + (f", policy sha256:{policy['sha256'][:16]}" if policy["sha256"] else "")
-        before = self.booking.judge(record, audited.verdict, rules, closes=closes, reason=reason)
+        before = self.booking.judge(
+            record, audited.verdict, policy["criterion"], closes=closes, reason=reason, policy=policy["sha256"]
+        )
         name = f"request {self.booking.request}"
         if before.done:
             tell(Note(f"{name} was done before this audit, and stays done: {before.standing}"))

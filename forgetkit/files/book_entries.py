@@ -31,28 +31,31 @@ class Answer:
 
 @dataclass(frozen=True)
 class BookedAudit:
-    """An audit about the ids of a request.
+    """An audit about the ids of a request, or a person's word instead of one.
 
     Attributes:
         closes: whether the request is done with it.
-        answer: digest of the answer; None if it has none, as no model was trained on the ids.
-        digest: that of the model under audit: the answer, or one that descends from it; empty if there was none.
-        verdict: of the audit; None where none was needed.
+        answer: digest of the answer; None if it has none.
+        digest: that of the model under audit: the answer, or one that descends from it; None without an answer.
+        verdict: of the audit; None without an audit.
         criterion: by which it judged.
+        policy: SHA-256 of the file with its rules; None without one.
         reason: why the request is closed, if it was not the verdict alone that closed it.
         at: when it was entered.
     """
 
     closes: bool
     answer: str | None
-    digest: str
+    digest: str | None
     verdict: str | None
     criterion: str | None
+    policy: str | None
     reason: str | None
     at: str
 
     def __str__(self) -> str:
-        verdict = f"{self.verdict} ({self.criterion})" if self.verdict else "not audited"
+        rules = f"{self.criterion}, policy sha256:{self.policy[:16]}" if self.policy else self.criterion
+        verdict = f"{self.verdict} ({rules})" if self.verdict else "not audited"
         return f"{verdict}, accepted: {self.reason}" if self.reason else verdict
 
 
@@ -84,8 +87,8 @@ class Entry:
 
     @property
     def digest(self) -> str | None:
-        """Digest of the answer; of the model itself if it was never trained on the ids; None without an answer."""
-        return self.answer.digest if self.answer else self.done.digest if self.done else None
+        """Digest of the answer; None without one."""
+        return self.answer.digest if self.answer else None
 
     @property
     def state(self) -> str:
@@ -132,7 +135,7 @@ def entries_of(rows: sqlite3.Connection, request: str | None = None) -> list[Ent
     for name, *answer in _read(rows, request, "answered", "file, command, digest, parent, at"):
         answers.setdefault(name, []).append(Answer(*answer))
     for name, closes, *audit in _read(
-        rows, request, "audited", "closes, answer, digest, verdict, criterion, reason, at"
+        rows, request, "audited", "closes, answer, digest, verdict, criterion, policy, reason, at"
     ):
         audits.setdefault(name, []).append(BookedAudit(bool(closes), *audit))
     return [

@@ -25,14 +25,14 @@ CREATE TABLE answered (
     request TEXT NOT NULL REFERENCES accepted, file TEXT, command TEXT, digest TEXT NOT NULL, parent TEXT,
     at TEXT NOT NULL);
 CREATE TABLE audited (
-    request TEXT NOT NULL REFERENCES accepted, closes INTEGER NOT NULL, answer TEXT, digest TEXT NOT NULL,
-    verdict TEXT, criterion TEXT, reason TEXT, at TEXT NOT NULL);
+    request TEXT NOT NULL REFERENCES accepted, closes INTEGER NOT NULL, answer TEXT, digest TEXT,
+    verdict TEXT, criterion TEXT, policy TEXT, reason TEXT, at TEXT NOT NULL);
 CREATE INDEX answers ON answered (request);
 CREATE INDEX audits ON audited (request);
 CREATE UNIQUE INDEX closed_once ON audited (request) WHERE closes;
 """
 _ANSWER = "INSERT INTO answered SELECT request, NULL, command, digest, NULL, at FROM published ORDER BY rowid"
-_CLOSE = "INSERT INTO audited SELECT request, 1, digest, digest, NULL, NULL, ?, at FROM published ORDER BY rowid"
+_CLOSE = "INSERT INTO audited SELECT request, 1, digest, digest, NULL, NULL, NULL, ?, at FROM published ORDER BY rowid"
 _NEVER = "CREATE TRIGGER {0}_{1} BEFORE {1} ON {0} BEGIN SELECT RAISE(ABORT, 'rows of a book are never changed'); END"
 
 

@@ -99,8 +99,25 @@ class Booking:
         with opened(self.book) as (rows, _):
             self._answer_of(rows, record)
 
-    def judge(self, record: Record, verdict: str, criterion: str, *, closes: bool, reason: str | None) -> Entry:
+    def judge(
+        self,
+        record: Record,
+        verdict: str,
+        criterion: str,
+        *,
+        closes: bool,
+        reason: str | None,
+        policy: str | None = None,
+    ) -> Entry:
         """Enter an audit of ``record``'s model; return the request as it was before, which stays so if it is done.
+
+        Args:
+            record: of the model under audit.
+            verdict: of the audit.
+            criterion: by which it judged.
+            closes: whether it closes the request.
+            reason: why, if not by the verdict alone.
+            policy: SHA-256 of the file with its rules, if there was one.
 
         Raises:
             ForgetkitError: as :meth:`check_answered`.
@@ -108,7 +125,8 @@ class Booking:
         with opened(self.book, write=True) as (rows, _):
             entry, answer = self._answer_of(rows, record)
             if not entry.done:
-                audit = BookedAudit(closes, answer.digest, record.digest, verdict, criterion, reason, _now())
+                models = answer.digest, record.digest
+                audit = BookedAudit(closes, *models, verdict, criterion, policy, reason, _now())
                 _enter(rows, self.request, audit)
             return entry
 
@@ -123,7 +141,7 @@ class Booking:
             entry = entry_of(rows, self.request)
             if not entry.done:
                 answer = entry.answer.digest if entry.answer else None
-                _enter(rows, self.request, BookedAudit(True, answer, answer or "", None, None, reason, _now()))
+                _enter(rows, self.request, BookedAudit(True, answer, answer, None, None, None, reason, _now()))
             return not entry.done
 
     def _answer_of(self, rows: sqlite3.Connection, record: Record) -> tuple[Entry, Answer]:
@@ -196,7 +214,7 @@ def _line(rows: sqlite3.Connection, record: Record) -> set[str]:
 
 
 def _enter(rows: sqlite3.Connection, request: str, audit: BookedAudit) -> None:
-    rows.execute("INSERT INTO audited VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [request, *vars(audit).values()])
+    rows.execute("INSERT INTO audited VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [request, *vars(audit).values()])
 
 
 def _now() -> str:

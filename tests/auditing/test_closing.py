@@ -56,6 +56,8 @@ def test_a_passing_verdict_closes_the_request_and_a_second_audit_changes_nothing
     digest, policy = read_record(Path("out.st")).digest[:16], sha256(Path("policy.toml").read_bytes()).hexdigest()[:16]
     line = f"r1  sha256:{digest}  forgotten (retrain, policy sha256:{policy})"
     assert forgetkit("requests", "done", *BOOK).lines == [line]
+    (entry,) = forgetkit("requests", "log", *BOOK, "--json").json["requests"]
+    assert (entry["audit"]["criterion"], entry["audit"]["policy"][:16]) == ("retrain", policy)
     assert len(booked().audits) == 1
 
 

@@ -175,6 +175,8 @@ def test_a_request_is_closed_on_somebodys_word_once_and_the_reason_is_kept(forge
     close = ("requests", "close", "r1", "--reason", "withdrawn", "--book", "b.db", "--json")
     assert [forgetkit(*close).json["new"] for _ in range(2)] == [True, False]
     assert forgetkit("requests", "done", "--book", "b.db").lines == ["r1  not audited, accepted: withdrawn"]
+    (entry,) = forgetkit("requests", "log", "--book", "b.db", "--json").json["requests"]
+    assert (entry["digest"], entry["audit"]["digest"], entry["audit"]["reason"]) == (None, None, "withdrawn")
     assert forgetkit(*RELABEL).code == 2
 
 
