@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from forgetkit.auditing.check import register_check as register_check
     from forgetkit.auditing.run import audit as audit
+    from forgetkit.auditing.scores.run import audit_scores as audit_scores
     from forgetkit.data.select import forget_ids as forget_ids
     from forgetkit.data.sources import register_dataset as register_dataset
     from forgetkit.errors import ForgetkitError as ForgetkitError
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "auditing.check": "register_check",
     "auditing.run": "audit",
+    "auditing.scores.run": "audit_scores",
     "data.select": "forget_ids",
     "data.sources": "register_dataset",
     "errors": "ForgetkitError NotReached",

@@ -18,7 +18,8 @@ MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
 INPUT, METHOD, OUTPUT, COMPUTE = "Input", "Method", "Output", "Compute"
 DETAILS, LISTS, REQUESTS, RUN = "Method in detail", "Data and ID lists", "Requests", "Run"
-RARE = (DETAILS, LISTS, REQUESTS, RUN)
+SCORES = "Scores instead of checkpoints"
+RARE = (SCORES, DETAILS, LISTS, REQUESTS, RUN)
 """Panels that a command's help shows with ``--help-all`` only, save for required options."""
 PANELS = (INPUT, METHOD, OUTPUT, COMPUTE, *RARE)
 
@@ -103,8 +104,8 @@ class ListForm:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the data is."""
+class DataPlace:
+    """Where the data of a checkpoint is."""
 
     dataset: Annotated[
         str | None,
@@ -117,10 +118,6 @@ class Source:
     ] = None
     data_root: DataRoot = None
     download: Annotated[bool, Option("Fetch a data set that is missing.", panel=INPUT)] = False
-    unseen: Annotated[
-        float | None,
-        Option("Samples held out if the data has no test split.", "SHARE", unset="0.2, or as recorded", panel=LISTS),
-    ] = None
     dataset_changed: Annotated[
         bool, Option("Accept data from which rows have been removed since the training.", panel=LISTS)
     ] = False
@@ -136,6 +133,16 @@ class Source:
         if folder and self.data_root not in {None, os.environ.get("FORGETKIT_DATA")}:
             message = f"not with --dataset {self.dataset}, which names its folder"
             raise ForgetkitError("usage", message, "leave it out, or name the file alone", option="data_root")
+
+
+@dataclass(frozen=True)
+class Source(DataPlace):
+    """Where the data is."""
+
+    unseen: Annotated[
+        float | None,
+        Option("Samples held out if the data has no test split.", "SHARE", unset="0.2, or as recorded", panel=LISTS),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class Evidence:
         others: checks that were run on the models themselves, in the order of the report.
         classes: names of the classes; none where they have only numbers.
         shadows: predictions of the shadow models, if there are any.
+        by_owner: whether the samples are known to be all samples of some people.
+        weights: whether the models themselves were seen, or only their scores.
     """
 
     ids: list[str]
@@ -48,6 +50,8 @@ class Evidence:
     others: list[Check]
     classes: Sequence[str] = ()
     shadows: ShadowPredictions | None = None
+    by_owner: bool = False
+    weights: bool = True
 
 
 def evidence_of(

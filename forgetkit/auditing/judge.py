@@ -67,6 +67,7 @@ def judge(
         inputs=evidence.inputs,
         policy=policy.to_json(digest),
         self_check=checked.to_json() if checked else None,
+        weights=evidence.weights,
     )
     remembered = _masked(evidence.ids, found.masks[0] if found.masks else None)
     return Audited(report, judgement, tuple(checks), _curves(evidence, found.compared), remembered, checked)
@@ -83,8 +84,10 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
     if len(after.forget):
         draw = _exchangeability(after, evidence.references, policy)
         harder = before is not None and harder_than_unseen(before.forget, before.unseen, level=policy.level)
-        exchangeable = (draw.holds and not harder) or policy.assume_exchangeable
-        checks.append(exchangeable_check(draw, assumed=policy.assume_exchangeable, harder=harder))
+        drawn = draw.holds and not harder and not evidence.by_owner
+        exchangeable = drawn or policy.assume_exchangeable
+        assumed, by_owner = policy.assume_exchangeable, evidence.by_owner
+        checks.append(exchangeable_check(draw, assumed=assumed, harder=harder, by_owner=by_owner))
     checks += checks_without_references(after, before, policy, classes=evidence.classes)
     if evidence.references and not len(after.forget):
         checks += [Check(name, "not-run", ONLY_CANARIES) for name in ("rank", "closer")]

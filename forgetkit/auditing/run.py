@@ -21,6 +21,7 @@ from forgetkit.events import Note, Tell, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import IdList, as_list, digest_of
+from forgetkit.files.record import Record
 from forgetkit.models.checkpoint import load_tensors
 from forgetkit.options import Compute, ListForm, Source
 from forgetkit.training.classifier import Samples
@@ -60,6 +61,11 @@ class Case:
         """The checkpoints."""
         shadows = [one.path for one in self.shadows.members] if self.shadows else []
         return [self.subject.path, *(path for path, _ in self.compared), *shadows]
+
+    @property
+    def record(self) -> Record | None:
+        """The record of the model under audit."""
+        return self.subject.record
 
     def check_weights(self) -> None:
         """Read every checkpoint that the audit compares with; raises ForgetkitError for a damaged one."""

@@ -1,7 +1,8 @@
 """What the shadow models say of the samples of an audit, after they took the step under audit themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from forgetkit.auditing.subject import Subject
 from forgetkit.data.attributes import column_of
 from forgetkit.data.dataset import Split
-from forgetkit.files.record import Record, Step
 from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import on_machine, predict, take
@@ -79,8 +79,8 @@ def predict_shadows(
     Raises:
         ForgetkitError: as reading checkpoints and the table.
     """
-    train, test = subject.dataset.train, subject.dataset.test
-    retained = _retained(subject)
+    train, test, rows = subject.dataset.train, subject.dataset.test, subject.retain_rows
+    retained = rows[draw_retained(train.labels[subject.rows], train.labels[rows])]
     here = np.stack([second.record.was_trained(train.ids) for second in shadows.members[1::2]])
     groups, grouped = _groups(shadows, subject, attributes)
     parts: list[tuple[Split, NDArray[np.int64]]] = [(train, subject.rows), (test, subject.dataset.check_rows)]
@@ -91,7 +91,7 @@ def predict_shadows(
         for found, (images, labels) in zip(scores, samples, strict=True):
             found.append(phi(predict(model, images), labels).cpu().numpy())
     unseen = len(subject.dataset.check_rows)
-    drawn = subject.rows[_draw(len(subject.rows), unseen)] if len(subject.rows) else subject.rows
+    drawn = subject.rows[draw_sides(len(subject.rows), unseen)]
     counts, why = _counting(shadows, subject, train.ids_at(subject.rows))
     return ShadowPredictions(
         OnSamples(np.stack(scores[0]), here[:, subject.rows], groups[subject.rows]),
@@ -102,19 +102,23 @@ def predict_shadows(
     )
 
 
-def _draw(size: int, count: int) -> NDArray[np.int64]:
+def draw_sides(size: int, count: int) -> NDArray[np.int64]:
     """Draw ``count`` of ``size`` places, with replacement: unseen samples are judged as forgotten ones are."""
-    return np.random.default_rng(seed_for(0, "sides")).integers(0, size, count)
+    return np.random.default_rng(seed_for(0, "sides")).integers(0, size, count) if size else np.empty(0, dtype=np.int64)
 
 
-def _retained(subject: Subject) -> NDArray[np.int64]:
-    """Draw retained samples of the same classes, at least 200 if there are."""
-    labels, rows = subject.dataset.train.labels, subject.retain_rows
-    wanted = np.bincount(labels[subject.rows], minlength=len(subject.dataset.classes))
-    factor = max(1, -(-200 // max(1, int(wanted.sum()))))
-    order = rows[np.random.default_rng(seed_for(0, "retained")).permutation(len(rows))]
-    chosen = [order[labels[order] == label][: factor * count] for label, count in enumerate(wanted)]
-    return np.concatenate(chosen)
+def draw_retained(forget: NDArray[np.int64], retain: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw retained samples of the forgotten ones' classes, at least 200 if there are; return their places.
+
+    Args:
+        forget: labels of the forgotten samples, int64.
+        retain: labels of the retained ones, int64.
+    """
+    wanted = np.bincount(forget)
+    factor = max(1, -(-200 // max(1, len(forget))))
+    order = np.random.default_rng(seed_for(0, "retained")).permutation(len(retain))
+    chosen = [order[retain[order] == label][: factor * count] for label, count in enumerate(wanted)]
+    return np.concatenate([order[:0], *chosen])
 
 
 def _groups(shadows: Shadows, subject: Subject, attributes: str | None) -> tuple[NDArray[np.int64], bool]:
@@ -129,22 +133,63 @@ def _groups(shadows: Shadows, subject: Subject, attributes: str | None) -> tuple
     return np.array([numbers[value] for value in values]), True
 
 
+class Taken(Protocol):
+    """A step, as a record has it."""
+
+    @property
+    def command(self) -> str:
+        """The command."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Its resolved options."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What became of the samples in question in one shadow model.
+
+    Attributes:
+        saw: which it was ever trained on, bool of shape ``(samples,)``.
+        holds: which of them it has not forgotten.
+        step: its last step that unlearned; None if there is none.
+    """
+
+    saw: Mask
+    holds: Mask
+    step: Taken | None
+
+
 def _counting(shadows: Shadows, subject: Subject, ids: Sequence[str]) -> tuple[Mask, str]:
     """Say which twins forgot which samples by the step under audit; and why none did."""
-    took, why = np.zeros((len(shadows), len(ids)), dtype=bool), ""
-    step = subject.record.unlearning[-1] if subject.record.unlearning else None
-    for one in shadows.members:
-        mine = one.record.was_trained(ids)
-        if one.holds(ids).any():
-            why = f"shadow models still hold ids: forgetkit shadows refresh {shadows.folder} --ids IDS.txt"
+    courses = [
+        Course(one.record.was_trained(ids), one.holds(ids), next(iter(one.record.unlearning[::-1]), None))
+        for one in shadows.members
+    ]
+    refresh = f"forgetkit shadows refresh {shadows.folder} --ids IDS.txt"
+    return count_twins(courses, next(iter(subject.record.unlearning[::-1]), None), refresh)
+
+
+def count_twins(courses: Sequence[Course], step: Taken | None, refresh: str) -> tuple[Mask, str]:
+    """Say which twins forgot which samples by the step under audit, bool of shape ``(pairs, samples)``; why none did.
+
+    Args:
+        courses: of each shadow model; twins follow each other.
+        step: the step under audit; None if the model took none.
+        refresh: how to make the shadow models forget.
+    """
+    took, why = np.zeros((len(courses), len(courses[0].saw)), dtype=bool), ""
+    for number, one in enumerate(courses):
+        if one.holds.any():
+            why = f"shadow models still hold ids: {refresh}"
         elif step is None:
             why = "the model took no step that shadow models could repeat: it was trained without the ids"
-        elif not one.record.unlearning:
+        elif one.step is None:
             why = why or "the shadow models were retrained: that tells nothing of the step"
-        elif different := differences(one.record, step):
+        elif different := differences(one.step, step):
             why = f"the shadow models took another step ({different})"
         else:
-            took[one.number] = mine
+            took[number] = one.saw
     # Where only one twin took the step, all coins would lie on one side, and the median would hide what it knows.
     first, second = took[::2], took[1::2]
     both = np.any(first, axis=1, keepdims=True) & np.any(second, axis=1, keepdims=True)
@@ -152,9 +197,8 @@ def _counting(shadows: Shadows, subject: Subject, ids: Sequence[str]) -> tuple[M
     return counts, "" if counts.any() else why or "no shadow model saw the ids"
 
 
-def differences(record: Record, step: Step) -> str:
-    """Say in what a shadow model's last step differs from the step under audit; nothing if it is the same."""
-    own = record.unlearning[-1]
+def differences(own: Taken, step: Taken) -> str:
+    """Say in what a shadow model's step differs from the step under audit; nothing if it is the same."""
     if own.command != step.command:
         return own.command
     shared = (own.options.keys() & step.options.keys()) - OWN

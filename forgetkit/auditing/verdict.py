@@ -1,5 +1,6 @@
 """The verdict over all checks, which of them decide, and the exit code. Rules: docs/audit.md."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from forgetkit.auditing.check import BY_ITSELF, Check, Usefulness, Verdict
@@ -51,6 +52,12 @@ def exit_code(verdict: Verdict, inconclusive: str = "report") -> int:
     if verdict == "inconclusive":
         return INCONCLUSIVE_EXITS[inconclusive]
     return 0 if verdict == "forgotten" else 1
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code of several audits: 1 if any is negative, else 3 if any is inconclusive."""
+    found = set(codes)
+    return next((code for code in (1, 3) if code in found), 0)
 
 
 def overall(checks: list[Check], *, original: bool, retained: bool = True, by_rank: bool = True) -> Judgement:

@@ -14,13 +14,13 @@ import typer
 from forgetkit.cli.completion import offer_of
 from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError, is_text, shorten
-from forgetkit.options import Argument, Compute, Plugins, ResumableOutput, Say, Source
+from forgetkit.options import Argument, Compute, DataPlace, Plugins, ResumableOutput, Say
 from forgetkit.registry import load_plugins
 
 C = TypeVar("C", bound=Callable[..., None])
 PATHS = {"CHECKPOINT", "DIR", "FILE", "FILE-or-FOLDER", "FOLDER", "PATH", "PLAN", "WEIGHTS"}
 """Placeholders of values that are paths."""
-READ = ("checkpoint", "weights", "like", "from_", "dataset")
+READ = ("checkpoint", "scores", "weights", "like", "from_", "dataset")
 """Parameters that name what a command reads, the most specific first."""
 
 
@@ -61,9 +61,9 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
         for part in given:
             if isinstance(part, ResumableOutput) and (part.out or "").endswith("/"):
                 raise ForgetkitError("usage", f"--out: {part.out} is a folder", f"name a file: {part.out}model.st")
-            if isinstance(part, Source):
+            if isinstance(part, DataPlace):
                 part.check()
-            if isinstance(part, Source | Plugins):
+            if isinstance(part, DataPlace | Plugins):
                 load_plugins(part.plugin or [])
         command(**values, **packed)
 
@@ -141,8 +141,10 @@ def expand_home(path: Any) -> Any:  # noqa: ANN401 - a path, several of them, or
     return type(path)(os.path.expanduser(path)) if isinstance(path, str | Path) else path
 
 
-def _say_first_words(command: str, subject: str | None, groups: list[object]) -> None:
+def _say_first_words(command: str, subject: str | list[str] | None, groups: list[object]) -> None:
     """Say what is read, where the command computes: before torch is imported, which takes seconds."""
+    if isinstance(subject, list):
+        subject = subject[0] if len(subject) == 1 else f"{subject[0]} and {len(subject) - 1} more"
     says = next((group for group in groups if isinstance(group, Say)), None)
     if says and subject and any(isinstance(group, Compute) for group in groups):
         Console(says).note(f"{command.replace('_', '-')}: reading {subject}")

@@ -146,7 +146,11 @@ def _publish(path: Path, write: Callable[[Path], None], verify: Callable[[Path],
 
 def publish_text(path: Path, text: str) -> None:
     """Publish ``text`` as UTF-8 with LF line ends; raises ForgetkitError as :func:`publish`."""
-    content = text.encode()
+    publish_bytes(path, text.encode())
+
+
+def publish_bytes(path: Path, content: bytes) -> None:
+    """Publish ``content``; raises ForgetkitError as :func:`publish`."""
 
     def verify(temporary: Path) -> None:
         """Raise OSError unless the file has the content."""

@@ -43,6 +43,7 @@ OWN_MEANING = {
     "--check": "the contract gives it to forget-ids and to neutralize",
     "--canaries": "train plants a number of them, forget-ids lists the included ones",
     "--rate": "relabel: auto searches for it",
+    "--unseen": "predict adds the unseen samples; elsewhere the share to hold out",
     "--out": "sweep: a folder",
     "-o": "as --out",
     "--reference": "relabel: for --max-divergence only",
@@ -58,6 +59,7 @@ OWN_MEANING = {
 AT_HAND = (
     *("model.st", "ids.txt", "new.txt", "proxy.st", "model.relabel.st", "model.neutralize.st"),
     *("model.forget.st", "mask.st", "weights.safetensors", "old.pt", "plan.toml", "requests.db"),
+    *("scores.npz", "original.npz"),
 )
 
 
@@ -232,6 +234,9 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["forget", str(folder / "model.st"), "-i", str(folder / "ids.txt"), "--leave-shadows", "-q"]
     words += ["--request", "case-7", "--book", str(folder / "requests.db")]
     assert cli.run(words) == 0
+    for name, scores in (("model.forget.st", "scores.npz"), ("model.st", "original.npz")):
+        words = ["predict", str(folder / name), "-i", str(folder / "ids.txt"), "--unseen", "-q"]
+        assert cli.run([*words, "-o", str(folder / scores)]) == 0
     for name in ("weights.safetensors", "exported", "imagenet"):
         assert cli.run(["export", str(folder / "model.st"), "--strip", "-o", str(folder / name), "-q"]) == 0
     run = '[[run]]\nname = "ids"\ncommand = "forget-ids --dataset digits --fraction 0.1"\n'
@@ -275,7 +280,7 @@ def test_example_runs(
         return
     assert ran.code in ({0, 1, 3} if name == "audit" and "--exit-zero" not in words else {0}), ran
     written = [word for before, word in pairwise(words) if before in {"-o", "--log"}]
-    assert all((tmp_path / word).exists() for word in written if "{n}" not in word)
+    assert all((tmp_path / word).exists() for word in written if "{n" not in word)
 
 
 def test_examples_of_the_bare_help_run_one_after_the_other(

@@ -77,6 +77,7 @@ def test_every_step_that_forgets_takes_a_request() -> None:
     forget = {name for name, found in flags.items() if {"--ids", "--out", "--dry-run"} <= found} - {
         "forget-ids",
         "mask",
+        "predict",
     }
     assert {name for name in forget if {"--request", "--book"} <= flags[name]} == forget == set(STEPS)
 

@@ -25,13 +25,14 @@ def harder_than_unseen(forget: Predictions, unseen: Predictions, *, level: float
     return found.estimate.wide[1] < 0.5
 
 
-def exchangeable_check(found: Exchangeability, *, assumed: bool, harder: bool = False) -> Check:
+def exchangeable_check(found: Exchangeability, *, assumed: bool, harder: bool = False, by_owner: bool = False) -> Check:
     """Return the check.
 
     Args:
         found: by the mix of classes and by references.
         assumed: whether the policy assumes that the ids were drawn.
         harder: whether the original is less certain of the ids than of unseen samples.
+        by_owner: whether the ids are all samples of some people.
     """
     note = "the mix of classes is that of a random draw"
     if not found.mixed:
@@ -39,7 +40,9 @@ def exchangeable_check(found: Exchangeability, *, assumed: bool, harder: bool = 
     note += f"; {_in_references(found)}"
     if harder:
         note += "; the original was trained on them and is still less certain of them: chosen, not drawn"
-    if harder or not found.holds:
+    if by_owner:
+        note += "; they are all samples of some people: chosen, not drawn"
+    if harder or by_owner or not found.holds:
         note += "; the policy says they were drawn" if assumed else "; membership and per-id are therefore only hints"
     at = found.auc
     check = Check("exchangeable", "info", note, p=found.p)

@@ -29,6 +29,10 @@ LIMITS = [
     "samples, or the hardest ones, it is not valid.",
     "Anyone who has the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
 ]
+SCORES_LIMIT = (
+    "Only scores were judged, not the model: whether they are those of the model in use was not checked. Scores that "
+    "were changed for these samples alone, as by a table that is looked up, cannot be told from forgetting."
+)
 CHANCE_LIMIT = (
     "The criterion is chance: accuracy on the samples, compared with a guess. What a model that never saw the samples "
     "would do was not asked, and such a model classifies many of them correctly."
@@ -94,8 +98,10 @@ def document(
     inputs: dict[str, Any],
     policy: dict[str, Any],
     self_check: dict[str, Any] | None = None,
+    weights: bool = True,
 ) -> dict[str, Any]:
     """Return the report. It has no time and no path, so that the same inputs give the same bytes."""
+    chance = [CHANCE_LIMIT] if policy["criterion"] == "chance" else []
     return {
         "ok": True,
         "verdict": judgement.verdict,
@@ -108,7 +114,7 @@ def document(
         "ids": ids,
         "inputs": inputs,
         "policy": policy,
-        "limits": [*([CHANCE_LIMIT] if policy["criterion"] == "chance" else []), *LIMITS, _untested(checks)],
+        "limits": [*([] if weights else [SCORES_LIMIT]), *chance, *LIMITS, _untested(checks)],
         "self_check": self_check,
     }
 

@@ -18,6 +18,7 @@ from forgetkit.files.lineage import lineage
 from forgetkit.files.publish import check_target, publish_text
 from forgetkit.files.record import Record
 
+FILES = ("junit", "summary", "html", "remembered_out")
 UNMEASURED = "# not measured\n"
 
 
@@ -39,6 +40,20 @@ class Reports:
     remembered_out: str | None = None
     begun: float = field(default_factory=time.monotonic)
 
+    def named(self, name: str, *, several: bool) -> "Reports":
+        """Return the reports of one checkpoint: ``{name}`` in a path stands for the name of its file.
+
+        Raises:
+            ForgetkitError: ``usage`` where the reports of ``several`` would all have one path.
+        """
+        paths = {key: getattr(self, key) for key in FILES}
+        for key, path in paths.items():
+            if path is not None and several and "{name}" not in path:
+                hint = f"for example: --{key.replace('_', '-')} reports/{{name}}{Path(path).suffix}"
+                raise ForgetkitError("usage", "several models need {name} in the path", hint, option=key)
+        named = {key: path and path.replace("{name}", Path(name).stem) for key, path in paths.items()}
+        return Reports(**named, begun=self.begun)
+
     def check(self, inputs: tuple[Path, ...], tell: Tell) -> None:
         """Refuse targets that cannot or must not be written, before anything is computed.
 
@@ -48,7 +63,7 @@ class Reports:
             ForgetkitError: ``usage`` for an empty name, or one given twice; ``output-unwritable``.
         """
         taken: dict[Path, str] = {}
-        for key in ("junit", "summary", "html", "remembered_out"):
+        for key in FILES:
             option, name = f"--{key.replace('_', '-')}", getattr(self, key)
             if name is None:
                 continue
@@ -67,7 +82,7 @@ class Reports:
         name: str,
         tell: Tell,
         warnings: list[dict[str, str]],
-        record: Record,
+        record: Record | None,
         *,
         request: str | None = None,
     ) -> None:
@@ -78,7 +93,7 @@ class Reports:
             name: the checkpoint, as the user named it.
             tell: told if the ID list is empty, and of a summary of the job that cannot be written.
             warnings: codes and messages of the warnings so far.
-            record: the checkpoint's, for its lineage.
+            record: the checkpoint's, for its lineage; None for scores.
             request: name of the request that the audit is about, if it is in a book.
 
         Raises:
@@ -89,9 +104,8 @@ class Reports:
             publish_text(Path(self.junit), junit(report, name, time.monotonic() - self.begun))
         if self.html:
             commands = audited.cure.commands if audited.cure else ()
-            page = html(
-                report, name, audited.curves, lineage(name, record), request=request, date=today(), commands=commands
-            )
+            lines = lineage(name, record) if record else [f"{name}: scores, without a record"]
+            page = html(report, name, audited.curves, lines, request=request, date=today(), commands=commands)
             publish_text(Path(self.html), page)
         if self.remembered_out:
             publish_text(Path(self.remembered_out), id_list(audited.remembered))

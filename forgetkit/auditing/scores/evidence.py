@@ -1,0 +1,239 @@
+"""What an audit judges, from scores alone: no model, no data, no record."""
+
+import hashlib
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from forgetkit.auditing.check import Check
+from forgetkit.auditing.evidence import Evidence
+from forgetkit.auditing.predictions import ModelPredictions, Predictions, predictions_of
+from forgetkit.auditing.scores.table import Mask, ScoreTable
+from forgetkit.auditing.shadow_predictions import (
+    Course,
+    OnSamples,
+    ShadowPredictions,
+    count_twins,
+    draw_retained,
+    draw_sides,
+)
+from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.events import Tell, Warned
+from forgetkit.files.id_list import digest_of
+
+NO_WEIGHTS = "no weights were seen: whether these are the scores of the model in use is not checked, nor its record"
+REFRESH = "forgetkit shadows refresh, then predict again"
+Rows = NDArray[np.int64]
+
+
+def evidence_from_scores(
+    table: ScoreTable,
+    original: ScoreTable | None,
+    references: Sequence[ScoreTable],
+    shadows: Sequence[ScoreTable],
+    *,
+    tell: Tell,
+) -> Evidence:
+    """Gather the evidence; samples of other models are found by their ids, in any order.
+
+    Args:
+        table: scores of the model under audit.
+        original: of the original, the positive control.
+        references: of models trained without the samples.
+        shadows: of shadow models, twins after each other.
+        tell: told what is odd, but no error.
+
+    Raises:
+        ForgetkitError: ``scores-malformed`` for a table without forgotten or unseen samples; ``scores-mismatch`` for
+            tables that do not belong together.
+    """
+    for group in ("forget", "unseen"):
+        if not len(table.rows(group)):
+            hint = "an audit compares samples in question, forget, with samples that were never trained on, unseen"
+            raise ForgetkitError("scores-malformed", f"{table.name}: no row is of the group '{group}'", hint)
+    named = [owner for owner in table.owners or () if owner]
+    if named and len(set(named)) == len(named):
+        text = f"{table.name}: each sample has an owner of its own: the column 'owner' changes nothing"
+        tell(Warned("owners-unused", text))
+    _check_alike([table, *([original] if original else []), *references, *shadows])
+    forget = table.rows("forget")
+    ids = [table.ids[row] for row in forget]
+    return Evidence(
+        ids=ids,
+        inputs=_inputs(table, original, references, shadows, ids),
+        after=_predictions(table, table, ("forget", "unseen", "retain", "earlier")),
+        before=None if original is None else _predictions(original, table, ("forget", "unseen", "earlier")),
+        references=[_predictions(one, table, ("forget", "unseen")) for one in references],
+        integrity=_integrity(table, original),
+        others=[],
+        classes=table.classes,
+        shadows=_shadow_predictions(table, shadows) if shadows else None,
+        by_owner=_by_owner(table),
+        weights=False,
+    )
+
+
+def _check_alike(tables: Sequence[ScoreTable]) -> None:
+    """Refuse tables of different classes, and one that is given twice."""
+    first, digests = tables[0], dict[str, str]()
+    for one in tables:
+        if one.logits.shape[1] != first.logits.shape[1]:
+            classes = f"scores of {one.logits.shape[1]} classes, but {first.name} of {first.logits.shape[1]}"
+            raise ForgetkitError("scores-mismatch", f"{one.name}: {classes}", "both models must have the same classes")
+    for one in tables[1:]:
+        if other := digests.get(found := digest(one)):
+            message = f"{one.name}: these are the scores of {other} again"
+            raise ForgetkitError("scores-mismatch", message, "leave one of them out: a copy is no second model")
+        digests[found] = one.name
+
+
+def _rows(one: ScoreTable, table: ScoreTable, rows: Rows) -> Rows:
+    """Return the rows of another model's table that are of the same samples as ``rows`` of the first.
+
+    Raises:
+        ForgetkitError: ``scores-mismatch`` for a sample that is missing, or has another label.
+    """
+    if one is table or one.ids == table.ids:
+        found = rows
+    else:
+        places = [one.row_of.get(table.ids[row], -1) for row in rows.tolist()]
+        found = np.array(places, dtype=np.int64)
+    if len(missing := np.flatnonzero(found < 0)):
+        row = int(rows[missing[0]])
+        message = f"{len(missing)} of {len(rows)} '{table.groups[row]}' samples of {table.name} are missing"
+        hint = f"write scores of the same samples, such as '{shorten(table.ids[row])}'"
+        raise ForgetkitError("scores-mismatch", f"{one.name}: {message}", hint)
+    if len(other := np.flatnonzero(one.labels[found] != table.labels[rows])):
+        row, place = int(rows[other[0]]), int(found[other[0]])
+        message = f"'{shorten(table.ids[row])}' has the label {one.labels[place]}, in {table.name} {table.labels[row]}"
+        raise ForgetkitError("scores-mismatch", f"{one.name}: {message}", "number samples and classes the same way")
+    return found
+
+
+def _predictions(one: ScoreTable, table: ScoreTable, groups: Sequence[str]) -> ModelPredictions:
+    """Return the predictions of a model on these groups of the table under audit."""
+    parts = {name: _on(one, table, table.rows(name)) for name in groups}
+    nothing = parts["forget"].take(np.zeros(len(parts["forget"]), dtype=bool))
+    others = {name: nothing for name in ("retain", "earlier") if name not in parts}
+    return ModelPredictions(**parts, **others, views={}, canaries=np.empty(0))
+
+
+def _on(one: ScoreTable, table: ScoreTable, rows: Rows) -> Predictions:
+    found = _rows(one, table, rows)
+    return predictions_of(torch.from_numpy(one.logits[found]), torch.from_numpy(one.labels[found]))
+
+
+def _by_owner(table: ScoreTable) -> bool:
+    """Say whether the samples in question are all samples of some owners, of whom one has several."""
+    if table.owners is None:
+        return False
+    asked = [table.owners[row] for row in table.rows("forget").tolist()]
+    kept = {table.owners[row] for row in table.rows("retain").tolist()}
+    return all(asked) and len(set(asked)) < len(asked) and not kept & set(asked)
+
+
+def _integrity(table: ScoreTable, original: ScoreTable | None) -> Check:
+    """Check what can be checked without weights: that the scores are not the original's."""
+    if original is not None and digest(table) == digest(original):
+        return Check("integrity", "fail", "the scores are the original's, bit for bit", gating=True)
+    return Check("integrity", "not-run", NO_WEIGHTS, gating=True)
+
+
+def digest(table: ScoreTable) -> str:
+    """Return the SHA-256 of the scores of a table, with the samples that they are of."""
+    found = hashlib.sha256(digest_of(table.ids).encode())
+    found.update(np.ascontiguousarray(table.labels).tobytes())
+    found.update(np.ascontiguousarray(table.logits, dtype=np.float64).tobytes())
+    return found.hexdigest()
+
+
+def _inputs(
+    table: ScoreTable,
+    original: ScoreTable | None,
+    references: Sequence[ScoreTable],
+    shadows: Sequence[ScoreTable],
+    ids: list[str],
+) -> dict[str, Any]:
+    """Return the digests of what was given."""
+    samples = hashlib.sha256(digest_of(table.ids).encode() + table.labels.tobytes()).hexdigest()
+    return {
+        "checkpoint": digest(table),
+        "original": None if original is None else digest(original),
+        "references": [digest(one) for one in references],
+        **({"shadows": [digest(one) for one in shadows]} if shadows else {}),
+        "dataset": samples,
+        "ids": {"count": len(ids), "digest": digest_of(ids)},
+    }
+
+
+def _shadow_predictions(table: ScoreTable, shadows: Sequence[ScoreTable]) -> ShadowPredictions:
+    """Return what the shadow models say of the samples, and which of them had seen which."""
+    if len(shadows) % 2:
+        message = f"{len(shadows)} tables of shadow models, but they come in pairs"
+        raise ForgetkitError("scores-mismatch", message, "give an even number, twins after each other")
+    forget, unseen, retain = (table.rows(name) for name in ("forget", "unseen", "retain"))
+    retained = retain[draw_retained(table.labels[forget], table.labels[retain])]
+    groups = _groups(table)
+    courses = [_course(one, table, forget) for one in shadows]
+    here = np.stack([_saw(one)[_rows(one, table, forget)] for one in shadows[1::2]])
+    kept = np.stack([_saw(one)[_rows(one, table, retained)] for one in shadows[1::2]])
+    for (first, second), left, right in zip(_pairs(shadows), courses[::2], courses[1::2], strict=True):
+        if not np.array_equal(left.saw, ~right.saw):
+            message = f"{second.name}: its half does not complete that of {first.name}"
+            hint = "of two twins, one saw each sample: write 'saw' as 1 or 0, and give twins after each other"
+            raise ForgetkitError("scores-mismatch", message, hint)
+    step = _step(table) if table.model else next((one.step for one in courses if one.step), None)
+    counts, why = count_twins(courses, step, REFRESH)
+    column = next((one.model["group"] for one in shadows if one.model and one.model.get("group")), None)
+    if column and table.owners is None:  # one coin for each sample would be too many
+        counts, why = np.zeros_like(counts), f"the halves go by {column}: forgetkit predict --owner {column} writes it"
+    scores = [[_on(one, table, rows).phi for one in shadows] for rows in (forget, unseen, retained)]
+    drawn = draw_sides(len(forget), len(unseen))
+    return ShadowPredictions(
+        OnSamples(np.stack(scores[0]), here, groups[forget]),
+        OnSamples(np.stack(scores[1]), here[:, drawn], np.arange(len(unseen))),
+        OnSamples(np.stack(scores[2]), kept, groups[retained]),
+        counts,
+        why,
+    )
+
+
+def _pairs(shadows: Sequence[ScoreTable]) -> list[tuple[ScoreTable, ScoreTable]]:
+    return list(zip(shadows[::2], shadows[1::2], strict=True))
+
+
+def _groups(table: ScoreTable) -> NDArray[np.int64]:
+    """Return the number of each sample's owner; without owners, its own number."""
+    if table.owners is None:
+        return np.arange(len(table))
+    keys = [owner or row for row, owner in enumerate(table.owners)]  # without an owner, a sample is by itself
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys])
+
+
+def _course(one: ScoreTable, table: ScoreTable, rows: Rows) -> Course:
+    """Return what became of the samples in question in a shadow model; without word of it, the step under audit."""
+    found = _rows(one, table, rows)
+    saw = _saw(one)[found]
+    forgot = np.ones_like(saw) if one.forgot is None else one.forgot[found]
+    return Course(saw, saw & ~forgot, _step(one))
+
+
+def _saw(one: ScoreTable) -> Mask:
+    """Return which samples a shadow model was trained on; raises ForgetkitError if its table does not say."""
+    if one.saw is None:
+        hint = "add a column 'saw': 1 where the model was trained on the sample, else 0"
+        raise ForgetkitError("scores-malformed", f"{one.name}: the table does not say what the model saw", hint)
+    return one.saw
+
+
+def _step(one: ScoreTable) -> SimpleNamespace | None:
+    """Return the last step that unlearned, as the file has it; where it says nothing, one without a name."""
+    if one.model is None:
+        return SimpleNamespace(command="", options={})
+    step = one.model.get("step")
+    return None if step is None else SimpleNamespace(command=step["command"], options=step["options"])
