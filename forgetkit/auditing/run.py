@@ -67,7 +67,7 @@ class Case:
         """The record of the model under audit."""
         return self.subject.record
 
-    def check_weights(self) -> None:
+    def check_whole(self) -> None:
         """Read every checkpoint that the audit compares with; raises ForgetkitError for a damaged one."""
         for path, record in self.compared:
             load_tensors(path, record)

@@ -15,6 +15,7 @@ from tests.torture.checkpoints import CHANGES, signed, tensors
 from tests.torture.foreign import state
 from tests.torture.lists import malformed
 from tests.torture.processes import Cost, command
+from tests.torture.scores import scores
 from tests.torture.tables import attributes, picture, policy
 from tests.torture.tables import folder as bad_folder
 from tests.torture.tables import table as bad_table
@@ -214,6 +215,9 @@ def r8(folder: Path, numbers: Sequence[int]) -> Tally:
 
     def case(number: int) -> Case:
         draw = source("R8", number)
+        if number % 16 == 15:
+            content, name = scores(draw)
+            return Case("scores", lambda: _only(name, content), f"audit --scores {name} -n -q")
         if number % 4 == 3:
             content = attributes(draw)
             words = "forget-ids model.st --where person=p1 --attributes bad.csv --check -q"

@@ -39,8 +39,9 @@ class ScoreCase:
         """There is no record."""
         return None
 
-    def check_weights(self) -> None:
-        """There are none."""
+    def check_whole(self) -> None:
+        """Check that the tables belong together; raises ForgetkitError as :func:`.evidence.evidence_from_scores`."""
+        evidence_from_scores(self.table, self.original, self.references, self.shadows, tell=silent)
 
     @property
     def paths(self) -> list[Path]:

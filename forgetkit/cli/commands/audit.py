@@ -75,7 +75,7 @@ def audit(
     jobs = [_job(name, given, console, several=several) for name in names]
     if say.dry_run:
         for job in jobs:
-            job.case.check_weights()
+            job.case.check_whole()
         console.note("dry run: nothing was computed")
         return
     found = [_judge(job, given, console, several=several) for job in jobs]
