@@ -1,5 +1,8 @@
 """Predictions of a model on the samples that an audit is about. Each model is loaded and evaluated once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,6 +23,8 @@ from forgetkit.training.resume import Bookmark, Place
 
 SETS = ("forget", "unseen", "retain", "earlier")
 VIEWS = ("hflip", "vflip", "crop")
+_KEPT: ContextVar[dict[tuple[object, ...], "ModelPredictions"] | None] = ContextVar("kept", default=None)
+"""The predictions of references that :func:`keeping_predictions` keeps, by model, samples and machine."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +164,30 @@ def predict_references(
     left = bookmark.open("references")
     found = [_unpack(part(left.tensors, f"{number}.")) for number in range(left.at["references"])] if left else []
     for reference in references[len(found) :]:
-        found.append(predict_control(reference, subject, machine)[1])
+        found.append(_predict_reference(reference, subject, machine))
         bookmark.reached("references", lambda: Place({"references": len(found)}, _pack(found)))
+    return found
+
+
+@contextmanager
+def keeping_predictions() -> Iterator[None]:
+    """Keep, within this context, what references predict: the audits of several models may ask for the same."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def _predict_reference(reference: Opened, subject: Subject, machine: Machine) -> ModelPredictions:
+    kept, canaries = _KEPT.get(), subject.canaries
+    rows = subject.rows.tobytes(), canaries.rows.tobytes() if canaries else b""
+    key = (reference[1].digest, subject.dataset.fingerprint, *rows, str(machine))
+    if kept is not None and key in kept:
+        return kept[key]
+    found = predict_control(reference, subject, machine)[1]
+    if kept is not None:
+        kept[key] = found
     return found
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import forgetkit as library
+from forgetkit.auditing import predictions
 from forgetkit.auditing.scores.read import read_scores
 from forgetkit.auditing.scores.table import ScoreTable
 from forgetkit.auditing.scores.write import scores_as
@@ -21,7 +23,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import digest_of
-from forgetkit.files.record import Step
+from forgetkit.files.record import Record, Step
 from forgetkit.models.checkpoint import load_model, save_checkpoint
 from tests.conftest import Ran, Run
 from tests.shadowed import told
@@ -470,3 +472,19 @@ def test_the_library_judges_scores_as_the_command_does(forgetkit: Run, tmp_path:
         **found.report,
         "warnings": [],
     }
+
+
+def test_references_of_several_models_are_evaluated_once(
+    forgetkit: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, given = list[str](), ("--ids", "ids.txt", "--original", "m.st", "--reference", "refs")
+    whole = predictions.load_model
+
+    def load(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
+        loaded.append(str(path))
+        return whole(path, record, finite=finite)
+
+    monkeypatch.setattr(predictions, "load_model", load)
+    several = told(forgetkit("audit", "m.st", "r.st", *given, "--json"))
+    assert loaded.count("refs/3.st") == 1
+    assert several["audits"][1]["report"] == forgetkit("audit", "r.st", *given, "--json").json

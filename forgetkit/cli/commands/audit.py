@@ -68,17 +68,21 @@ def audit(
         forgetkit audit model.forget.st --original model.st --request case-7 --book requests.db --html audit.html
         forgetkit audit --scores scores.npz --original-scores original.npz
     """
-    from forgetkit.auditing.verdict import worst
-
     console, names = Console(say), given.subjects(checkpoint or [])
     several = len(names) > 1
-    jobs = [_job(name, given, console, several=several) for name in names]
+    from forgetkit.auditing.predictions import keeping_predictions
+    from forgetkit.auditing.verdict import worst
+    from forgetkit.data.of_checkpoint import keeping_data
+
+    with keeping_data():
+        jobs = [_job(name, given, console, several=several) for name in names]
     if say.dry_run:
         for job in jobs:
             job.case.check_whole()
         console.note("dry run: nothing was computed")
         return
-    found = [_judge(job, given, console, several=several) for job in jobs]
+    with keeping_predictions() if several else nullcontext():
+        found = [_judge(job, given, console, several=several) for job in jobs]
     code = worst(one.exit_code for one in found)
     if several and say.as_json:
         audits = [
