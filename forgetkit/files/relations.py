@@ -26,7 +26,7 @@ class Relations:
             if one.digest is not None:
                 self.first.setdefault(one.digest, one)
         for one in holdings:
-            if one.state == "forgotten" and one.digest is not None:
+            if one.state == "forgotten" and one.digest is not None and one.shadow_of is None:
                 for digest in one.ancestors:
                     self.answers.setdefault(digest, one)
             for digest in one.teachers:

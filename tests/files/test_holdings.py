@@ -149,12 +149,14 @@ def test_notes_name_shadow_models_teachers_copies_and_answers(tmp_path: Path) ->
         "shadow": record(IDS, digest="c" * 64, steps=[shadow]),
         "teacher": record(IDS, digest="e" * 64),
         "twin": record(IDS, digest="a" * 64),
+        "after": record(IDS, IDS, digest="9" * 64, steps=[shadow, replace(taught, options={})]),
         "zero": record(IDS, IDS, digest="f" * 64, steps=[TRAINED, taught]),
     }
     found = [held(tmp_path / name, one) for name, one in made.items()]
     related = Relations(found, lambda path: path.name)
     assert [related.note(one) for one in found] == [
-        "forgotten in zero", "shadow model of model", "teacher of zero", "copy of model; forgotten in zero", ""
+        "forgotten in zero", "shadow model of model", "teacher of zero", "copy of model; forgotten in zero",
+        "shadow model of model", ""
     ]  # fmt: skip
 
 
