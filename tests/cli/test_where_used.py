@@ -170,6 +170,22 @@ def test_two_hundred_checkpoints_are_all_counted(forgetkit: Run, here: Path) -> 
     assert ran.json["totals"]["held"] + ran.json["totals"]["never"] == 200
 
 
+@pytest.mark.parametrize("columns", ["20", "40", "80", "300"])
+@pytest.mark.parametrize("name", ["d" * 5000, "a\nb\x1b[31m", "", "ä" * 60])
+def test_a_data_set_of_any_name_has_its_row(
+    forgetkit: Run, here: Path, monkeypatch: pytest.MonkeyPatch, columns: str, name: str
+) -> None:
+    """A name that a damaged header made long asked for a column of negative width: exit 70."""
+    monkeypatch.setenv("COLUMNS", columns)
+    record = read_record(here / "m.st")
+    folder = here / ("deep" * 20)
+    folder.mkdir()
+    checkpoint(folder / "odd.st", dumps(replace(record, dataset={**record.dataset, "name": name})))
+    ran = forgetkit(*LOOK, ".")
+    assert ran.code == 1
+    assert any("odd.st" in line for line in ran.lines)
+
+
 def test_no_damaged_file_is_called_a_bug(forgetkit: Run, here: Path) -> None:
     """What a file holds is judged file by file; none may end the search."""
     (here / "bad").mkdir()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forgetkit.cli.console import Console, text_width
+from forgetkit.errors import listed, shorten
 from forgetkit.events import progress
 from forgetkit.options import INPUT, LISTS, OUTPUT, Argument, ListForm, Option, Say
 from forgetkit.unlearning.step_options import IdFiles
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from forgetkit.files.wanted_ids import Wanted
 
 NARROWEST_NOTE = 20
-"""Columns that are left for the notes, at least."""
+"""Columns that notes need beside the other cells; with fewer, they stand below."""
+LONGEST_NAME = 24
+"""Most columns of the name of a data set."""
 HEADS = ("file", "data set", "holds", "forgot", "note")
 
 
@@ -119,7 +122,6 @@ def _is_open(one: "Holding") -> bool:
 
 
 def _warn(found: "Sequence[Holding]", console: Console) -> None:
-    from forgetkit.errors import listed
     from forgetkit.files.holdings import datasets_of
 
     names = datasets_of(found)
@@ -159,7 +161,7 @@ def _table(found: "Sequence[Holding]", related: "Relations", *, complete: bool) 
     rows = [(related.name(one.path), *_cells(one), related.note(one)) for one in shown]
     widths = [max(len(row[column]) for row in [HEADS, *rows]) for column in range(4)]
     room = text_width()
-    widths[0] = min(widths[0], room - sum(widths[1:]) - 8 - NARROWEST_NOTE)
+    widths[0] = max(len(HEADS[0]), min(widths[0], room - sum(widths[1:]) - 8 - NARROWEST_NOTE))
     lines = []
     for row, one in zip([HEADS, *rows], [None, *shown], strict=True):
         lines += _laid_out(row, widths, room)
@@ -169,7 +171,8 @@ def _table(found: "Sequence[Holding]", related: "Relations", *, complete: bool) 
 
 def _cells(one: "Holding") -> tuple[str, str, str]:
     """Return data set, and how many ids a file holds and has forgotten; a question mark for what cannot be known."""
-    data = one.dataset or "–"
+    data = "–" if one.dataset is None else shorten(one.dataset)
+    data = data if len(data) <= LONGEST_NAME else f"{data[: LONGEST_NAME - 1]}…"
     if one.state == "never":
         return data, "never", "–"
     forgotten = f"{one.ids.forgotten:,}" if one.ids.forgotten or not _is_open(one) else "?"
@@ -182,9 +185,11 @@ def _laid_out(row: Sequence[str], widths: Sequence[int], room: int) -> list[str]
     lines = [path] if len(path) > widths[0] else []
     first = "" if lines else path
     begun = f"{first:<{widths[0]}}  {data:<{widths[1]}}  {held:>{widths[2]}}  {forgotten:>{widths[3]}}  "
+    if room - len(begun) < NARROWEST_NOTE:
+        below = textwrap.wrap(note, room, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+        return [*lines, begun.rstrip(), *below]
     notes = textwrap.wrap(note, room - len(begun), break_on_hyphens=False) or [""]
-    lines += [(begun + notes[0]).rstrip(), *(" " * len(begun) + more for more in notes[1:])]
-    return lines
+    return [*lines, (begun + notes[0]).rstrip(), *(" " * len(begun) + more for more in notes[1:])]
 
 
 def _named(one: "Holding", room: int) -> list[str]:
