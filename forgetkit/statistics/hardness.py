@@ -5,12 +5,13 @@ memorised of a sample is how much surer the original is of it than models that n
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.statistics.intervals import Estimate, check_level
+from forgetkit.statistics.intervals import Estimate, check_level, clip
 from forgetkit.statistics.strata import Scores
 
 PARTS = 3
@@ -49,20 +50,45 @@ def surer(model: Scores, others: Sequence[Scores]) -> Scores:
     return found
 
 
-def compare_parts(
-    model: Scores, references: Sequence[Scores], parts: Sequence[Mask], *, level: float = 0.05
-) -> list[Estimate]:
-    """Estimate for each part how often a model is surer of a sample than a reference is; ½ for one more reference.
+@dataclass(frozen=True)
+class Group:
+    """What models say of samples that are divided into parts.
 
-    The error is how much references differ from each other: each one's share among the others, with Student's t for the
-    k - 1 degrees of freedom. ``level`` is divided among the parts, so all intervals together miss at most so often.
-
-    Args:
-        model: φ of the model, float64 of shape ``(n,)``.
+    Attributes:
+        model: φ of the model under audit, float64 of shape ``(n,)``.
         references: φ of k >= 2 models that never saw the samples, each of shape ``(n,)``.
         parts: which samples each part has, bool of shape ``(n,)``; not empty, and chosen with all models alike, or
             without any: see :func:`memorised`.
-        level: the share of audits in which an interval of some part may miss, in (0, 0.5).
+    """
+
+    model: Scores
+    references: Sequence[Scores]
+    parts: Sequence[Mask]
+
+    def shares(self) -> Scores:
+        """Return the mean of :func:`surer` of each part, for the model and then for each reference among the others."""
+        known = self.references
+        pairs = [(self.model, [*known]), *((one, [*known[:at], *known[at + 1 :]]) for at, one in enumerate(known))]
+        means = [[share[part].mean() for part in self.parts] for share in (surer(*pair) for pair in pairs)]
+        return np.array(means, dtype=np.float64)
+
+
+def compare_parts(forget: Group, unseen: Group | None, *, level: float = 0.05) -> list[tuple[Estimate, float]]:
+    """Estimate for each part how often a model is surer of a sample than a reference is, and the right value.
+
+    The right value is the share on the same part of unseen samples, for one more reference ½. It takes away what the
+    model shows of samples that it never saw, such as more certainty on the whole, or, if it was made from the original,
+    the chance by which the original is high. The error is how much this difference varies among references, with
+    Student's t for the k - 1 degrees of freedom. ``level`` is divided among the parts, so all intervals together miss
+    at most so often.
+
+    Args:
+        forget: what the models say of the samples in question.
+        unseen: what they say of unseen samples in parts that were chosen in the same way; None: ½ is right.
+        level: the share of audits in which an interval of some part may miss the right value, in (0, 0.5).
+
+    Returns:
+        For each part the estimate, whose interval is about the distance from the right value, and that value.
 
     Raises:
         ValueError: fewer than 2 references, or an impossible ``level``.
@@ -71,19 +97,18 @@ def compare_parts(
     """
     from scipy.special import stdtrit  # as in intervals
 
-    k, each = len(references), check_level(level) / len(parts)
+    k, each = len(forget.references), check_level(level) / len(forget.parts)
     if k < 2:
         raise ValueError(f"{k} references do not show how much they differ")
-    own = [surer(one, [*references[:row], *references[row + 1 :]]) for row, one in enumerate(references)]
-    shares = surer(model, references)
+    shares = forget.shares()
+    right = np.full_like(shares, 0.5) if unseen is None else unseen.shares()
+    # A reference's share among the k - 1 others varies k / (k - 1) times as much as its own certainty does.
+    spread = (shares - right)[1:].std(axis=0, ddof=1) * (k - 1) / k * sqrt(1 + 1 / k)
+    wide, narrow = (spread * float(stdtrit(k - 1, 1 - tail)) for tail in (each / 2, each))
     found = []
-    for part in parts:
-        value = float(shares[part].mean())
-        # A reference's share among the k - 1 others varies k / (k - 1) times as much as its own certainty does.
-        spread = float(np.std([share[part].mean() for share in own], ddof=1)) * (k - 1) / k * sqrt(1 + 1 / k)
-        wide, narrow = (spread * float(stdtrit(k - 1, 1 - tail)) for tail in (each / 2, each))
-        ends = [(max(0.0, value - reach), min(1.0, value + reach)) for reach in (wide, narrow)]
-        found.append(Estimate(value, ends[0], ends[1], int(part.sum())))
+    for part, value in enumerate(shares[0].tolist()):
+        ends = [clip(value - reach[part], value + reach[part], (0.0, 1.0)) for reach in (wide, narrow)]
+        found.append((Estimate(value, ends[0], ends[1], int(forget.parts[part].sum())), float(right[0, part])))
     return found
 
 
@@ -92,8 +117,8 @@ def never_memorised(shares: Scores) -> int:
 
     Where nothing was memorised, the original lies below the median of models that never saw the sample as often as
     above it. So twice the number of samples below it is that of all such samples, and of some that were memorised
-    little. It needs no distribution of the scores: a test for each sample by Student's t, whose scores have longer
-    tails, made false discoveries in half of all simulated requests.
+    little. It needs no distribution of the scores; a test of each sample by Student's t would make false discoveries
+    where scores have long tails.
 
     Args:
         shares: in which share of others the original is surer of each sample, float64 of shape ``(n,)``, in [0, 1].

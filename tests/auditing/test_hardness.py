@@ -48,33 +48,37 @@ def checks(after: ModelPredictions, references: list[ModelPredictions] = REFEREN
     return hardness_checks(after, BEFORE, references, None, level=0.05)
 
 
-def test_a_retrained_model_is_like_the_references_in_each_third() -> None:
+def test_a_retrained_model_is_as_sure_of_each_third_as_of_unseen_samples() -> None:
     found = checks(model(1))
     assert tuple(check.id for check in found) == NAMES
     assert {check.verdict for check in found} == {"info"}
     assert not any(check.gating for check in found)
-    assert all(check.note.startswith("like models that never saw them") for check in found)
-    assert all(check.null == 0.5 and check.interval and check.interval[0] < 0.5 < check.interval[1] for check in found)
+    assert all(check.note.startswith("as on unseen samples in the same order") for check in found)
+    assert all(check.null and check.interval and check.interval[0] < check.null < check.interval[1] for check in found)
+    assert all(check.null and abs(check.null - 0.5) < 0.15 for check in found)
 
 
 def test_memory_of_a_few_is_found_in_the_third_that_was_memorised() -> None:
     memorised, vulnerable, safe = checks(model(1, knows=3.0, of=N // 3))
-    assert memorised.note.startswith("surer than models that never saw them: remembered (the original: 1.000; unseen ")
-    assert vulnerable.note.startswith("like models that never saw them")
-    assert safe.note.startswith("like models that never saw them")
+    assert memorised.note.startswith("surer than of unseen samples in the same order: remembered (the original: 1.000)")
+    assert vulnerable.note.startswith("as on unseen samples in the same order")
+    assert safe.note.startswith("as on unseen samples in the same order")
 
 
 def test_samples_that_stick_out_as_unfamiliar_are_over_forgotten() -> None:
-    assert checks(model(1, knows=-3.0, of=N // 3))[0].note.startswith("less sure than models that never saw them")
+    assert checks(model(1, knows=-3.0, of=N // 3))[0].note.startswith(
+        "less sure than of unseen samples in the same order"
+    )
 
 
 def test_a_model_that_is_as_sure_of_unseen_samples_remembers_nothing_by_that() -> None:
     """A model that was made from the original shares its whims, on samples that neither saw as well."""
     first, _, last = hardness_checks(model(0), model(0), REFERENCES, None, level=0.05)
-    assert first.interval is not None
-    assert first.interval[0] > 0.5
-    assert first.note.startswith("unlike models that never saw them, but so are unseen samples")
-    assert last.note.startswith("unlike models that never saw them, but so are unseen samples")
+    assert first.statistic is not None
+    assert first.null is not None
+    assert min(first.statistic, first.null) > 0.7
+    assert first.note.startswith("as on unseen samples in the same order")
+    assert last.note.startswith("as on unseen samples in the same order")
 
 
 def test_the_note_says_of_how_many_ids_nothing_was_memorised() -> None:
@@ -98,7 +102,7 @@ def test_shadow_models_order_the_ids_and_references_judge_them() -> None:
     assert alone[0].statistic is not None
     assert alone[0].statistic > 0.9
     both = hardness_checks(after, BEFORE, REFERENCES, shadows(), level=0.05)
-    assert both[0].note.startswith("surer than models that never saw them: remembered")
+    assert both[0].note.startswith("surer than of unseen samples in the same order: remembered")
 
 
 def test_nothing_is_divided_without_the_original_or_with_few_ids() -> None:

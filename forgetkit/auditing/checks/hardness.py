@@ -8,7 +8,7 @@ import numpy as np
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.predictions import ModelPredictions
 from forgetkit.auditing.shadow_predictions import ShadowPredictions
-from forgetkit.statistics.hardness import compare_parts, memorised, never_memorised, surer, thirds
+from forgetkit.statistics.hardness import Group, compare_parts, memorised, never_memorised, surer, thirds
 from forgetkit.statistics.intervals import Estimate
 from forgetkit.statistics.membership_auc import stratified_auc
 from forgetkit.statistics.strata import Scores
@@ -55,47 +55,36 @@ def _with_references(
     level: float,
 ) -> list[Check]:
     """Return the thirds, each compared with references on the same ids."""
-    phis = [model.forget.phi for model in references]
-    own = [shadows.forget.usual] if shadows else [*phis, after.forget.phi]
-    parts = thirds(memorised(before.forget.phi, own))
-    estimates = compare_parts(after.forget.phi, phis, parts, level=level)
-    controls, known = _unseen_alike(after, before, references, shadows), surer(before.forget.phi, phis)
+    forget = _group("forget", after, before, references, shadows)
+    unseen = _group("unseen", after, before, references, shadows) if len(after.unseen) >= FEWEST_IDS else None
+    known = surer(before.forget.phi, forget.references)
     checks = []
-    for name, part, found, control in zip(NAMES, parts, estimates, controls, strict=True):
-        of_unseen = "" if control is None else f"; unseen samples in the same order: {control:.3f}"
-        note = f"{_words(found, control)} (the original: {known[part].mean():.3f}{of_unseen})"
-        checks.append(_check(name, found.value, note, found.n, found.wide))
+    for name, part, (found, right) in zip(NAMES, forget.parts, compare_parts(forget, unseen, level=level), strict=True):
+        note = f"{_words(found, right)} (the original: {known[part].mean():.3f})"
+        checks.append(_check(name, found.value, note, found.n, found.wide, right))
     return [*checks[:-1], _with_count(checks[-1], known)]
 
 
-def _unseen_alike(
+def _group(
+    name: str,
     after: ModelPredictions,
     before: ModelPredictions,
     references: Sequence[ModelPredictions],
     shadows: ShadowPredictions | None,
-) -> list[float | None]:
-    """Return the same figure for unseen samples, ordered in the same way: what the original's whims alone would show.
-
-    A model that was made from the original shares its certainty, on samples that neither saw as well.
-    """
-    if len(after.unseen) < FEWEST_IDS:
-        return [None] * len(NAMES)
-    phis = [model.unseen.phi for model in references]
-    own = [shadows.unseen.usual] if shadows else [*phis, after.unseen.phi]
-    shares = surer(after.unseen.phi, phis)
-    return [float(shares[part].mean()) for part in thirds(memorised(before.unseen.phi, own))]
+) -> Group:
+    """Return what the models say of the ids (``forget``) or of unseen samples, in thirds by the same rule."""
+    model, original, *others = (getattr(one, name).phi for one in (after, before, *references))
+    own = [getattr(shadows, name).usual] if shadows else [*others, model]
+    return Group(model, others, thirds(memorised(original, own)))
 
 
-def _words(found: Estimate, control: float | None) -> str:
-    """Say what a share means, beside the references and the control."""
-    beside = 0.5 if control is None else control
-    if found.wide[0] > max(0.5, beside):
-        return "surer than models that never saw them: remembered"
-    if found.wide[1] < min(0.5, beside):
-        return "less sure than models that never saw them: over-forgotten"
-    if found.wide[0] > 0.5 or found.wide[1] < 0.5:
-        return "unlike models that never saw them, but so are unseen samples"
-    return "like models that never saw them, as far as the interval shows"
+def _words(found: Estimate, right: float) -> str:
+    """Say what a share means beside that of unseen samples in the same order."""
+    if found.wide[0] > right:
+        return "surer than of unseen samples in the same order: remembered"
+    if found.wide[1] < right:
+        return "less sure than of unseen samples in the same order: over-forgotten"
+    return "as on unseen samples in the same order, as far as the interval shows"
 
 
 def _figures(
@@ -139,8 +128,14 @@ def _usual(
     return np.mean(forget, axis=0), np.mean(unseen, axis=0)
 
 
-def _check(name: str, value: float, note: str, n: int, interval: tuple[float, float] | None = None) -> Check:
-    right = None if interval is None else 0.5
+def _check(
+    name: str,
+    value: float,
+    note: str,
+    n: int,
+    interval: tuple[float, float] | None = None,
+    right: float | None = None,
+) -> Check:
     return Check(name, "info", note, n=n, statistic=value, interval=interval, null=right)
 
 
