@@ -1,5 +1,6 @@
 """The ids in thirds by how much was memorised: what the report says of each."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,22 @@ def test_shadow_models_order_the_ids_and_references_judge_them() -> None:
     assert both[0].note.startswith("surer than of unseen samples in the same order: remembered")
 
 
+def test_only_unseen_samples_of_the_same_classes_are_compared() -> None:
+    """A model that is surer of another class remembers nothing of this one by that."""
+    labels = np.arange(UNSEEN) % 3 + 1
+
+    def asked(one: ModelPredictions, surer: float) -> ModelPredictions:
+        forget = replace(one.forget, labels=np.ones(N, dtype=np.int64))
+        phi = one.unseen.phi + surer * (labels != 1)
+        return replace(one, forget=forget, unseen=replace(one.unseen, phi=phi, labels=labels))
+
+    others = [asked(one, 0.0) for one in REFERENCES]
+    found, strange = (
+        hardness_checks(asked(model(1), much), asked(BEFORE, 0.0), others, None, level=0.05) for much in (0.0, 9.0)
+    )
+    assert [check.null for check in found] == [check.null for check in strange]
+
+
 def test_nothing_is_divided_without_the_original_or_with_few_ids() -> None:
     (check,) = hardness_checks(model(1), None, REFERENCES, None, level=0.05)
     assert (check.verdict, check.note) == ("not-run", "needs --original")
@@ -121,7 +138,9 @@ def test_ids_of_classes_without_unseen_samples_are_not_compared() -> None:
     ]
     found = hardness_checks(*bare, [], None, level=0.05)
     assert [check.verdict for check in found] == ["not-run"] * 3
-    assert hardness_checks(*bare, REFERENCES, None, level=0.05)[0].statistic is not None
+    beside = hardness_checks(*bare, REFERENCES, None, level=0.05)
+    assert beside[1].null == 0.5
+    assert "unseen samples in" not in beside[1].note
 
 
 def test_the_report_has_the_thirds_and_none_decides(forgetkit: Run, model: Path, ids: Path) -> None:

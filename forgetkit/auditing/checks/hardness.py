@@ -8,7 +8,7 @@ import numpy as np
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.predictions import ModelPredictions
 from forgetkit.auditing.shadow_predictions import ShadowPredictions
-from forgetkit.statistics.hardness import Group, compare_parts, memorised, never_memorised, surer, thirds
+from forgetkit.statistics.hardness import Group, Mask, compare_parts, memorised, never_memorised, surer, thirds
 from forgetkit.statistics.intervals import Estimate
 from forgetkit.statistics.membership_auc import stratified_auc
 from forgetkit.statistics.strata import Scores
@@ -55,36 +55,41 @@ def _with_references(
     level: float,
 ) -> list[Check]:
     """Return the thirds, each compared with references on the same ids."""
-    forget = _group("forget", after, before, references, shadows)
-    unseen = _group("unseen", after, before, references, shadows) if len(after.unseen) >= FEWEST_IDS else None
+    every, alike = np.ones(len(after.forget), dtype=bool), np.isin(after.unseen.labels, after.forget.labels)
+    forget = _group("forget", every, after, before, references, shadows)
+    enough = alike.sum() >= FEWEST_IDS
+    unseen = _group("unseen", alike, after, before, references, shadows) if enough else None
     known = surer(before.forget.phi, forget.references)
     checks = []
     for name, part, (found, right) in zip(NAMES, forget.parts, compare_parts(forget, unseen, level=level), strict=True):
-        note = f"{_words(found, right)} (the original: {known[part].mean():.3f})"
+        note = f"{_words(found, right, beside_unseen=unseen is not None)} (the original: {known[part].mean():.3f})"
         checks.append(_check(name, found.value, note, found.n, found.wide, right))
     return [*checks[:-1], _with_count(checks[-1], known)]
 
 
 def _group(
     name: str,
+    rows: Mask,
     after: ModelPredictions,
     before: ModelPredictions,
     references: Sequence[ModelPredictions],
     shadows: ShadowPredictions | None,
 ) -> Group:
-    """Return what the models say of the ids (``forget``) or of unseen samples, in thirds by the same rule."""
-    model, original, *others = (getattr(one, name).phi for one in (after, before, *references))
-    own = [getattr(shadows, name).usual] if shadows else [*others, model]
+    """Return what the models say of ``rows`` of the ids (``forget``) or of unseen samples, in thirds by one rule."""
+    model, original, *others = (getattr(one, name).phi[rows] for one in (after, before, *references))
+    own = [getattr(shadows, name).usual[rows]] if shadows else [*others, model]
     return Group(model, others, thirds(memorised(original, own)))
 
 
-def _words(found: Estimate, right: float) -> str:
-    """Say what a share means beside that of unseen samples in the same order."""
+def _words(found: Estimate, right: float, *, beside_unseen: bool) -> str:
+    """Say what a share means beside the right value, that of unseen samples in the same order if there are enough."""
+    other = "of unseen samples in the same order" if beside_unseen else "references"
     if found.wide[0] > right:
-        return "surer than of unseen samples in the same order: remembered"
+        return f"surer than {other}: remembered"
     if found.wide[1] < right:
-        return "less sure than of unseen samples in the same order: over-forgotten"
-    return "as on unseen samples in the same order, as far as the interval shows"
+        return f"less sure than {other}: over-forgotten"
+    alike = "as on unseen samples in the same order" if beside_unseen else "like references"
+    return f"{alike}, as far as the interval shows"
 
 
 def _figures(
