@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from forgetkit.auditing.check import ONLY_CANARIES, Check
 from forgetkit.auditing.checks.exchangeable import exchangeable_check, harder_than_unseen
+from forgetkit.auditing.checks.hardness import hardness_checks
 from forgetkit.auditing.checks.one_model import Masks, single_ids
 from forgetkit.auditing.checks.with_references import ReferenceResults, compare_with_references
 from forgetkit.auditing.checks.with_shadows import checks_with_shadows
@@ -99,6 +100,7 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
             checks.append(single)
             masks = compared.masks or masks  # corrected for the samples' difficulty
         checks += compared.checks
+        checks += hardness_checks(after, before, evidence.references, evidence.shadows, level=policy.level)
     if evidence.shadows is not None:
         checks += checks_with_shadows(after, before, evidence.shadows, policy)
     return CheckResults([*checks, *evidence.others], exchangeable, masks, compared)

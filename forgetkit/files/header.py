@@ -54,7 +54,16 @@ def read_record(path: Path) -> Record:
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
-    metadata = read_header(path).get("__metadata__")
+    return record_in(read_header(path), path)
+
+
+def record_in(header: dict[str, Any], path: Path) -> Record:
+    """Return the record in the header of the checkpoint at ``path``.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed``.
+    """
+    metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("forgetkit"), str):
         hint = f"weights from elsewhere get one with: forgetkit adopt {path} --model NAME --dataset NAME -o model.st"
         raise ForgetkitError("checkpoint-malformed", f"{path}: a safetensors file without a forgetkit record", hint)

@@ -46,7 +46,10 @@ class KeySet:
 
     def contains(self, ids: Iterable[str]) -> NDArray[np.bool_]:
         """Say for each of ``ids`` whether it is in the set."""
-        wanted = digests(ids, self.salt)
+        return self.holds(digests(ids, self.salt))
+
+    def holds(self, wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say for each digest, made with this salt, whether it is in the set."""
         if not len(self):
             return np.zeros(len(wanted), dtype=bool)
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self) - 1)
