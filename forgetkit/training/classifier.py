@@ -1,5 +1,7 @@
 """A model with its input, and the only evaluation loop."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from forgetkit.data.dataset import Split, images_at
 from forgetkit.files.record import Record
 from forgetkit.processes import keep_freed_memory
 from forgetkit.training.device import Machine
+from forgetkit.training.small_convolutions import SmallConvolutionsInFloat32, has_strides
 
 Samples = tuple[Tensor, Tensor]
 """Images, of shape ``(samples, …)``, and labels, int64 of shape ``(samples,)``."""
@@ -35,6 +38,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.model = model
         self.precision = precision
+        self.strided = has_strides(model)
         device = next(model.parameters()).device
         self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
@@ -42,7 +46,9 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 logits ``(batch, classes)`` of uint8 images ``(batch, channels, height, width)``."""
         inputs = (images.contiguous(memory_format=torch.channels_last) - self.mean) / self.std
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+        fast, device = self.precision == "bfloat16", images.device.type
+        repaired = SmallConvolutionsInFloat32() if fast and device == "cpu" and self.strided else nullcontext()
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=fast), repaired:
             logits: Tensor = self.model(inputs)
         return logits.float()
 
