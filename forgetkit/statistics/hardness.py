@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.statistics.intervals import Estimate, check_level, clip
+from forgetkit.statistics.intervals import Estimate, check_level
 from forgetkit.statistics.strata import Scores
 
 PARTS = 3
@@ -65,26 +65,37 @@ class Group:
     references: Sequence[Scores]
     parts: Sequence[Mask]
 
-    def shares(self) -> Scores:
-        """Return the mean of :func:`surer` of each part, for the model and then for each reference among the others."""
-        known = self.references
-        pairs = [(self.model, [*known]), *((one, [*known[:at], *known[at + 1 :]]) for at, one in enumerate(known))]
-        means = [[share[part].mean() for part in self.parts] for share in (surer(*pair) for pair in pairs)]
-        return np.array(means, dtype=np.float64)
+    def shifts(self) -> Scores:
+        """Return how much surer each model is of each part than the references, float64 of shape ``(1 + k, parts)``.
+
+        The model comes first, then each reference, compared with the others: differences of mean φ, which unlike ranks
+        go on growing where a model is the surest already.
+        """
+        everyone = np.stack([self.model, *self.references])
+        means = np.stack([everyone[:, part].mean(axis=1) for part in self.parts], axis=1)
+        known, k = means[1:], len(means) - 1
+        own = known - (known.sum(axis=0) - known) / max(k - 1, 1)
+        return np.concatenate([means[:1] - known.mean(axis=0), own])
+
+    def variances(self) -> Scores:
+        """Return the variance of the model's shift over draws of samples, float64 of shape ``(parts,)``."""
+        more = self.model - np.mean(np.stack(self.references), axis=0)
+        return np.array([more[part].var(ddof=1) / part.sum() for part in self.parts])
 
 
 def compare_parts(forget: Group, unseen: Group | None, *, level: float = 0.05) -> list[tuple[Estimate, float]]:
-    """Estimate for each part how often a model is surer of a sample than a reference is, and the right value.
+    """Estimate for each part how much surer a model is of it than references are, in φ, and the right value.
 
-    The right value is the share on the same part of unseen samples, for one more reference ½. It takes away what the
-    model shows of samples that it never saw, such as more certainty on the whole, or, if it was made from the original,
-    the chance by which the original is high. The error is how much this difference varies among references, with
-    Student's t for the k - 1 degrees of freedom. ``level`` is divided among the parts, so all intervals together miss
-    at most so often.
+    The right value is the difference on the same part of unseen samples; for one more reference it is about 0. It takes
+    away what the model shows of samples that it never saw, such as more certainty on the whole, or, if it was made from
+    the original, the chance by which the original is high. The error is the larger of two: how much the distance from
+    the right value varies among references, and how much the model's own varies with the samples, which counts where it
+    is like no reference. The former is of Student's t with k - 1 degrees of freedom. ``level`` is divided among the
+    parts, so all intervals together miss at most so often.
 
     Args:
         forget: what the models say of the samples in question.
-        unseen: what they say of unseen samples in parts that were chosen in the same way; None: ½ is right.
+        unseen: what they say of unseen samples in parts that were chosen in the same way; None: 0 is right.
         level: the share of audits in which an interval of some part may miss the right value, in (0, 0.5).
 
     Returns:
@@ -95,19 +106,23 @@ def compare_parts(forget: Group, unseen: Group | None, *, level: float = 0.05) -
 
     Source: the prediction interval for one more value of a normal sample; Bonferroni's correction.
     """
-    from scipy.special import stdtrit  # as in intervals
+    from scipy.special import ndtri, stdtrit  # as in intervals
 
     k, each = len(forget.references), check_level(level) / len(forget.parts)
     if k < 2:
         raise ValueError(f"{k} references do not show how much they differ")
-    shares = forget.shares()
-    right = np.full_like(shares, 0.5) if unseen is None else unseen.shares()
-    # A reference's share among the k - 1 others varies k / (k - 1) times as much as its own certainty does.
-    spread = (shares - right)[1:].std(axis=0, ddof=1) * (k - 1) / k * sqrt(1 + 1 / k)
-    wide, narrow = (spread * float(stdtrit(k - 1, 1 - tail)) for tail in (each / 2, each))
+    shifts = forget.shifts()
+    right = np.zeros_like(shifts) if unseen is None else unseen.shifts()
+    # A reference's distance from the k - 1 others varies k / (k - 1) times as much as its own certainty does.
+    spread = (shifts - right)[1:].std(axis=0, ddof=1) * (k - 1) / k * sqrt(1 + 1 / k)
+    drawn = np.sqrt(forget.variances() + (0.0 if unseen is None else unseen.variances()))
+    wide, narrow = (
+        np.maximum(spread * float(stdtrit(k - 1, 1 - tail)), drawn * float(ndtri(1 - tail)))
+        for tail in (each / 2, each)
+    )
     found = []
-    for part, value in enumerate(shares[0].tolist()):
-        ends = [clip(value - reach[part], value + reach[part], (0.0, 1.0)) for reach in (wide, narrow)]
+    for part, value in enumerate(shifts[0].tolist()):
+        ends = [(value - float(reach[part]), value + float(reach[part])) for reach in (wide, narrow)]
         found.append((Estimate(value, ends[0], ends[1], int(forget.parts[part].sum())), float(right[0, part])))
     return found
 

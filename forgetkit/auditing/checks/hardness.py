@@ -60,9 +60,13 @@ def _with_references(
     enough = alike.sum() >= FEWEST_IDS
     unseen = _group("unseen", alike, after, before, references, shadows) if enough else None
     known = surer(before.forget.phi, forget.references)
+    original = replace(forget, model=before.forget.phi).shifts()[0].tolist()
     checks = []
-    for name, part, (found, right) in zip(NAMES, forget.parts, compare_parts(forget, unseen, level=level), strict=True):
-        note = f"{_words(found, right, beside_unseen=unseen is not None)} (the original: {known[part].mean():.3f})"
+    compared = zip(NAMES, original, compare_parts(forget, unseen, level=level), strict=True)
+    for name, first, (found, right) in compared:
+        note = (
+            f"{_words(found, right, beside_unseen=unseen is not None)} (φ above references'; the original: {first:.3f})"
+        )
         checks.append(_check(name, found.value, note, found.n, found.wide, right))
     return [*checks[:-1], _with_count(checks[-1], known)]
 
@@ -82,7 +86,7 @@ def _group(
 
 
 def _words(found: Estimate, right: float, *, beside_unseen: bool) -> str:
-    """Say what a share means beside the right value, that of unseen samples in the same order if there are enough."""
+    """Say what a difference means beside the right value, that of unseen samples if there are enough."""
     other = "of unseen samples in the same order" if beside_unseen else "references"
     if found.wide[0] > right:
         return f"surer than {other}: remembered"

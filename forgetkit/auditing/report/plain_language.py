@@ -124,8 +124,8 @@ QUESTIONS = {
     "twins-retained": "The same for retained samples, which are remembered: what the value is if nothing is forgotten.",
     "calibrated": "How often is the model surer of a forgotten sample than of an unseen one, each compared with models "
     "that never saw it? 0.5: no difference.",
-    "hardness-memorised": "The third of the samples of which the original had memorised most: how often is the model "
-    "surer of one than a reference is? Unseen samples in the same order show the right value.",
+    "hardness-memorised": "The third of the samples of which the original had memorised most: how much surer of them "
+    "is the model than the references? Unseen samples in the same order show the right value.",
     "hardness-vulnerable": "The same for the middle third.",
     "hardness-safe": "The same for the third of which it had memorised least. Here little or nothing had to change.",
     "relearn": "Are the samples relearned sooner than samples never trained on? Above 0: sooner.",
