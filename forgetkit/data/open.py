@@ -170,7 +170,8 @@ def _loaded(source: Source, tell: Tell, note: Origin, place: Path) -> Dataset:
     images, fresh = packed(unread, place, note, tell) if unread else (None, False)
     train, test = _splits(source, images)
     dataset = Dataset(note.name, source.classes, train, test, known, options=note.options, root=place.parent)
-    dataset = replace(dataset, attributes=source.attributes, numbered=source.numbered)
+    dataset = replace(dataset, attributes=source.attributes, test_attributes=source.test_attributes)
+    dataset = replace(dataset, numbered=source.numbered)
     if fresh or not re.fullmatch("[0-9a-f]{64}", known):
         dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
     rows = rows_of(dataset)  # first: whoever knows the fingerprint relies on the rows in the cache

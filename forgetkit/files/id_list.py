@@ -90,26 +90,23 @@ def as_list(ids: Ids, name: str = "the ids given") -> str | IdList:
 
 
 def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen: Container[str] = frozenset()) -> None:
-    """Refuse a list with ids that the training split does not have.
+    """Refuse a list with ids that the data set does not have.
 
     Args:
         found: the list.
         known: row of every id of the training split.
         dataset: name of the data set, for the message.
-        unseen: ids of the test split, which no model was trained on.
+        unseen: ids of the test split.
 
     Raises:
         ForgetkitError: ``ids-unknown``; names file, line and the nearest known id.
     """
-    unknown = [id_ for id_ in found.lines if id_ not in known]
+    unknown = [id_ for id_ in found.lines if id_ not in known and id_ not in unseen]
     if not unknown:
         return
     lines = [found.lines[id_] for id_ in unknown]
     place = f"{found.source}:{lines[0]}: '{shorten(unknown[0])}'"
     more = f" ({len(unknown)} unknown ids in all, {line_names(lines)})" if len(unknown) > 1 else ""
-    if unknown[0] in unseen:
-        hint = "no model was trained on it: remove it from the list"
-        raise ForgetkitError("ids-unknown", f"{place} is in the test split of {dataset}{more}", hint)
     raise ForgetkitError(
         "ids-unknown", f"{place} is not an id of {dataset}{more}", nearest_hint(unknown[0], list(known))
     )
