@@ -68,6 +68,7 @@ def test_it_forgets_within_its_budget_and_the_record_says_how(forgetkit: Run, he
 def test_where_nothing_was_memorised_it_warns_that_no_evaluation_can_tell(forgetkit: Run, here: Path) -> None:
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
     assert [entry["code"] for entry in ran.json["warnings"]] == ["nothing-memorised"]
+    assert "forget: it looks right, but so did the original, at " in ran.err
 
 
 def test_the_same_again_is_up_to_date(forgetkit: Run, here: Path) -> None:
