@@ -13,6 +13,7 @@ from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.events import Tell, Warned
 from forgetkit.files.columns import Columns, Form, read_columns
 from forgetkit.files.id_list import nearest_hint
+from forgetkit.files.near_file import near_file
 
 Mask = NDArray[np.bool_]
 
@@ -106,7 +107,8 @@ def read_attributes(path: str, dataset: Dataset, wanted: Collection[str]) -> Att
         with Path(path).open("rb") as stream:
             table = read_columns(Form(path, "attributes-malformed", only={"id", *wanted}), stream)
     except OSError as problem:
-        hint = "name a table with a column id: --attributes FILE.csv"
+        near = near_file(Path(path), [".csv", ".parquet"])
+        hint = f"did you mean {near}?" if near else "name a table with a column id: --attributes FILE.csv"
         raise ForgetkitError("attributes-missing", f"{path}: {problem.strerror or problem}", hint) from problem
     table.need(["id"], "rename the one that has the ids")
     names = [name for name in table.texts if name != "id"]

@@ -195,10 +195,11 @@ class Attempt:
                     raise
                 cost = round((meter.spent - begun) / retraining, 4)
                 tried.append({"way": way.name, "cost": cost, "refused": reached.message})
-                self.tell(Note(f"forget: {_failed(tried[-1])}"))
                 classifier.load_state_dict(start)
                 continue
             share = meter.spent / retraining
+            for refused in tried:  # where no way works, the error or the retraining says why
+                self.tell(Note(f"forget: {_failed(refused)}"))
             found = "it looks right, but so did the original" if outcome.metrics["blind"] else "it looks right"
             self.tell(Note(f"forget: {found}, at {share:.0%} of the cost of retraining; an audit decides"))
             metrics = {**outcome.metrics, "cost": round(share, 4), **({"attempts": tried} if tried else {})}

@@ -150,3 +150,9 @@ def test_a_budget_is_a_share(text: str, share: float) -> None:
 def test_anything_else_is_one_line(text: str) -> None:
     with pytest.raises(ForgetkitError, match="not a share of a retraining"):
         _ = Forget(budget=text).share
+
+
+def test_the_reason_of_a_retraining_is_printed_once(forgetkit: Run, here: Path) -> None:
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%")
+    assert ran.err.count("it would exceed the budget") == 1
+    assert "warning: retraining, because this failed: with a second teacher: it would exceed the budget" in ran.err
