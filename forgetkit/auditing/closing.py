@@ -47,7 +47,7 @@ class Closing:
         if not subject.named:
             message = f"{subject.path}: the record does not name all ids of request '{booking.request}' as forgotten"
             raise ForgetkitError("checkpoint-mismatch", message, "audit the model that answered it")
-        gone = len(self.asked) - int(there.sum())
+        gone = len(self.asked) - int(there.sum()) - int(self.asked.contains(list(subject.dataset.held_out)).sum())
         if gone and self.accept is None:
             message = f"{booking.name}: {gone} of its {len(self.asked)} ids are no longer in the data"
             hint = "audit it on a copy of the data that still has them, or close it with --accept REASON"

@@ -118,14 +118,18 @@ def _exchangeability(after: ModelPredictions, references: list[ModelPredictions]
 
 
 def _accuracies(after: ModelPredictions | None, before: ModelPredictions | None) -> dict[str, float | None]:
-    """Return the accuracies of the report."""
+    """Return the accuracies of the report; on unseen samples also without classes of which nothing is retained."""
     parts = {
         "forget": after and after.forget,
         "retain": after and after.retain,
         "unseen": after and after.unseen,
         "original_unseen": before and before.unseen,
     }
-    return {name: float(part.correct.mean()) if part else None for name, part in parts.items()}
+    found = {name: float(part.correct.mean()) if part else None for name, part in parts.items()}
+    if after is None or (kept := np.isin(after.unseen.labels, after.retain.labels)).all() or not kept.any():
+        return found
+    both = {"kept_unseen": after, "kept_original_unseen": before}
+    return found | {name: float(one.unseen.correct[kept].mean()) if one else None for name, one in both.items()}
 
 
 def _single_entry(ids: list[str], masks: Masks | None, *, show_ids: bool) -> dict[str, Any]:

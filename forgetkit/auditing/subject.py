@@ -11,7 +11,7 @@ from forgetkit.data.canaries import Canaries, open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import check_same_data, on_data, same_data
 from forgetkit.data.duplicates import warn_of_unseen
-from forgetkit.data.of_checkpoint import dataset_of, read_lists
+from forgetkit.data.of_checkpoint import dataset_of, read_lists, warn_held_out
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import checkpoint_files, open_checkpoint
@@ -101,7 +101,8 @@ def subject_of(
         return _subject(path, record, dataset, forgotten, forgotten[:0], named=True)
     if isinstance(lists, KeySet):
         ids = dataset.train.ids_at(np.flatnonzero(lists.contains(dataset.train.ids)))
-        if not ids:
+        warn_held_out(unseen := int(lists.contains(list(dataset.held_out)).sum()), len(lists), tell)
+        if not ids and not unseen:
             raise _all_gone(path)
     else:
         ids = read_lists(lists, form, dataset, tell, forgotten=record.forgotten)

@@ -122,7 +122,12 @@ class Console:
             """Format a figure before and after."""
             return f"{metrics[f'{name}_before']:{form}} → {metrics[name]:{form}}"
 
-        self.note(f"  accuracy, unseen samples   {moved('test_accuracy', '.2%')} (chance {chance:.0%})")
+        vanished = "vanished_accuracy" in metrics
+        found = moved("kept_test_accuracy" if vanished else "test_accuracy", ".2%")
+        which = ", of classes with retained samples" if vanished else ""
+        self.note(f"  accuracy, unseen samples   {found} (chance {chance:.0%}){which}")
+        if vanished:
+            self.note(f"  … of classes without any   {moved('vanished_accuracy', '.2%')}")
         if "forget_accuracy" in metrics:
             self.note(f"  accuracy, forget set       {moved('forget_accuracy', '.2%')}")
             self.note(f"  mean φ, forget set         {moved('forget_phi', '.2f')}")

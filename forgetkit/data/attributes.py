@@ -1,96 +1,19 @@
 """Attribute columns of a data set or a table, and the samples that have a value in one. Without torch."""
 
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetkit.data.attribute_table import AttributeTable, Condition, read_attributes
 from forgetkit.data.dataset import Dataset
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.events import Tell, Warned, silent
-from forgetkit.files.columns import Columns, Form, read_columns
-from forgetkit.files.id_list import IdList, nearest_hint, read_ids
+from forgetkit.events import Note, Tell, Warned, silent
+from forgetkit.files.id_list import IdList, read_ids
 from forgetkit.registry import did_you_mean
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A column, and the values that are wanted of it.
-
-    Attributes:
-        column: name of the column.
-        held: its value in each training row; None where there is none.
-        values: the wanted values, in the order in which they were given, those of lists last.
-        listed: number of values that came from lists, which messages do not name.
-    """
-
-    column: str
-    held: Sequence[str | None]
-    values: list[str]
-    listed: int = 0
-
-    @property
-    def named(self) -> list[str]:
-        """The wanted values that messages name."""
-        return self.values[: len(self.values) - self.listed]
-
-    def says(self, offered: Mask) -> Iterator[str]:
-        """Yield in words how many of the ``offered`` samples have each value; values from lists are summed up."""
-        held = Counter(value for value, here in zip(self.held, offered.tolist(), strict=True) if here)
-        yield from (f"{self.column}={shorten(value)}: {held[value]} ids" for value in self.named)
-        if counts := sorted(held[value] for value in self.values[len(self.named) :]):
-            each = f"{counts[0]} to {counts[-1]} ids each" if len(counts) > 1 else "in the file"
-            yield f"{self.column}: {len(counts)} more values from files, {each}, {sum(counts)} in all"
-
-
-@dataclass(frozen=True)
-class AttributeTable:
-    """A table of attributes, matched with a data set.
-
-    Attributes:
-        table: what was read.
-        columns: the wanted columns: a value per training row, None where the table has none.
-        strange: rows of the table whose ids the data set does not have, counted from 0.
-    """
-
-    table: Columns
-    columns: dict[str, list[str | None]]
-    strange: list[int]
-
-    @property
-    def names(self) -> list[str]:
-        """The attributes that the table has."""
-        return [name for name in self.table.header if name != "id"]
-
-    def check(self, condition: Condition, dataset: Dataset, tell: Tell) -> None:
-        """Warn of rows that have a wanted value, but whose ids the data set does not have.
-
-        Raises:
-            ForgetkitError: ``ids-unknown`` where all rows with one of the values are such rows.
-        """
-        held, wanted = self.table.texts[condition.column], set(condition.values)
-        if not (lost := [row for row in self.strange if held[row] in wanted]):
-            return
-        counts = Counter(held[row] for row in lost)
-        which = [f"{condition.column}={shorten(value)}: {counts[value]}" for value in condition.named if counts[value]]
-        which += [f"values from files: {rest}"] if (rest := len(lost) - sum(counts[v] for v in condition.named)) else []
-        self.report(lost, f" ({', '.join(which)})", dataset, tell if counts.keys() <= {*condition.held} else None)
-
-    def report(self, lost: list[int], which: str, dataset: Dataset, tell: Tell | None) -> None:
-        """Warn of rows whose ids the data set does not have; raises ForgetkitError ``ids-unknown`` without ``tell``."""
-        id_ = self.table.texts["id"][lost[0]]
-        text = f"{self.table.place(lost[0])}: '{shorten(id_)}' is not an id of {dataset.name}"
-        count = f"{len(lost)} of {rows}" if len(lost) < (rows := len(self.table.lines)) else f"all {rows}"
-        hint = nearest_hint(id_, list(dataset.train.ids))
-        if tell is None:
-            raise ForgetkitError("ids-unknown", f"{text}; rows like it: {count}{which}", hint)
-        tell(Warned("ids-unknown", f"{text}; rows like it, which choose nothing: {count}{which}; {hint}"))
 
 
 def conditions_of(
@@ -112,20 +35,28 @@ def conditions_of(
             for a value that no sample has; and what :func:`read_attributes` raises.
     """
     columns: dict[str, Sequence[str | None]] = dict(dataset.attributes)
+    unseen: dict[str, Sequence[str | None]] = dict(dataset.test_attributes)
     read = None if table is None else read_attributes(table, dataset, where)
     columns |= read.columns if read else {}
+    unseen |= read.unseen if read else {}
     found = []
     for column, values in where.items():
         named, listed = _values(values)
         if column not in columns:
             message, hint = _no_column(dataset, read, column)
             raise ForgetkitError("usage", f"{'--where' if named else '--where-file'}: {message}", hint)
-        condition = Condition(column, columns[column], list({**named, **listed}), len(listed.keys() - named.keys()))
+        condition = Condition(
+            column,
+            columns[column],
+            list({**named, **listed}),
+            len(listed.keys() - named.keys()),
+            unseen.get(column, [None] * len(dataset.test)),
+        )
         if read and column in read.columns:
             read.check(condition, dataset, tell)
         known = set(columns[column]) - {None}
         for value, place in [*named.items(), *listed.items()]:
-            _check_value(place, column, value, known)
+            _check_value(place, column, value, known, condition.unseen.count(value))
         found.append(condition)
     if read and not read.columns.keys() & where.keys():
         message, hint = f"no --where names a column of {table}", f"its columns: {shorten(', '.join(read.names))}"
@@ -195,55 +126,42 @@ def _divided(text: str, option: str, what: str, example: str) -> tuple[str, str]
     return column, value
 
 
-def with_attributes(rows: int, conditions: Sequence[Condition]) -> Mask:
-    """Say for each of ``rows`` training samples whether it has a wanted value in every column."""
+def with_attributes(rows: int, conditions: Sequence[Condition], *, unseen: bool = False) -> Mask:
+    """Say for each of ``rows`` training samples, or ``unseen`` ones, whether it has a wanted value in every column."""
     mask: Mask = np.ones(rows, dtype=bool)
     for condition in conditions:
         values = set(condition.values)
-        mask &= np.array([held in values for held in condition.held])
+        mask &= np.array([held in values for held in (condition.unseen if unseen else condition.held)], dtype=bool)
     return mask
 
 
-def _check_value(place: str, column: str, value: str, known: Collection[str | None]) -> None:
-    """Refuse a value that no training sample has."""
+def tell_matches(conditions: Sequence[Condition], offered: Mask, dataset: Dataset, tell: Tell, *, aside: bool) -> None:
+    """Tell how many samples have the wanted values, and warn of those in the test split.
+
+    Args:
+        conditions: what is wanted.
+        offered: which training samples can be chosen.
+        dataset: that has them.
+        tell: told.
+        aside: whether samples of the test split count, if they are of a class that is offered.
+    """
+    for text in (text for condition in conditions for text in condition.says(offered)):
+        tell(Note(f"forget-ids: {text}"))
+    unseen = with_attributes(len(dataset.test), conditions, unseen=True)
+    if aside and (count := int((unseen & np.isin(dataset.test.labels, dataset.train.labels[offered])).sum())):
+        text = f"matching samples in the test split: {count}; they are not chosen, as no model was trained on them"
+        tell(Warned("ids-untrained", text))
+
+
+def _check_value(place: str, column: str, value: str, known: Collection[str | None], unseen: int) -> None:
+    """Refuse a value that no training sample has; ``unseen`` samples of the test split have it."""
     if value not in known:
+        if unseen:
+            message = f"{place}: {column}={shorten(value)}: its samples, {unseen}, are all in the test split"
+            raise ForgetkitError("ids-empty", message, "no model was trained on them: there is nothing to forget")
         message = f"{place}: no training sample has {column}={shorten(value)}"
         near = did_you_mean(value, [held for held in known if held is not None]) if len(known) <= 10_000 else None
         raise ForgetkitError("ids-empty", message, _brief(near) if near else None)
-
-
-def read_attributes(path: str, dataset: Dataset, wanted: Collection[str]) -> AttributeTable:
-    """Read those of the ``wanted`` columns that a table with a column ``id`` has.
-
-    Raises:
-        ForgetkitError: ``attributes-missing`` or ``attributes-malformed``; names file and line. ``ids-unknown`` where
-            the data set has none of its ids.
-    """
-    try:
-        with Path(path).open("rb") as stream:
-            table = read_columns(Form(path, "attributes-malformed", only={"id", *wanted}), stream)
-    except OSError as problem:
-        hint = "name a table with a column id: --attributes FILE.csv"
-        raise ForgetkitError("attributes-missing", f"{path}: {problem.strerror or problem}", hint) from problem
-    table.need(["id"], "rename the one that has the ids")
-    train, test = dataset.train.row_of, dataset.test.row_of
-    columns: dict[str, list[str | None]] = {name: [None] * len(train) for name in table.texts if name != "id"}
-    seen, strange = set(), []
-    for at, id_ in enumerate(table.texts["id"]):
-        row = train.get(id_)
-        if row in seen:
-            message = f"the id '{shorten(id_)}' is repeated"
-            raise table.form.malformed(table.lines[at], message, "give each sample one row")
-        if row is not None:
-            seen.add(row)
-            for name, values in columns.items():
-                values[row] = table.texts[name][at]
-        elif id_ not in test:
-            strange.append(at)
-    found = AttributeTable(table, columns, strange)
-    if strange and len(strange) == len(table.lines):
-        found.report(strange, "", dataset, None)
-    return found
 
 
 def _brief(hint: str) -> str | None:

@@ -81,6 +81,7 @@ class Dataset:
         fingerprint: SHA-256 in hex, see :func:`fingerprint_of`.
         options: settings needed to read the data set again.
         attributes: further columns of the training split by name, one value per row.
+        test_attributes: the same of the test split.
         root: folder in which the data set was found.
         numbered: whether the ids are row numbers.
         copies: rows of the test split, int64, whose image is in the training split too; they are in neither half.
@@ -93,6 +94,7 @@ class Dataset:
     fingerprint: str
     options: Mapping[str, object] = field(default_factory=dict)
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    test_attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     root: Path = Path()
     numbered: bool = True
     copies: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -120,6 +122,12 @@ class Dataset:
         copies = {"copies": len(self.copies)} if len(self.copies) else {}
         known = {"name": self.name, "options": dict(self.options), "size": len(self.train), **copies}
         return {**known, "fingerprint": self.fingerprint}
+
+    @cached_property
+    def held_out(self) -> dict[str, int]:
+        """The row of each id of the test split; empty where both splits are numbered from 0, so that ids are shared."""
+        shared = not self.test.row_of.keys().isdisjoint(self.train.row_of)
+        return {} if shared else self.test.row_of
 
     @cached_property
     def tune_rows(self) -> NDArray[np.int64]:

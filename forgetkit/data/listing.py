@@ -104,6 +104,7 @@ class Source:
         files: the files that were read, except the images of a listing; while they are unchanged, the cached
             fingerprint is valid.
         attributes: further columns of ``train`` by name, one value per row.
+        test_attributes: the same of ``test``.
         groups: a name for each row of ``train``; samples of one group are held out together.
         numbered: whether the ids are row numbers, so that removing a row renames others.
     """
@@ -113,15 +114,20 @@ class Source:
     test: Split | Listing | Stored | None = None
     files: Sequence[Path] = field(default_factory=tuple)
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    test_attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     groups: Sequence[str] | None = None
     numbered: bool = True
 
     def divided(self, unseen: NDArray[np.bool_]) -> "Source":
         """Return the source with the ``unseen`` rows of ``train``, bool of shape ``(rows,)``, as its test split."""
-        kept = np.flatnonzero(~unseen)
-        attributes = {name: [values[row] for row in kept.tolist()] for name, values in self.attributes.items()}
-        train, test = self.train.at(kept), self.train.at(np.flatnonzero(unseen))
-        return replace(self, train=train, test=test, attributes=attributes, groups=None)
+        (kept, of_train), (aside, of_test) = self._part(~unseen), self._part(unseen)
+        return replace(self, train=kept, test=aside, attributes=of_train, test_attributes=of_test, groups=None)
+
+    def _part(self, wanted: NDArray[np.bool_]) -> tuple[Split | Listing | Stored, dict[str, list[str]]]:
+        """Return the ``wanted`` rows of ``train``, and their attributes."""
+        rows = np.flatnonzero(wanted)
+        attributes = {name: [values[row] for row in rows.tolist()] for name, values in self.attributes.items()}
+        return self.train.at(rows), attributes
 
     def at_size(self, size: int) -> "Source":
         """Return the source with all images in files resized and cropped to ``size``; see :class:`Listing`."""

@@ -108,7 +108,17 @@ def dataset_named(name: str, source: Source, tell: Tell = silent, *, image_size:
 def read_lists(
     sources: Iterable[str | IdList], form: ListForm, dataset: Dataset, tell: Tell, *, forgotten: KeySet | None = None
 ) -> list[str]:
-    """Return the unique ids of ID lists, named or read already, checked against the training split.
+    """Return the unique ids of ID lists, named or read already, that are in the training split; see :func:`listed`.
+
+    Ids of the test split are left out, with a warning: no model was trained on them.
+    """
+    return in_training(listed(sources, form, dataset, tell, forgotten=forgotten), dataset, tell)
+
+
+def listed(
+    sources: Iterable[str | IdList], form: ListForm, dataset: Dataset, tell: Tell, *, forgotten: KeySet | None = None
+) -> list[str]:
+    """Return the unique ids of ID lists, named or read already, checked against both splits.
 
     Ids that are ``forgotten`` and no longer in the data are left out, with a warning.
 
@@ -121,15 +131,29 @@ def read_lists(
     ]
     for at, found in enumerate(lists):
         lists[at] = found = _without_gone(found, forgotten, dataset, tell) if forgotten else found
-        check_known(found, dataset.train.row_of, dataset.name, unseen=dataset.test.row_of)
+        check_known(found, dataset.train.row_of, dataset.name, unseen=dataset.held_out)
         if found.duplicates:
             warn_duplicates(found, tell)
     return list(dict.fromkeys(id_ for found in lists for id_ in found.lines))
 
 
+def in_training(ids: list[str], dataset: Dataset, tell: Tell) -> list[str]:
+    """Return ``ids`` without those of the test split, and warn of these."""
+    kept = [id_ for id_ in ids if id_ in dataset.train.row_of]
+    warn_held_out(len(ids) - len(kept), len(ids), tell)
+    return kept
+
+
+def warn_held_out(unseen: int, asked: int, tell: Tell) -> None:
+    """Warn that ``unseen`` of the ids that are ``asked`` for are in the test split, if there are any."""
+    if unseen:
+        text = f"{unseen} of {asked} ids are left out: they are in the test split, on which no model was trained"
+        tell(Warned("ids-untrained", text))
+
+
 def _without_gone(found: IdList, forgotten: KeySet, dataset: Dataset, tell: Tell) -> IdList:
     """Return a list without the forgotten ids that are no longer in the data."""
-    unknown = [id_ for id_ in found.lines if id_ not in dataset.train.row_of]
+    unknown = [id_ for id_ in found.lines if id_ not in dataset.train.row_of and id_ not in dataset.held_out]
     gone = {id_ for id_, known in zip(unknown, forgotten.contains(unknown), strict=True) if known}
     if gone:
         text = f"{len(gone)} of {len(found.lines)} ids are left out: forgotten already, and no longer in the data"

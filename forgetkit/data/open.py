@@ -19,7 +19,7 @@ from forgetkit.data.dataset import Dataset, Split, fingerprint_of
 from forgetkit.data.holdout import UNSEEN_SHARE, put_aside
 from forgetkit.data.listing import Listing, Source, Stored, check_labels, malformed, no_permission
 from forgetkit.data.pack import Origin, packed
-from forgetkit.data.places import locate
+from forgetkit.data.places import FORMS, locate
 from forgetkit.data.readers.images import check_files
 from forgetkit.data.row_digests import copied_rows, rows_of
 from forgetkit.data.sources import call_reader
@@ -28,6 +28,7 @@ from forgetkit.events import Tell, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import know
 from forgetkit.files.lfs import refuse_pointer
+from forgetkit.files.near_file import near_file
 from forgetkit.registry import FAILURES, malformed_plugin, place_of
 
 
@@ -144,7 +145,12 @@ def _read(read: Callable[[], object], name: str, root: Path, file: str) -> Sourc
     except PermissionError as problem:
         raise no_permission(problem, root / (file or name)) from problem
     except FileNotFoundError as problem:
-        where = f"name its folder: --dataset {name.removesuffix(file)}FOLDER/{file}, or the folder of the data sets"
+        kind = name.removesuffix(file)
+        suffixes = [suffix for suffix, form in FORMS.items() if form == kind]
+        if near := near_file(root / file, suffixes, [Path(), root]):
+            hint = f"did you mean {kind}{near}?"
+            raise ForgetkitError("dataset-missing", f"{name} is not in {root}", hint) from problem
+        where = f"name its folder: --dataset {kind}FOLDER/{file}, or the folder of the data sets"
         fetch = f"fetch it with --dataset {name} --download, or name the folder of the data sets"
         hint = f"{where if file else fetch}: --data-root DIR or FORGETKIT_DATA"
         raise ForgetkitError("dataset-missing", f"{name} is not in {root}", hint) from problem
@@ -170,7 +176,8 @@ def _loaded(source: Source, tell: Tell, note: Origin, place: Path) -> Dataset:
     images, fresh = packed(unread, place, note, tell) if unread else (None, False)
     train, test = _splits(source, images)
     dataset = Dataset(note.name, source.classes, train, test, known, options=note.options, root=place.parent)
-    dataset = replace(dataset, attributes=source.attributes, numbered=source.numbered)
+    dataset = replace(dataset, attributes=source.attributes, test_attributes=source.test_attributes)
+    dataset = replace(dataset, numbered=source.numbered)
     if fresh or not re.fullmatch("[0-9a-f]{64}", known):
         dataset = replace(dataset, fingerprint=fingerprint_of(dataset.classes, train, test))
     rows = rows_of(dataset)  # first: whoever knows the fingerprint relies on the rows in the cache

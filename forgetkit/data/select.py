@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.data.attributes import conditions_of, with_attributes
+from forgetkit.data.attributes import conditions_of, tell_matches, with_attributes
 from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.duplicates import with_copies
@@ -139,8 +139,7 @@ class _Chooser:
             chosen &= in_classes(dataset, self.classes, tell)
         if self.where:
             conditions = conditions_of(dataset, self.where, self.attributes, tell)
-            for text in (text for condition in conditions for text in condition.says(chosen)):
-                tell(Note(f"forget-ids: {text}"))
+            tell_matches(conditions, chosen, dataset, tell, aside=not ids and not intersect)
             chosen &= with_attributes(len(train), conditions)
         if intersect:
             chosen &= listed(intersect)

@@ -3,18 +3,22 @@
 import json
 import stat
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.lfs import POINTER, refuse_pointer
+from forgetkit.files.near_file import near_file
 from forgetkit.files.record import Record
-from forgetkit.registry import nearest
 
 PICKLES = {".pt", ".pth", ".ckpt", ".bin"}
 LARGEST_HEADER = 25 << 20
 """Most bytes that the header of a checkpoint may have."""
+SOME = 1000
+"""Bytes by which an ID list that is given for a checkpoint is known."""
+DAMAGED = "the file is damaged: use a copy"
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -23,11 +27,10 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
-    if path == Path():
-        message = "no checkpoint given: the command before wrote none"
-        raise ForgetkitError("checkpoint-missing", message, "see what it printed on stderr")
     try:
         state = path.stat()
+        if stat.S_ISDIR(state.st_mode):
+            raise _folder(path)
         if not stat.S_ISREG(state.st_mode):  # asked before opening: a named pipe would wait for a writer
             raise _malformed(path, "not a regular file")
         with path.open("rb") as stream:
@@ -37,7 +40,7 @@ def read_header(path: Path) -> dict[str, Any]:
             prefix = stream.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
             if not 2 <= length <= min(LARGEST_HEADER, size - 8):
-                raise _malformed(path, "not a safetensors file")
+                raise _other(path, prefix + stream.read(SOME), length)
             header = json.loads(stream.read(length).decode(), object_pairs_hook=_no_duplicates)
     except OSError as problem:
         raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror or problem}", _hint(path)) from problem
@@ -94,13 +97,49 @@ def _malformed(path: Path, why: str) -> ForgetkitError:
     return ForgetkitError("checkpoint-malformed", f"{path}: {why}", hint)
 
 
+def _other(path: Path, start: bytes, length: int) -> ForgetkitError:
+    """Return the error for a file that begins with ``start``, and has no header of ``length``."""
+    if 2 <= length <= LARGEST_HEADER and start[8:9] == b"{":
+        return ForgetkitError("checkpoint-malformed", f"{path}: cut short within its header", DAMAGED)
+    try:
+        text = start.decode("utf-8", "strict" if len(start) < SOME else "ignore").split("\n")
+    except UnicodeDecodeError:
+        text = []
+    if "".join(text) and all(line.strip("\r\t").isprintable() for line in text):
+        hint = "it looks like an ID list: name a checkpoint here, and the list with --ids (train: --exclude)"
+        return ForgetkitError("checkpoint-malformed", f"{path}: not a safetensors file", hint)
+    return _malformed(path, "not a safetensors file")
+
+
+def cut_short(path: Path) -> str | None:
+    """Say how much of a checkpoint, whose header is whole, is missing; None where nothing is, or it cannot be known."""
+    with suppress(ForgetkitError, OSError, KeyError, TypeError, ValueError, IndexError):
+        header = read_header(path)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        with path.open("rb") as stream:
+            whole = 8 + struct.unpack("<Q", stream.read(8))[0] + max(ends)
+        if (size := path.stat().st_size) < whole:
+            return f"cut short: {size:,} of {whole:,} bytes"
+    return None
+
+
+def no_checkpoint() -> ForgetkitError:
+    """Return the error for an empty path."""
+    message = "no checkpoint given: the command before wrote none"
+    return ForgetkitError("checkpoint-missing", message, "see what it printed on stderr")
+
+
+def _folder(path: Path) -> ForgetkitError:
+    """Return the error for a folder."""
+    found = sorted(one for one in path.glob("*.st") if not one.name.endswith(".optimizer.st"))
+    hint = f"name a file in it: {found[0]}" if found else "name a file; train one with: forgetkit train"
+    return ForgetkitError("checkpoint-malformed", f"{path}: a folder, not a checkpoint", hint)
+
+
 def _hint(path: Path) -> str:
     """Return a hint for a missing checkpoint: a similar name in its folder, or how to train one."""
-    try:
-        close = nearest(path.name, [other.name for other in path.parent.iterdir() if other.suffix == ".st"])
-    except OSError:
-        close = None
-    return f"did you mean {path.with_name(close)}?" if close else "train one with: forgetkit train"
+    close = near_file(path, [".st"])
+    return f"did you mean {close}?" if close else "train one with: forgetkit train"
 
 
 def open_checkpoint(text: str) -> tuple[Path, Record]:
@@ -109,6 +148,8 @@ def open_checkpoint(text: str) -> tuple[Path, Record]:
     Raises:
         ForgetkitError: ``checkpoint-missing`` or ``checkpoint-malformed``.
     """
+    if not text:
+        raise no_checkpoint()
     return Path(text), read_record(Path(text))
 
 

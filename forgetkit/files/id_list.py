@@ -15,6 +15,7 @@ from pathlib import Path
 
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.id_formats import array_entries, jsonl_entries, line_names, table_entries, text_entries
+from forgetkit.files.near_file import near_file
 from forgetkit.registry import nearest
 
 LONGEST_ID = 1024
@@ -25,6 +26,8 @@ LARGEST_LIST = 1 << 28
 Ids = str | Path | Iterable[object]
 """The path of an ID list, or the ids themselves."""
 
+SUFFIXES = (".txt", ".ids", ".csv", ".jsonl", ".parquet", ".npy", ".gz")
+"""What names of ID lists end in, by which a mistyped one is looked for."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
 UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """What no id may hold."""
@@ -66,6 +69,9 @@ def read_ids(source: str, *, column: str = "id", strict: bool = False) -> IdList
     entries: Iterable[tuple[int, str]]
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
     content = _unpacked(name, _content(source))
+    if content[8:9] == b"{" and content[5:8] == bytes(3):  # the header of a safetensors file, and its length
+        hint = "name an ID list here, and the checkpoint first: forgetkit forget model.st --ids ids.txt"
+        raise ForgetkitError("ids-malformed", f"{name}: a checkpoint, not an ID list", hint)
     if suffix in {".csv", ".parquet"}:
         entries = table_entries(name, content, column)
     elif suffix == ".npy":
@@ -90,26 +96,23 @@ def as_list(ids: Ids, name: str = "the ids given") -> str | IdList:
 
 
 def check_known(found: IdList, known: Mapping[str, int], dataset: str, *, unseen: Container[str] = frozenset()) -> None:
-    """Refuse a list with ids that the training split does not have.
+    """Refuse a list with ids that the data set does not have.
 
     Args:
         found: the list.
         known: row of every id of the training split.
         dataset: name of the data set, for the message.
-        unseen: ids of the test split, which no model was trained on.
+        unseen: ids of the test split.
 
     Raises:
         ForgetkitError: ``ids-unknown``; names file, line and the nearest known id.
     """
-    unknown = [id_ for id_ in found.lines if id_ not in known]
+    unknown = [id_ for id_ in found.lines if id_ not in known and id_ not in unseen]
     if not unknown:
         return
     lines = [found.lines[id_] for id_ in unknown]
     place = f"{found.source}:{lines[0]}: '{shorten(unknown[0])}'"
     more = f" ({len(unknown)} unknown ids in all, {line_names(lines)})" if len(unknown) > 1 else ""
-    if unknown[0] in unseen:
-        hint = "no model was trained on it: remove it from the list"
-        raise ForgetkitError("ids-unknown", f"{place} is in the test split of {dataset}{more}", hint)
     raise ForgetkitError(
         "ids-unknown", f"{place} is not an id of {dataset}{more}", nearest_hint(unknown[0], list(known))
     )
@@ -142,7 +145,8 @@ def _content(source: str) -> bytes:
         with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as stream:
             content = stream.read(LARGEST_LIST + 1)
     except OSError as problem:
-        hint = "an ID list has one id a line; forgetkit forget-ids writes one"
+        near = near_file(Path(source), SUFFIXES)
+        hint = f"did you mean {near}?" if near else "an ID list has one id a line; forgetkit forget-ids writes one"
         raise ForgetkitError("ids-missing", f"{source}: {problem.strerror or problem}", hint) from problem
     _check_size("stdin" if source == "-" else source, content)
     return content

@@ -80,6 +80,8 @@ def _count(ids: int) -> str:
 
 def _measured(step: Step) -> Iterator[str]:
     names = {"test_accuracy": "test set", "forget_accuracy": "forget set"}
+    if "kept_test_accuracy" in step.metrics:
+        names = {"kept_test_accuracy": "test set of classes with retained samples", "forget_accuracy": "forget set"}
     found = [f"{step.metrics[key]:.2%} {name}" for key, name in names.items() if _is_number(step.metrics.get(key))]
     if found:
         yield f"accuracy: {', '.join(found)}"

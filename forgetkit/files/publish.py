@@ -165,13 +165,14 @@ def publish_lines(path: Path, entries: Iterable[dict[str, Any]]) -> None:
     publish_text(path, "".join(json.dumps(entry) + "\n" for entry in entries))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to a new file; raises OSError."""
+def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
+    """Write ``parts``, bytes, one after another to a new file; raises OSError."""
     handle = call(os.open, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        left = memoryview(content)
-        while left:
-            left = left[call(os.write, handle, left) :]
+        for part in parts:
+            left = memoryview(part)
+            while left:
+                left = left[call(os.write, handle, left) :]
     finally:
         os.close(handle)
 

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.header import dumps, read_header, read_record
+from forgetkit.files.header import DAMAGED, cut_short, dumps, read_header, read_record
 from forgetkit.files.id_digests import forgotten_with
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.publish import check_target, claimed
@@ -106,8 +106,7 @@ def load_tensors(path: Path, record: Record) -> dict[str, Tensor]:
         tensors = read_tensors(path)
         found = tensor_digest(tensors)
     except (SafetensorError, KeyError, RuntimeError, OSError) as problem:
-        hint = "the file is damaged: use a copy"
-        raise ForgetkitError("checkpoint-malformed", f"{path}: {problem}", hint) from problem
+        raise ForgetkitError("checkpoint-malformed", f"{path}: {cut_short(path) or problem}", DAMAGED) from problem
     if found != record.digest:
         message = f"{path}: the tensors are not those of the record (their digest differs)"
         raise ForgetkitError("checkpoint-malformed", message, "the file was changed by another tool, or is damaged")

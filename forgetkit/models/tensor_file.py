@@ -2,36 +2,39 @@
 
 import errno
 import hashlib
-import json
 import os
 import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.header import read_header
-from forgetkit.files.publish import publish
+from forgetkit.files.publish import publish, write_bytes
 
 DTYPES = {
+    torch.int64: "I64",
     torch.float64: "F64",
     torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
     torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
     torch.int16: "I16",
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""What safetensors calls the types that a checkpoint may hold."""
+"""What safetensors calls the types that a checkpoint may hold, in the order in which it writes them."""
+_ORDER = {dtype: number for number, dtype in enumerate(DTYPES)}
+ALIGNED = 8
+"""Bytes of which the header's length is a multiple."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -53,10 +56,9 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     """
     state = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         state.update(compact_json([name, DTYPES[tensor.dtype], list(tensor.shape)]).encode() + b"\n")
-        if tensor.numel():  # an empty one cannot be viewed as bytes
-            state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        state.update(_data(tensor))
     return state.hexdigest()
 
 
@@ -72,28 +74,37 @@ def publish_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[st
         if not holds(written, tensors, metadata):
             raise OSError(errno.EIO, "what was written cannot be read back")
 
-    publish(path, lambda temporary: write_tensors(temporary, dict(tensors), metadata), verify=verify)
+    publish(path, lambda temporary: write_tensors(temporary, tensors, metadata), verify=verify)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file with its header in order: the library writes metadata in random order.
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, laid out as the library does, with the names in its header in order.
+
+    The library's own function writes to a file of a random name first, which a killed process leaves for good, and
+    orders metadata at random.
 
     Raises:
         OSError: where it cannot be written.
+        KeyError: for a tensor of a type that a checkpoint cannot hold.
     """
-    try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as problem:
-        number = re.search(r"os error (\d+)", str(problem))
-        why = (int(number[1]), os.strerror(int(number[1]))) if number else (errno.EIO, str(problem))
-        raise OSError(*why) from problem
-    with path.open("r+b") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        ordered = compact_json(json.loads(stream.read(length))).encode()
-        if len(ordered) > length:
-            raise OSError(errno.EIO, "the header does not fit its place")
-        stream.seek(8)
-        stream.write(ordered.ljust(length))
+    header: dict[str, Any] = {"__metadata__": metadata}
+    parts, end = [], 0
+    for name in sorted(tensors, key=lambda name: (_ORDER[tensors[name].dtype], name.encode())):
+        parts.append(_data(tensors[name]))
+        begin, end = end, end + len(parts[-1])
+        shape = list(tensors[name].shape)
+        header[name] = {"data_offsets": [begin, end], "dtype": DTYPES[tensors[name].dtype], "shape": shape}
+    text = compact_json(header).encode()
+    text = text.ljust(-(-len(text) // ALIGNED) * ALIGNED)
+    write_bytes(path, struct.pack("<Q", len(text)), text, *parts)
+
+
+def _data(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor, without a copy where it is contiguous and on the CPU."""
+    whole = tensor.detach().cpu().contiguous()
+    if not whole.numel():  # an empty one cannot be viewed as bytes
+        return memoryview(b"")
+    return whole.reshape(-1).view(torch.uint8).numpy().data
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -142,3 +142,45 @@ def null_error(forget_labels: Labels, unseen_labels: Labels) -> float:
     n, m = (np.bincount(labels, minlength=size).astype(float) for labels in (forget_labels, unseen_labels))
     n, m = n[(n > 0) & (m > 0)], m[(n > 0) & (m > 0)]
     return float(np.sqrt(np.sum((n / n.sum()) ** 2 * (n + m + 1) / (12 * n * m))))
+
+
+EXTREME = 1e-3
+"""AUCs nearer to 0 or 1 than this count as so near: normal scores have no AUC of 0."""
+
+
+def leak_of(auc: float, goal: float) -> float:
+    """Return how far an AUC is from its goal: what is more than ½ of the AUC that the same shift would give from ½.
+
+    Near 0 and 1 an AUC hardly moves, however much is remembered: between normal scores, it takes the same shift to go
+    from 0.02 to 0.05 as from 0.5 to 0.66.
+
+    Args:
+        auc: in [0, 1].
+        goal: the AUC without a leak, in [0, 1].
+
+    Source: the binormal model, AUC = Φ(d / √2): Hanley & McNeil, "The meaning and use of the area under a receiver
+    operating characteristic (ROC) curve", 1982.
+    """
+    if goal == 0.5:
+        return auc - 0.5
+    from scipy.special import ndtr, ndtri  # too slow an import for --help
+
+    found, right = np.clip([auc, goal], EXTREME, 1 - EXTREME)
+    return float(ndtr(ndtri(found) - ndtri(right)) - 0.5)
+
+
+def error_at(goal: float) -> float:
+    """Return by how much the standard error of :func:`leak_of` at a goal exceeds that at ½; 1 or more.
+
+    Args:
+        goal: the AUC without a leak, in [0, 1].
+
+    Source: Hanley & McNeil, as above, for equal numbers of both kinds of samples.
+    """
+    if goal == 0.5:
+        return 1.0
+    from scipy.special import ndtri
+
+    high = min(max(goal, 1 - goal), 1 - EXTREME)
+    variance = (high / (2 - high) + 2 * high**2 / (1 + high)) / 2 - high**2
+    return float(np.sqrt(12 * variance) * np.exp(ndtri(high) ** 2 / 2))

@@ -26,28 +26,57 @@ class OnUnseen:
     """What was measured of a model on unseen samples; nothing of it depends on a forget set.
 
     Attributes:
-        test_accuracy: over all of them.
-        tune_accuracy: over the tune half.
-        scores: φ over the tune half, float64 of shape ``(samples,)``, on the CPU; empty for a model of one class.
-        labels: of the tune half, int64, on the CPU.
+        right: whether each is classified right, bool of shape ``(samples,)``; all tensors are on the CPU.
+        truth: their labels, int64.
+        tune: rows of the tune half, int64.
+        scores: φ over the tune half, float64; empty for a model of one class.
     """
 
-    test_accuracy: float
-    tune_accuracy: float
+    right: Tensor
+    truth: Tensor
+    tune: Tensor
     scores: Tensor
-    labels: Tensor
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels of the tune half."""
+        return self.truth[self.tune]
+
+    @property
+    def tune_accuracy(self) -> float:
+        """Accuracy over the tune half."""
+        return _share(self.right[self.tune])
+
+    def accuracies(self, kept: Tensor | None = None) -> dict[str, float | None]:
+        """Return the accuracies by their names in a record; ``kept`` is as in :func:`measure_with`."""
+        found: dict[str, float | None] = {
+            "test_accuracy": _share(self.right),
+            "tune_accuracy": self.tune_accuracy,
+        }
+        counts = torch.ones_like(self.right) if kept is None else kept.cpu()[self.truth]
+        if not bool(counts.all()):
+            found["kept_test_accuracy"] = _share(self.right[counts])
+            found["kept_tune_accuracy"] = _share(self.right[self.tune][counts[self.tune]])
+            found["vanished_accuracy"] = _share(self.right[~counts])
+        return found
 
 
-def measure(classifier: Classifier, forget: Samples, dataset: Dataset, device: str) -> dict[str, float | None]:
+def _share(right: Tensor) -> float:
+    return int(right.sum()) / max(len(right), 1)
+
+
+def measure(
+    classifier: Classifier, forget: Samples, dataset: Dataset, device: str, kept: Tensor | None = None
+) -> dict[str, float | None]:
     """Measure a model on the forget set and the unseen split of a data set; see :func:`measure_with`."""
-    return measure_with(on_unseen_split(classifier, dataset, device), classifier, forget)
+    return measure_with(on_unseen_split(classifier, dataset, device), classifier, forget, kept)
 
 
 def measure_samples(
-    model: nn.Module, forget: Samples, unseen: Samples, tune: Tensor | None = None
+    model: nn.Module, forget: Samples, unseen: Samples, kept: Tensor | None = None
 ) -> dict[str, float | None]:
     """Measure a model on a forget set and on unseen samples; see :func:`on_unseen` and :func:`measure_with`."""
-    return measure_with(on_unseen(model, unseen, tune), model, forget)
+    return measure_with(on_unseen(model, unseen), model, forget, kept)
 
 
 def on_unseen_split(classifier: Classifier, dataset: Dataset, device: str) -> OnUnseen:
@@ -67,22 +96,27 @@ def on_unseen(model: nn.Module, unseen: Samples, tune: Tensor | None = None) -> 
     Raises:
         ForgetkitError: ``diverged`` if an output is not finite.
     """
-    logits, labels = _predicted(model, unseen[0]), unseen[1].cpu()
-    half, truth = (logits, labels) if tune is None else (logits[tune], labels[tune])
-    scores = phi(half, truth) if logits.shape[1] > 1 else torch.zeros(0, dtype=torch.float64)
-    return OnUnseen(accuracy(logits, labels), accuracy(half, truth), scores, truth)
+    logits, truth = _predicted(model, unseen[0]), unseen[1].cpu()
+    rows = torch.arange(len(truth)) if tune is None else tune
+    scores = phi(logits[rows], truth[rows]) if logits.shape[1] > 1 else torch.zeros(0, dtype=torch.float64)
+    return OnUnseen(logits.argmax(1) == truth, truth, rows, scores)
 
 
-def measure_with(unseen: OnUnseen, model: nn.Module, forget: Samples) -> dict[str, float | None]:
+def measure_with(
+    unseen: OnUnseen, model: nn.Module, forget: Samples, kept: Tensor | None = None
+) -> dict[str, float | None]:
     """Measure a model on a forget set, beside what it shows on unseen samples.
 
     Args:
         unseen: of the same model.
         model: maps images to logits.
         forget: images and labels of the forget set.
+        kept: for each class whether samples of it are retained, bool of shape ``(classes,)``; all if not given.
 
     Returns:
-        ``test_accuracy`` over all unseen samples, ``tune_accuracy`` over the tune half; for a forget set that is not
+        ``test_accuracy`` over all unseen samples, ``tune_accuracy`` over the tune half; if a class is not kept, also
+        both over the classes that are, ``kept_test_accuracy`` and ``kept_tune_accuracy``, and ``vanished_accuracy``
+        over all unseen samples of the others; for a forget set that is not
         empty also ``forget_accuracy``, ``forget_phi`` (mean φ), ``tune_auc`` (membership-inference AUC against the
         tune half; None if they have no class in common) and ``tune_phi_sd`` (standard deviation of φ over the tune
         half; None for fewer than two samples).
@@ -90,10 +124,7 @@ def measure_with(unseen: OnUnseen, model: nn.Module, forget: Samples) -> dict[st
     Raises:
         ForgetkitError: ``diverged`` if an output is not finite.
     """
-    found: dict[str, float | None] = {
-        "test_accuracy": unseen.test_accuracy,
-        "tune_accuracy": unseen.tune_accuracy,
-    }
+    found = unseen.accuracies(kept)
     if len(forget[1]) == 0:
         return found
     logits, truth = _predicted(model, forget[0]), forget[1].cpu()

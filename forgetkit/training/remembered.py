@@ -35,11 +35,12 @@ def recall_unseen(record: Record, dataset: Dataset, machine: Machine) -> OnUnsee
     """Return what the model of ``record`` showed on the unseen split when it was last measured, or None."""
     path = _path(record, dataset, machine)
     found = load_array(path) if path else None
-    labels = dataset.test.labels[dataset.tune_rows]
-    if found is None or found.dtype != np.float64 or found.shape != (2 + len(labels),) or not np.isfinite(found).all():
+    labels, rows = dataset.test.labels, dataset.tune_rows
+    size = len(labels) + len(rows)
+    if found is None or found.dtype != np.float64 or found.shape != (size,) or not np.isfinite(found).all():
         return None
-    of_all, of_half = found[:2].tolist()
-    return OnUnseen(of_all, of_half, torch.from_numpy(found[2:]), torch.from_numpy(labels))
+    right, scores = found[: len(labels)] > 0, found[len(labels) :]
+    return OnUnseen(*map(torch.from_numpy, (right, labels, rows, scores)))
 
 
 def keep_unseen(record: Record, dataset: Dataset, machine: Machine, measured: OnUnseen) -> None:
@@ -47,7 +48,7 @@ def keep_unseen(record: Record, dataset: Dataset, machine: Machine, measured: On
     path = _path(record, dataset, machine)
     if path is None or len(measured.scores) != len(measured.labels):
         return
-    keep_array(path, np.concatenate([[measured.test_accuracy, measured.tune_accuracy], measured.scores.numpy()]))
+    keep_array(path, np.concatenate([measured.right.double().numpy(), measured.scores.numpy()]))
     with suppress(OSError):
         kept = sorted(path.parent.glob("*.npy"), key=lambda one: one.stat().st_mtime_ns)
         for old in kept[:-KEPT]:

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -56,10 +58,17 @@ def run_steps(
             save_optimizer(job.target, optimizer, name=job.recipe.optimizer, digest=written.digest)
         if job.log:
             publish_lines(job.log, bookmark.log)
-    accuracy, chance = step.metrics["test_accuracy"], 1 / len(written.classes)
-    kept = f"epoch {step.metrics['epoch']} of {job.recipe.epochs}"
-    tell(Note(f"  accuracy, unseen samples   {accuracy:.2%} (chance {chance:.0%}), {kept}"))
+    _tell_accuracy(step.metrics, 1 / len(written.classes), tell)
     return Written("train", job.target, written, time.monotonic() - begun, job.source)
+
+
+def _tell_accuracy(metrics: dict[str, Any], chance: float, tell: Tell) -> None:
+    """Tell the accuracy of a training; classes without training samples apart."""
+    found, which = f"{metrics['test_accuracy']:.2%} (chance {chance:.0%})", ""
+    if "vanished_accuracy" in metrics:
+        found = f"{metrics['kept_test_accuracy']:.2%} (chance {chance:.0%}) of classes trained on"
+        which = f", {metrics['vanished_accuracy']:.2%} of the others"
+    tell(Note(f"  accuracy, unseen samples   {found}{which}, epoch {metrics['epoch']} of {metrics['epochs']}"))
 
 
 def train_only(
@@ -135,6 +144,7 @@ def _metrics(job: Job, classifier: Classifier, dataset: Dataset, history: Histor
     best = history.best_epoch if job.recipe.keep == "best" else None
     kept = best or job.recipe.epochs
     nothing = take(dataset.train, job.rows[:0], job.machine.device)
-    measured = {**measure(classifier, nothing, dataset, job.machine.device), **history.epochs[kept - 1]}
+    trained = torch.from_numpy(np.bincount(dataset.train.labels[job.rows], minlength=len(dataset.classes)) > 0)
+    measured = measure(classifier, nothing, dataset, job.machine.device, trained) | history.epochs[kept - 1]
     tried = {} if job.attempts is None else {"attempts": job.attempts}
     return {**measured, "epoch": kept, "epochs": job.recipe.epochs, "best_epoch": best, **tried}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from forgetkit.data.canaries import draw_canaries, entry_of, open_canaries, relabelled
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import on_data
-from forgetkit.data.of_checkpoint import dataset_named, dataset_of, nothing_left, read_lists
+from forgetkit.data.of_checkpoint import dataset_named, dataset_of, listed, nothing_left, read_lists
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import open_checkpoint
@@ -194,8 +194,15 @@ def _dataset(base: Base | None, source: Source, image_size: int | None, tell: Te
 
 
 def _limited(base: Base | None, dataset: Dataset, only: str | IdList, form: ListForm, tell: Tell) -> list[str]:
-    """Return the ids of ``only``, less withheld canaries, which no training may read."""
-    limited = read_lists([only], form, dataset, tell)
+    """Return the ids of ``only``, less withheld canaries, which no training may read.
+
+    Raises:
+        ForgetkitError: ``ids-unknown`` for ids of the test split.
+    """
+    limited = listed([only], form, dataset, tell)
+    if unseen := sum(id_ not in dataset.train.row_of for id_ in limited):
+        message = f"{unseen} of the {len(limited)} ids of --only are in the test split of {dataset.name}"
+        raise ForgetkitError("ids-unknown", message, "take them out: no model is trained on the samples that judge it")
     canaries = open_canaries(base.record, dataset) if base else None
     if canaries is None:
         return limited

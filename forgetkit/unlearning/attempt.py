@@ -170,8 +170,8 @@ class Attempt:
     def options(self, way: Way) -> dict[str, Any]:
         """Return what a record holds of a way."""
         of_student = {"optimizer": STUDENT.optimizer, "rate": self.rate, **norm_statistics(frozen=False)}
-        steps = {"steps": self.steps(way)}
-        return {"way": way.name, **self.how.options(second_teacher=True), **steps, **way.options, **of_student}
+        settings = {**self.how.options(second_teacher=True), "steps": self.steps(way)}
+        return {"way": way.name, **settings, **way.options, **of_student}
 
     def steps(self, way: Way) -> int:
         """Return the number of joint steps."""
@@ -195,11 +195,13 @@ class Attempt:
                     raise
                 cost = round((meter.spent - begun) / retraining, 4)
                 tried.append({"way": way.name, "cost": cost, "refused": reached.message})
-                self.tell(Note(f"forget: {_failed(tried[-1])}"))
                 classifier.load_state_dict(start)
                 continue
             share = meter.spent / retraining
-            self.tell(Note(f"forget: it looks right, at {share:.0%} of the cost of retraining; an audit decides"))
+            for refused in tried:  # where no way works, the error or the retraining says why
+                self.tell(Note(f"forget: {_failed(refused)}"))
+            found = "it looks right, but so did the original" if outcome.metrics["blind"] else "it looks right"
+            self.tell(Note(f"forget: {found}, at {share:.0%} of the cost of retraining; an audit decides"))
             metrics = {**outcome.metrics, "cost": round(share, 4), **({"attempts": tried} if tried else {})}
             return replace(outcome, metrics=metrics, resolved={**self.options(way), **outcome.resolved})
         hint = "raise --budget or --utility-margin, or let it retrain"
@@ -207,8 +209,7 @@ class Attempt:
 
     def _second_teacher(self, meter: Meter) -> Teachers:
         """Train a model that never sees the ids."""
-        epochs = self.teacher.epochs or 0
-        self.tell(Note(f"forget: training a second teacher without the ids, epochs: {epochs}"))
+        self.tell(Note(f"forget: training a second teacher without the ids, epochs: {self.teacher.epochs}"))
         seed = seed_for(self.seed, "second teacher")  # no reference of an audit begins with the same weights
         plan = training_without(self.request, self.machine, self.teacher, seed=seed)
         found = train_only(plan, self.request.dataset, self.tell, watch=meter.on)

@@ -137,7 +137,8 @@ class Distillation:
         self.tell(Note(f"  {'models' if len(second.models) > 1 else 'a model'} without the ids: {describe(goal)}"))
         self.tell(Note(f"  before: {describe(before)}"))
         soft = (factor * outputs).softmax(1)
-        gentle = BLIND if warn_if_not_memorised(before, self.tell) else 1.0  # a loss of accuracy would bring no gain
+        blind = warn_if_not_memorised(before, self.tell)
+        gentle = BLIND if blind else 1.0  # a loss of accuracy would bring no gain
         steps = self._take(self._retain_loss(first), soft, gentle * how.forget_weight)
         of_model, some = gauge.logits(self.model), self._some_retained()
         retained = accuracy(predict(self.model, some[0]), some[1])
@@ -148,7 +149,7 @@ class Distillation:
             noise = error_of_difference(of_model[2], of_first[2], gauge.guard[1])
             self._check(after, before, self.settings.utility_margin + noise)
         metrics = {"steps": steps, "right": gauge.goal, "sharpness": factor, "retain_accuracy": retained}
-        return Outcome({**metrics, "look": recorded(after)})
+        return Outcome({**metrics, "look": recorded(after), "look_before": recorded(before), "blind": blind})
 
     def _some_retained(self) -> Samples:
         """Return some retained samples, always the same."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.deleted_rows import check_same_data, on_data
-from forgetkit.data.of_checkpoint import dataset_of, leave_out, nothing_left, read_lists
+from forgetkit.data.of_checkpoint import dataset_of, in_training, leave_out, listed, nothing_left
 from forgetkit.events import Tell, Warned
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_digests import KeySet, forgotten_with
@@ -133,9 +133,10 @@ def begin(
     dataset = dataset_of(path, record, options.source, tell)
     record = on_data(record, dataset)
     lists: list[str | IdList] = [*(options.ids or [])] if ids is None else [as_list(ids)]
-    given = read_lists(lists, options.form, dataset, tell, forgotten=record.forgotten)
+    given = listed(lists, options.form, dataset, tell, forgotten=record.forgotten)
     if booking:
         booking.check(given)
+    given = in_training(given, dataset, tell)
     wanted = leave_out(given, record, tell)
     if needs_ids and not wanted:
         if booking and not options.output.dry_run:

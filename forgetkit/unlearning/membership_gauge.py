@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from forgetkit.statistics.scores import phi
-from forgetkit.statistics.strata import auc, null_error
+from forgetkit.statistics.strata import auc, error_at, leak_of, null_error
 from forgetkit.training.classifier import Samples, accuracy, predict
 from forgetkit.training.device import generator_for
 
@@ -48,8 +48,13 @@ class Reading:
 
     @property
     def leak(self) -> float:
-        """Difference of the AUC from its goal; 0 without an AUC."""
-        return 0.0 if self.auc is None else self.auc - self.goal
+        """Distance of the AUC from its goal, by :func:`leak_of`; 0 without an AUC."""
+        return 0.0 if self.auc is None else leak_of(self.auc, self.goal)
+
+    @property
+    def noise(self) -> float:
+        """Standard error of the leak of a model that never saw the forget set."""
+        return self.error * error_at(self.goal)
 
     @property
     def gap(self) -> float:
@@ -62,7 +67,7 @@ class Reading:
     @property
     def tolerance(self) -> float:
         """Largest gap that counts as closed: 0.02, or one standard error if that is more."""
-        return max(TOLERANCE, self.error)
+        return max(TOLERANCE, self.noise)
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,7 @@ def is_forgotten(after: Reading, before: Reading, *, errors: float = 1.0) -> boo
     If the leak was below 0 there was nothing to forget: it must not fall further, except within the tolerance.
     Accuracy on classes that vanish must be within the tolerance of 0.
     """
-    tolerance = max(after.tolerance, errors * after.error)
+    tolerance = max(after.tolerance, errors * after.noise)
     allowed = max(tolerance, abs(before.leak) / 2)
     gone = (after.vanished or 0.0) <= after.tolerance
     return gone and -max(allowed, tolerance - before.leak) <= after.leak <= allowed
@@ -196,7 +201,7 @@ def recognisable(after: Reading, before: Reading) -> bool:
     That is: more than half remains of a leak of two standard errors, or of the accuracy on classes that vanish.
     """
     known, left = before.vanished or 0.0, after.vanished or 0.0
-    leaks = before.auc is not None and before.leak > 2 * before.error and after.leak > before.leak / 2
+    leaks = before.auc is not None and before.leak > 2 * before.noise and after.leak > before.leak / 2
     return leaks or (known > before.tolerance and left > known / 2)
 
 

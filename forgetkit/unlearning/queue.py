@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forgetkit.data.deleted_rows import on_data
-from forgetkit.data.of_checkpoint import dataset_of, keeping_data, leave_out, read_lists
+from forgetkit.data.of_checkpoint import dataset_of, in_training, keeping_data, leave_out, listed
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.header import open_checkpoint, read_record
@@ -127,10 +127,10 @@ def _check(command: str, checkpoint: str, options: QueueOptions, queue: list[Que
     record = on_data(record, dataset)
     read, book = [path, *(request.ids for request in queue)], options.booked.book
     for request in queue:
-        ids = read_lists([str(request.ids)], options.form, dataset, silent, forgotten=record.forgotten)
+        ids = listed([str(request.ids)], options.form, dataset, silent, forgotten=record.forgotten)
         if book:
             Booking(Path(book), request.name).check(ids)
-        wanted = leave_out(ids, record, silent)
+        wanted = leave_out(in_training(ids, dataset, silent), record, silent)
         if not wanted:
             continue
         record = replace(record, forgotten=forgotten_with(record.forgotten, wanted))

@@ -118,10 +118,11 @@ def on_module(model: nn.Module, sets: Sets, work: Work) -> Outcome:
     Returns:
         what was made, with metrics before and after. The module is in the mode that it came in.
     """
-    before, mode = measure_samples(model, sets.measured_samples, sets.tune), model.training
+    about = model, sets.measured_samples, sets.tune, sets.kept_classes
+    before, mode = measure_samples(*about), model.training
     outcome = work(model, sets, Bookmark())
     model.train(mode)
-    after = measure_samples(model, sets.measured_samples, sets.tune)
+    after = measure_samples(*about)
     return _compared(outcome, before, after)
 
 
@@ -167,13 +168,13 @@ def _run(
     unseen = known or on_unseen_split(classifier, aim.dataset, machine.device)
     if known is None:
         keep_unseen(aim.record, aim.dataset, machine, unseen)
-    before = measure_with(unseen, classifier, sets.measured_samples)
+    before = measure_with(unseen, classifier, sets.measured_samples, sets.kept_classes)
     with masked(model, free):
         outcome = work(classifier, sets, bookmark)
     for parameter in model.parameters():
         parameter.grad = None  # gradients are as large as the model
     unseen = on_unseen_split(classifier, aim.dataset, machine.device)
-    after = measure_with(unseen, classifier, sets.measured_samples)
+    after = measure_with(unseen, classifier, sets.measured_samples, sets.kept_classes)
     compared = _compared(outcome, before, after)
     return replace(compared, metrics=compared.metrics | {"weight_change": weight_change(start, model)}), unseen
 
@@ -199,7 +200,7 @@ def _tell_plan(request: Request, step: Step, machine: Machine, model: nn.Module,
 
 
 def warn_if_lost(written: Written | None, margin: float, cure: str, tell: Tell) -> None:
-    """Warn if a step cost more accuracy on the tune half than ``margin``.
+    """Warn if a step cost more accuracy on the tune half, in classes that keep retained samples, than ``margin``.
 
     Args:
         written: what the step wrote.
@@ -208,8 +209,9 @@ def warn_if_lost(written: Written | None, margin: float, cure: str, tell: Tell) 
         tell: receives the warning.
     """
     metrics = _measured(written)
-    if metrics and metrics["tune_accuracy"] < metrics["tune_accuracy_before"] - margin:
-        before, after = metrics["tune_accuracy_before"], metrics["tune_accuracy"]
+    name = "kept_tune_accuracy" if "kept_tune_accuracy" in metrics else "tune_accuracy"
+    if metrics and metrics[name] < metrics[f"{name}_before"] - margin:
+        before, after = metrics[f"{name}_before"], metrics[name]
         text = f"accuracy on unseen samples (the tune half) fell from {before:.2%} to {after:.2%}; {cure}"
         tell(Warned("accuracy-lost", text))
 

@@ -26,6 +26,7 @@ MISTAKES = {
     "train --dataset photos -o new.st": "did you mean folder:photos?",
     "train --dataset photos.csv -o new.st": "did you mean table:photos.csv?",
     "train --dataset table:missing.csv -o new.st": "name its folder",
+    "train --dataset table:fotos.csv -o new.st": "did you mean table:photos.csv?",
     "train --dataset digits --replicas 3 -o new.st": "-o refs/{n}.st",
     "train --like ids.txt -o new.st": "ids.txt: not a safetensors file",
     "unlearn model.st --ids ids.txt": "did you mean forget?",
@@ -33,7 +34,13 @@ MISTAKES = {
     "forget model.st": "forgetkit forget model.st --ids ids.txt",
     "forget --ids ids.txt": "missing argument 'CHECKPOINT'",
     "forget model.st --ids ids.txt --budget 3": "0% to 100%",
-    "relabel ids.txt --ids model.st": "ids.txt: not a safetensors file",
+    "relabel ids.txt --ids model.st": "it looks like an ID list: name a checkpoint here",
+    "relabel model.st --ids model.st": "model.st: a checkpoint, not an ID list",
+    "relabel model.st --ids idz.txt": "did you mean ids.txt?",
+    "relabel cut.st --ids ids.txt": "cut.st: cut short: 20,000 of ",
+    "inspect header.st": "header.st: cut short within its header",
+    "audit .": "name a file in it: cut.st",
+    "forget-ids model.st --where a=b --attributes tabel.csv": "did you mean table.csv?",
     "relabel model.st --ids 5": "an ID list has one id a line",
     "relabel model.st --ids 1,2,3": "an ID list has one id a line",
     "relabel model.st --id ids.txt": "did you mean --ids?",
@@ -79,6 +86,8 @@ def test_a_mistake_is_answered_with_what_to_do(
     for name, text in {"photos.csv": "id\n", "empty.txt": "", "names.txt": "ann\n", "table.csv": "a,b\n1,2\n"}.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "old.pt").write_bytes(b"PK\x03\x04")
+    for name, size in {"cut.st": 20_000, "header.st": 500}.items():
+        (tmp_path / name).write_bytes(model.read_bytes()[:size])
     before = sorted(tmp_path.iterdir())
     ran = forgetkit(*line.split())
     error, hint = ran.err.splitlines()[-2:]

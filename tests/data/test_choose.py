@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.data.attributes import column_of, conditions_of, parse_where, read_attributes, with_attributes
+from forgetkit.data.attribute_table import read_attributes
+from forgetkit.data.attributes import column_of, conditions_of, parse_where, with_attributes
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.select import drawn, in_classes
 from forgetkit.errors import ForgetkitError

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import forgetkit
@@ -28,7 +28,7 @@ from forgetkit.models.build import MODELS, build_model, register_model
 from forgetkit.models.checkpoint import load, load_model, load_tensors, save, save_checkpoint
 from forgetkit.models.finite import not_finite
 from forgetkit.models.optimizer_state import find_optimizer, load_optimizer, optimizer_path, save_optimizer
-from forgetkit.models.tensor_file import same_tensors, tensor_digest
+from forgetkit.models.tensor_file import DTYPES, same_tensors, tensor_digest, write_tensors
 
 SALT = "5a" * 32
 
@@ -67,6 +67,15 @@ def assemble(path: Path, header: object, data: bytes) -> Path:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
     return path
+
+
+def test_tensors_lie_in_a_file_as_the_library_lays_them_out(tmp_path: Path) -> None:
+    some = {f"{name}{at}": torch.arange(5 + at).to(kind) for at, kind in enumerate(DTYPES) for name in "béa"}
+    some |= {"empty": torch.zeros(0, 3), "one": torch.tensor(3.0), "sliced": torch.eye(4)[:, 1:].contiguous()}
+    save_file(some, tmp_path / "library.st", {"format": "pt"})
+    write_tensors(tmp_path / "own.st", some, {"format": "pt"})
+    assert parts(tmp_path / "own.st") == parts(tmp_path / "library.st")
+    assert (tmp_path / "own.st").stat().st_size == (tmp_path / "library.st").stat().st_size
 
 
 def digest_by_hand(path: Path) -> str:

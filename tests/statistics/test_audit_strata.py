@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from forgetkit.statistics.strata import stratify
+from forgetkit.statistics.strata import auc, error_at, leak_of, null_error, stratify
 
 
 def test_keys_order_by_class_first_and_by_score_second() -> None:
@@ -34,3 +34,19 @@ def test_classes_are_counted_in_both_sets_though_one_may_lack_them() -> None:
 def test_what_cannot_be_ranked_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"n >= 1|NaN|do not fit"):
         stratify(bad, np.zeros(2, dtype=np.int64), np.zeros(2), np.zeros(2, dtype=np.int64))
+
+
+def test_a_leak_is_the_same_shift_of_normal_scores_wherever_the_goal_is() -> None:
+    assert (leak_of(0.75, 0.5), error_at(0.5)) == (0.25, 1.0)
+    assert leak_of(0.04396, 0.01) == pytest.approx(leak_of(0.66276, 0.42074), abs=1e-3)
+    assert leak_of(0.9, 0.8) == pytest.approx(-leak_of(0.1, 0.2))
+    assert leak_of(0.0, 1e-9) == 0.0
+
+
+@pytest.mark.parametrize("shift", [-0.5, -1.5, -2.0])
+def test_the_error_of_a_leak_far_from_a_half_is_that_of_draws(shift: float) -> None:
+    rng, labels = default_rng(0), (np.zeros(100, np.int64), np.zeros(400, np.int64))
+    goal = auc(rng.normal(shift, 1, 4000), np.zeros(4000, np.int64), rng.normal(size=4000), np.zeros(4000, np.int64))
+    draws = [auc(rng.normal(shift, 1, 100), labels[0], rng.normal(size=400), labels[1]) for _ in range(400)]
+    spread = float(np.std([leak_of(one, goal) for one in draws]))
+    assert spread == pytest.approx(null_error(*labels) * error_at(goal), rel=0.12)

@@ -13,7 +13,7 @@ from forgetkit.cli import app as cli
 from tests.torture.trial import COMMANDS, OLD, Tally, clear, found, left, run, source, start, undisturbed, wait
 
 TRAIN = COMMANDS["train"]
-CALLS = 20
+CALLS = 29
 """More calls than this command makes to publish its checkpoint; seen to be more by the last trial."""
 CHOOSE = "forget-ids --dataset arrays:small.npz --count 20 -q -f -o out.st"
 

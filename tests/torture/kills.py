@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.torture.trial import COMMANDS, OLD, Tally, clear, found, left, run, source, undisturbed
 
-CALLS = 45
+CALLS = 75
 """More calls than any command makes to publish what it writes; seen to be more by the last trial."""
 FRESH = {name: command.replace("--force ", "") for name, command in COMMANDS.items()}
 PUBLICATIONS = {
@@ -51,7 +51,7 @@ def r2(folder: Path, numbers: Sequence[int]) -> Tally:
             rest = left(folder) - ({"out.optimizer.st", "log.jsonl"} if "--log" in command else set())
             holds = ended.code == -9 and after in (old, new) and whole and not rest and at < CALLS
             tally.count(
-                holds, f"{name}, call {at}: {ended}, {len(after or b'')} bytes; then {again}; left over: {rest}"
+                holds, f"{name}, call {at}: left over: {rest}; {len(after or b'')} bytes; {ended}; then {again}"
             )
     return tally
 
@@ -68,6 +68,7 @@ def r5(folder: Path, numbers: Sequence[int]) -> Tally:
             run(command, folder, kill_after=draw.uniform(0, seconds), states=True)
         ended = run(command, folder, states=True)
         tally.seen["went on from a state"] += "going on" in ended.err
-        holds = ended.code == 0 and found(folder) == new and not left(folder)
-        tally.count(holds, f"trial {number}, {command}: {ended}, left over: {left(folder)}")
+        same, rest = found(folder) == new, left(folder)
+        holds = ended.code == 0 and same and not rest
+        tally.count(holds, f"trial {number}, {command}: the same bytes: {same}; left over: {rest}; {ended}")
     return tally

@@ -47,7 +47,7 @@ def signals(folder: Path, numbers: Sequence[int]) -> Tally:
         in_time = ended.code == ANSWERS[sent] and found(folder) in (OLD, new) and took <= SECOND
         ended_before = ended.code == 0 and found(folder) == new
         rest = left(folder) - {".out.st.state"}
-        tally.count((in_time or ended_before) and not rest, f"{number}, {words}: {took:.2f} s, {ended}, left: {rest}")
+        tally.count((in_time or ended_before) and not rest, f"{number}, {words}: left: {rest}; {took:.2f} s, {ended}")
         if not ended_before:
             tally.reached("seconds to an answer", took)
     return tally

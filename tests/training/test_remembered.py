@@ -35,10 +35,10 @@ def clear(cache: Path) -> None:
 
 
 def plant(cache: Path) -> None:
-    """Let every measurement in the cache say that the test accuracy is 0.125."""
+    """Let every measurement in the cache say that the first 62 of 500 test samples are right."""
     for path in cache.glob("*.npy"):
         found = np.load(path)
-        found[0] = 0.125
+        found[:500] = np.arange(500) < 62
         np.save(path, found)
 
 
@@ -53,9 +53,9 @@ def test_a_step_relies_on_what_the_step_before_measured(forgetkit: Run, model: P
     true = before(forgetkit)
     assert len(list(cache.iterdir())) == 2  # of its input and of its output
     plant(cache)
-    assert (before(forgetkit, "--seed", "1"), true > 0.5) == (0.125, True)
+    assert (before(forgetkit, "--seed", "1"), true > 0.5) == (0.124, True)
     Path("one.txt").write_text("6\n")
-    assert before(forgetkit, "--rate", "0.06") == 0.125
+    assert before(forgetkit, "--rate", "0.06") == 0.124
 
 
 @pytest.mark.parametrize("command", ["relabel --rate 0.05", "neutralize --stop chance", "dampen", "forget"])

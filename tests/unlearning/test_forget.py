@@ -68,6 +68,7 @@ def test_it_forgets_within_its_budget_and_the_record_says_how(forgetkit: Run, he
 def test_where_nothing_was_memorised_it_warns_that_no_evaluation_can_tell(forgetkit: Run, here: Path) -> None:
     ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--json")
     assert [entry["code"] for entry in ran.json["warnings"]] == ["nothing-memorised"]
+    assert "forget: it looks right, but so did the original, at " in ran.err
 
 
 def test_the_same_again_is_up_to_date(forgetkit: Run, here: Path) -> None:
@@ -149,3 +150,9 @@ def test_a_budget_is_a_share(text: str, share: float) -> None:
 def test_anything_else_is_one_line(text: str) -> None:
     with pytest.raises(ForgetkitError, match="not a share of a retraining"):
         _ = Forget(budget=text).share
+
+
+def test_the_reason_of_a_retraining_is_printed_once(forgetkit: Run, here: Path) -> None:
+    ran = forgetkit("forget", "m.st", "-i", "ids.txt", "--budget", "1%")
+    assert ran.err.count("it would exceed the budget") == 1
+    assert "warning: retraining, because this failed: with a second teacher: it would exceed the budget" in ran.err

@@ -179,7 +179,7 @@ def test_a_group_without_auc_does_not_count_for_it() -> None:
 
 def test_the_gap_is_the_distance_from_the_goal() -> None:
     assert Reading(0.75, 0.1, 1.0).gap == 0.25
-    assert Reading(0.75, 0.1, 1.0, goal=0.8).gap == pytest.approx(-0.05)
+    assert Reading(0.75, 0.1, 1.0, goal=0.8).gap == pytest.approx(-0.0664, abs=1e-4)  # Φ(0.674 - 0.842) - ½
     assert Reading(None, 0.0, 1.0).gap == 0.0
 
 
@@ -201,6 +201,13 @@ def test_what_there_was_is_gone_when_no_more_than_half_is_left_on_either_side(va
 @pytest.mark.parametrize("value, closed", [(0.43, True), (0.38, True), (0.36, False), (0.54, True), (0.56, False)])
 def test_what_was_below_already_must_not_go_further(value: float, closed: bool) -> None:
     assert is_forgotten(replace(BEFORE, auc=value), replace(BEFORE, auc=0.4)) is closed
+
+
+def test_near_an_auc_of_0_a_leak_of_a_few_hundredths_is_seen() -> None:
+    hard = Reading(0.1, 0.03, 0.9, goal=0.05)  # such as one person whose samples all models find hard
+    assert hard.leak == pytest.approx(0.142, abs=1e-3)
+    assert not is_forgotten(hard, hard, errors=2)
+    assert is_forgotten(replace(hard, auc=0.06), hard, errors=2)
 
 
 def test_a_whole_class_is_gone_only_at_accuracy_0() -> None:

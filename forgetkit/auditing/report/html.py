@@ -67,7 +67,9 @@ def html(
         curves=curves,
         figures=first,
         more_figures=[figure for figure in drawn if figure not in first],
-        accuracies={label: _percent(report["accuracy"][key]) for key, label in ACCURACIES.items()},
+        accuracies={
+            words: _percent(report["accuracy"][key]) for key, words in ACCURACIES.items() if key in report["accuracy"]
+        },
         single=[_single(report, key) for key in ("remembered", "over_forgotten")],
         lineage=lineage,
         rules={key.replace("_", " "): _plain(value) for key, value in policy.items()},

@@ -15,6 +15,8 @@ ACCURACIES = {
     "retain": "retained samples",
     "unseen": "unseen samples",
     "original_unseen": "unseen samples, original",
+    "kept_unseen": "unseen samples of classes with retained samples",
+    "kept_original_unseen": "unseen samples of classes with retained samples, original",
 }
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~$&#!])")
 
@@ -31,7 +33,9 @@ def summary(report: dict[str, Any], name: str) -> str:
 
     Source: GitHub Flavored Markdown Spec 0.29, sections 4.10 (tables) and 6.1 (backslash escapes).
     """
-    rates = [(words, _percent(report["accuracy"][key])) for key, words in ACCURACIES.items()]
+    rates = [
+        (words, _percent(report["accuracy"][key])) for key, words in ACCURACIES.items() if key in report["accuracy"]
+    ]
     parts = [
         [f"## {escape(PurePath(name).name)}: {escape(verdict_words(report))}"],
         _points([*answer(report), *filter(None, [origin(report)])]),

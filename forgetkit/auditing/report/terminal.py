@@ -107,7 +107,8 @@ def _what_would_decide(cure: Cure | None, outlook: str | None) -> list[Renderabl
 
 def _accuracies(report: dict[str, Any]) -> Text:
     shown = {name: "–" if rate is None else f"{rate:.2%}" for name, rate in report["accuracy"].items()}
+    kept, which = ("kept_", " without classes of which nothing is retained") if "kept_unseen" in shown else ("", "")
     return Text(
-        f"accuracy: forget {shown['forget']}, retain {shown['retain']}, check half of unseen {shown['unseen']} "
-        f"(original {shown['original_unseen']})"
+        f"accuracy: forget {shown['forget']}, retain {shown['retain']}, check half of unseen{which} "
+        f"{shown[f'{kept}unseen']} (original {shown[f'{kept}original_unseen']})"
     )

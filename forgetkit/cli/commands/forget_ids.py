@@ -119,7 +119,10 @@ def forget_ids(
     """
     from forgetkit.data.attributes import parse_where
     from forgetkit.data.select import forget_ids as choose
+    from forgetkit.files.header import no_checkpoint
 
+    if checkpoint == "":
+        raise no_checkpoint()
     if checkpoint is None and not source.dataset:
         raise ForgetkitError("usage", "no checkpoint and no data set given", "name one: --dataset digits")
     if output.out and chooser.check_only:
