@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from forgetkit.auditing.scores.table import Mask, Place, ScoreTable, check_table, logits_of, scores_malformed
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.files.columns import LARGEST_TABLE, Columns, Form, read_columns
+from forgetkit.files.near_file import near_file
 
 SUFFIXES = (".npz", ".csv", ".parquet")
 NEEDED = ("id", "label", "group")
@@ -39,7 +40,9 @@ def read_scores(name: str) -> ScoreTable:
     path = Path(name)
     if not name or not path.is_file():
         message = "no scores given: the path is empty" if not name else f"{name}: there is no such file"
-        hint = "forgetkit predict writes scores of a checkpoint; docs/howto/audit-scores.md says how other tools do"
+        near = near_file(path, SUFFIXES) if name else None
+        other = "forgetkit predict writes scores of a checkpoint; docs/howto/audit-scores.md says how other tools do"
+        hint = f"did you mean {near}?" if near else other
         raise ForgetkitError("scores-missing", message, hint)
     if path.suffix.lower() not in SUFFIXES:
         raise scores_malformed(name, "not a table of scores by its name", "it is a .npz, .csv or .parquet file")
