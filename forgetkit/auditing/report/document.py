@@ -115,7 +115,7 @@ def document(
 
 def _untested(checks: list[Check]) -> str:
     """Say what was not tested."""
-    run = {check.id for check in checks if check.verdict != "not-run"}
+    run = {check.id.partition("-")[0] for check in checks if check.verdict != "not-run"}
     optional = {"canaries": "canaries", "relearn": "relearning the samples", "rank": "models trained without them"}
     left = [words for name, words in optional.items() if name not in run]
     return f"Not tested: {', '.join([*left, 'attacks that train their own models'])}, other copies of data or model."
