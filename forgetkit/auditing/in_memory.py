@@ -59,12 +59,9 @@ def evidence_in_memory(
     before = None if original is None else _control(original, "the original", samples)
     others = [] if after is None else [_lookup(model, samples)]
     if after is not None and relearn:
-        forget, retain, unseen = _placed(model, samples)
-        others.append(relearn_check(model, forget, unseen, retain))
+        others += _relearning(model, original, references, samples, level=policy.level)
     classes = after.classes if after else 0
     checked = None if after is None else model
-    if after is not None and relearn and references:
-        others.append(_relearned(model, original, references, samples, level=policy.level))
     others += run_registered(checked, original, lambda: _placed(model, samples), classes=classes, policy=policy)
     found = [_control(one, f"reference {number}", samples) for number, one in enumerate(references, 1)] if after else []
     ids = [str(row) for row in range(len(samples["forget"][1]))]
@@ -83,22 +80,28 @@ def _some(samples: Samples, most: int) -> Samples:
     return samples[0][rows], samples[1][rows]
 
 
-def _relearned(
+def _relearning(
     model: nn.Module,
     original: nn.Module | None,
     references: Sequence[nn.Module],
     samples: dict[str, Samples],
     *,
     level: float,
-) -> Check:
-    """Teach the samples to each module, on copies, and compare."""
+) -> list[Check]:
+    """Teach the samples to each module, on copies, and compare: with unseen samples, and with references if given."""
 
     def losses(module: nn.Module) -> Losses:
         forget, retain, _ = _placed(module, samples)
         return losses_of(module, lessons_of(forget, retain))
 
+    if any(one is not None and not list(one.parameters()) for one in (model, original, *references)):
+        return [Check("relearn", "not-run", "there are no weights that could learn")]
+    forget, retain, unseen = _placed(model, samples)
+    found = [relearn_check(model, forget, unseen, retain)]
+    if not references:
+        return found
     before = None if original is None else losses(original)
-    return rank_of_relearning(losses(model), before, [losses(one) for one in references], level=level)
+    return [*found, rank_of_relearning(losses(model), before, [losses(one) for one in references], level=level)]
 
 
 def _check_samples(name: str, images: object, labels: object) -> None:

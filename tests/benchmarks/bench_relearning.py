@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from forgetkit.auditing.result import Audited
-from tests.benchmarks.class_models import REFERENCES, Request, judged, model_of
+from tests.benchmarks.class_models import REFERENCES, Request, judged, model_of, parts
 from tests.benchmarks.rates import Rate
 
 WITHOUT = 3
@@ -33,7 +33,7 @@ def failed(found: Audited) -> set[str]:
 def main(folder: Path, models: int) -> None:
     """Audit every model, and print how often what happened."""
     torch.set_num_threads(1)
-    request = Request(WITHOUT)
+    request = Request(parts(WITHOUT))
     never = [request.ask(model_of(folder, WITHOUT, number)) for number in range(models)]
     known = [request.ask(model_of(folder, None, number)) for number in range(ORIGINALS)]
     outcomes: dict[str, list[Audited]] = {"a held-out reference": [], "the original": []}

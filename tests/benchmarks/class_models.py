@@ -59,15 +59,15 @@ class Asked:
 
 
 class Request:
-    """A class to forget, and what an audit asks of a model about it.
+    """Samples to forget, and what an audit asks of a model about them.
 
     Attributes:
-        samples: those of the class to forget, the others, and the check half.
+        samples: those to forget, the others, and the check half.
         lessons: what every model is taught.
     """
 
-    def __init__(self, without: int) -> None:
-        self.samples = parts(without)
+    def __init__(self, samples: dict[str, Samples]) -> None:
+        self.samples = samples
         self.lessons: list[Lesson] = lessons_of(self.samples["forget"], self.samples["retain"])
 
     def ask(self, model: nn.Module, original: nn.Module | None = None) -> Asked:

@@ -88,7 +88,7 @@ def relearn(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Sam
     if len(pairs) < REPEATS:
         raise ValueError(f"{len(pairs)} ids have an unseen sample of their class, {REPEATS} are needed")
     size = min(SAMPLES, len(pairs) // REPEATS)
-    learner = deepcopy(classifier).eval()
+    learner = deepcopy(classifier).eval().requires_grad_(True)
     start = state_of(learner)
     steps: list[list[int]] = [[], []]
     for repeat in range(REPEATS):

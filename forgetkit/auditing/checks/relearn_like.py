@@ -49,9 +49,10 @@ def lessons_of(forget: Samples, retain: Samples, *, seed: int = 0) -> list[Lesso
 def losses_of(classifier: nn.Module, lessons: Sequence[Lesson]) -> Losses:
     """Teach copies of a model; return the loss of the ids before each step, float64 of shape ``(repeats · steps,)``.
 
-    As in :func:`forgetkit.auditing.checks.relearn.relearn`, dropout is off and batch norm keeps its statistics.
+    As in :func:`forgetkit.auditing.checks.relearn.relearn`, dropout is off and batch norm keeps its statistics; and all
+    weights learn, for nobody who has the file is bound to what was frozen in it.
     """
-    learner = deepcopy(classifier).eval()
+    learner = deepcopy(classifier).eval().requires_grad_(True)
     start, found = state_of(learner), list[float]()
     for samples, retain in lessons:
         learner.load_state_dict(start)

@@ -29,6 +29,14 @@ LIMITS = [
     "samples, or the hardest ones, it is not valid.",
     "Anyone who has the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
 ]
+ANSWERS_ONLY = (
+    "Only answers were compared. A model that still holds the samples behind a lowered logit or a new last layer can "
+    "pass; --relearn beside 19 references catches it."
+)
+"""Where no check judged how soon the samples are learned again."""
+RECOGNISED = (
+    "A model that recognises the samples, or their class, and lets one that never saw them answer need not be caught"
+)
 CHANCE_LIMIT = (
     "The criterion is chance: accuracy on the samples, compared with a guess. What a model that never saw the samples "
     "would do was not asked, and such a model classifies many of them correctly."
@@ -108,9 +116,22 @@ def document(
         "ids": ids,
         "inputs": inputs,
         "policy": policy,
-        "limits": [*([CHANCE_LIMIT] if policy["criterion"] == "chance" else []), *LIMITS, _untested(checks)],
+        "limits": [
+            *([CHANCE_LIMIT] if policy["criterion"] == "chance" else []),
+            *LIMITS,
+            *_uncaught(checks),
+            _untested(checks),
+        ],
         "self_check": self_check,
     }
+
+
+def _uncaught(checks: list[Check]) -> list[str]:
+    """Say which models that pretend to have forgotten would pass these checks."""
+    run = {check.id for check in checks if check.verdict != "not-run"}
+    judged = any(check.id == "relearn-rank" and check.gating for check in checks)
+    tried = "only copies that hardly differ were tried" if "lookup" in run else "no copies were tried"
+    return [*([] if judged else [ANSWERS_ONLY]), f"{RECOGNISED}: {tried}."]
 
 
 def _untested(checks: list[Check]) -> str:
