@@ -115,8 +115,9 @@ PASSED = ("model", "original", "forget", "retain", "unseen", "classes", "level",
 BUILT_IN = (
     *("integrity", "exchangeable", "vanished", "membership", "chance", "chance-hflip", "chance-vflip", "chance-crop"),
     *("utility", "utility-worst-class", "advantage", "low-fpr", "low-fpr-over", "per-id", "per-id-calibrated"),
-    *("rank", "closer", "divergence", "relearn", "canaries", "canaries-epsilon", "twins", "twins-retained"),
-    *("calibrated", "hardness-memorised", "hardness-vulnerable", "hardness-safe"),
+    *("rank", "closer", "divergence", "canaries", "canaries-epsilon", "twins", "twins-retained"),
+    *("calibrated", "relearn", "relearn-rank", "relearn-shadows", "lookup"),
+    *("hardness-memorised", "hardness-vulnerable", "hardness-safe"),
 )
 """Ids of forgetkit's own checks; those that end in ``-original`` are the controls."""
 CHECK_ID = re.compile("[A-Za-z][A-Za-z0-9_-]*")

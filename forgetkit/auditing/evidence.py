@@ -7,17 +7,19 @@ from typing import Any
 from forgetkit.auditing.check import ONLY_CANARIES, Check
 from forgetkit.auditing.checks.canaries import canary_check
 from forgetkit.auditing.checks.integrity import copies, integrity
+from forgetkit.auditing.checks.lookup import MOST_IDS, MOST_UNSEEN, drawn, lookup_check
 from forgetkit.auditing.checks.registered import run_registered
 from forgetkit.auditing.checks.relearn import relearn_check
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import ModelPredictions, predict_control, predict_references, predict_subject
+from forgetkit.auditing.relearned import relearned_by_references, relearned_by_shadows
 from forgetkit.auditing.shadow_predictions import ShadowPredictions, predict_shadows
 from forgetkit.auditing.subject import Opened, Subject
 from forgetkit.data.dataset import images_at
 from forgetkit.files.id_list import digest_of
 from forgetkit.models.checkpoint import load_model
 from forgetkit.models.finite import not_finite
-from forgetkit.training.classifier import Samples, on_machine, take
+from forgetkit.training.classifier import Classifier, Samples, on_machine, take
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark
 from forgetkit.training.shadows import Shadows
@@ -91,6 +93,8 @@ def evidence_of(
         after, broken = None, "the output"
     known, before, others = None, None, list[Check]()
     if after is not None:
+        if len(subject.rows):
+            others.append(_lookup(classifier, subject, machine.device))
         if relearn and len(subject.rows):
             forget, retain, unseen = _samples(subject, machine.device)
             others.append(relearn_check(classifier, forget, unseen, retain))
@@ -108,6 +112,14 @@ def evidence_of(
     )
     found = [] if after is None else predict_references(references, subject, machine, bookmark)
     judging = shadows if after is not None and len(subject.rows) else None
+    if relearn and found and len(subject.rows):
+        others.append(
+            relearned_by_references(
+                *(classifier, known, references, subject, machine), level=policy.level, bookmark=bookmark
+            )
+        )
+    elif relearn and judging:
+        others.append(relearned_by_shadows(classifier, judging, subject, machine))
     of_shadows = predict_shadows(judging, subject, machine, attributes=attributes) if judging else None
     checked = _integrity(subject, original, broken)
     ids = subject.dataset.train.ids_at(subject.rows)
@@ -121,6 +133,15 @@ def _samples(subject: Subject, device: str) -> tuple[Samples, Samples, Samples]:
     train, test = subject.dataset.train, subject.dataset.test
     forget, retain = (take(train, rows, device) for rows in (subject.rows, subject.retain_rows))
     return forget, retain, take(test, subject.dataset.check_rows, device)
+
+
+def _lookup(classifier: Classifier, subject: Subject, device: str) -> Check:
+    """Return the check whether the images of the ids are looked up, on some of them."""
+    check_rows = subject.dataset.check_rows
+    ids = take(subject.dataset.train, subject.rows[drawn(len(subject.rows), MOST_IDS)], device)
+    return lookup_check(
+        classifier, ids, take(subject.dataset.test, check_rows[drawn(len(check_rows), MOST_UNSEEN)], device)
+    )
 
 
 def _canary_checks(

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.lookup import MOST_IDS, MOST_UNSEEN, drawn, lookup_check
 from forgetkit.auditing.checks.registered import run_registered
 from forgetkit.auditing.checks.relearn import relearn_check
+from forgetkit.auditing.checks.relearn_like import lessons_of, losses_of, rank_of_relearning
 from forgetkit.auditing.evidence import Evidence
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.predictions import VIEWS, ModelPredictions, Predictions, predictions_of, view_of
@@ -17,6 +19,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.files.id_list import digest_of
 from forgetkit.models.finite import not_finite
 from forgetkit.models.tensor_file import DTYPES, tensor_digest
+from forgetkit.statistics.relearning import Losses
 from forgetkit.training.classifier import Samples, predict
 
 SETS = ("forget", "retain", "unseen")
@@ -54,10 +57,9 @@ def evidence_in_memory(
     if after is not None and not after.finite:
         after, broken = None, "the output"
     before = None if original is None else _control(original, "the original", samples)
-    others: list[Check] = []
+    others = [] if after is None else [_lookup(model, samples)]
     if after is not None and relearn:
-        forget, retain, unseen = _placed(model, samples)
-        others.append(relearn_check(model, forget, unseen, retain))
+        others += _relearning(model, original, references, samples, level=policy.level)
     classes = after.classes if after else 0
     checked = None if after is None else model
     others += run_registered(checked, original, lambda: _placed(model, samples), classes=classes, policy=policy)
@@ -65,6 +67,41 @@ def evidence_in_memory(
     ids = [str(row) for row in range(len(samples["forget"][1]))]
     inputs = _inputs(model, original, references, samples, ids)
     return Evidence(ids, inputs, after, before, found, _integrity(model, original, broken), others)
+
+
+def _lookup(model: nn.Module, samples: dict[str, Samples]) -> Check:
+    """Return the check whether these very images are looked up, on some of them."""
+    forget, _, unseen = _placed(model, samples)
+    return lookup_check(model, _some(forget, MOST_IDS), _some(unseen, MOST_UNSEEN))
+
+
+def _some(samples: Samples, most: int) -> Samples:
+    rows = torch.from_numpy(drawn(len(samples[1]), most)).to(samples[1].device)
+    return samples[0][rows], samples[1][rows]
+
+
+def _relearning(
+    model: nn.Module,
+    original: nn.Module | None,
+    references: Sequence[nn.Module],
+    samples: dict[str, Samples],
+    *,
+    level: float,
+) -> list[Check]:
+    """Teach the samples to each module, on copies, and compare: with unseen samples, and with references if given."""
+
+    def losses(module: nn.Module) -> Losses:
+        forget, retain, _ = _placed(module, samples)
+        return losses_of(module, lessons_of(forget, retain))
+
+    if any(one is not None and not list(one.parameters()) for one in (model, original, *references)):
+        return [Check("relearn", "not-run", "there are no weights that could learn")]
+    forget, retain, unseen = _placed(model, samples)
+    found = [relearn_check(model, forget, unseen, retain)]
+    if not references:
+        return found
+    before = None if original is None else losses(original)
+    return [*found, rank_of_relearning(losses(model), before, [losses(one) for one in references], level=level)]
 
 
 def _check_samples(name: str, images: object, labels: object) -> None:

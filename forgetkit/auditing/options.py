@@ -64,7 +64,10 @@ class Judging:
     ] = None
     policy: Annotated[str | None, Option("Rules that were agreed on, in TOML.", metavar="FILE")] = None
     relearn: Annotated[
-        bool, Option("Also count the steps that teach the ids again, compared with unseen samples.", panel=DETAILS)
+        bool,
+        Option(
+            "Also teach the ids again: sooner than unseen samples, or than references or shadow models?", panel=DETAILS
+        ),
     ] = False
     self_check: Annotated[
         bool, Option("Also measure how often the checks err at these numbers of samples.", panel=DETAILS)

@@ -24,13 +24,13 @@ from forgetkit.registry import did_you_mean
 
 Criterion = Literal["retrain", "chance"]
 ABOUT: dict[Criterion, tuple[str, ...]] = {
-    "retrain": ("membership", "closer", "rank", "canaries", "twins"),
+    "retrain": ("membership", "closer", "rank", "canaries", "twins", "relearn-rank"),
     "chance": ("chance",),
 }
 """The checks that a criterion is about; a policy must let one of them decide."""
 DECIDING: dict[Criterion, tuple[str, ...]] = {
-    "retrain": ("integrity", "vanished", "utility", *ABOUT["retrain"]),
-    "chance": ("integrity", "utility", *ABOUT["chance"]),
+    "retrain": ("integrity", "lookup", "vanished", "utility", *ABOUT["retrain"]),
+    "chance": ("integrity", "lookup", "utility", *ABOUT["chance"]),
 }
 """The checks that decide if the policy names none, each if it is run."""
 IDLE: dict[Criterion, tuple[str, ...]] = {"retrain": ("chance",), "chance": ("membership", "vanished")}

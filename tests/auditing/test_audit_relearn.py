@@ -12,12 +12,11 @@ from forgetkit.auditing.checks import relearn as relearning
 from forgetkit.auditing.checks.relearn import (
     CAP,
     REPEATS,
-    pair_by_class,
     relearn,
     relearn_check,
-    sign_flip,
     steps_to_learn,
 )
+from forgetkit.statistics.relearning import pair_by_class, sign_flip
 from forgetkit.training.classifier import Classifier, Samples
 from forgetkit.training.optimizers import make_optimizer
 from forgetkit.training.updates import Update, fit

@@ -185,3 +185,18 @@ def test_cifar_a_class_forgotten_by_retraining_is_not_utility_lost(forgetkit: Ru
     found, measured = verdict(forgetkit, tmp_path / "cats.st", cifar)
     assert found != "utility-lost"
     assert measured["vanished"] == 0
+
+
+@pytest.mark.slow
+def test_a_class_is_relearned_sooner_by_the_original_and_not_by_a_retraining(forgetkit: Run, tmp_path: Path) -> None:
+    assert forgetkit("train", "--dataset", "digits", "-o", "m.st", *ONE).code == 0
+    assert forgetkit("forget-ids", "m.st", "--class", 3, "-o", "ids.txt").code == 0
+    for folder, count, seed in (("refs", 19, 101), ("honest", 1, 201)):
+        made = ("--seed", seed, "--replicas", count, "--threads", 0, "-q", "-o", f"{folder}/{{n}}.st")
+        assert forgetkit("train", "--like", "m.st", "--exclude", "ids.txt", *made).code == 0
+    found = {}
+    for model in ("m.st", "honest/201.st"):
+        given = ("--ids", "ids.txt", "--original", "m.st", "--reference", "refs", "--relearn", "--json")
+        found[model] = {check["id"]: check for check in forgetkit("audit", model, *given).json["checks"]}
+    known, honest = (found[model]["relearn-rank"] for model in found)
+    assert (known["verdict"], known["p"], honest["verdict"], honest["gating"]) == ("fail", 0.05, "pass", True)

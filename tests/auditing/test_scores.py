@@ -31,7 +31,7 @@ from tests.shadowed import told
 IDS = [str(row) for row in range(100)]
 CLASSES, EACH = 4, 300
 """Classes of invented scores, and samples of each group."""
-NEEDS_WEIGHTS = {"integrity", "chance-hflip", "chance-vflip", "chance-crop"}
+NEEDS_WEIGHTS = {"integrity", "chance-hflip", "chance-vflip", "chance-crop", "lookup"}
 
 
 def table(seed: int = 0, *, known: float = 0.0, name: str = "s.npz") -> ScoreTable:

@@ -13,12 +13,13 @@ from scipy.optimize import brentq
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.checks.canaries import canary_check
 from forgetkit.auditing.checks.one_model import chance, membership, utility_check
-from forgetkit.auditing.checks.relearn import REPEATS, sign_flip
+from forgetkit.auditing.checks.relearn import REPEATS
 from forgetkit.auditing.checks.with_references import closer_check, rank_check
 from forgetkit.auditing.predictions import Predictions
 from forgetkit.statistics.attacks import advantage, low_fpr, per_id
 from forgetkit.statistics.calibration import calibrate
 from forgetkit.statistics.references import closer, rank
+from forgetkit.statistics.relearning import sign_flip
 
 CLASSES = 10
 Floats = NDArray[np.float64]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from forgetkit.auditing.check import Check
+from forgetkit.statistics.relearning import pair_by_class, sign_flip
 from forgetkit.training.classifier import Samples, state_of
 from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import seed_for
@@ -25,8 +26,6 @@ LEARNED = 0.1
 """The mean cross-entropy at which samples count as learned."""
 CAP = 200
 """Most steps of a run; one that is not done by then is given up and counts as this many."""
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def relearn(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Sam
     if len(pairs) < REPEATS:
         raise ValueError(f"{len(pairs)} ids have an unseen sample of their class, {REPEATS} are needed")
     size = min(SAMPLES, len(pairs) // REPEATS)
-    learner = deepcopy(classifier).eval()
+    learner = deepcopy(classifier).eval().requires_grad_(True)
     start = state_of(learner)
     steps: list[list[int]] = [[], []]
     for repeat in range(REPEATS):
@@ -104,58 +103,37 @@ def relearn(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Sam
 
 def steps_to_learn(learner: nn.Module, samples: Samples, retain: Samples) -> int:
     """Train ``learner`` until the mean cross-entropy of ``samples`` is at most 0.1; return the steps, or ``CAP``."""
-    images, labels = samples
-    learned = False
-
-    def loss(rows: Tensor) -> Tensor:
-        """Return the loss of the block and of these retained samples; note whether the block is learned."""
-        nonlocal learned
-        logits = learner(torch.cat([images, retain[0][rows]]))
-        own = cross_entropy(logits[: len(labels)], labels)
-        learned = own.item() <= LEARNED
-        return own + cross_entropy(logits[len(labels) :], retain[1][rows]) if len(rows) else own
-
-    optimizer = make_optimizer(learner, "sgd", rate=RATE)
-    for taken, rows in enumerate(_in_turn(len(retain[1]))):
-        take_step(optimizer, loss, rows)
-        if learned:
+    for taken, loss in enumerate(teach(learner, samples, retain, steps=CAP)):
+        if loss <= LEARNED:
             return taken
     return CAP
 
 
-def sign_flip(differences: NDArray[np.float64]) -> float:
-    """Return the exact two-sided p of a mean of differences that are symmetric about 0 under the null.
+def teach(learner: nn.Module, samples: Samples, retain: Samples, *, steps: int) -> Iterator[float]:
+    """Train ``learner`` on ``samples`` and on retained ones; yield the samples' mean cross-entropy before each step.
 
     Args:
-        differences: float64 of shape ``(n,)``, 1 to 20 of them.
-
-    Source: Fisher, "The Design of Experiments", 1935, section 21.
+        learner: in the mode in which it learns; its weights change.
+        samples: a block, learned whole in each step.
+        retain: samples of which 64 are taken in turn; there may be none.
+        steps: how many to take at most.
     """
-    n = len(differences)
-    if not 1 <= n <= 20:
-        raise ValueError(f"cannot flip {n} signs")
-    signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    sums = np.abs(signs @ differences)
-    # The first row flips nothing; equal sums may differ by their rounding.
-    return float(np.mean(sums >= sums[0] - 1e-9 * max(sums[0], 1.0)))
+    images, labels = samples
+    before = 0.0
 
+    def loss(rows: Tensor) -> Tensor:
+        """Return the loss of the block and of these retained samples; note that of the block."""
+        nonlocal before
+        logits = learner(torch.cat([images, retain[0][rows]]))
+        own = cross_entropy(logits[: len(labels)], labels)
+        before = own.item()
+        return own + cross_entropy(logits[len(labels) :], retain[1][rows]) if len(rows) else own
 
-def pair_by_class(forget: Rows, unseen: Rows, draw: np.random.Generator) -> Rows:
-    """Pair samples of the same class at random, each used once at most, as many as there are.
-
-    Args:
-        forget: classes of the forgotten samples, int64 of shape ``(n,)``.
-        unseen: classes of the unseen samples, int64 of shape ``(m,)``.
-        draw: source of randomness.
-
-    Returns:
-        rows of both, int64 of shape ``(pairs, 2)``, in random order.
-    """
-    found = []
-    for label in np.intersect1d(forget, unseen):
-        one, other = (draw.permutation(np.flatnonzero(labels == label)) for labels in (forget, unseen))
-        found.append(np.stack([one[: len(other)], other[: len(one)]], axis=1))
-    return draw.permutation(np.concatenate(found)) if found else np.empty((0, 2), np.int64)
+    optimizer, count = make_optimizer(learner, "sgd", rate=RATE), len(retain[1])
+    for step in range(steps):
+        rows = torch.arange(step * SAMPLES, step * SAMPLES + min(SAMPLES, count)) % max(count, 1)
+        take_step(optimizer, loss, rows)
+        yield before
 
 
 def relearn_check(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Samples, *, seed: int = 0) -> Check:
@@ -178,9 +156,3 @@ def relearn_check(classifier: nn.Module, forget: Samples, unseen: Samples, retai
 def _rows(samples: Samples, rows: Tensor) -> Samples:
     rows = rows.to(samples[1].device)
     return samples[0][rows], samples[1][rows]
-
-
-def _in_turn(count: int) -> Iterator[Tensor]:
-    """Yield for each step the rows of its retained samples."""
-    for step in range(CAP):
-        yield torch.arange(step * SAMPLES, step * SAMPLES + min(SAMPLES, count)) % max(count, 1)

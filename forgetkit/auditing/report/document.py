@@ -29,9 +29,14 @@ LIMITS = [
     "samples, or the hardest ones, it is not valid.",
     "Anyone who has the checkpoint and a list of ids can test them against the record: pseudonyms, not secrets.",
 ]
-SCORES_LIMIT = (
-    "Only scores were judged, not the model: whether they are those of the model in use was not checked. Scores that "
-    "were changed for these samples alone, as by a table that is looked up, cannot be told from forgetting."
+SCORES_LIMIT = "Only scores were judged, not the model: whether they are those of the model in use was not checked."
+ANSWERS_ONLY = (
+    "Only answers were compared. A model that still holds the samples behind a lowered logit or a new last layer can "
+    "pass; --relearn beside 19 references catches it."
+)
+"""Where no check judged how soon the samples are learned again."""
+RECOGNISED = (
+    "A model that recognises the samples, or their class, and lets one that never saw them answer need not be caught"
 )
 CHANCE_LIMIT = (
     "The criterion is chance: accuracy on the samples, compared with a guess. What a model that never saw the samples "
@@ -114,14 +119,22 @@ def document(
         "ids": ids,
         "inputs": inputs,
         "policy": policy,
-        "limits": [*([] if weights else [SCORES_LIMIT]), *chance, *LIMITS, _untested(checks)],
+        "limits": [*([] if weights else [SCORES_LIMIT]), *chance, *LIMITS, *_uncaught(checks), _untested(checks)],
         "self_check": self_check,
     }
 
 
+def _uncaught(checks: list[Check]) -> list[str]:
+    """Say which models that pretend to have forgotten would pass these checks."""
+    run = {check.id for check in checks if check.verdict != "not-run"}
+    judged = any(check.id == "relearn-rank" and check.gating for check in checks)
+    tried = "only copies that hardly differ were tried" if "lookup" in run else "no copies were tried"
+    return [*([] if judged else [ANSWERS_ONLY]), f"{RECOGNISED}: {tried}."]
+
+
 def _untested(checks: list[Check]) -> str:
     """Say what was not tested."""
-    run = {check.id for check in checks if check.verdict != "not-run"}
+    run = {check.id.partition("-")[0] for check in checks if check.verdict != "not-run"}
     optional = {"canaries": "canaries", "relearn": "relearning the samples", "rank": "models trained without them"}
     left = [words for name, words in optional.items() if name not in run]
     return f"Not tested: {', '.join([*left, 'attacks that train their own models'])}, other copies of data or model."

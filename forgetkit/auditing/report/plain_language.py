@@ -101,6 +101,8 @@ QUESTIONS = {
     "exchangeable": "Are the samples a random draw of their classes? Membership assumes it.",
     "membership": "How well does the model's certainty tell a forgotten sample from one of its class that was never "
     "trained on? 0.5: like a coin; towards 1: remembered; towards 0: over-forgotten.",
+    "lookup": "Does the model know the very images by heart? On how many does its answer jump if the image hardly "
+    "changes? 0: on none.",
     "chance": "How accurate is the model on the forgotten samples?",
     "chance-hflip": "The same with the samples mirrored.",
     "chance-vflip": "The same with the samples upside down.",
@@ -129,12 +131,15 @@ QUESTIONS = {
     "hardness-vulnerable": "The same for the middle third.",
     "hardness-safe": "The same for the third of which it had memorised least. Here little or nothing had to change.",
     "relearn": "Are the samples relearned sooner than samples never trained on? Above 0: sooner.",
+    "relearn-rank": "Are they relearned sooner than by the references? Above 0: sooner than by most. p: how often one "
+    "more reference would be as quick.",
+    "relearn-shadows": "Are they relearned sooner than by shadow models that never saw them? Above 0: sooner.",
 }
 NO_GOAL = " Guessing is not the goal here."
 CONTROL = "The same for the original, which was trained on these samples: what the value is if they are known."
 EARLIER = "On samples forgotten before. "
 _GUESSED = ("canaries", "canaries-original", "canaries-epsilon", "twins", "twins-retained")
-UNITS = {"rank": "references", **dict.fromkeys(_GUESSED, "guesses")}
+UNITS = {"rank": "references", "relearn-rank": "references", **dict.fromkeys(_GUESSED, "guesses")}
 """What n of a check counts, if not samples."""
 
 
@@ -185,6 +190,8 @@ def _passed(named: set[str], ids: str, models: int) -> list[str]:
         said = first, "Of the samples that they keep, one can"
     elif "membership" in named:
         said = f"It is as certain of {ids} as of samples that it never saw.", "The original is more certain of them"
+    elif "relearn-rank" in named:
+        said = f"It learns {ids} again no sooner than {models} models that never saw them.", "The original does"
     else:
         said = "Of the planted samples, nobody can tell which ones it was trained on.", "From the original, one can"
     return [said[0], f"{said[1]}: this test could have failed."]

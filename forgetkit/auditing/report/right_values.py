@@ -4,6 +4,9 @@ from typing import Any
 
 from forgetkit.auditing.report.document import row
 
+RANKS = {"rank", "relearn-rank"}
+"""Checks that are judged by their p alone."""
+
 
 def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float | None, float | None] | None:
     """Return the lowest and the highest value that a check calls right, None for an open end.
@@ -26,7 +29,7 @@ def right_values(check: dict[str, Any], policy: dict[str, Any]) -> tuple[float |
 
 def comparison(check: dict[str, Any], policy: dict[str, Any]) -> str:
     """Return in words what the value of a check is compared with; nothing if there is no such value."""
-    if check["id"] == "rank" and check["gating"]:
+    if check["id"] in RANKS and check["gating"]:
         return f"right: p above {policy['level']:g}"
     right, shown = right_values(check, policy), row(check)[4]
     if right is None:
@@ -40,7 +43,7 @@ def comparison(check: dict[str, Any], policy: dict[str, Any]) -> str:
 def numbers(check: dict[str, Any], policy: dict[str, Any]) -> str:
     """Return the figures of a check in a few words: its value, and what is right; nothing where it measured none."""
     value, p = check["statistic"], check["p"]
-    if check["id"] == "rank":
+    if check["id"] in RANKS:
         return "" if p is None else f"p {p:.2f}; right: above {policy['level']:g}"
     if check["id"] == "closer":
         return comparison(check, policy)
