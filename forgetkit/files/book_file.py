@@ -53,7 +53,8 @@ def opened(book: Path, *, make: bool = False, write: bool = False) -> Iterator[t
         ForgetkitError: ``book-missing``, ``book-malformed``, ``output-unwritable`` or ``out-of-space``.
     """
     if not make and not book.is_file():
-        raise ForgetkitError("book-missing", f"{book}: no request book", "forgetkit requests add makes one")
+        hint = f"make one with its first request: forgetkit requests add NAME --ids FILE --book {book}"
+        raise ForgetkitError("book-missing", f"{book}: no request book", hint)
     try:
         if make:
             book.parent.mkdir(parents=True, exist_ok=True)

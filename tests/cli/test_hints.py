@@ -59,9 +59,55 @@ FOLLOWED = {
     "train --dataset photos -o x.st": "train --dataset folder:photos -o x.st",
     "train --dataset digis -o x.st": "train --dataset digits -o x.st",
     "train --dataset digits --lr 0.1 -o x.st": "train --dataset digits --rate 0.1 -o x.st",
+    "audit model.st": "audit model.st --ids ids.txt",
+    "audit model.st -i ids.txt --criterion chace": "audit model.st -i ids.txt --criterion chance",
+    "audit model.st -i ids.txt --original modell.st": "audit model.st -i ids.txt --original model.st",
+    "audit model.st -i ids.txt --reference model.st": "train --like model.st --exclude ids.txt -o x.st",
+    "audit model.st --request case-1 --book b.db": "requests add case-1 --ids ids.txt --book b.db",
+    "convert weights.safetensors": "convert old.pt -o weights.safetensors --force",
+    "distill model.st --teacher modell.st": "distill model.st --teacher model.st",
+    "forget model.st": "forget model.st --ids ids.txt",
+    "forget model.st -i idz.txt": "forget model.st -i ids.txt",
+    "forget model.st -i ids.txt --budget 3": "forget model.st -i ids.txt --budget 100%",
+    "forget model.st -i ids.txt --otherwise stpo": "forget model.st -i ids.txt --otherwise stop",
+    "forget-ids model.st --class 33": "forget-ids model.st --class 3",
+    "forget-ids model.st --count 3 --with-duplicates ad": "forget-ids model.st --count 3 --with-duplicates add",
+    "forget-ids model.st --where user=ann": "forget-ids model.st --where user=ann --attributes photos.csv",
+    "forget-ids model.st --where user=ann --attributes foto.csv": "forget-ids model.st --where user=ann "
+    "--attributes photos.csv",
+    "forget-ids model.st --where usr=ann --attributes photos.csv": "forget-ids model.st --where user=ann "
+    "--attributes photos.csv",
+    "forget-ids model.st --where user=anne --attributes photos.csv": "forget-ids model.st --where user=ann "
+    "--attributes photos.csv",
+    "inspect model.st --diff modell.st": "inspect model.st --diff model.st",
+    "mask model.st": "mask model.st --ids ids.txt -o mask.st",
+    "neutralize model.st -i ids.txt --labels minimm": "neutralize model.st -i ids.txt --labels minimum",
+    "neutralize model.st -i ids.txt --check oftn": "neutralize model.st -i ids.txt --check often",
+    "random-labels model.st -i ids.txt --optimizer adan": "random-labels model.st -i ids.txt --optimizer adam",
+    "relabel model.st": "relabel model.st --ids ids.txt",
+    "relabel model.st -i model.st": "relabel model.st -i ids.txt",
+    "relabel model.st -i photo.csv": "relabel model.st -i photos.csv",
+    "relabel model.st -i few.csv": "relabel model.st -i few.csv --id-column name",
+    "relabel model.st -i ids.txt --order shufle": "relabel model.st -i ids.txt --order shuffle",
+    "relabel model.st -i ids.txt --labels-per-id 0": "relabel model.st -i ids.txt --labels-per-id all",
+    "relabel model.st -i ids.txt --on-limit retrian": "relabel model.st -i ids.txt --on-limit retrain",
+    "relabel model.st -i ids.txt --rate 0": "relabel model.st -i ids.txt --rate 0.001",
+    "relabel model.st -i ids.txt --precision float": "relabel model.st -i ids.txt --precision float32",
+    "relabel model.st -i ids.txt -o model.st": "relabel model.st -i ids.txt --out x.st",
+    "requests add case-1 -i ids.txt": "requests add case-1 -i ids.txt --book requests.db",
+    "train --dataset digits --shadows 3 -o x.st": "train --dataset digits --shadows 8 -o x.st",
+    "train --dataset digits --shadows 8 -o s/{n}.st": "train --like model.st --shadows 8 -o model.shadows/{n}.st",
+    "train --dataset digits --model convet -o x.st": "train --dataset digits --model convnet -o x.st",
+    "train --dataset digits --optimizer adm -o x.st": "train --dataset digits --optimizer adam -o x.st",
+    "train --dataset digits --schedule cosin -o x.st": "train --dataset digits --schedule cosine -o x.st",
+    "train --dataset digits --augment flp -o x.st": "train --dataset digits --augment flip -o x.st",
+    "train --dataset digits --keep bst -o x.st": "train --dataset digits --keep best -o x.st",
+    "train --dataset digits --exclude idz.txt -o x.st": "train --dataset digits --exclude ids.txt -o x.st",
+    "train --like modell.st -o x.st": "train --like model.st -o x.st",
+    "train --from model.st --only ids.txt -o model.st": "train --from model.st --only ids.txt --out x.st",
 }
 """Commands that are refused, and each again as its hint says: the words that are new in it are those of the hint."""
-FILES = {"a.html", "other.xml", "old.safetensors"}
+FILES = {"a.html", "other.xml", "old.safetensors", "x.st", "ids.txt", "case-1", "user=ann"}
 OURS = {"-f", "-o", "--force", "--dataset", "digits", "--model", "convnet", "3"} | FILES
 """Words that a user adds by himself: names, and what another line of the help asks for."""
 
@@ -78,6 +124,8 @@ def desk(model: Path, ids: Path, tmp_path: Path) -> Path:
         place = tmp_path / "photos" / "ab"[number % 2]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8, 3), number * 20, np.uint8)).save(place / f"{number}.png")
+    (tmp_path / "photos.csv").write_text("id,user\n0,ann\n1,bob\n")
+    (tmp_path / "few.csv").write_text("name,user\n0,ann\n")
     tensors = load_file(model)
     save_file(tensors, tmp_path / "weights.safetensors", {"format": "pt"})
     torch.save(tensors, tmp_path / "old.pt")

@@ -72,7 +72,7 @@ MISTAKES = {
     "audit model.st --ids ids.txt --policy ids.txt": "a line reads: level = 0.05",
     "inspect model": "did you mean model.st?",
     "requests add case-1 --ids ids.txt": "--book requests.db",
-    "requests pending --book nowhere.db": "requests add makes one",
+    "requests pending --book nowhere.db": "forgetkit requests add NAME --ids FILE --book nowhere.db",
     "sweep": "forgetkit sweep plan.toml --out sweep",
 }
 
