@@ -2,7 +2,8 @@
 
 Blocks marked ``sh`` run in order, in one shell, so a folder made and entered stays entered. A block is left out only
 where the line before it says why: ``<!-- not run: it installs -->``. Blocks marked
-``text`` are what the commands print, in any width; ``…`` stands for a word that differs from machine to machine.
+``text`` are what the commands print, in any width; ``…`` stands for a word that differs from machine to machine, and so
+do numbers with a decimal point, and large ones: another CPU adds in another order.
 """
 
 import re
@@ -34,7 +35,12 @@ def unprinted(text: str, printed: str) -> list[str]:
     """Return the blocks of a page that show what was not ``printed``."""
     said = " ".join(printed.split())
     blocks = [" ".join(block["lines"].split()) for block in SHOWN.finditer(text)]
-    return [block for block in blocks if not re.search(re.escape(block).replace("…", r"\S+"), said)]
+    return [block for block in blocks if not re.search(_pattern(block), said)]
+
+
+def _pattern(block: str) -> str:
+    """Return a pattern that a block fits, whatever its digests are and its measured figures."""
+    return re.sub(r"\d*\\\.\d+|\d{3,}", r"[\\d.,]+", re.escape(block)).replace("…", r"\S+")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the pages tell to type can be typed: each shell block runs, in order, in an empty folder beside the examples."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,17 @@ def test_an_example_runs(name: str, tmp_path: Path, forked: Path) -> None:
     ran = run(["sh", str(ROOT / "examples" / name)], tmp_path, forked)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert list(tmp_path.glob("*.st"))
+
+
+@pytest.mark.slow
+def test_the_quickstart_prints_what_its_page_shows_within_80_lines(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    wanted = f"{(tmp_path / 'pyproject.toml').read_text().rstrip()}\n{tmp_path}\n"
+    (tmp_path / ".venv" / "forgetkit-set-up").write_text(wanted)
+    ran = run(["sh", "-c", "sh examples/quickstart.sh 2>&1"], tmp_path, None)
+    assert ran.returncode == 0, ran.stdout
+    assert len(ran.stdout.splitlines()) <= 80
+    assert unprinted((ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8"), ran.stdout) == []

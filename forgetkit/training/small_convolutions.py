@@ -1,8 +1,8 @@
 """Convolutions that a CPU gets wrong in bfloat16.
 
 Where the input of a strided convolution is so small that some weights meet nothing but padding, their gradients are
-zero. PyTorch 2.14 on CPUs with AVX-512 bf16 leaves them unwritten instead: whatever was in memory trains the model,
-NaN included, and no two runs are alike. A network with batch norm on 8×8 images meets this in its last stage. In
+zero. PyTorch 2.14 on CPUs with AVX-512, AMX or not, leaves them unwritten instead: whatever was in memory trains the
+model, NaN included, and no two runs are alike. A network with batch norm on 8×8 images meets this in its last stage. In
 float32 the gradients are right, and such small inputs cost nothing.
 """
 
