@@ -131,13 +131,11 @@ QUESTIONS = {
     "hardness-vulnerable": "The same for the middle third.",
     "hardness-safe": "The same for the third of which it had memorised least. Here little or nothing had to change.",
     "attacks": "Does any attack, corrected for their number, tell the model from models that never saw the samples?",
-    "attack-loss": "How often is the loss of a forgotten sample lower than that of an unseen one? One threshold for "
-    "all classes (Yeom et al. 2018). 0.5: like a coin.",
+    "attack-loss": "How often is a forgotten sample's loss lower than an unseen one's (Yeom et al. 2018)? 0.5: a coin.",
     "attack-phi": "The same by the certainty of the true class, within each class (Carlini et al. 2022).",
     "attack-label": "The same by the answer alone, right or wrong (the gap attack; Choquette-Choo et al. 2021).",
     "attack-rmia": "The same by the certainty, compared with models that never saw it (Zarifzadeh et al. 2024).",
-    "attack-lira": "The same by the certainty, in standard deviations from models that never saw the sample (offline "
-    "LiRA, Carlini et al. 2022).",
+    "attack-lira": "The same in standard deviations from models that never saw it (offline LiRA, Carlini et al. 2022).",
     "attack-bavaria": "The same, with a Bayesian estimate of each sample's deviation (Brännvall 2026).",
     "attack-ulira": "Is the model as certain of a sample as shadow models that saw it and forgot it, or as those that "
     "never did? 0.5: as for a reference (Hayes et al. 2024).",
