@@ -112,14 +112,19 @@ CheckFunction = Callable[..., Check | None]
 """A check of a plugin or an installed package: see :data:`register_check`."""
 PASSED = ("model", "original", "forget", "retain", "unseen", "classes", "level", "seed")
 """What a registered check may ask for, by the names of its parameters."""
+ATTACKS = ("loss", "phi", "label", "rmia", "lira", "bavaria", "ulira", "ruli", "rea")
+"""The attacks of the field that an audit can make; the check of each is ``attack-`` and its name."""
+ATTACK_IDS = tuple(f"attack-{name}" for name in ATTACKS)
 BUILT_IN = (
     *("integrity", "exchangeable", "vanished", "membership", "chance", "chance-hflip", "chance-vflip", "chance-crop"),
     *("utility", "utility-worst-class", "advantage", "low-fpr", "low-fpr-over", "per-id", "per-id-calibrated"),
     *("rank", "closer", "divergence", "canaries", "canaries-epsilon", "twins", "twins-retained"),
     *("calibrated", "relearn", "relearn-rank", "relearn-shadows", "lookup"),
-    *("hardness-memorised", "hardness-vulnerable", "hardness-safe"),
+    *("hardness-memorised", "hardness-vulnerable", "hardness-safe", "attacks", *ATTACK_IDS),
 )
 """Ids of forgetkit's own checks; those that end in ``-original`` are the controls."""
+
+
 CHECK_ID = re.compile("[A-Za-z][A-Za-z0-9_-]*")
 
 

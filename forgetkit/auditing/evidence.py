@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgetkit.auditing.check import ONLY_CANARIES, Check
+from forgetkit.auditing.checks.attack_checks import Attacked
 from forgetkit.auditing.checks.canaries import canary_check
 from forgetkit.auditing.checks.integrity import copies, integrity
 from forgetkit.auditing.checks.lookup import MOST_IDS, MOST_UNSEEN, drawn, lookup_check
@@ -41,6 +42,8 @@ class Evidence:
         shadows: predictions of the shadow models, if there are any.
         by_owner: whether the samples are known to be all samples of some people.
         weights: whether the models themselves were seen, or only their scores.
+        attacks: the attacks to make, names of :data:`forgetkit.auditing.check.ATTACKS`.
+        reminded: what the models say after a little training on the retain set, if the attack ``rea`` is made.
     """
 
     ids: list[str]
@@ -54,6 +57,8 @@ class Evidence:
     shadows: ShadowPredictions | None = None
     by_owner: bool = False
     weights: bool = True
+    attacks: tuple[str, ...] = ()
+    reminded: Attacked | None = None
 
 
 def evidence_of(

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from forgetkit.auditing.check import Check
+from forgetkit.auditing.checks.attack_checks import Attacked
+from forgetkit.auditing.checks.attacks import Answers
 from forgetkit.auditing.checks.lookup import MOST_IDS, MOST_UNSEEN, drawn, lookup_check
+from forgetkit.auditing.checks.rea import reminded
 from forgetkit.auditing.checks.registered import run_registered
 from forgetkit.auditing.checks.relearn import relearn_check
 from forgetkit.auditing.checks.relearn_like import lessons_of, losses_of, rank_of_relearning
@@ -34,6 +37,7 @@ def evidence_in_memory(
     *,
     policy: Policy,
     relearn: bool = False,
+    attacks: tuple[str, ...] = (),
 ) -> Evidence:
     """Evaluate the modules and run the checks on the modules themselves; their mode and weights stay as they are.
 
@@ -45,6 +49,7 @@ def evidence_in_memory(
             that the modules accept, labels int64 of shape ``(samples,)``. Ids are row numbers of ``forget``.
         policy: what decides, and by how much.
         relearn: also train copies on forgotten and on unseen samples.
+        attacks: the attacks to make, names of :data:`forgetkit.auditing.check.ATTACKS`.
 
     Raises:
         ForgetkitError: ``usage`` for samples that do not fit together; ``model-mismatch`` for a module that does not
@@ -66,7 +71,24 @@ def evidence_in_memory(
     found = [_control(one, f"reference {number}", samples) for number, one in enumerate(references, 1)] if after else []
     ids = [str(row) for row in range(len(samples["forget"][1]))]
     inputs = _inputs(model, original, references, samples, ids)
-    return Evidence(ids, inputs, after, before, found, _integrity(model, original, broken), others)
+    again = _remind(model, original, references, samples) if after and "rea" in attacks else None
+    checks = _integrity(model, original, broken), others
+    return Evidence(ids, inputs, after, before, found, *checks, attacks=attacks, reminded=again)
+
+
+def _remind(
+    model: nn.Module, original: nn.Module | None, references: Sequence[nn.Module], samples: dict[str, Samples]
+) -> Attacked | None:
+    """Return what each module says after a little training on the retain set; None if there is nothing to train."""
+    if any(one is not None and not list(one.parameters()) for one in (model, original, *references)):
+        return None
+
+    def after(one: nn.Module) -> Answers:
+        """Return what one module then says."""
+        forget, retain, unseen = _placed(one, samples)
+        return reminded(one, forget, unseen, retain)
+
+    return Attacked(after(model), None if original is None else after(original), [after(one) for one in references])
 
 
 def _lookup(model: nn.Module, samples: dict[str, Samples]) -> Check:

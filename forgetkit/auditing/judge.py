@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.auditing.check import ONLY_CANARIES, Check
+from forgetkit.auditing.checks.attack_checks import Attacked, attack_checks
 from forgetkit.auditing.checks.exchangeable import exchangeable_check, harder_than_unseen
 from forgetkit.auditing.checks.hardness import hardness_checks
 from forgetkit.auditing.checks.one_model import Masks, single_ids
@@ -22,6 +23,9 @@ from forgetkit.auditing.result import Audited
 from forgetkit.auditing.self_check import self_check as check_self
 from forgetkit.auditing.verdict import apply_policy, overall
 from forgetkit.statistics.exchangeability import Exchangeability, assess_exchangeability
+
+NO_UNSEEN = "no unseen samples of these classes"
+"""Why no attack is made."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,24 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
         checks += hardness_checks(after, before, evidence.references, evidence.shadows, level=policy.level)
     if evidence.shadows is not None:
         checks += checks_with_shadows(after, before, evidence.shadows, policy)
+    checks += _attacks(evidence, policy, drawn=exchangeable)
     return CheckResults([*checks, *evidence.others], exchangeable, masks, compared)
+
+
+def _attacks(evidence: Evidence, policy: Policy, *, drawn: bool) -> list[Check]:
+    """Make the attacks that were asked for."""
+    after, before = evidence.after, evidence.before
+    if not evidence.attacks or after is None:
+        return []
+    if not np.isin(after.forget.labels, after.unseen.labels).any():
+        return [Check("attacks", "not-run", ONLY_CANARIES if not len(after.forget) else NO_UNSEEN)]
+    said = Attacked(
+        (after.forget, after.unseen),
+        None if before is None else (before.forget, before.unseen),
+        [(one.forget, one.unseen) for one in evidence.references],
+        evidence.shadows,
+    )
+    return attack_checks(evidence.attacks, said, evidence.reminded, policy, drawn=drawn)
 
 
 def _exchangeability(after: ModelPredictions, references: list[ModelPredictions], policy: Policy) -> Exchangeability:

@@ -69,6 +69,10 @@ class Judging:
             "Also teach the ids again: sooner than unseen samples, or than references or shadow models?", panel=DETAILS
         ),
     ] = False
+    attacks: Annotated[
+        str,
+        Option("Also make attacks of the field: all, or names with commas.", metavar="all|none|NAMES", panel=DETAILS),
+    ] = "none"
     self_check: Annotated[
         bool, Option("Also measure how often the checks err at these numbers of samples.", panel=DETAILS)
     ] = False

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from forgetkit.auditing.check import CHECKS
+from forgetkit.auditing.check import ATTACK_IDS, ATTACKS, CHECKS
 from forgetkit.errors import ForgetkitError, shorten
 from forgetkit.options import choice
 from forgetkit.registry import did_you_mean
@@ -33,7 +33,7 @@ DECIDING: dict[Criterion, tuple[str, ...]] = {
     "chance": ("integrity", "lookup", "utility", *ABOUT["chance"]),
 }
 """The checks that decide if the policy names none, each if it is run."""
-IDLE: dict[Criterion, tuple[str, ...]] = {"retrain": ("chance",), "chance": ("membership", "vanished")}
+IDLE: dict[Criterion, tuple[str, ...]] = {"retrain": ("chance",), "chance": ("membership", "vanished", *ATTACK_IDS)}
 """The checks that never decide under a criterion, even if a policy names them."""
 UNUSED: dict[Criterion, tuple[str, ...]] = {
     "retrain": ("chance",),
@@ -84,7 +84,7 @@ class Policy:
     require_utility: Annotated[bool, Field(strict=True)] = False
 
     def __post_init__(self) -> None:
-        known = (*CAN_DECIDE, *CHECKS) if self.gating else CAN_DECIDE
+        known = (*CAN_DECIDE, *ATTACK_IDS, *CHECKS) if self.gating else CAN_DECIDE
         for check in self.gating or ():
             if check not in known:
                 message = f"'gating' names '{shorten(check)}', which is no check that can decide"
@@ -132,6 +132,19 @@ def policy_of(
             message = f"{value} contradicts {name}, where it is {agreed}"
             raise ForgetkitError("usage", message, "leave it out, or change the policy", option=key)
     return policy, digest
+
+
+def attacks_of(text: str) -> tuple[str, ...]:
+    """Return the attacks that ``all``, ``none`` or names with commas between them ask for.
+
+    Raises:
+        ForgetkitError: ``usage`` for a name that is none.
+    """
+    if text == "none":
+        return ()
+    if text == "all":
+        return ATTACKS
+    return tuple(choice("attacks", name.strip(), (*ATTACKS, "all", "none")) for name in text.split(","))
 
 
 def read_policy(path: Path) -> tuple[Policy, str]:

@@ -13,7 +13,8 @@ from forgetkit.auditing.cure import cure_of
 from forgetkit.auditing.evidence import evidence_of
 from forgetkit.auditing.in_memory import SETS, evidence_in_memory
 from forgetkit.auditing.judge import judge
-from forgetkit.auditing.policy import Policy, policy_of
+from forgetkit.auditing.policy import Policy, attacks_of, policy_of
+from forgetkit.auditing.reminding import with_attacks
 from forgetkit.auditing.result import Audited
 from forgetkit.auditing.subject import Opened, Subject, open_original, open_references, subject_of
 from forgetkit.errors import ForgetkitError
@@ -94,6 +95,7 @@ def audit(
     unseen: Samples | None = None,
     shadows: str | Path | None = None,
     relearn: bool = False,
+    attacks: str = "none",
     self_check: bool = False,
     show_ids: bool = False,
     fresh: bool = False,
@@ -118,6 +120,7 @@ def audit(
         unseen: samples that it was never trained on.
         shadows: folder of shadow models of the original.
         relearn: also count the steps that teach the samples again, compared with unseen samples.
+        attacks: the attacks of the field to make: ``all``, ``none``, or names with commas between them.
         self_check: also measure how often the checks err at these numbers of samples.
         show_ids: list single ids in the report.
         fresh: start over, even if an interrupted audit of the same checkpoints could be resumed.
@@ -128,19 +131,18 @@ def audit(
     Raises:
         ForgetkitError: for what cannot be read or does not fit together; its code says why.
     """
+    made, report = attacks_of(attacks), dict[str, Any](self_check=self_check, show_ids=show_ids)
     rules, digest = (policy, None) if isinstance(policy, Policy) else policy_of(policy)
     samples = dict(zip(SETS, (forget, retain, unseen), strict=True))
+    known, others = _compared(original, references, modules=isinstance(checkpoint, nn.Module))
     if isinstance(checkpoint, nn.Module):
-        known, others = _compared(original, references, modules=True)
         parts = _whole(samples, ids)
-        evidence = evidence_in_memory(checkpoint, known, others, parts, policy=rules, relearn=relearn)
-        return judge(evidence, rules, digest=digest, self_check=self_check, show_ids=show_ids)
+        evidence = evidence_in_memory(checkpoint, known, others, parts, policy=rules, relearn=relearn, attacks=made)
+        return judge(evidence, rules, digest=digest, **report)
     _refuse_samples(samples)
-    known, others = _compared(original, references, modules=False)
-    lists = [] if ids is None else [as_list(ids, "ids")]
-    about = {"original": known, "references": others, "shadows": shadows}
-    case = open_case(checkpoint, lists, **about, source=source, compute=compute, tell=tell)
-    return run(case, rules, digest, relearn=relearn, self_check=self_check, show_ids=show_ids, fresh=fresh, tell=tell)
+    about = {"original": known, "references": others, "shadows": shadows, "source": source, "compute": compute}
+    case = open_case(checkpoint, [] if ids is None else [as_list(ids, "ids")], **about, tell=tell)
+    return run(case, rules, digest, relearn=relearn, attacks=made, fresh=fresh, tell=tell, **report)
 
 
 def open_case(
@@ -191,6 +193,7 @@ def run(
     digest: str | None = None,
     *,
     relearn: bool = False,
+    attacks: tuple[str, ...] = (),
     self_check: bool = False,
     show_ids: bool = False,
     fresh: bool = False,
@@ -205,6 +208,7 @@ def run(
         policy: what decides, and by how much.
         digest: SHA-256 of the policy's file, if it came from one.
         relearn: also train copies on forgotten and on unseen samples.
+        attacks: the attacks of the field to make, names of :data:`forgetkit.auditing.check.ATTACKS`.
         self_check: also measure how often the checks err at these numbers of samples.
         show_ids: list single ids in the report.
         fresh: start over.
@@ -226,6 +230,7 @@ def run(
             shadows=case.shadows,
             attributes=case.attributes,
         )
+    evidence = with_attacks(evidence, attacks, subject, original, references, machine)
     found = judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids)
     words = typed or ["forgetkit", "audit", str(subject.path), *(["--original", str(original[0])] if original else [])]
     known, timed = original is not None, machine if priced else None

@@ -38,10 +38,16 @@ class OnSamples:
     groups: NDArray[np.int64]
 
     @property
+    def never(self) -> Mask:
+        """Whether the half of a shadow model has not the sample, bool of the shape of the scores."""
+        found = np.empty(self.scores.shape, dtype=bool)
+        found[::2], found[1::2] = self.sides, ~self.sides
+        return found
+
+    @property
     def usual(self) -> Scores:
         """Mean φ over the shadow models whose half has not the sample, float64 of shape ``(samples,)``."""
-        never = np.empty(self.scores.shape, dtype=bool)
-        never[::2], never[1::2] = self.sides, ~self.sides
+        never = self.never
         found: Scores = (self.scores * never).sum(0) / never.sum(0)
         return found
 

@@ -130,6 +130,18 @@ QUESTIONS = {
     "is the model than the references? Unseen samples in the same order show the right value.",
     "hardness-vulnerable": "The same for the middle third.",
     "hardness-safe": "The same for the third of which it had memorised least. Here little or nothing had to change.",
+    "attacks": "Does any attack, corrected for their number, tell the model from models that never saw the samples?",
+    "attack-loss": "How often is a forgotten sample's loss lower than an unseen one's (Yeom et al. 2018)? 0.5: a coin.",
+    "attack-phi": "The same by the certainty of the true class, within each class (Carlini et al. 2022).",
+    "attack-label": "The same by the answer alone, right or wrong (the gap attack; Choquette-Choo et al. 2021).",
+    "attack-rmia": "The same by the certainty, compared with models that never saw it (Zarifzadeh et al. 2024).",
+    "attack-lira": "The same in standard deviations from models that never saw it (offline LiRA, Carlini et al. 2022).",
+    "attack-bavaria": "The same, with a Bayesian estimate of each sample's deviation (Brännvall 2026).",
+    "attack-ulira": "Is the model as certain of a sample as shadow models that saw it and forgot it, or as those that "
+    "never did? 0.5: as for a reference (Hayes et al. 2024).",
+    "attack-ruli": "The same, with kernel densities (Naderloui et al. 2025).",
+    "attack-rea": "After a little training on the retained samples: how often is the model surer of a forgotten sample "
+    "than of an unseen one (reminiscence attack, Xiao et al. 2025)?",
     "relearn": "Are the samples relearned sooner than samples never trained on? Above 0: sooner.",
     "relearn-rank": "Are they relearned sooner than by the references? Above 0: sooner than by most. p: how often one "
     "more reference would be as quick.",

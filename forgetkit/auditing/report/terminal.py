@@ -76,8 +76,8 @@ def heading(report: dict[str, Any], name: str, width: int = WIDTH) -> Text:
 
 
 def _decides(check: dict[str, Any], report: dict[str, Any]) -> bool:
-    """Say whether a check belongs to what decides: usefulness always, and what could not decide if nothing did."""
-    if check["gating"] or check["id"] == "utility":
+    """Say whether to show a check: what decides, usefulness, attacks, and what could not decide if nothing did."""
+    if check["gating"] or check["id"] in {"utility", "attacks"}:
         return True
     undecided = report["forgetting"] == "inconclusive" and check["group"] != "earlier"
     return undecided and check["id"] in ABOUT[report["policy"]["criterion"]]

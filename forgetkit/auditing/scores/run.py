@@ -7,7 +7,7 @@ from pathlib import Path
 
 from forgetkit.auditing.cure import Cure
 from forgetkit.auditing.judge import judge
-from forgetkit.auditing.policy import Policy, policy_of
+from forgetkit.auditing.policy import Policy, attacks_of, policy_of
 from forgetkit.auditing.result import Audited
 from forgetkit.auditing.scores.evidence import evidence_from_scores
 from forgetkit.auditing.scores.read import SUFFIXES, read_scores
@@ -57,6 +57,7 @@ def audit_scores(
     references: Iterable[str | Path] = (),
     shadows: Iterable[str | Path] = (),
     policy: str | Path | Policy | None = None,
+    attacks: str = "none",
     show_ids: bool = False,
     tell: Tell = silent,
 ) -> Audited:
@@ -68,6 +69,7 @@ def audit_scores(
         references: of models trained without the samples; a folder stands for all tables in it.
         shadows: of shadow models, likewise, twins after each other.
         policy: what decides, and by how much: the path of a TOML file, or a policy.
+        attacks: the attacks of the field to make: ``all``, ``none``, or names with commas between them.
         show_ids: list single ids in the report.
         tell: told what is odd, but no error.
 
@@ -78,7 +80,7 @@ def audit_scores(
     known = None if original is None else str(original)
     others, judges = list(map(str, references)), list(map(str, shadows))
     case = open_scores(str(scores), original=known, references=others, shadows=judges)
-    return run_scores(case, rules, digest, show_ids=show_ids, tell=tell)
+    return run_scores(case, rules, digest, attacks=attacks_of(attacks), show_ids=show_ids, tell=tell)
 
 
 def open_scores(
@@ -106,6 +108,7 @@ def run_scores(
     policy: Policy,
     digest: str | None = None,
     *,
+    attacks: tuple[str, ...] = (),
     self_check: bool = False,
     show_ids: bool = False,
     typed: Sequence[str] = (),
@@ -117,6 +120,7 @@ def run_scores(
         case: what is judged.
         policy: what decides, and by how much.
         digest: SHA-256 of the policy's file, if it came from one.
+        attacks: the attacks of the field to make, names of :data:`forgetkit.auditing.check.ATTACKS`.
         self_check: also measure how often the checks err at these numbers of samples.
         show_ids: list single ids in the report.
         typed: the words of the command of this audit, for what would decide it.
@@ -126,6 +130,7 @@ def run_scores(
         ForgetkitError: as :func:`forgetkit.auditing.scores.evidence.evidence_from_scores`.
     """
     evidence = evidence_from_scores(case.table, case.original, case.references, case.shadows, tell=tell)
+    evidence = replace(evidence, attacks=attacks)
     found = _in_options_of_scores(judge(evidence, policy, digest=digest, self_check=self_check, show_ids=show_ids))
     if found.verdict == "inconclusive" and case.original is None and typed:
         return replace(found, cure=Cure((" ".join([*typed, "--original-scores ORIGINAL.npz"]),)))
@@ -137,7 +142,7 @@ def _in_options_of_scores(found: Audited) -> Audited:
 
     def said(text: str) -> str:
         """Return a sentence."""
-        return _OPTION.sub(r"--\1-scores", text)
+        return _OPTION.sub(r"--\1-scores", text).replace("--shadows", "--shadow-scores")
 
     reasons = [said(text) for text in found.judgement.reasons]
     judged = replace(

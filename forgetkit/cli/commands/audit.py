@@ -33,6 +33,7 @@ class Job:
         reports: where to write.
         policy: what decides.
         digest: SHA-256 of the policy's file, if it came from one.
+        attacks: the attacks of the field to make.
         closing: the request that the audit closes, if any.
         warnings: codes and messages of the warnings so far.
     """
@@ -42,6 +43,7 @@ class Job:
     reports: "Reports"
     policy: "Policy"
     digest: str | None
+    attacks: tuple[str, ...]
     closing: "Closing | None"
     warnings: list[dict[str, str]]
 
@@ -97,18 +99,19 @@ def audit(
 def _job(name: str, given: AuditOptions, console: Console, *, several: bool) -> Job:
     """Read and check what one audit needs."""
     from forgetkit.auditing.closing import closing_of
-    from forgetkit.auditing.policy import policy_of
+    from forgetkit.auditing.policy import attacks_of, policy_of
     from forgetkit.auditing.report.files import Reports
 
     judging, closes, files, said = given.judging, given.closes, given.files, len(console.warnings)
     reports = Reports(files.junit, files.summary, files.html, files.remembered_out).named(name, several=several)
     with nullcontext() if console.says.dry_run else reports.erring(name):
         policy, digest = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
+        attacks = attacks_of(judging.attacks)
         closing = closing_of(closes.request, closes.book, closes.accept)
         case = _case(name, given, closing, console)
         read = (*(given.compared.ids or []), given.compared.attributes, judging.policy, closes.book)
         reports.check((*case.paths, *(Path(file) for file in read if file and file != "-")), console)
-        return Job(name, case, reports, policy, digest, closing, console.warnings[said:])
+        return Job(name, case, reports, policy, digest, attacks, closing, console.warnings[said:])
 
 
 def _case(name: str, given: AuditOptions, closing: "Closing | None", console: Console) -> "Case | ScoreCase":
@@ -163,6 +166,7 @@ def _run(job: Job, given: AuditOptions, console: Console) -> "Audited":
 
     case, judging, show_ids = job.case, given.judging, given.files.show_ids
     common: dict[str, Any] = {"self_check": judging.self_check, "show_ids": show_ids, "typed": typed(), "tell": console}
+    common["attacks"] = job.attacks
     if isinstance(case, ScoreCase):
         return run_scores(case, job.policy, job.digest, **common)
     priced = not (console.says.as_json or console.says.quiet)
