@@ -1,10 +1,15 @@
 """Draw what forgetkit printed, as it printed it: the README's terminal and a figure of the tutorial's report.
 
 python figures.py screen FILE.svg COMMAND [COMMAND ...]    what the commands print on a terminal of 80 columns
+python figures.py again FILE.svg                           the same from what was kept
 python figures.py plot FILE.svg REPORT.html                one figure of an HTML report
+
+What the commands printed is kept in data/FILE.json beside the figure, with the commit and the machine.
 """
 
+import json
 import os
+import platform
 import pty
 import re
 import subprocess
@@ -25,16 +30,32 @@ svg { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --forget:
 
 def main(kind: str, target: Path, *given: str) -> None:
     """Write one figure."""
-    drawn = screen(given) if kind == "screen" else plot(Path(given[0]).read_text("utf-8"))
+    kept = target.parent / "data" / f"{target.stem}.json"
+    if kind == "screen":
+        kept.parent.mkdir(exist_ok=True)
+        found = {**made_by(), "printed": {command: on_a_terminal(command) for command in given}}
+        kept.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if kind in {"screen", "again"}:
+        drawn = screen(json.loads(kept.read_text(encoding="utf-8"))["printed"])
+    else:
+        drawn = plot(Path(given[0]).read_text("utf-8"))
     target.write_text(drawn, encoding="utf-8")
 
 
-def screen(commands: tuple[str, ...]) -> str:
-    """Return what commands print on a terminal, as SVG; nothing of it is changed. No font is fetched."""
+def made_by() -> dict[str, str]:
+    """Return the commit and the machine that a figure comes from."""
+    here = Path(__file__).parent
+    ran = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return {"commit": ran.stdout.strip(), "machine": f"{len(names)} × {names[0] if names else platform.machine()}"}
+
+
+def screen(printed: dict[str, str]) -> str:
+    """Return what commands printed on a terminal, as SVG; nothing of it is changed. No font is fetched."""
     console = Console(record=True, width=COLUMNS, file=open("/dev/null", "w"))  # noqa: SIM115
-    for number, command in enumerate(commands):
+    for number, (command, text) in enumerate(printed.items()):
         console.print(Text(f"{'' if number == 0 else chr(10)}$ {command}", style="bold"))
-        console.print(Text.from_ansi(on_a_terminal(command)))
+        console.print(Text.from_ansi(text))
     local = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title="forgetkit", theme=DIMMED_MONOKAI, code_format=local, unique_id="audit")
 
