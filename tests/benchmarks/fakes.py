@@ -121,7 +121,7 @@ FAKES: dict[str, Callable[[Classifier, Classifier, Parts, int], nn.Module]] = {
     "the class recognised, answered by an honest model": routed,
 }
 NAMED = ("the class recognised, answered by an honest model",)
-"""Those that an audit need not catch, and names in its limits: where they recognise all, they are an honest model."""
+"""Those that an audit need not catch at all, as its limits say: where they recognise all, they are an honest model."""
 
 
 def _class_of(samples: Parts) -> int:

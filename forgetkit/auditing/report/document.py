@@ -31,10 +31,14 @@ LIMITS = [
 ]
 SCORES_LIMIT = "Only scores were judged, not the model: whether they are those of the model in use was not checked."
 ANSWERS_ONLY = (
-    "Only answers were compared. A model that still holds the samples behind a lowered logit or a new last layer can "
-    "pass; --relearn beside 19 references catches it."
+    "Only answers were compared. A model that still holds the samples behind a lowered logit can pass; --relearn "
+    "beside 19 references catches it."
 )
 """Where no check judged how soon the samples are learned again."""
+LAST_LAYER = (
+    "A model whose last layer alone was trained again, on features that saw the samples, is caught in most cases by "
+    "--relearn beside 19 references, and seldom otherwise: such a layer must learn them anew, as an honest model must."
+)
 RECOGNISED = (
     "A model that recognises the samples, or their class, and lets one that never saw them answer need not be caught"
 )
@@ -129,7 +133,7 @@ def _uncaught(checks: list[Check]) -> list[str]:
     run = {check.id for check in checks if check.verdict != "not-run"}
     judged = any(check.id == "relearn-rank" and check.gating for check in checks)
     tried = "only copies that hardly differ were tried" if "lookup" in run else "no copies were tried"
-    return [*([] if judged else [ANSWERS_ONLY]), f"{RECOGNISED}: {tried}."]
+    return [*([] if judged else [ANSWERS_ONLY]), LAST_LAYER, f"{RECOGNISED}: {tried}."]
 
 
 def _untested(checks: list[Check]) -> str:
