@@ -133,7 +133,8 @@ def _folder(path: Path) -> ForgetkitError:
     """Return the error for a folder."""
     found = sorted(one for one in path.glob("*.st") if not one.name.endswith(".optimizer.st"))
     hint = f"name a file in it: {found[0]}" if found else "name a file; train one with: forgetkit train"
-    return ForgetkitError("checkpoint-malformed", f"{path}: a folder, not a checkpoint", hint)
+    code = "checkpoint-missing" if path == Path() else "checkpoint-malformed"  # an empty path is the folder, too
+    return ForgetkitError(code, f"{path}: a folder, not a checkpoint", hint)
 
 
 def _hint(path: Path) -> str:

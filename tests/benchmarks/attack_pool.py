@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-sys.path.append(str(Path(__file__).parents[2] / "examples" / "compare"))
-import networks  # noqa: F401 - registers small-resnet
-
 from forgetkit.auditing.checks.attacks import Answers
 from forgetkit.auditing.checks.rea import remind
 from forgetkit.auditing.predictions import predictions_of
 from forgetkit.data.dataset import Dataset
 from forgetkit.data.open import open_dataset
 from forgetkit.models.build import build_model
+from forgetkit.registry import load_plugins
 from forgetkit.training.classifier import Classifier, predict, take
 from forgetkit.training.device import seed_for
 from forgetkit.training.loop import complete, train_steps
@@ -32,6 +30,7 @@ from forgetkit.training.optimizers import optimizer_of
 from forgetkit.training.recipe import Recipe
 
 Rows = NDArray[np.int64]
+load_plugins([Path(__file__).parents[2] / "examples" / "compare" / "networks.py"])
 
 
 @dataclass(frozen=True)
