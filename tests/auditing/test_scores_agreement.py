@@ -83,3 +83,20 @@ def test_groups_of_other_tables_say_what_their_models_saw(forgetkit: Run, tmp_pa
         one = replace(table(3), groups=[group] * (2 * EACH) + ["unseen"] * EACH)
         ran = forgetkit(*given, option, save(one, f"{group}.csv"))
         assert (ran.code, said in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(("known", "verdict"), [(0.0, "pass"), (2.0, "info")])
+def test_shadow_models_that_never_saw_the_samples_do_not_clear_a_model_that_remembers(
+    forgetkit: Run, tmp_path: Path, known: float, verdict: str
+) -> None:
+    source, names = np.random.default_rng(0), list[str]()
+    for number in range(0, 12, 2):
+        half = source.random(3 * EACH) < 0.5
+        for twin, saw in enumerate((half & ~UNSEEN, ~half & ~UNSEEN)):
+            one = table(10 + number + twin)
+            one.logits[np.arange(3 * EACH), one.labels] -= 3.0 * (~saw & (np.array(one.groups) == "retain"))
+            names += ["--shadow-scores", save(replace(one, saw=saw), f"t/{number + twin}.npz")]
+    given = ("--original-scores", save(table(2, known=3), "o.npz"), *names, "--json")
+    ran = forgetkit("audit", "--scores", save(table(1, known=known)), *given)
+    found = {check["id"]: check["verdict"] for check in ran.json["checks"]}
+    assert found["twins"] == verdict, ran.out
