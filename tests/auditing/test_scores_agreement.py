@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forgetkit.auditing.scores.table import ScoreTable
+from forgetkit.auditing.scores.table import ScoreTable, logits_of
+from forgetkit.errors import ForgetkitError
 from tests.auditing.test_scores import CLASSES, EACH, save, table
 from tests.conftest import Run
 
@@ -100,3 +101,18 @@ def test_shadow_models_that_never_saw_the_samples_do_not_clear_a_model_that_reme
     ran = forgetkit("audit", "--scores", save(table(1, known=known)), *given)
     found = {check["id"]: check["verdict"] for check in ran.json["checks"]}
     assert found["twins"] == verdict, ran.out
+
+
+@pytest.mark.parametrize(
+    ("row", "cure"),
+    [
+        ([0.33, 0.33, 0.32], "if they were rounded"),
+        ([20.0, 30.0, 50.0], "percentages"),
+        ([-1.0, 1.0, 1.0], "call them logits"),
+        ([0.2, 0.2, 0.2], "one probability for each class"),
+    ],
+)
+def test_probabilities_that_are_none_say_what_they_may_be(row: list[float], cure: str) -> None:
+    with pytest.raises(ForgetkitError) as caught:
+        logits_of(np.array([row]), "s.csv:{}".format)
+    assert cure in str(caught.value.hint)
