@@ -69,6 +69,7 @@ class Rank:
     Attributes:
         p: the share of models, itself included, that are at least as far apart; in ``[1 / (k + 1), 1]``.
         p_before: p of the original; None without one.
+        signed_before: ``signed`` of the original; None without one.
         apart: mean absolute distance from the other models, in standard deviations.
         signed: mean distance with its sign; positive is remembered, negative over-forgotten.
         references: ``apart`` of each reference, k of them.
@@ -77,6 +78,7 @@ class Rank:
 
     p: float
     p_before: float | None
+    signed_before: float | None
     apart: float
     signed: float
     references: tuple[float, ...]
@@ -87,6 +89,11 @@ class Rank:
     def possible(self) -> bool:
         """Whether there are enough references; otherwise the verdict is always inconclusive."""
         return len(self.references) >= self.needed
+
+    @property
+    def control_remembers(self) -> bool:
+        """Whether the original knows more of the samples than the references do."""
+        return (self.signed_before or 0) > 0
 
 
 def closer(
@@ -144,7 +151,8 @@ def rank(
         level: the error of the test, in (0, 0.5).
 
     Returns:
-        "fail" if ``p <= level``; "pass" if it is above and the original's is not; else "inconclusive".
+        "fail" if ``p <= level``; "pass" if it is above, and the original's is not, on the side that remembers; else
+        "inconclusive".
 
     Raises:
         ValueError: scores that are not finite, shapes that differ, no reference, or an impossible ``level``.
@@ -159,11 +167,12 @@ def rank(
     if not references or len(shapes) > 1 or not all(np.isfinite(phi).all() for phi in everyone):
         raise ValueError(f"cannot rank {len(references)} references: one shape, not {sorted(shapes)}, all finite")
     apart, signed, p = _place(phi_after, references)
-    p_before = None if phi_before is None else _place(phi_before, references)[2]
-    caught = p_before is not None and p_before <= level
+    signed_before, p_before = (None, None) if phi_before is None else _place(phi_before, references)[1:]
+    # A control that knows less of the samples than the references do, such as another model, remembers nothing.
+    caught = p_before is not None and p_before <= level and (signed_before or 0) > 0
     verdict: Verdict = "fail" if p <= level else "pass" if caught else "inconclusive"
     needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
-    return Rank(p, p_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
+    return Rank(p, p_before, signed_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
 
 
 def _ratios(near: Scores, far: Scores, *, level: float, draws: int, seed: int) -> list[Estimate]:

@@ -24,11 +24,11 @@ FAR = Estimate(1.5, (1.4, 1.6), (1.4, 1.6), 60)
 
 def a_rank(p: float, p_before: float, k: int = 19) -> Check:
     verdict = "fail" if p <= 0.05 else "pass" if p_before <= 0.05 else "inconclusive"
-    return rank_check(Rank(p, p_before, 1.0, 0.5, (1.0,) * k, 19, verdict))
+    return rank_check(Rank(p, p_before, 9.0, 1.0, 0.5, (1.0,) * k, 19, verdict))
 
 
 def a_closer(ratio: Estimate, floor: float, k: int = 5) -> Check:
-    return closer_check(Closer(ratio, (floor,) * k, (floor,) * k), k)
+    return closer_check(Closer(ratio, (floor,) * k, (floor,) * k), k, remembers=True)
 
 
 def verdict_of(*checks: Check, policy: Policy | None = None, drawn: bool = True) -> tuple[str, list[str]]:
@@ -114,6 +114,6 @@ def test_at_most_forgives_below_chance_and_nothing_else() -> None:
 
 
 def test_a_rank_without_the_original_says_what_it_needs() -> None:
-    check = rank_check(Rank(0.4, None, 1.0, 0.5, (1.0,) * 19, 19, "inconclusive"))
+    check = rank_check(Rank(0.4, None, None, 1.0, 0.5, (1.0,) * 19, 19, "inconclusive"))
     assert (check.verdict, "needs --original" in check.note) == ("info", True)
-    assert rank_check(Rank(0.05, None, 1.0, 0.5, (1.0,) * 19, 19, "fail")).gating
+    assert rank_check(Rank(0.05, None, None, 1.0, 0.5, (1.0,) * 19, 19, "fail")).gating

@@ -137,9 +137,9 @@ def test_a_loss_that_is_certain_fails_with_few_samples_too() -> None:
 @pytest.mark.parametrize(("ends", "weak"), [((0.6, 0.9), True), ((0.4, 0.6), False)])
 def test_a_distance_that_most_references_would_not_pass_informs(ends: tuple[float, float], weak: bool) -> None:
     wide = (0.3, 0.9)
-    check = closer_check(Closer(Estimate(0.6, wide, wide, 200), (0.3, 0.5), ends), 19)
+    check = closer_check(Closer(Estimate(0.6, wide, wide, 200), (0.3, 0.5), ends), 19, remembers=True)
     assert (check.verdict, check.weak) == ("inconclusive", weak)
-    far = closer_check(Closer(Estimate(0.8, (0.7, 0.9), (0.7, 0.9), 200), (0.3, 0.5), ends), 19)
+    far = closer_check(Closer(Estimate(0.8, (0.7, 0.9), (0.7, 0.9), 200), (0.3, 0.5), ends), 19, remembers=True)
     assert (far.verdict, far.weak) == ("inconclusive", False)
     found = overall(apply_policy([FILE, RANK, check, KEPT], Policy(), exchangeable=True), original=True)
     assert found.verdict == ("forgotten" if weak else "inconclusive")

@@ -157,7 +157,7 @@ def near(references: int, n: int, kept: float = 0.0) -> Callable[[Generator], Ch
 
     def check(draw: Generator) -> Check:
         found = crowd(draw, references, n, kept=kept)
-        return closer_check(closer(found.after, found.before, found.references, draws=400), references)
+        return closer_check(closer(found.after, found.before, found.references, draws=400), references, remembers=True)
 
     return check
 

@@ -190,6 +190,11 @@ def test_an_original_like_a_reference_leaves_rank_inconclusive() -> None:
     assert ranked(5, 0.0, before=0.0).verdict == "inconclusive"
 
 
+def test_an_original_that_knows_less_than_the_references_is_no_control_of_rank() -> None:
+    found = ranked(5, 0.0, before=-5.0)
+    assert (found.p_before, found.control_remembers, found.verdict) == (1 / 20, False, "inconclusive")
+
+
 @pytest.mark.parametrize("k, level, possible", [(18, 0.05, False), (19, 0.05, True), (8, 0.1, False), (9, 0.1, True)])
 def test_below_19_references_rank_cannot_fail_at_5_percent(k: int, level: float, possible: bool) -> None:
     pool = scores(default_rng(6), k + 1)

@@ -14,6 +14,7 @@ from forgetkit.statistics.references import CLOSER_MARGIN, Closer, Rank, closer,
 
 CLOSER_FROM = 5
 """Fewest references with which ``closer`` decides."""
+NO_CONTROL = "no control: the original knows less of the ids than the references do; is it the original?"
 
 Softmax = NDArray[np.float64]
 
@@ -70,7 +71,7 @@ def _all_ids(
     else:
         try:
             near = closer(softmax, before.forget.softmax, others, level=level)
-            near_check = closer_check(near, len(others))
+            near_check = closer_check(near, len(others), remembers=placed.control_remembers)
         except ValueError as problem:  # the original is at the references' mean
             near_check = Check("closer", "not-run", str(problem), n=len(softmax))
     return ReferenceResults([rank_check(placed), near_check, apart], placed, near)
@@ -107,6 +108,8 @@ def rank_check(found: Rank) -> Check:
     }.get(found.verdict, "no power: the original does not stand apart from the references either")
     if found.verdict == "inconclusive" and found.p_before is None:
         note = f"like {models - 1} models that never saw the ids; needs --original to show that not every model is"
+    if found.verdict == "inconclusive" and found.p_before is not None and not found.control_remembers:
+        note = NO_CONTROL
     if not found.possible:
         note = f"{models - 1} references; at least {found.needed} are needed to decide"
     decides = found.possible and found.verdict != "inconclusive"
@@ -115,20 +118,22 @@ def rank_check(found: Rank) -> Check:
     return replace(check, gating=decides, proves=found.possible)
 
 
-def closer_check(found: Closer, count: int) -> Check:
+def closer_check(found: Closer, count: int, *, remembers: bool) -> Check:
     """Return the check on the distance to the references, as a share of the original's distance.
 
-    It decides with five references or more, if the original is farther from them than they are from each other. A model
-    farther away than the original fails in any case.
+    It decides with five references or more, if the original is farther from them than they are from each other, and
+    ``remembers``: it knows more of the ids than they do. A model farther away than the original fails in any case.
     """
     floor = max(found.floors)
     note = f"{found.ratio.value:.2f} of the original's distance from {count} references"
-    if not found.possible:
+    if not remembers:
+        note += f"; {NO_CONTROL}"
+    elif not found.possible:
         note += "; no power: the original is as close as they are"
     elif found.verdict == "inconclusive" and not found.resolved:
         note += "; too few ids: most references would not pass either"
     enough = count >= CLOSER_FROM
-    decides = enough and (found.possible or found.verdict == "fail")
+    decides = enough and ((found.possible and remembers) or found.verdict == "fail")
     verdict: CheckVerdict = found.verdict if decides else "info"
     check = check_of("closer", found.ratio, verdict, note, null=floor, margin=CLOSER_MARGIN)
     weak = decides and verdict == "inconclusive" and not found.resolved and found.ratio.wide[0] <= found.ceiling

@@ -23,6 +23,9 @@ def checks_with_shadows(
 ) -> list[Check]:
     """Return the twin test, its control, and the calibrated membership check, which only informs.
 
+    The twin test judges the step that the shadow models took. Where no record says that the model took the same one, it
+    does not pass by theirs while it is itself plainly surer of the samples than models that never saw them.
+
     Args:
         after: predictions of the model under audit.
         before: those of the original.
@@ -35,8 +38,18 @@ def checks_with_shadows(
             continue
         forget, unseen = _calibrated(model.forget, found.forget), _calibrated(model.unseen, found.unseen)
         check = membership(forget, unseen, level=policy.level, margin=policy.membership_margin)
+        if model is after and not found.recorded and check.verdict == "fail" and not check.over:
+            checks = [_barred(one) for one in checks]
         checks.append(replace(check, id=name, verdict="info", gating=False, proves=False, weak=False))
     return checks
+
+
+def _barred(check: Check) -> Check:
+    """Let a pass of the twin test only inform."""
+    if check.verdict != "pass":
+        return check
+    note = f"the model is surer of the samples than shadow models that never saw them{BY_ITSELF}{check.note})"
+    return replace(check, verdict="info", gating=False, note=note)
 
 
 def _twins(found: ShadowPredictions, *, level: float) -> list[Check]:

@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.evidence import Evidence
 from forgetkit.auditing.predictions import ModelPredictions, Predictions, predictions_of
+from forgetkit.auditing.scores.agreement import (
+    Rows,
+    check_alike,
+    check_control,
+    check_copies,
+    check_histories,
+    digest,
+    rows_in,
+)
 from forgetkit.auditing.scores.table import Mask, ScoreTable
 from forgetkit.auditing.shadow_predictions import (
     Course,
@@ -21,13 +30,12 @@ from forgetkit.auditing.shadow_predictions import (
     draw_retained,
     draw_sides,
 )
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError
 from forgetkit.events import Tell, Warned
 from forgetkit.files.id_list import digest_of
 
 NO_WEIGHTS = "no weights were seen: whether these are the scores of the model in use is not checked, nor its record"
 REFRESH = "forgetkit shadows refresh, then predict again"
-Rows = NDArray[np.int64]
 
 
 def evidence_from_scores(
@@ -59,15 +67,24 @@ def evidence_from_scores(
     if named and len(set(named)) == len(named):
         text = f"{table.name}: each sample has an owner of its own: the column 'owner' changes nothing"
         tell(Warned("owners-unused", text))
-    _check_alike([table, *([original] if original else []), *references, *shadows])
+    check_alike([table, *([original] if original else []), *references, *shadows])
     forget = table.rows("forget")
     ids = [table.ids[row] for row in forget]
+    after = _predictions(table, table, ("forget", "unseen", "retain", "earlier"))
+    before = None if original is None else _predictions(original, table, ("forget", "unseen", "earlier"))
+    others = [_predictions(one, table, ("forget", "unseen")) for one in references]
+    check_histories(table, original, references)
+    known = [] if original is None or before is None else [(original.name, before)]
+    for name, control in known:
+        check_control(name, control)
+    named_references = zip([one.name for one in references], others, strict=True)
+    check_copies([(table.name, after), *known, *named_references], judged=1 + len(known))
     return Evidence(
         ids=ids,
         inputs=_inputs(table, original, references, shadows, ids),
-        after=_predictions(table, table, ("forget", "unseen", "retain", "earlier")),
-        before=None if original is None else _predictions(original, table, ("forget", "unseen", "earlier")),
-        references=[_predictions(one, table, ("forget", "unseen")) for one in references],
+        after=after,
+        before=before,
+        references=others,
         integrity=_integrity(table, original),
         others=[],
         classes=table.classes,
@@ -75,43 +92,6 @@ def evidence_from_scores(
         by_owner=_by_owner(table),
         weights=False,
     )
-
-
-def _check_alike(tables: Sequence[ScoreTable]) -> None:
-    """Refuse tables of different classes, and one that is given twice."""
-    first, digests = tables[0], dict[str, str]()
-    for one in tables:
-        if one.logits.shape[1] != first.logits.shape[1]:
-            classes = f"scores of {one.logits.shape[1]} classes, but {first.name} of {first.logits.shape[1]}"
-            raise ForgetkitError("scores-mismatch", f"{one.name}: {classes}", "both models must have the same classes")
-    for one in tables[1:]:
-        if other := digests.get(found := digest(one)):
-            message = f"{one.name}: these are the scores of {other} again"
-            raise ForgetkitError("scores-mismatch", message, "leave one of them out: a copy is no second model")
-        digests[found] = one.name
-
-
-def _rows(one: ScoreTable, table: ScoreTable, rows: Rows) -> Rows:
-    """Return the rows of another model's table that are of the same samples as ``rows`` of the first.
-
-    Raises:
-        ForgetkitError: ``scores-mismatch`` for a sample that is missing, or has another label.
-    """
-    if one is table or one.ids == table.ids:
-        found = rows
-    else:
-        places = [one.row_of.get(table.ids[row], -1) for row in rows.tolist()]
-        found = np.array(places, dtype=np.int64)
-    if len(missing := np.flatnonzero(found < 0)):
-        row = int(rows[missing[0]])
-        message = f"{len(missing)} of {len(rows)} '{table.groups[row]}' samples of {table.name} are missing"
-        hint = f"write scores of the same samples, such as '{shorten(table.ids[row])}'"
-        raise ForgetkitError("scores-mismatch", f"{one.name}: {message}", hint)
-    if len(other := np.flatnonzero(one.labels[found] != table.labels[rows])):
-        row, place = int(rows[other[0]]), int(found[other[0]])
-        message = f"'{shorten(table.ids[row])}' has the label {one.labels[place]}, in {table.name} {table.labels[row]}"
-        raise ForgetkitError("scores-mismatch", f"{one.name}: {message}", "number samples and classes the same way")
-    return found
 
 
 def _predictions(one: ScoreTable, table: ScoreTable, groups: Sequence[str]) -> ModelPredictions:
@@ -123,7 +103,7 @@ def _predictions(one: ScoreTable, table: ScoreTable, groups: Sequence[str]) -> M
 
 
 def _on(one: ScoreTable, table: ScoreTable, rows: Rows) -> Predictions:
-    found = _rows(one, table, rows)
+    found = rows_in(one, table, rows)
     return predictions_of(torch.from_numpy(one.logits[found]), torch.from_numpy(one.labels[found]))
 
 
@@ -141,14 +121,6 @@ def _integrity(table: ScoreTable, original: ScoreTable | None) -> Check:
     if original is not None and digest(table) == digest(original):
         return Check("integrity", "fail", "the scores are the original's, bit for bit", gating=True)
     return Check("integrity", "not-run", NO_WEIGHTS, gating=True)
-
-
-def digest(table: ScoreTable) -> str:
-    """Return the SHA-256 of the scores of a table, with the samples that they are of."""
-    found = hashlib.sha256(digest_of(table.ids).encode())
-    found.update(np.ascontiguousarray(table.labels).tobytes())
-    found.update(np.ascontiguousarray(table.logits, dtype=np.float64).tobytes())
-    return found.hexdigest()
 
 
 def _inputs(
@@ -179,8 +151,8 @@ def _shadow_predictions(table: ScoreTable, shadows: Sequence[ScoreTable]) -> Sha
     retained = retain[draw_retained(table.labels[forget], table.labels[retain])]
     groups = _groups(table)
     courses = [_course(one, table, forget) for one in shadows]
-    here = np.stack([_saw(one)[_rows(one, table, forget)] for one in shadows[1::2]])
-    kept = np.stack([_saw(one)[_rows(one, table, retained)] for one in shadows[1::2]])
+    here = np.stack([_saw(one)[rows_in(one, table, forget)] for one in shadows[1::2]])
+    kept = np.stack([_saw(one)[rows_in(one, table, retained)] for one in shadows[1::2]])
     for (first, second), left, right in zip(_pairs(shadows), courses[::2], courses[1::2], strict=True):
         if not np.array_equal(left.saw, ~right.saw):
             message = f"{second.name}: its half does not complete that of {first.name}"
@@ -199,6 +171,7 @@ def _shadow_predictions(table: ScoreTable, shadows: Sequence[ScoreTable]) -> Sha
         OnSamples(np.stack(scores[2]), kept, groups[retained]),
         counts,
         why,
+        recorded=all(one.model is not None for one in (table, *shadows)),
     )
 
 
@@ -217,7 +190,7 @@ def _groups(table: ScoreTable) -> NDArray[np.int64]:
 
 def _course(one: ScoreTable, table: ScoreTable, rows: Rows) -> Course:
     """Return what became of the samples in question in a shadow model; without word of it, the step under audit."""
-    found = _rows(one, table, rows)
+    found = rows_in(one, table, rows)
     saw = _saw(one)[found]
     forgot = np.ones_like(saw) if one.forgot is None else one.forgot[found]
     return Course(saw, saw & ~forgot, _step(one))

@@ -14,6 +14,8 @@ GROUPS = ("forget", "retain", "unseen", "earlier")
 """What may have been done with a sample: it is in question, retained, never trained on, or was forgotten before."""
 TOLERANCE = 0.01
 """How far the probabilities of a sample may sum up to something else than 1: they may have been rounded."""
+NEARLY = 0.2
+"""How far a sum may be from the right one, as a share, and still tell what went wrong."""
 SMALLEST = float(np.finfo(np.float64).tiny)
 Mask = NDArray[np.bool_]
 Place = Callable[[int], str]
@@ -118,9 +120,20 @@ def logits_of(probabilities: NDArray[np.floating[Any]], place: Place) -> NDArray
             message = f"the probabilities sum up to {found[row].sum():.4g}, not 1 ({len(bad)} such rows)"
             if (found[row] < 0).any():
                 message = f"a probability is negative ({len(bad)} such rows)"
-            raise scores_malformed(place(row), message, "if they are raw outputs of the model, call them logits")
+            raise scores_malformed(place(row), message, _cure(found[row]))
         logits: NDArray[np.float64] = np.log(np.maximum(found, SMALLEST))
     return np.where(np.isfinite(found), logits, np.nan)
+
+
+def _cure(row: NDArray[np.float64]) -> str:
+    """Say what to do about a row that is no distribution."""
+    if (row < 0).any() or row.sum() > 200:
+        return "if they are raw outputs of the model, call them logits"
+    if abs(row.sum() - 100) < 100 * NEARLY:
+        return "if they are percentages, divide them by 100"
+    if abs(row.sum() - 1) < NEARLY:
+        return "if they were rounded, write all digits, or logits: rounding hides what is remembered"
+    return "write one probability for each class; if they are raw outputs of the model, call them logits"
 
 
 def _check_unique(ids: Sequence[str], place: Place) -> None:
