@@ -93,7 +93,7 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
         exchangeable = drawn or policy.assume_exchangeable
         assumed, by_owner = policy.assume_exchangeable, evidence.by_owner
         checks.append(exchangeable_check(draw, assumed=assumed, harder=harder, by_owner=by_owner))
-    checks += checks_without_references(after, before, policy, classes=evidence.classes)
+    checks += checks_without_references(after, before, policy, classes=evidence.classes, drawn=not evidence.weights)
     if evidence.references and not len(after.forget):
         checks += [Check(name, "not-run", ONLY_CANARIES) for name in ("rank", "closer")]
     if len(after.forget):

@@ -116,3 +116,16 @@ def test_probabilities_that_are_none_say_what_they_may_be(row: list[float], cure
     with pytest.raises(ForgetkitError) as caught:
         logits_of(np.array([row]), "s.csv:{}".format)
     assert cure in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("retained", "run"), [(0, False), (8, False), (EACH, True)])
+def test_a_class_that_few_retained_samples_miss_has_not_vanished(
+    forgetkit: Run, tmp_path: Path, retained: int, run: bool
+) -> None:
+    one = table(1)
+    group = np.array(one.groups)
+    left = np.flatnonzero((group != "retain") | ((one.labels != 0) & (np.cumsum(group == "retain") <= retained)))
+    groups = [one.groups[row] for row in left]
+    fewer = replace(one, ids=[one.ids[row] for row in left], groups=groups, labels=one.labels[left])
+    ran = forgetkit("audit", "--scores", save(replace(fewer, logits=one.logits[left])), "--json")
+    assert ("vanished" in [check["id"] for check in ran.json["checks"]]) is run

@@ -14,9 +14,18 @@ from forgetkit.auditing.verdict import as_hint
 from forgetkit.statistics.exchangeability import CHOSEN_LEVEL, class_mix
 from forgetkit.statistics.strata import Labels
 
+SURELY_GONE = 20
+"""Retained samples of a class that a draw would have, of which none is there: a class that only missed the draw has one
+in all but e⁻²⁰ of draws."""
+
 
 def checks_without_references(
-    after: ModelPredictions, before: ModelPredictions | None, policy: Policy, *, classes: Sequence[str] = ()
+    after: ModelPredictions,
+    before: ModelPredictions | None,
+    policy: Policy,
+    *,
+    classes: Sequence[str] = (),
+    drawn: bool = False,
 ) -> list[Check]:
     """Return every check that needs no references.
 
@@ -25,11 +34,12 @@ def checks_without_references(
         before: those of the original, the positive control.
         policy: the criterion and the margins.
         classes: names of the classes, for the notes; none where they have only numbers.
+        drawn: whether the retained samples may be a draw of all.
     """
     kept = np.unique(after.retain.labels)
     checks = _utility(after, before, kept, policy, classes=classes)
     if len(after.forget):
-        checks = [*_vanished(after, kept, policy, classes), *_forgetting(after, before, policy), *checks]
+        checks = [*_vanished(after, kept, policy, classes, drawn=drawn), *_forgetting(after, before, policy), *checks]
     if len(after.unseen_alike):
         checks += one_model.exposures(after.forget, after.unseen_alike, level=policy.level)
     if len(after.earlier):
@@ -74,9 +84,14 @@ def _chance(part: Predictions, classes: int, policy: Policy, *, gating: bool) ->
     return one_model.chance(part.correct, classes, level=policy.level, gating=gating, at_most=at_most)
 
 
-def _vanished(after: ModelPredictions, kept: Labels, policy: Policy, classes: Sequence[str]) -> list[Check]:
+def _vanished(
+    after: ModelPredictions, kept: Labels, policy: Policy, classes: Sequence[str], *, drawn: bool
+) -> list[Check]:
     """Return the check on classes of which nothing was retained, if there are any."""
     gone = ~np.isin(after.forget.labels, kept)
+    if drawn:  # as many of each class as among unseen samples
+        shares = np.bincount(after.unseen.labels, minlength=after.classes) / max(1, len(after.unseen))
+        gone &= shares[after.forget.labels] * len(after.retain) >= SURELY_GONE
     if policy.criterion != "retrain" or not gone.any():
         return []
     return [one_model.vanished(after.forget.take(gone), level=policy.level, classes=classes)]
