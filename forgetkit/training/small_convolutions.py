@@ -29,8 +29,8 @@ class SmallConvolutionsInFloat32(TorchFunctionMode):
         """Call a function of torch."""
         if func in CONVOLUTIONS and _is_small(*args, **(kwargs or {})):
             with torch.autocast("cpu", enabled=False):
-                floats = [one.float() if isinstance(one, torch.Tensor) else one for one in args]
-                return func(*floats, **(kwargs or {}))
+                floats = {name: _in_float32(one) for name, one in (kwargs or {}).items()}
+                return func(*map(_in_float32, args), **floats)
         return func(*args, **(kwargs or {}))
 
 
@@ -40,8 +40,12 @@ def has_strides(model: nn.Module) -> bool:
     return any(isinstance(one, layers) and max(one.stride) > 1 for one in model.modules())
 
 
+def _in_float32(given: object) -> object:
+    return given.float() if isinstance(given, torch.Tensor) else given
+
+
 def _is_small(
-    images: torch.Tensor,
+    input: torch.Tensor,  # named as torch names it, for models may name it too
     weight: torch.Tensor,
     bias: object = None,
     stride: int | Sequence[int] = 1,
@@ -50,7 +54,7 @@ def _is_small(
     groups: object = 1,
 ) -> bool:
     """Say whether some weights of a convolution may meet no pixel: its steps are wide, and its input is small."""
-    sizes = images.shape[-(weight.ndim - 2) :]
+    sizes = input.shape[-(weight.ndim - 2) :]
     steps, spread = (_each(given, len(sizes)) for given in (stride, dilation))
     reach = [gap * (kernel - 1) + 1 for kernel, gap in zip(weight.shape[2:], spread, strict=True)]
     return any(step > 1 and size < far + step for size, far, step in zip(sizes, reach, steps, strict=True))

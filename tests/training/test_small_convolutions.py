@@ -68,3 +68,10 @@ def test_a_network_whose_last_stage_sees_one_pixel_trains_alike_each_time() -> N
         found.append(torch.cat([one.grad.flatten() for one in net.parameters() if one.grad is not None]))
     assert all(torch.equal(one, found[0]) for one in found)
     assert found[0].isfinite().all()
+
+
+def test_a_convolution_whose_tensors_are_named_is_computed_in_float32_too() -> None:
+    images, weight = torch.randn(2, 3, 1, 1), torch.randn(4, 3, 3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16), SmallConvolutionsInFloat32():
+        found = nn.functional.conv2d(input=images, weight=weight, stride=2, padding=1)
+    assert found.dtype == torch.float32
