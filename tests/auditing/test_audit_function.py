@@ -16,6 +16,7 @@ from forgetkit.auditing.run import audit
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Warned
 from forgetkit.options import Compute
+from forgetkit.training.classifier import predict
 from tests.auditing.test_audit_options import SCHEMA
 from tests.conftest import Run
 
@@ -115,6 +116,13 @@ def test_a_module_is_left_as_it_was(parts: dict[str, Samples], original: Net, re
     audit(retrained, original=original, relearn=True, **few)  # type: ignore[arg-type]
     assert retrained.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in retrained.state_dict().items())
+
+
+def test_a_part_of_a_model_that_is_not_training_stays_so() -> None:
+    model = nn.Sequential(Net(0), nn.BatchNorm1d(CLASSES))
+    model[1].eval()
+    predict(model, noise(3, 0)[0])
+    assert [part.training for part in model] == [True, False]
 
 
 def test_the_same_module_and_samples_give_the_same_report(parts: dict[str, Samples], retrained: Net) -> None:
