@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from forgetkit.auditing.arguments import check_samples
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.checks.attack_checks import Attacked
 from forgetkit.auditing.checks.attacks import Answers
@@ -56,7 +57,7 @@ def evidence_in_memory(
             return finite logits of these classes; ``plugin-malformed`` for a registered check that fails.
     """
     for name, (images, labels) in samples.items():
-        _check_samples(name, images, labels)
+        check_samples(name, images, labels)
     broken = not_finite(_state(model))
     after = None if broken else _predict(model, "the model", samples)
     if after is not None and not after.finite:
@@ -124,19 +125,6 @@ def _relearning(
         return found
     before = None if original is None else losses(original)
     return [*found, rank_of_relearning(losses(model), before, [losses(one) for one in references], level=level)]
-
-
-def _check_samples(name: str, images: object, labels: object) -> None:
-    """Refuse what are no images and their labels."""
-    hint = "give two tensors: images, and one class number for each"
-    if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
-        found = f"{type(images).__name__} and {type(labels).__name__}"
-        raise ForgetkitError("usage", f"{name}: {found}, not two tensors", hint)
-    if labels.shape != images.shape[:1] or not len(labels):
-        found = f"images of shape {tuple(images.shape)}, labels of shape {tuple(labels.shape)}"
-        raise ForgetkitError("usage", f"{name}: {found}", hint)
-    if labels.is_floating_point():
-        raise ForgetkitError("usage", f"{name}: labels are {labels.dtype}, not class numbers", hint)
 
 
 def _predict(model: nn.Module, name: str, samples: dict[str, Samples]) -> ModelPredictions:
