@@ -118,6 +118,18 @@ def test_a_module_is_left_as_it_was(parts: dict[str, Samples], original: Net, re
     assert all(torch.equal(tensor, before[name]) for name, tensor in retrained.state_dict().items())
 
 
+class Packed(Net):
+    """Keeps its weights where no digest reaches them, as quantised layers do."""
+
+    def state_dict(self, *_: object, **__: object) -> dict[str, object]:  # type: ignore[override]  # noqa: D102
+        return {"scale": torch.ones(1), "packed": (1, 2)}
+
+
+def test_models_whose_weights_have_no_digest_are_not_taken_for_the_same(parts: dict[str, Samples]) -> None:
+    found = audit(Packed(0), original=Packed(1), **parts)  # type: ignore[arg-type]
+    assert next(check.verdict for check in found.checks if check.id == "integrity") == "not-run"
+
+
 def test_a_part_of_a_model_that_is_not_training_stays_so() -> None:
     model = nn.Sequential(Net(0), nn.BatchNorm1d(CLASSES))
     model[1].eval()
