@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from forgetkit.auditing.check import ONLY_CANARIES, Check
@@ -100,37 +101,25 @@ def evidence_of(
     if after is not None:
         if len(subject.rows):
             others.append(_lookup(classifier, subject, machine.device))
-        if relearn and len(subject.rows):
-            forget, retain, unseen = _samples(subject, machine.device)
-            others.append(relearn_check(classifier, forget, unseen, retain))
-        elif relearn:
-            others.append(Check("relearn", "not-run", ONLY_CANARIES))
+        if relearn:
+            others.append(_relearn(classifier, subject, machine.device))
         if original is not None:
             known, before = predict_control(original, subject, machine, earlier=True)
         others += _canary_checks(after, before, subject, policy)
-    others += run_registered(
-        None if after is None else classifier,
-        known,
-        lambda: _samples(subject, machine.device),
-        classes=len(subject.dataset.classes),
-        policy=policy,
-    )
+    checked, classes = None if after is None else classifier, subject.dataset.classes
+    samples = partial(_samples, subject, machine.device)
+    others += run_registered(checked, known, samples, classes=len(classes), policy=policy)
     found = [] if after is None else predict_references(references, subject, machine, bookmark)
     judging = shadows if after is not None and len(subject.rows) else None
     if relearn and found and len(subject.rows):
-        others.append(
-            relearned_by_references(
-                *(classifier, known, references, subject, machine), level=policy.level, bookmark=bookmark
-            )
-        )
+        taught = classifier, known, references, subject, machine
+        others.append(relearned_by_references(*taught, level=policy.level, bookmark=bookmark))
     elif relearn and judging:
         others.append(relearned_by_shadows(classifier, judging, subject, machine))
     of_shadows = predict_shadows(judging, subject, machine, attributes=attributes) if judging else None
-    checked = _integrity(subject, original, broken)
     ids = subject.dataset.train.ids_at(subject.rows)
-    inputs = _inputs(subject, original, references, shadows, ids)
-    classes = subject.dataset.classes
-    return Evidence(ids, inputs, after, before, found, checked, others, classes, of_shadows)
+    inputs, whole = _inputs(subject, original, references, shadows, ids), _integrity(subject, original, broken)
+    return Evidence(ids, inputs, after, before, found, whole, others, classes, of_shadows)
 
 
 def _samples(subject: Subject, device: str) -> tuple[Samples, Samples, Samples]:
@@ -147,6 +136,14 @@ def _lookup(classifier: Classifier, subject: Subject, device: str) -> Check:
     return lookup_check(
         classifier, ids, take(subject.dataset.test, check_rows[drawn(len(check_rows), MOST_UNSEEN)], device)
     )
+
+
+def _relearn(classifier: Classifier, subject: Subject, device: str) -> Check:
+    """Return the check whether the ids are learned again sooner than unseen samples."""
+    if not len(subject.rows):
+        return Check("relearn", "not-run", ONLY_CANARIES)
+    forget, retain, unseen = _samples(subject, device)
+    return relearn_check(classifier, forget, unseen, retain)
 
 
 def _canary_checks(

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from forgetkit.auditing.arguments import check_samples
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.checks.attack_checks import Attacked
 from forgetkit.auditing.checks.attacks import Answers
@@ -56,7 +57,7 @@ def evidence_in_memory(
             return finite logits of these classes; ``plugin-malformed`` for a registered check that fails.
     """
     for name, (images, labels) in samples.items():
-        _check_samples(name, images, labels)
+        check_samples(name, images, labels)
     broken = not_finite(_state(model))
     after = None if broken else _predict(model, "the model", samples)
     if after is not None and not after.finite:
@@ -126,19 +127,6 @@ def _relearning(
     return [*found, rank_of_relearning(losses(model), before, [losses(one) for one in references], level=level)]
 
 
-def _check_samples(name: str, images: object, labels: object) -> None:
-    """Refuse what are no images and their labels."""
-    hint = "give two tensors: images, and one class number for each"
-    if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
-        found = f"{type(images).__name__} and {type(labels).__name__}"
-        raise ForgetkitError("usage", f"{name}: {found}, not two tensors", hint)
-    if labels.shape != images.shape[:1] or not len(labels):
-        found = f"images of shape {tuple(images.shape)}, labels of shape {tuple(labels.shape)}"
-        raise ForgetkitError("usage", f"{name}: {found}", hint)
-    if labels.is_floating_point():
-        raise ForgetkitError("usage", f"{name}: labels are {labels.dtype}, not class numbers", hint)
-
-
 def _predict(model: nn.Module, name: str, samples: dict[str, Samples]) -> ModelPredictions:
     """Evaluate a module on all samples, and on the views of forgotten images."""
     forget, retain, unseen = _placed(model, samples)
@@ -199,11 +187,17 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     return {name: one for name, one in real.items() if one.dtype in DTYPES}
 
 
+def _digestible(model: nn.Module) -> bool:
+    """Say whether a digest covers all that a module keeps; quantised weights are packed into what has none."""
+    return bool(kept := model.state_dict()) and len(_state(model)) == len(kept)
+
+
 def _integrity(model: nn.Module, original: nn.Module | None, broken: str | None) -> Check:
     """Check what can be checked without a record: that the weights are finite, and not the original's."""
     if broken:
         return Check("integrity", "fail", f"'{broken}' contains NaN or infinity", gating=True)
-    if original is not None and tensor_digest(_state(model)) == tensor_digest(_state(original)):
+    comparable = original is not None and _digestible(model) and _digestible(original)
+    if original is not None and comparable and tensor_digest(_state(model)) == tensor_digest(_state(original)):
         return Check("integrity", "fail", "the weights are the original's, bit for bit", gating=True)
     return Check("integrity", "not-run", NO_RECORD, gating=True)
 

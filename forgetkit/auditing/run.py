@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from forgetkit.auditing.arguments import compared, refuse_samples, whole
 from forgetkit.auditing.cure import cure_of
 from forgetkit.auditing.evidence import evidence_of
 from forgetkit.auditing.in_memory import SETS, evidence_in_memory
@@ -17,7 +18,6 @@ from forgetkit.auditing.policy import Policy, attacks_of, policy_of
 from forgetkit.auditing.reminding import with_attacks
 from forgetkit.auditing.result import Audited
 from forgetkit.auditing.subject import Opened, Subject, open_original, open_references, subject_of
-from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.canonical_json import compact_json
 from forgetkit.files.id_digests import KeySet
@@ -134,12 +134,12 @@ def audit(
     made, report = attacks_of(attacks), dict[str, Any](self_check=self_check, show_ids=show_ids)
     rules, digest = (policy, None) if isinstance(policy, Policy) else policy_of(policy)
     samples = dict(zip(SETS, (forget, retain, unseen), strict=True))
-    known, others = _compared(original, references, modules=isinstance(checkpoint, nn.Module))
+    known, others = compared(original, references, modules=isinstance(checkpoint, nn.Module))
     if isinstance(checkpoint, nn.Module):
-        parts = _whole(samples, ids)
+        parts = whole(samples, ids)
         evidence = evidence_in_memory(checkpoint, known, others, parts, policy=rules, relearn=relearn, attacks=made)
         return judge(evidence, rules, digest=digest, **report)
-    _refuse_samples(samples)
+    refuse_samples(samples)
     about = {"original": known, "references": others, "shadows": shadows, "source": source, "compute": compute}
     case = open_case(checkpoint, [] if ids is None else [as_list(ids, "ids")], **about, tell=tell)
     return run(case, rules, digest, relearn=relearn, attacks=made, fresh=fresh, tell=tell, **report)
@@ -236,29 +236,3 @@ def run(
     known, timed = original is not None, machine if priced else None
     cure = cure_of(found.judgement, subject, timed, original=known, references=len(references), typed=words)
     return replace(found, cure=cure)
-
-
-def _compared(original: object, references: Iterable[object], *, modules: bool) -> tuple[Any, list[Any]]:
-    """Return the original and the references if all are modules, or none is."""
-    others = list(references)
-    for one in (original, *others):
-        if one is not None and isinstance(one, nn.Module) is not modules:
-            message = f"a {'module' if modules else 'checkpoint'} cannot be compared with {type(one).__name__} {one!r}"
-            hint = "compare modules with modules, and paths of checkpoints with paths; checkpoint.load makes a module"
-            raise ForgetkitError("usage", " ".join(message.split()), hint)
-    return original, others
-
-
-def _whole(samples: dict[str, Samples | None], ids: object) -> dict[str, Samples]:
-    """Return the samples of a module, if all are there."""
-    found = {name: part for name, part in samples.items() if part is not None}
-    if ids is not None or len(found) < len(samples):
-        hint = "audit(model, forget=(images, labels), retain=(images, labels), unseen=(images, labels))"
-        raise ForgetkitError("usage", "a module is audited on forget, retain and unseen samples, not on ids", hint)
-    return found
-
-
-def _refuse_samples(samples: dict[str, Samples | None]) -> None:
-    if any(part is not None for part in samples.values()):
-        message = "forget, retain and unseen are for a module; a checkpoint has its data set and ids"
-        raise ForgetkitError("usage", message, "name the ids: audit(checkpoint, ids, original=...)")

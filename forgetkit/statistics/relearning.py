@@ -32,6 +32,7 @@ class Sooner:
         p_before: ``p`` of the original; None without one.
         share: its loss as a share of the references', a geometric mean over the steps.
         needed: the fewest references with which anything can fail, or pass, at this level.
+        diverged: whether a loss of the model was not a number, or 10,000 or more.
     """
 
     lead: float
@@ -42,6 +43,7 @@ class Sooner:
     share: float
     needed: int
     verdict: Verdict
+    diverged: bool
 
     @property
     def possible(self) -> bool:
@@ -64,7 +66,8 @@ def sooner(after: Losses, before: Losses | None, references: Iterable[Losses], *
         level: the error of the test, in (0, 0.5).
 
     Returns:
-        "fail" if ``p <= level``; "pass" if it is above and the original's is not; else "inconclusive".
+        "fail" if ``p <= level``; "pass" if it is above, the original's is not, and the model did not diverge, for then
+        its losses show nothing; else "inconclusive".
 
     Raises:
         ValueError: shapes that differ, no step, no reference, or an impossible ``level``.
@@ -80,11 +83,12 @@ def sooner(after: Losses, before: Losses | None, references: Iterable[Losses], *
     p_before = None if before is None else _share_above(_leads(before, others))
     p = _share_above(leads)
     caught = p_before is not None and p_before <= level
-    verdict: Verdict = "fail" if p <= level else "pass" if caught else "inconclusive"
+    diverged = not bool((after < MOST).all())
+    verdict: Verdict = "fail" if p <= level else "pass" if caught and not diverged else "inconclusive"
     share = float(np.exp((_logs([after]) - _logs(others).mean(axis=0)).mean()))
     needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
     lead, *own = leads.tolist()
-    return Sooner(lead, tuple(own), p, _share_above(-leads), p_before, share, needed, verdict)
+    return Sooner(lead, tuple(own), p, _share_above(-leads), p_before, share, needed, verdict, diverged)
 
 
 def sign_flip(differences: NDArray[np.float64]) -> float:

@@ -55,13 +55,13 @@ class Classifier(nn.Module):
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
-    """Return the logits ``(samples, classes)`` of ``images`` in eval mode; the model's mode is left as it was.
+    """Return the logits ``(samples, classes)`` of ``images`` in eval mode; the mode of each part is left as it was.
 
     The batch size, if not given, follows from the images: :func:`at_once`.
     They are written into one tensor: small ones, kept from batch to batch among large ones that come and go, would cut
     the free memory into pieces that no batch fits into, and a pass over 200,000 images then takes 2 GB more.
     """
-    mode = model.training
+    training = [part for part in model.modules() if part.training]
     model.eval()
     logits: Tensor
     if not len(images):  # many models refuse an empty batch
@@ -73,7 +73,8 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
             logits = found.new_empty(len(images), *found.shape[1:])
         logits[start : start + batch_size] = found
         keep_freed_memory()
-    model.train(mode)
+    for part in training:
+        part.training = True
     return logits
 
 

@@ -250,6 +250,13 @@ def test_the_command_makes_the_attacks(forgetkit: Run, tmp_path: Path) -> None:
     assert "attacks" in forgetkit("audit", "r.st", "--original", "m.st", "--attacks", "loss").out
 
 
+def test_a_frozen_model_is_reminded_as_one_that_is_not(parts: dict[str, Samples]) -> None:
+    free, frozen = Net(0), Net(0).requires_grad_(False)
+    one, other = (reminded(model, parts["forget"], parts["unseen"], parts["retain"]) for model in (free, frozen))
+    assert np.array_equal(one[0].phi, other[0].phi)
+    assert not any(weight.requires_grad for weight in frozen.parameters())
+
+
 def test_a_reminding_that_diverged_is_no_reading() -> None:
     known = models(left=0)
     lost = replace(known.after[0], phi=np.full(IDS, np.nan))

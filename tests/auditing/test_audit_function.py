@@ -16,6 +16,7 @@ from forgetkit.auditing.run import audit
 from forgetkit.errors import ForgetkitError
 from forgetkit.events import Event, Note, Warned
 from forgetkit.options import Compute
+from forgetkit.training.classifier import predict
 from tests.auditing.test_audit_options import SCHEMA
 from tests.conftest import Run
 
@@ -115,6 +116,25 @@ def test_a_module_is_left_as_it_was(parts: dict[str, Samples], original: Net, re
     audit(retrained, original=original, relearn=True, **few)  # type: ignore[arg-type]
     assert retrained.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in retrained.state_dict().items())
+
+
+class Packed(Net):
+    """Keeps its weights where no digest reaches them, as quantised layers do."""
+
+    def state_dict(self, *_: object, **__: object) -> dict[str, object]:  # type: ignore[override]  # noqa: D102
+        return {"scale": torch.ones(1), "packed": (1, 2)}
+
+
+def test_models_whose_weights_have_no_digest_are_not_taken_for_the_same(parts: dict[str, Samples]) -> None:
+    found = audit(Packed(0), original=Packed(1), **parts)  # type: ignore[arg-type]
+    assert next(check.verdict for check in found.checks if check.id == "integrity") == "not-run"
+
+
+def test_a_part_of_a_model_that_is_not_training_stays_so() -> None:
+    model = nn.Sequential(Net(0), nn.BatchNorm1d(CLASSES))
+    model[1].eval()
+    predict(model, noise(3, 0)[0])
+    assert [part.training for part in model] == [True, False]
 
 
 def test_the_same_module_and_samples_give_the_same_report(parts: dict[str, Samples], retrained: Net) -> None:

@@ -30,19 +30,35 @@ class Sure(nn.Module):
 
 def test_a_copy_differs_in_one_value_of_sixteen_by_one_level() -> None:
     images = IDS[0]
-    moved = (nudged(images).int() - images.int()).flatten(1)
+    moved = (nudged(images, (0, 255)).int() - images.int()).flatten(1)
     assert set(moved.unique().tolist()) == {-1, 0, 1}
     assert ((moved != 0).sum(1) == 36 // SHARE).all()
-    assert torch.equal(nudged(images), nudged(images))
+    assert torch.equal(nudged(images, (0, 255)), nudged(images, (0, 255)))
 
 
 def test_the_ends_move_inwards_and_floats_by_a_255th_of_their_span() -> None:
     black_or_white = torch.tensor([0, 255], dtype=torch.uint8).repeat(4, 8)
-    assert set(nudged(black_or_white).unique().tolist()) == {0, 1, 254, 255}
+    assert set(nudged(black_or_white, (0, 255)).unique().tolist()) == {0, 1, 254, 255}
     floats = torch.linspace(-1, 1, 64).reshape(4, 16)
-    moved = (nudged(floats) - floats).abs()
+    moved = (nudged(floats, (-1, 1)) - floats).abs()
     assert moved.max().item() == pytest.approx(2 / 255, abs=1e-6)
     assert ((moved > 0).sum(1) == 1).all()
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.bool])
+def test_no_value_wraps_round(kind: torch.dtype) -> None:
+    last = 1 if kind == torch.bool else torch.iinfo(kind).max
+    for value, ends in ((last, (last, last)), (last, (-128 if kind == torch.int8 else 0, last))):
+        images = torch.full((2, 16), value).to(kind)
+        assert (nudged(images, ends).int() - images.int()).unique().tolist() == [-1, 0]
+
+
+def test_an_honest_model_does_not_fail_on_images_of_a_wider_range_or_all_white() -> None:
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(36, CLASSES))
+    images, unseen = IDS[0].float() / 10, UNSEEN[0].float() / 255
+    assert lookup_check(plain, (images, IDS[1]), (unseen, UNSEEN[1])).verdict == "info"
+    white = torch.full_like(IDS[0], 255)
+    assert lookup_check(Sure(4), (white, IDS[1]), UNSEEN).verdict == "info"
 
 
 @pytest.mark.parametrize(("beyond", "p"), [(0, 1.0), (1, 2 / 5), (2, 2 / 5 * 1 / 4)])

@@ -82,6 +82,13 @@ def test_what_diverged_is_late_and_a_loss_of_0_no_more_than_a_small_one() -> Non
     assert zero == small
 
 
+def test_a_model_that_diverged_does_not_pass() -> None:
+    after, *others = curves(20, 3)
+    for value in (np.nan, np.inf, 1e30):
+        found = sooner(np.append(after[:-1], value), others[0] / 50, others)
+        assert (found.verdict, found.diverged) == ("inconclusive", True)
+
+
 def test_the_unit_of_the_loss_does_not_matter() -> None:
     after, *others = curves(20, 5)
     one, other = sooner(after, None, others), sooner(2 * after, None, [2 * loss for loss in others])

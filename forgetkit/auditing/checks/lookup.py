@@ -29,25 +29,33 @@ def drawn(count: int, most: int) -> Rows:
     return np.sort(np.random.default_rng(seed_for(0, "lookup")).permutation(count)[:most])
 
 
-def nudged(images: Tensor, *, seed: int = 0) -> Tensor:
+def ends_of(*parts: Tensor) -> tuple[float, float]:
+    """Return the least and the largest value of several tensors, none of them empty."""
+    return min(float(one.min()) for one in parts), max(float(one.max()) for one in parts)
+
+
+def nudged(images: Tensor, ends: tuple[float, float], *, seed: int = 0) -> Tensor:
     """Return copies of images, one value in sixteen changed by one level towards the middle.
 
-    A level is 1 for integers, else one of 255 between the least and the largest value of all.
+    A level is 1 for integers, else one of 255 between the ends. What is compared needs the same ends, else the images
+    with the wider range would be changed more.
 
     Args:
-        images: of shape ``(samples, …)``.
+        images: of shape ``(samples, …)``, real.
+        ends: the least and the largest value of all images that are compared.
         seed: of the draw.
     """
-    if not images.numel():
-        return images.clone()
-    low, high = images.min(), images.max()
-    level = (high - low) / 255 if images.is_floating_point() else torch.ones_like(low)
+    if images.dtype == torch.bool:
+        return nudged(images.to(torch.uint8), (0, 1), seed=seed).bool()
+    low, high = ends
+    fine = images.is_floating_point()
+    level, last = ((high - low) / 255, torch.inf) if fine else (1, torch.iinfo(images.dtype).max)
     flat = images.reshape(len(images), -1)
     draw = torch.Generator().manual_seed(seed_for(seed, "nudged"))
     chosen = torch.rand(flat.shape, generator=draw).topk(max(1, flat.shape[1] // SHARE)).indices.to(images.device)
     old = flat.gather(1, chosen)
-    new = torch.where(old - low > high - old, old - level, old + level)
-    return flat.scatter(1, chosen, new).reshape(images.shape)
+    down = (old > (low + high) / 2) | (old == last)  # an integer above the last one would wrap round
+    return flat.scatter(1, chosen, torch.where(down, old - level, old + level)).reshape(images.shape)
 
 
 def lookup_check(classifier: nn.Module, forget: Samples, unseen: Samples) -> Check:
@@ -61,10 +69,11 @@ def lookup_check(classifier: nn.Module, forget: Samples, unseen: Samples) -> Che
         forget: the ids, up to 256 of them.
         unseen: samples that it never saw.
     """
-    moved, others = _moves(classifier, *forget), _moves(classifier, *unseen)
-    ids, count = len(moved), len(others)
+    ids, count = len(forget[1]), len(unseen[1])
     if not ids or not count or surely_rare(ids - ids // 2, ids, count) > ERROR:
         return Check("lookup", "not-run", f"{ids} ids and {count} unseen samples are too few", n=ids)
+    ends = ends_of(forget[0], unseen[0])
+    moved, others = (_moves(classifier, *samples, ends) for samples in (forget, unseen))
     beyond = int((moved > others.max()).sum())
     p = surely_rare(beyond, ids, count)
     failed = 2 * beyond >= ids
@@ -90,6 +99,7 @@ def surely_rare(beyond: int, ids: int, others: int) -> float:
     return float(np.prod((ids - steps) / (ids + others - steps)))
 
 
-def _moves(classifier: nn.Module, images: Tensor, labels: Tensor) -> NDArray[np.float64]:
-    before, after = (phi(predict(classifier, one).float().cpu(), labels.cpu()) for one in (images, nudged(images)))
+def _moves(classifier: nn.Module, images: Tensor, labels: Tensor, ends: tuple[float, float]) -> NDArray[np.float64]:
+    pair = images, nudged(images, ends)
+    before, after = (phi(predict(classifier, one).float().cpu(), labels.cpu()) for one in pair)
     return np.asarray((after - before).abs().numpy())

@@ -42,7 +42,7 @@ def remind(classifier: nn.Module, retain: Samples, *, seed: int = 0) -> nn.Modul
 
     The copy sees neither forgotten nor unseen samples: if they are exchangeable for the model, they are for the copy.
     It takes 100 steps of SGD (rate 0.01, momentum 0.9) of 64 samples, in training mode, as a training would go on: with
-    the statistics of batch norm kept as they are, a ResNet diverges at this rate.
+    the statistics of batch norm kept as they are, a ResNet diverges at this rate. Weights that were frozen learn, too.
 
     Args:
         classifier: the model; it is not changed.
@@ -52,7 +52,7 @@ def remind(classifier: nn.Module, retain: Samples, *, seed: int = 0) -> nn.Modul
     Source: Xiao et al., "Reminiscence Attack on Residuals: Exploiting Approximate Machine Unlearning for Privacy", ICCV
     2025, whose idea this is: fine-tune the unlearned model, then infer. Steps, rate and the score (φ) are ours.
     """
-    learner = deepcopy(classifier).train()
+    learner = deepcopy(classifier).train().requires_grad_(True)
     optimizer = make_optimizer(learner, "sgd", rate=RATE, momentum=MOMENTUM)
     images, labels = retain
 

@@ -108,6 +108,8 @@ def _in_words(found: Sooner) -> str:
         return f"{count} references; at least {found.needed} are needed to decide"
     if found.verdict == "fail":
         return f"the ids are learned again sooner than by {count} models that never saw them"
+    if found.diverged:
+        return "the model diverged while it learned, which shows nothing"
     if found.verdict == "inconclusive" and found.p_before is not None:
         return "no power: the original does not learn the ids sooner than the references either"
     said = f"learned again no sooner than by {count} models that never saw the ids"

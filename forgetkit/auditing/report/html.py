@@ -43,7 +43,7 @@ def html(
     Returns:
         The document, to be stored as UTF-8; the same arguments give the same bytes.
     """
-    policy, inputs = report["policy"], report["inputs"]
+    policy = report["policy"]
     drawn = figures(report, curves)
     first = [figure for figure in drawn if figure.name in {"rank", "closer"}] or drawn[:2]
     checks = [(check["gating"], _row(check, policy)) for check in report["checks"]]
@@ -67,19 +67,11 @@ def html(
         curves=curves,
         figures=first,
         more_figures=[figure for figure in drawn if figure not in first],
-        accuracies={
-            words: _percent(report["accuracy"][key]) for key, words in ACCURACIES.items() if key in report["accuracy"]
-        },
+        accuracies=_accuracies(report["accuracy"]),
         single=[_single(report, key) for key in ("remembered", "over_forgotten")],
         lineage=lineage,
         rules={key.replace("_", " "): _plain(value) for key, value in policy.items()},
-        inputs={
-            "model under audit": inputs["checkpoint"],
-            "original": inputs["original"] or "none was given",
-            **{f"reference {place}": digest for place, digest in enumerate(inputs["references"], 1)},
-            "data set": inputs["dataset"],
-            f"list of {inputs['ids']['count']} ids": inputs["ids"]["digest"],
-        },
+        inputs=_digests(report["inputs"]),
     )
 
 
@@ -148,6 +140,22 @@ def _bar(check: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any] | None
         "high": at(span[1]),
         "null": at(null),
         "right": right and (2.0 if low is None else at(low), BAR - 2 if high is None else at(high)),
+    }
+
+
+def _accuracies(found: dict[str, float | None]) -> dict[str, str]:
+    """Return the accuracies that a report has, by what they are called on the page."""
+    return {name: _percent(found[key]) for key, name in ACCURACIES.items() if key in found}
+
+
+def _digests(inputs: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of what was judged, by what it is called on the page."""
+    return {
+        "model under audit": inputs["checkpoint"],
+        "original": inputs["original"] or "none was given",
+        **{f"reference {place}": digest for place, digest in enumerate(inputs["references"], 1)},
+        "data set": inputs["dataset"],
+        f"list of {inputs['ids']['count']} ids": inputs["ids"]["digest"],
     }
 
 
