@@ -78,7 +78,7 @@ def test_the_quickstart_prints_what_its_page_shows_within_80_lines(tmp_path: Pat
     (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     wanted = f"{(tmp_path / 'pyproject.toml').read_text().rstrip()}\n{tmp_path}\n"
     (tmp_path / ".venv" / "forgetkit-set-up").write_text(wanted)
-    ran = run(["sh", "-c", "sh examples/quickstart.sh 2>&1"], tmp_path, None)
+    ran = run(["sh", "-c", "COLUMNS=80 sh examples/quickstart.sh 2>&1"], tmp_path, None)
     assert ran.returncode == 0, ran.stdout
     assert len(ran.stdout.splitlines()) <= 80
     shown = (ROOT / "docs" / "quickstart.txt").read_text(encoding="utf-8")
