@@ -24,7 +24,7 @@ from forgetkit.files.id_list import digest_of
 from forgetkit.models.finite import not_finite
 from forgetkit.models.tensor_file import DTYPES, tensor_digest
 from forgetkit.statistics.relearning import Losses
-from forgetkit.training.classifier import Samples, predict
+from forgetkit.training.classifier import Samples, learner_of, predict
 
 SETS = ("forget", "retain", "unseen")
 NO_RECORD = "no checkpoint was given: record and lineage were not checked"
@@ -63,13 +63,13 @@ def evidence_in_memory(
     if after is not None and not after.finite:
         after, broken = None, "the output"
     before = None if original is None else _control(original, "the original", samples)
+    found = [_control(one, f"reference {number}", samples) for number, one in enumerate(references, 1)] if after else []
     others = [] if after is None else [_lookup(model, samples)]
     if after is not None and relearn:
         others += _relearning(model, original, references, samples, level=policy.level)
     classes = after.classes if after else 0
     checked = None if after is None else model
     others += run_registered(checked, original, lambda: _placed(model, samples), classes=classes, policy=policy)
-    found = [_control(one, f"reference {number}", samples) for number, one in enumerate(references, 1)] if after else []
     ids = [str(row) for row in range(len(samples["forget"][1]))]
     inputs = _inputs(model, original, references, samples, ids)
     again = _remind(model, original, references, samples) if after and "rea" in attacks else None
@@ -81,7 +81,7 @@ def _remind(
     model: nn.Module, original: nn.Module | None, references: Sequence[nn.Module], samples: dict[str, Samples]
 ) -> Attacked | None:
     """Return what each module says after a little training on the retain set; None if there is nothing to train."""
-    if any(one is not None and not list(one.parameters()) for one in (model, original, *references)):
+    if not _can_learn((model, original, *references), samples):
         return None
 
     def after(one: nn.Module) -> Answers:
@@ -117,7 +117,7 @@ def _relearning(
         forget, retain, _ = _placed(module, samples)
         return losses_of(module, lessons_of(forget, retain))
 
-    if any(one is not None and not list(one.parameters()) for one in (model, original, *references)):
+    if not _can_learn((model, original, *references), samples):
         return [Check("relearn", "not-run", "there are no weights that could learn")]
     forget, retain, unseen = _placed(model, samples)
     found = [relearn_check(model, forget, unseen, retain)]
@@ -125,6 +125,17 @@ def _relearning(
         return found
     before = None if original is None else losses(original)
     return [*found, rank_of_relearning(losses(model), before, [losses(one) for one in references], level=level)]
+
+
+def _can_learn(modules: Sequence[nn.Module | None], samples: dict[str, Samples]) -> bool:
+    """Say whether gradients reach weights of every module: quantised ones have none, some compute without any."""
+    return all(one is None or _learns(one, samples) for one in modules)
+
+
+def _learns(module: nn.Module, samples: dict[str, Samples]) -> bool:
+    (images, _), *_ = _placed(module, samples)
+    learner = learner_of(module)
+    return any(one.requires_grad for one in learner.parameters()) and learner(images[:1]).requires_grad
 
 
 def _predict(model: nn.Module, name: str, samples: dict[str, Samples]) -> ModelPredictions:

@@ -1,6 +1,7 @@
 """A model with its input, and the only evaluation loop."""
 
 from contextlib import nullcontext
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -87,6 +88,14 @@ def at_once(images: Tensor) -> int:
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Return the share of rows whose largest logit is their label's; in [0, 1]."""
     return int((logits.argmax(1) == labels).sum()) / max(len(labels), 1)
+
+
+def learner_of(model: nn.Module) -> nn.Module:
+    """Return a copy in eval mode of which all weights can learn, also those that were frozen; integers cannot."""
+    learner = deepcopy(model).eval()
+    for weight in learner.parameters():
+        weight.requires_grad_(weight.is_floating_point() or weight.is_complex())
+    return learner
 
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:

@@ -1,5 +1,7 @@
 """audit() for scripts and notebooks: of checkpoints by their paths, and of modules with tensors."""
 
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,40 @@ def test_a_module_is_left_as_it_was(parts: dict[str, Samples], original: Net, re
     audit(retrained, original=original, relearn=True, **few)  # type: ignore[arg-type]
     assert retrained.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in retrained.state_dict().items())
+
+
+class Indexed(Net):
+    """Has integers among its weights."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.table = nn.Parameter(torch.arange(4), requires_grad=False)
+
+
+class WithoutGradients(Net):
+    """Computes no gradients, whoever asks."""
+
+    def forward(self, images: Tensor) -> Tensor:  # noqa: D102
+        with torch.no_grad():
+            return super().forward(images)
+
+
+def weight_normed(seed: int) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        model = Net(seed).apply(lambda one: nn.utils.weight_norm(one) if isinstance(one, nn.Linear) else one)
+    model(noise(3, 0)[0])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "outcome"), [(Indexed, "info"), (WithoutGradients, "not-run"), (weight_normed, "info")]
+)
+def test_odd_modules_are_taught_or_the_report_says_why_not(make: Callable[[int], nn.Module], outcome: str) -> None:
+    few = {"forget": noise(60, 0), "retain": noise(80, 2), "unseen": noise(200, 1)}
+    found = audit(make(0), original=make(1), references=[make(2)], relearn=True, attacks="rea", **few)
+    checks = {check.id: check.verdict for check in found.checks}
+    assert (checks["relearn"], checks["attack-rea"]) == (outcome, outcome)
 
 
 class Packed(Net):

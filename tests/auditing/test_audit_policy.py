@@ -1,7 +1,7 @@
 import hashlib
 import random
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import pytest
@@ -189,3 +189,10 @@ def test_whatever_the_bytes_there_is_a_policy_or_a_clear_error(tmp_path: Path, s
     except ForgetkitError as error:
         caught = error
     assert caught is None or (caught.code, len(caught.message.splitlines())) == ("policy-malformed", 1)
+
+
+def test_the_policy_of_the_documentation_has_the_defaults_but_for_its_exit_code(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    shown = read(tmp_path, re.search(r"```toml\n(.*?)```", page, re.S)[1])  # type: ignore[index]
+    assert set(shown.deciding) == set(Policy().deciding)
+    assert replace(shown, gating=None, inconclusive="report") == Policy()

@@ -1,13 +1,11 @@
 """The reminiscence attack: does a little training on the retain set bring back what seemed forgotten?"""
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from forgetkit.auditing.predictions import Predictions, predictions_of
-from forgetkit.training.classifier import Samples, predict
+from forgetkit.training.classifier import Samples, learner_of, predict
 from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import seed_for
 from forgetkit.training.optimizers import make_optimizer
@@ -52,7 +50,7 @@ def remind(classifier: nn.Module, retain: Samples, *, seed: int = 0) -> nn.Modul
     Source: Xiao et al., "Reminiscence Attack on Residuals: Exploiting Approximate Machine Unlearning for Privacy", ICCV
     2025, whose idea this is: fine-tune the unlearned model, then infer. Steps, rate and the score (φ) are ours.
     """
-    learner = deepcopy(classifier).train().requires_grad_(True)
+    learner = learner_of(classifier).train()
     optimizer = make_optimizer(learner, "sgd", rate=RATE, momentum=MOMENTUM)
     images, labels = retain
 

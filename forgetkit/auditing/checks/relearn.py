@@ -1,7 +1,6 @@
 """Are forgotten samples relearned sooner than unseen ones? What the weights still hold comes back quickly."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from statistics import median
 
@@ -13,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.auditing.check import Check
 from forgetkit.statistics.relearning import pair_by_class, sign_flip
-from forgetkit.training.classifier import Samples, state_of
+from forgetkit.training.classifier import Samples, learner_of, state_of
 from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import seed_for
 from forgetkit.training.optimizers import make_optimizer
@@ -88,7 +87,7 @@ def relearn(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Sam
     if len(pairs) < REPEATS:
         raise ValueError(f"{len(pairs)} ids have an unseen sample of their class, {REPEATS} are needed")
     size = min(SAMPLES, len(pairs) // REPEATS)
-    learner = deepcopy(classifier).eval().requires_grad_(True)
+    learner = learner_of(classifier)
     start = state_of(learner)
     steps: list[list[int]] = [[], []]
     for repeat in range(REPEATS):

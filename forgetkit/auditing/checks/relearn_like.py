@@ -1,7 +1,6 @@
 """Are the ids learned again no sooner than by models that never saw them? Each is taught the same, step by step."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import nn
 from forgetkit.auditing.check import Check, CheckVerdict
 from forgetkit.auditing.checks.relearn import RETAINED, SAMPLES, teach
 from forgetkit.statistics.relearning import Losses, Rows, Sooner, sooner
-from forgetkit.training.classifier import Samples, state_of
+from forgetkit.training.classifier import Samples, learner_of, state_of
 from forgetkit.training.device import seed_for
 
 REPEATS = 2
@@ -52,7 +51,7 @@ def losses_of(classifier: nn.Module, lessons: Sequence[Lesson]) -> Losses:
     As in :func:`forgetkit.auditing.checks.relearn.relearn`, dropout is off and batch norm keeps its statistics; and all
     weights learn, for nobody who has the file is bound to what was frozen in it.
     """
-    learner = deepcopy(classifier).eval().requires_grad_(True)
+    learner = learner_of(classifier)
     start, found = state_of(learner), list[float]()
     for samples, retain in lessons:
         learner.load_state_dict(start)
