@@ -66,8 +66,8 @@ def sooner(after: Losses, before: Losses | None, references: Iterable[Losses], *
         level: the error of the test, in (0, 0.5).
 
     Returns:
-        "fail" if ``p <= level``; "pass" if it is above, the original's is not, and the model did not diverge, for then
-        its losses show nothing; else "inconclusive".
+        "fail" if ``p <= level``; "pass" if it is above, the original's is not, and the model neither diverged nor is
+        later than every reference: weights that learn badly hide what they hold; else "inconclusive".
 
     Raises:
         ValueError: shapes that differ, no step, no reference, or an impossible ``level``.
@@ -84,7 +84,9 @@ def sooner(after: Losses, before: Losses | None, references: Iterable[Losses], *
     p = _share_above(leads)
     caught = p_before is not None and p_before <= level
     diverged = not bool((after < MOST).all())
-    verdict: Verdict = "fail" if p <= level else "pass" if caught and not diverged else "inconclusive"
+    last = _share_above(-leads) <= (1 + 1e-9) / len(leads)
+    shows = caught and not diverged and not last
+    verdict: Verdict = "fail" if p <= level else "pass" if shows else "inconclusive"
     share = float(np.exp((_logs([after]) - _logs(others).mean(axis=0)).mean()))
     needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
     lead, *own = leads.tolist()

@@ -38,6 +38,12 @@ def test_a_pass_needs_an_original_that_fails() -> None:
     assert sooner(after, others[0], others).verdict == sooner(after, None, others).verdict == "inconclusive"
 
 
+def test_a_model_later_than_every_reference_does_not_pass() -> None:
+    after, *others = curves(20, 3)
+    assert sooner(others[0] * 50, others[0] / 50, others).verdict == "inconclusive"
+    assert sooner(after, others[0] / 50, others).verdict == "pass"
+
+
 def test_eighteen_references_are_too_few_and_ninety_nine_suffice_at_a_hundredth() -> None:
     after, *others = curves(100, 1)
     assert not sooner(after, None, others[:18]).possible

@@ -109,11 +109,11 @@ def _in_words(found: Sooner) -> str:
         return f"the ids are learned again sooner than by {count} models that never saw them"
     if found.diverged:
         return "the model diverged while it learned, which shows nothing"
-    if found.verdict == "inconclusive" and found.p_before is not None:
-        return "no power: the original does not learn the ids sooner than the references either"
     said = f"learned again no sooner than by {count} models that never saw the ids"
     if found.p_slower <= 1 / (count + 1):
-        said += ", but later than by each of them"
+        return f"{said}, but later than by each of them, which shows nothing"
+    if found.verdict == "inconclusive" and found.p_before is not None:
+        return "no power: the original does not learn the ids sooner than the references either"
     needs = "needs --original to show that not every model is"
     return f"{said}; {'the original learns them sooner' if found.verdict == 'pass' else needs}"
 
