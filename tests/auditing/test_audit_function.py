@@ -145,7 +145,12 @@ def weight_normed(seed: int) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("make", "outcome"), [(Indexed, "info"), (WithoutGradients, "not-run"), (weight_normed, "info")]
+    ("make", "outcome"),
+    [
+        pytest.param(Indexed, "info", marks=pytest.mark.slow),
+        (WithoutGradients, "not-run"),
+        pytest.param(weight_normed, "info", marks=pytest.mark.slow),
+    ],
 )
 def test_odd_modules_are_taught_or_the_report_says_why_not(make: Callable[[int], nn.Module], outcome: str) -> None:
     few = {"forget": noise(60, 0), "retain": noise(80, 2), "unseen": noise(200, 1)}

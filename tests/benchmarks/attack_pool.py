@@ -30,7 +30,7 @@ from forgetkit.training.optimizers import optimizer_of
 from forgetkit.training.recipe import Recipe
 
 Rows = NDArray[np.int64]
-load_plugins([Path(__file__).parents[2] / "examples" / "compare" / "networks.py"])
+NETWORKS = Path(__file__).parents[2] / "examples" / "compare" / "networks.py"
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ class Pool:
     def _blank(self, number: int) -> Classifier:
         pixels, seed = self.dataset.train.images[self._kept(number)], seed_for(0, "attacks", number)
         shape, classes = self.dataset.shape, len(self.dataset.classes)
+        if self.kind.model == "small-resnet":
+            load_plugins([NETWORKS])
         model = build_model(self.kind.model, self.kind.options, shape=shape, classes=classes, seed=seed)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         channels = (0, 2, 3)
