@@ -1,7 +1,7 @@
 """Is what an attack reads from a model more than it reads from models that never saw the samples?"""
 
 from dataclasses import dataclass
-from math import ceil, floor
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +84,6 @@ def rank_p(distances: Scores) -> float:
     """
     largest = np.atleast_2d(distances).max(axis=0)
     return float(np.count_nonzero(largest >= largest[0] * (1 - ROUNDING)) / len(largest))
-
-
-def references_needed(level: float) -> int:
-    """Return the fewest references with which :func:`rank_p` can reach ``level``, in (0, 0.5)."""
-    return ceil(1 / level - ROUNDING) - 1
 
 
 def normal_p(value: float, error: float, null: float) -> float:

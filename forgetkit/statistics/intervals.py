@@ -5,7 +5,7 @@ Every estimate carries two intervals: the wide one (95 %) must lie outside the m
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 from typing import Literal
 
 import numpy as np
@@ -63,6 +63,11 @@ def check_level(level: float) -> float:
     if not 0 < level < 0.5:
         raise ValueError(f"a level of {level} is not inside (0, 0.5)")
     return level
+
+
+def references_needed(level: float) -> int:
+    """Return the fewest models that never saw the samples among which a rank can reach ``level``, in (0, 0.5)."""
+    return ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
 
 
 def clip(low: float, high: float, bounds: Interval) -> Interval:

@@ -6,7 +6,6 @@ retraining and its variation. A copy is not a second reference.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from forgetkit.statistics.divergence import (
     same_shape,
     total_variation,
 )
-from forgetkit.statistics.intervals import Estimate, Verdict, check_level
+from forgetkit.statistics.intervals import Estimate, Verdict, check_level, references_needed
 from forgetkit.statistics.strata import Scores, check_scores
 
 CLOSER_MARGIN = 0.05
@@ -171,7 +170,7 @@ def rank(
     # A control that knows less of the samples than the references do, such as another model, remembers nothing.
     caught = p_before is not None and p_before <= level and (signed_before or 0) > 0
     verdict: Verdict = "fail" if p <= level else "pass" if caught else "inconclusive"
-    needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
+    needed = references_needed(level)
     return Rank(p, p_before, signed_before, float(apart[0]), signed, tuple(apart[1:].tolist()), needed, verdict)
 
 

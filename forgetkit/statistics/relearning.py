@@ -6,12 +6,11 @@ al., "Distillation Robustifies Unlearning" (UNDO), NeurIPS 2025. So a model is j
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetkit.statistics.intervals import Verdict, check_level
+from forgetkit.statistics.intervals import Verdict, check_level, references_needed
 
 LEAST, MOST = 1e-4, 1e4
 """Losses are cut off here, so that neither one step near 0 nor one that diverged outweighs all others."""
@@ -88,7 +87,7 @@ def sooner(after: Losses, before: Losses | None, references: Iterable[Losses], *
     shows = caught and not diverged and not last
     verdict: Verdict = "fail" if p <= level else "pass" if shows else "inconclusive"
     share = float(np.exp((_logs([after]) - _logs(others).mean(axis=0)).mean()))
-    needed = ceil(1 / level - 1e-9) - 1  # 1 / level may come out a rounding above a whole number
+    needed = references_needed(level)
     lead, *own = leads.tolist()
     return Sooner(lead, tuple(own), p, _share_above(-leads), p_before, share, needed, verdict, diverged)
 

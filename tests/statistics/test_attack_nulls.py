@@ -8,7 +8,8 @@ import pytest
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
-from forgetkit.statistics.attack_nulls import apart, few_alarms, holm, normal_p, rank_p, references_needed
+from forgetkit.statistics.attack_nulls import apart, few_alarms, holm, normal_p, rank_p
+from forgetkit.statistics.intervals import references_needed
 from forgetkit.statistics.membership_attacks import bavaria, lira
 from forgetkit.statistics.strata import auc
 

@@ -17,7 +17,8 @@ from forgetkit.auditing.checks.attacks import (
 )
 from forgetkit.auditing.policy import Policy
 from forgetkit.auditing.shadow_predictions import ShadowPredictions
-from forgetkit.statistics.attack_nulls import holm, rank_p, references_needed
+from forgetkit.statistics.attack_nulls import holm, rank_p
+from forgetkit.statistics.intervals import references_needed
 
 MATCHED = ("ulira", "ruli")
 """Attacks that compare an id with itself in other models."""

@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 from forgetkit.auditing.checks.one_model import FEWEST_IDS
 from forgetkit.auditing.predictions import Predictions
 from forgetkit.auditing.shadow_predictions import ShadowPredictions
-from forgetkit.statistics.attack_nulls import FewAlarms, apart, few_alarms, normal_p, rank_p, references_needed
-from forgetkit.statistics.intervals import Estimate, clip
+from forgetkit.statistics.attack_nulls import FewAlarms, apart, few_alarms, normal_p, rank_p
+from forgetkit.statistics.intervals import Estimate, clip, references_needed
 from forgetkit.statistics.membership_attacks import bavaria, lira, rmia, ruli, u_lira
 from forgetkit.statistics.membership_auc import stratified_auc
 from forgetkit.statistics.strata import auc
