@@ -24,7 +24,7 @@ from forgetkit.files.id_list import digest_of
 from forgetkit.models.finite import not_finite
 from forgetkit.models.tensor_file import DTYPES, tensor_digest
 from forgetkit.statistics.relearning import Losses
-from forgetkit.training.classifier import Samples, learner_of, predict
+from forgetkit.training.classifier import Samples, learner_of, predict, rows_of
 
 SETS = ("forget", "retain", "unseen")
 NO_RECORD = "no checkpoint was given: record and lineage were not checked"
@@ -95,12 +95,8 @@ def _remind(
 def _lookup(model: nn.Module, samples: dict[str, Samples]) -> Check:
     """Return the check whether these very images are looked up, on some of them."""
     forget, _, unseen = _placed(model, samples)
-    return lookup_check(model, _some(forget, MOST_IDS), _some(unseen, MOST_UNSEEN))
-
-
-def _some(samples: Samples, most: int) -> Samples:
-    rows = torch.from_numpy(drawn(len(samples[1]), most)).to(samples[1].device)
-    return samples[0][rows], samples[1][rows]
+    parts = [(forget, MOST_IDS), (unseen, MOST_UNSEEN)]
+    return lookup_check(model, *(rows_of(part, drawn(len(part[1]), most)) for part, most in parts))
 
 
 def _relearning(

@@ -114,3 +114,9 @@ def on_machine(model: nn.Module, record: Record, machine: Machine) -> Classifier
 def take(split: Split, rows: NDArray[np.int64], device: str) -> Samples:
     """Return images and labels of ``rows`` of a split, as tensors on ``device``."""
     return torch.from_numpy(images_at(split, rows)).to(device), torch.from_numpy(split.labels[rows]).to(device)
+
+
+def rows_of(samples: Samples, rows: NDArray[np.int64]) -> Samples:
+    """Return ``rows`` of samples, on their device."""
+    at = torch.from_numpy(rows).to(samples[1].device)
+    return samples[0][at], samples[1][at]

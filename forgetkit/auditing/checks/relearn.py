@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetkit.auditing.check import Check
 from forgetkit.statistics.relearning import pair_by_class, sign_flip
-from forgetkit.training.classifier import Samples, learner_of, state_of
+from forgetkit.training.classifier import Samples, learner_of, rows_of, state_of
 from forgetkit.training.cuda_graphs import take_step
 from forgetkit.training.device import seed_for
 from forgetkit.training.optimizers import make_optimizer
@@ -91,12 +91,11 @@ def relearn(classifier: nn.Module, forget: Samples, unseen: Samples, retain: Sam
     start = state_of(learner)
     steps: list[list[int]] = [[], []]
     for repeat in range(REPEATS):
-        block = torch.from_numpy(pairs[repeat * size : (repeat + 1) * size])
-        rows = torch.from_numpy(draw.permutation(len(retain[1]))[:RETAINED])
-        kept = _rows(retain, rows)
+        block = pairs[repeat * size : (repeat + 1) * size]
+        kept = rows_of(retain, draw.permutation(len(retain[1]))[:RETAINED])
         for side, samples in enumerate((forget, unseen)):
             learner.load_state_dict(start)
-            steps[side].append(steps_to_learn(learner, _rows(samples, block[:, side]), kept))
+            steps[side].append(steps_to_learn(learner, rows_of(samples, block[:, side]), kept))
     return Relearned(tuple(steps[0]), tuple(steps[1]), size)
 
 
@@ -150,8 +149,3 @@ def relearn_check(classifier: nn.Module, forget: Samples, unseen: Samples, retai
         note += f"; {found.given_up} of {runs} runs were given up after {CAP} steps"
     n = found.samples * REPEATS
     return Check("relearn", "info", note, n=n, statistic=found.ratio, null=0.0, p=found.p)
-
-
-def _rows(samples: Samples, rows: Tensor) -> Samples:
-    rows = rows.to(samples[1].device)
-    return samples[0][rows], samples[1][rows]

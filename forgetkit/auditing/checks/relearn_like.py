@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import nn
 
 from forgetkit.auditing.check import Check, CheckVerdict
 from forgetkit.auditing.checks.relearn import RETAINED, SAMPLES, teach
 from forgetkit.statistics.relearning import Losses, Rows, Sooner, sooner
-from forgetkit.training.classifier import Samples, learner_of, state_of
+from forgetkit.training.classifier import Samples, learner_of, rows_of, state_of
 from forgetkit.training.device import seed_for
 
 REPEATS = 2
@@ -42,7 +41,7 @@ def lesson_rows(ids: int, retained: int, *, seed: int = 0) -> list[tuple[Rows, R
 def lessons_of(forget: Samples, retain: Samples, *, seed: int = 0) -> list[Lesson]:
     """Draw what every model is taught from the forgotten and the retained samples themselves."""
     drawn = lesson_rows(len(forget[1]), len(retain[1]), seed=seed)
-    return [(_rows(forget, block), _rows(retain, kept)) for block, kept in drawn]
+    return [(rows_of(forget, block), rows_of(retain, kept)) for block, kept in drawn]
 
 
 def losses_of(classifier: nn.Module, lessons: Sequence[Lesson]) -> Losses:
@@ -120,8 +119,3 @@ def _in_words(found: Sooner) -> str:
 
 def _as_share(share: float, of: str) -> str:
     return f"over {STEPS} steps, the loss on them is {share:.2g} of that of {of}"
-
-
-def _rows(samples: Samples, rows: Rows) -> Samples:
-    at = torch.from_numpy(rows).to(samples[1].device)
-    return samples[0][at], samples[1][at]
