@@ -9,8 +9,7 @@ from forgetkit.auditing.subject import Subject
 from forgetkit.auditing.verdict import Judgement
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
-from forgetkit.models.checkpoint import load_model
-from forgetkit.training.classifier import on_machine, take
+from forgetkit.training.classifier import load_classifier, take
 from forgetkit.training.device import Machine
 from forgetkit.training.evaluate import BATCH, pass_seconds
 
@@ -109,7 +108,7 @@ def _free(folder: Path) -> Path:
 def _seconds_of_a_training(subject: Subject, machine: Machine, epochs: int) -> float | None:
     """Estimate the time of a training without the ids; None where that fails: no verdict is lost for an estimate."""
     try:
-        classifier = on_machine(load_model(subject.path, subject.record), subject.record, machine)
+        classifier = load_classifier(subject.path, subject.record, machine)
         samples = take(subject.dataset.train, subject.retain_rows[:BATCH], machine.device)
         return epochs * pass_seconds(classifier, samples, len(subject.retain_rows))
     except RuntimeError:  # torch's, such as for lack of memory

@@ -14,9 +14,8 @@ from torch.nn.functional import interpolate
 from forgetkit.auditing.subject import Opened, Rows, Subject
 from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
-from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
-from forgetkit.training.classifier import Classifier, on_machine, predict, take
+from forgetkit.training.classifier import Classifier, load_classifier, predict, take
 from forgetkit.training.device import Machine
 from forgetkit.training.packing import part
 from forgetkit.training.resume import Bookmark, Place
@@ -146,7 +145,7 @@ def predict_control(
     Raises:
         ForgetkitError: ``checkpoint-malformed`` where its outputs are not finite.
     """
-    classifier = on_machine(load_model(*model), model[1], machine)
+    classifier = load_classifier(*model, machine)
     found = predict_subject(classifier, subject, machine, control=True, earlier=earlier)
     if not found.finite:
         raise ForgetkitError("checkpoint-malformed", f"{model[0]}: its outputs are not finite")

@@ -14,9 +14,8 @@ from forgetkit.auditing.checks.relearn_like import (
     rank_of_relearning,
 )
 from forgetkit.auditing.subject import Opened, Rows, Subject
-from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.relearning import Losses
-from forgetkit.training.classifier import Classifier, on_machine, take
+from forgetkit.training.classifier import load_classifier, take
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark, Place
 from forgetkit.training.shadows import Shadows
@@ -52,7 +51,7 @@ def relearned_by_references(
     after = losses_of(classifier, lessons)
     before = None if original is None else losses_of(original, lessons)
     for reference in references[len(found) :]:
-        found.append(losses_of(_load(reference, machine), lessons))
+        found.append(losses_of(load_classifier(*reference, machine), lessons))
         bookmark.reached("relearn", lambda: Place({}, _pack(found)))
     return rank_of_relearning(after, before, found, level=level)
 
@@ -69,7 +68,7 @@ def relearned_by_shadows(classifier: nn.Module, shadows: Shadows, subject: Subje
         if np.count_nonzero(unknown) < FEWEST:
             continue
         lessons = _lessons(subject, subject.rows[unknown], machine, seed=one.number)
-        other = losses_of(_load((one.path, one.record), machine), lessons)
+        other = losses_of(load_classifier(one.path, one.record, machine), lessons)
         found.append((losses_of(classifier, lessons), other))
     return compare_with_shadows(found, len(shadows))
 
@@ -80,10 +79,6 @@ def _lessons(subject: Subject, rows: Rows, machine: Machine, *, seed: int = 0) -
     drawn = lesson_rows(len(rows), len(retained), seed=seed)
     device = machine.device
     return [(take(train, rows[block], device), take(train, retained[kept], device)) for block, kept in drawn]
-
-
-def _load(model: Opened, machine: Machine) -> Classifier:
-    return on_machine(load_model(*model), model[1], machine)
 
 
 def _pack(found: list[Losses]) -> dict[str, torch.Tensor]:

@@ -7,8 +7,7 @@ from forgetkit.auditing.checks.attacks import Answers
 from forgetkit.auditing.checks.rea import reminded
 from forgetkit.auditing.evidence import Evidence
 from forgetkit.auditing.subject import Opened, Subject
-from forgetkit.models.checkpoint import load_model
-from forgetkit.training.classifier import on_machine, take
+from forgetkit.training.classifier import load_classifier, take
 from forgetkit.training.device import Machine
 
 
@@ -42,7 +41,7 @@ def with_attacks(
 
     def after(one: Opened) -> Answers:
         """Return what a model then says."""
-        return reminded(on_machine(load_model(*one), one[1], machine), forget, unseen, retain)
+        return reminded(load_classifier(*one, machine), forget, unseen, retain)
 
     before = None if original is None else after(original)
     again = Attacked(after((subject.path, subject.record)), before, [after(one) for one in references])

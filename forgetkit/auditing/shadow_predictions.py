@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from forgetkit.auditing.subject import Subject
 from forgetkit.data.attributes import column_of
 from forgetkit.data.dataset import Split
-from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
-from forgetkit.training.classifier import on_machine, predict, take
+from forgetkit.training.classifier import load_classifier, predict, take
 from forgetkit.training.device import Machine, seed_for
 from forgetkit.training.recipe import MACHINE
 from forgetkit.training.shadows import Shadows
@@ -95,7 +94,7 @@ def predict_shadows(
     samples = [take(split, rows, machine.device) for split, rows in [*parts, (train, retained)]]
     scores: list[list[Scores]] = [[], [], []]
     for one in shadows.members:
-        model = on_machine(load_model(one.path, one.record), one.record, machine)
+        model = load_classifier(one.path, one.record, machine)
         for found, (images, labels) in zip(scores, samples, strict=True):
             found.append(phi(predict(model, images), labels).cpu().numpy())
     unseen = len(subject.dataset.check_rows)

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from forgetkit.data.dataset import Split, images_at
 from forgetkit.files.record import Record
+from forgetkit.models.checkpoint import load_model
 from forgetkit.processes import keep_freed_memory
 from forgetkit.training.device import Machine
 from forgetkit.training.small_convolutions import SmallConvolutionsInFloat32, has_strides
@@ -109,6 +111,11 @@ def on_machine(model: nn.Module, record: Record, machine: Machine) -> Classifier
     """Put ``model`` on its device, behind the input of its record."""
     placed = model.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Classifier(placed, mean=record.input["mean"], std=record.input["std"], precision=machine.precision)
+
+
+def load_classifier(path: Path, record: Record, machine: Machine, *, finite: bool = True) -> Classifier:
+    """Load a checkpoint onto its device; raises as :func:`forgetkit.models.checkpoint.load_model`."""
+    return on_machine(load_model(path, record, finite=finite), record, machine)
 
 
 def take(split: Split, rows: NDArray[np.int64], device: str) -> Samples:

@@ -10,9 +10,8 @@ from torch import nn
 
 from forgetkit.events import Tell, Warned
 from forgetkit.files.record import Record
-from forgetkit.models.checkpoint import load_model
 from forgetkit.statistics.scores import phi
-from forgetkit.training.classifier import accuracy, on_machine, predict
+from forgetkit.training.classifier import accuracy, load_classifier, predict
 from forgetkit.training.device import Machine
 from forgetkit.training.resume import Bookmark
 from forgetkit.unlearning.inputs import Request
@@ -93,7 +92,7 @@ class StreamJudge:
 
             def softmax(path: Path, record: Record) -> NDArray[np.float64]:
                 """Return a reference's probabilities."""
-                model = on_machine(load_model(path, record), record, self.machine)
+                model = load_classifier(path, record, self.machine)
                 return predict(model, images).double().softmax(1).cpu().numpy()
 
             own = logits.double().softmax(1).cpu().numpy()

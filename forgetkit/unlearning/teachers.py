@@ -16,8 +16,7 @@ from forgetkit.events import Tell, Warned
 from forgetkit.files.header import checkpoint_files
 from forgetkit.files.lineage import SHORT
 from forgetkit.files.record import Record
-from forgetkit.models.checkpoint import load_model
-from forgetkit.training.classifier import Classifier, on_machine, predict
+from forgetkit.training.classifier import Classifier, load_classifier, predict
 from forgetkit.training.device import Machine, generator_for
 from forgetkit.training.shadows import Shadow
 from forgetkit.unlearning.inputs import Request, open_teacher
@@ -115,7 +114,7 @@ class TeacherFiles:
 
     def load(self, machine: Machine, seed: int) -> tuple[Classifier, Teachers | None]:
         """Load all."""
-        first, *others = (on_machine(load_model(*one), one[1], machine) for one in (self.retain, *self.forget))
+        first, *others = (load_classifier(*one, machine) for one in (self.retain, *self.forget))
         if not others:
             return first, None
         return first, Teachers(others, self.never_saw, seed=seed)
@@ -192,5 +191,5 @@ def shadow_teachers(members: Sequence[Shadow], ids: Sequence[str], machine: Mach
     if missing := int((~knows.any(0)).sum()):
         raise NotReached(f"every shadow model was trained on {missing} of the {len(ids)} ids")
     useful = [number for number, row in enumerate(knows) if row.any()]
-    models = [on_machine(load_model(members[k].path, members[k].record), members[k].record, machine) for k in useful]
+    models = [load_classifier(members[k].path, members[k].record, machine) for k in useful]
     return Teachers(models, knows[useful], seed=seed)

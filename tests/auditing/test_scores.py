@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 import forgetkit as library
-from forgetkit.auditing import predictions
 from forgetkit.auditing.scores.read import read_scores
 from forgetkit.auditing.scores.table import ScoreTable
 from forgetkit.auditing.scores.write import scores_as
@@ -25,6 +24,7 @@ from forgetkit.files.id_digests import KeySet
 from forgetkit.files.id_list import digest_of
 from forgetkit.files.record import Record, Step
 from forgetkit.models.checkpoint import load_model, save_checkpoint
+from forgetkit.training import classifier
 from tests.conftest import Ran, Run
 from tests.shadowed import told
 
@@ -478,13 +478,13 @@ def test_references_of_several_models_are_evaluated_once(
     forgetkit: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded, given = list[str](), ("--ids", "ids.txt", "--original", "m.st", "--reference", "refs")
-    whole = predictions.load_model
+    whole = classifier.load_model
 
     def load(path: Path, record: Record, *, finite: bool = True) -> nn.Module:
         loaded.append(str(path))
         return whole(path, record, finite=finite)
 
-    monkeypatch.setattr(predictions, "load_model", load)
+    monkeypatch.setattr(classifier, "load_model", load)
     several = told(forgetkit("audit", "m.st", "r.st", *given, "--json"))
     assert loaded.count("refs/3.st") == 1
     assert several["audits"][1]["report"] == forgetkit("audit", "r.st", *given, "--json").json

@@ -19,9 +19,8 @@ from forgetkit.events import Tell
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_list import draw
 from forgetkit.files.record import Record
-from forgetkit.models.checkpoint import load_model
 from forgetkit.options import ListForm, Source
-from forgetkit.training.classifier import on_machine, predict, take
+from forgetkit.training.classifier import load_classifier, predict, take
 from forgetkit.training.device import Machine
 
 
@@ -128,7 +127,7 @@ def score(model: Opened, samples: Samples, machine: Machine) -> ScoreTable:
     """
     path, record = model
     train, test = samples.dataset.train, samples.dataset.test
-    classifier = on_machine(load_model(path, record, finite=False), record, machine)
+    classifier = load_classifier(path, record, machine, finite=False)
     parts = [(train, rows, name) for name, rows in samples.rows.items()] + [(test, samples.unseen, "unseen")]
     parts = [part for part in parts if len(part[1])]
     logits = [predict(classifier, take(split, rows, machine.device)[0]).cpu().numpy() for split, rows, _ in parts]
