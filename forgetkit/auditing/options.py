@@ -19,21 +19,23 @@ from forgetkit.options import (
     Source,
 )
 
+Asked = Annotated[
+    list[str] | None,
+    Option(
+        "ID list of the samples in question. Repeat for more.",
+        metavar="FILE",
+        flags=("--ids", "-i"),
+        unset="all that the record calls forgotten",
+        panel=INPUT,
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Compared:
     """The samples in question, and the models to compare with."""
 
-    ids: Annotated[
-        list[str] | None,
-        Option(
-            "ID list of the samples in question. Repeat for more.",
-            metavar="FILE",
-            flags=("--ids", "-i"),
-            unset="all that the record calls forgotten",
-            panel=INPUT,
-        ),
-    ] = None
+    ids: Asked = None
     original: Annotated[
         str | None, Option("The original model: the positive control.", metavar="CHECKPOINT", panel=INPUT)
     ] = None

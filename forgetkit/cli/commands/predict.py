@@ -3,26 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
+from forgetkit.auditing.options import Asked
 from forgetkit.cli.console import Console
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import INPUT, LISTS, Argument, Attributes, Compute, DataPlace, ListForm, Option, Output, Source
-
-Ids = Annotated[
-    list[str] | None,
-    Option(
-        "ID list of the samples in question. Repeat for more.",
-        metavar="FILE",
-        flags=("--ids", "-i"),
-        unset="all that the record calls forgotten",
-        panel=INPUT,
-    ),
-]
 
 
 def predict(
     checkpoint: Annotated[list[str], Argument("The model under audit, and others to compare.", "CHECKPOINT")],
     *,
-    ids: Ids = None,
+    ids: Asked = None,
     unseen: Annotated[bool, Option("Add the unseen samples that an audit judges on.", panel=INPUT)] = False,
     retain: Annotated[str, Option("Add N retained samples, drawn; or all.", "all|N", panel=INPUT)] = "0",
     owner: Annotated[
