@@ -1,6 +1,5 @@
 """Whether tables of scores belong together: the same samples and classes, different models, the right histories."""
 
-import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -10,19 +9,10 @@ from numpy.typing import NDArray
 from forgetkit.auditing.predictions import ModelPredictions
 from forgetkit.auditing.scores.table import Mask, ScoreTable
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.id_list import digest_of
 
 Rows = NDArray[np.int64]
 COPY = 0.001
 """Most that φ of one model differs from run to run, as a share of φ, 1 added: by other rounding, or other batches."""
-
-
-def digest(table: ScoreTable) -> str:
-    """Return the SHA-256 of the scores of a table, with the samples that they are of."""
-    found = hashlib.sha256(digest_of(table.ids).encode())
-    found.update(np.ascontiguousarray(table.labels).tobytes())
-    found.update(np.ascontiguousarray(table.logits, dtype=np.float64).tobytes())
-    return found.hexdigest()
 
 
 def rows_in(one: ScoreTable, table: ScoreTable, rows: Rows) -> Rows:
@@ -66,10 +56,10 @@ def check_alike(tables: Sequence[ScoreTable]) -> None:
             message = f"{one.name}: its classes are named otherwise than in {first.name}, or in another order"
             raise ForgetkitError("scores-mismatch", message, "number the classes the same way")
     for one in tables[1:]:
-        if other := digests.get(found := digest(one)):
+        if other := digests.get(one.digest):
             message = f"{one.name}: these are the scores of {other} again"
             raise ForgetkitError("scores-mismatch", message, "leave one of them out: a copy is no second model")
-        digests[found] = one.name
+        digests[one.digest] = one.name
 
 
 def check_histories(table: ScoreTable, original: ScoreTable | None, references: Sequence[ScoreTable]) -> None:

@@ -18,7 +18,6 @@ from forgetkit.auditing.scores.agreement import (
     check_control,
     check_copies,
     check_histories,
-    digest,
     rows_in,
 )
 from forgetkit.auditing.scores.table import Mask, ScoreTable
@@ -118,7 +117,7 @@ def _by_owner(table: ScoreTable) -> bool:
 
 def _integrity(table: ScoreTable, original: ScoreTable | None) -> Check:
     """Check what can be checked without weights: that the scores are not the original's."""
-    if original is not None and digest(table) == digest(original):
+    if original is not None and table.digest == original.digest:
         return Check("integrity", "fail", "the scores are the original's, bit for bit", gating=True)
     return Check("integrity", "not-run", NO_WEIGHTS, gating=True)
 
@@ -133,10 +132,10 @@ def _inputs(
     """Return the digests of what was given."""
     samples = hashlib.sha256(digest_of(table.ids).encode() + table.labels.tobytes()).hexdigest()
     return {
-        "checkpoint": digest(table),
-        "original": None if original is None else digest(original),
-        "references": [digest(one) for one in references],
-        **({"shadows": [digest(one) for one in shadows]} if shadows else {}),
+        "checkpoint": table.digest,
+        "original": None if original is None else original.digest,
+        "references": [one.digest for one in references],
+        **({"shadows": [one.digest for one in shadows]} if shadows else {}),
         "dataset": samples,
         "ids": {"count": len(ids), "digest": digest_of(ids)},
     }

@@ -1,5 +1,6 @@
 """A table of scores: what one model says of each sample, and what was done with the sample. Format: docs/formats.md."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.files.id_list import digest_of
 
 GROUPS = ("forget", "retain", "unseen", "earlier")
 """What may have been done with a sample: it is in question, retained, never trained on, or was forgotten before."""
@@ -65,6 +67,14 @@ class ScoreTable:
     def row_of(self) -> dict[str, int]:
         """Row number of each id."""
         return {id_: row for row, id_ in enumerate(self.ids)}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the scores, with the samples that they are of."""
+        found = hashlib.sha256(digest_of(self.ids).encode())
+        found.update(np.ascontiguousarray(self.labels).tobytes())
+        found.update(np.ascontiguousarray(self.logits, dtype=np.float64).tobytes())
+        return found.hexdigest()
 
 
 def check_table(table: ScoreTable, place: Place) -> ScoreTable:
