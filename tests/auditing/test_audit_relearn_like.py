@@ -148,7 +148,7 @@ def test_an_interrupted_audit_teaches_no_reference_twice(
     references = [word for seed in (8, 9, 10) for word in ("--reference", f"refs/{seed}.st")]
     whole = forgetkit(*command, *references).json
     taught: list[int] = []
-    load, keep = relearned._load, relearned.Bookmark.reached
+    load, keep = relearned.load_classifier, relearned.Bookmark.reached
 
     def stop(mark: Any, loop: str, place: Any) -> None:  # noqa: ANN401 - a place is what it returns
         if loop == "relearn" and len(taught) == 2:
@@ -156,7 +156,7 @@ def test_an_interrupted_audit_teaches_no_reference_twice(
             raise KeyboardInterrupt
         keep(mark, loop, place)
 
-    monkeypatch.setattr(relearned, "_load", lambda *model: taught.append(1) or load(*model))
+    monkeypatch.setattr(relearned, "load_classifier", lambda *model: taught.append(1) or load(*model))
     monkeypatch.setattr(relearned.Bookmark, "reached", stop)
     assert forgetkit(*command, *references).code == 130
     monkeypatch.setattr(relearned.Bookmark, "reached", keep)
