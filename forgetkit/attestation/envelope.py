@@ -40,7 +40,11 @@ def read_envelope(path: Path) -> dict[str, Any]:
     Raises:
         ForgetkitError: ``attestation-missing``; ``attestation-malformed`` for anything else than one line with one.
     """
-    content = read_small(path, "attestation", "make one with: forgetkit attest")
+    return envelope_in(read_small(path, "attestation", "make one with: forgetkit attest"), path)
+
+
+def envelope_in(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the one envelope in the content of a file; raises ForgetkitError as :func:`read_envelope`."""
     lines = [line for line in content.split(b"\n") if line.strip()]
     if len(lines) != 1:
         found = f"{len(lines)} attestations, where one is expected" if lines else "the file is empty"

@@ -50,7 +50,7 @@ def private_key(path: Path, ask: Ask) -> tuple[Any, bytes | None]:
 
 def _unlocked(path: Path, content: bytes, ask: Ask) -> tuple[Any, bytes]:
     passphrase = ask()
-    if passphrase is None:
+    if not passphrase:
         hint = "--passphrase-file FILE, or the environment variable FORGETKIT_PASSPHRASE; on a terminal it is asked for"
         raise ForgetkitError("key-locked", f"{path}: the key has a passphrase, and none was given", hint)
     try:

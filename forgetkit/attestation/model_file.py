@@ -35,12 +35,12 @@ class ModelFile:
             ForgetkitError: ``checkpoint-malformed``.
         """
         record = record_in(header_in(self.content, self.path), self.path)
-        if self._tensor_digest() != record.digest:
+        if self.tensor_digest() != record.digest:
             message = f"{self.path}: the tensors are not those of the record (their digest differs)"
             raise ForgetkitError("checkpoint-malformed", message, "the file was changed by another tool, or is damaged")
         return record
 
-    def _tensor_digest(self) -> str:
+    def tensor_digest(self) -> str:
         """Return the digest of the tensors as :func:`forgetkit.models.tensor_file.tensor_digest`, without torch."""
         from safetensors import SafetensorError, deserialize
 

@@ -29,7 +29,6 @@ def attest(checkpoint: Checkpoint, *, evidence: Evidence, output: Output) -> Non
     from forgetkit.files.request_book import booking_of
 
     console, path = Console(output), Path(checkpoint)
-    target = Path(output.out) if output.out else path.with_suffix(SUFFIX)
     found = prepared(
         checkpoint,
         Path(evidence.audit),
@@ -37,6 +36,7 @@ def attest(checkpoint: Checkpoint, *, evidence: Evidence, output: Output) -> Non
         ask=asking(evidence.key, evidence.passphrase_file),
         booking=booking_of(evidence.request, evidence.book),
     )
+    target = Path(output.out) if output.out else path.with_suffix(SUFFIX)
     if found.audit.verdict != "forgotten":
         console.warn("not-forgotten", f"the verdict of the audit is {found.audit.verdict}, and the statement says so")
     done = found.is_in(target)
