@@ -16,11 +16,12 @@ def attest(checkpoint: Checkpoint, *, evidence: Evidence, output: Output) -> Non
     verifiable without forgetkit. It names no ids. It is beside the model: model.st → model.intoto.jsonl. Any verdict
     can be signed; the statement says which it is. The signature shows who says so, not that it is true.
 
+    The report is what audit printed with --json. A key is made with: openssl genpkey -algorithm ed25519 -out key.pem;
+    its public half with: openssl pkey -in key.pem -pubout -out key.pub.
+
     Examples:
-        openssl genpkey -algorithm ed25519 -aes256 -out key.pem
-        openssl pkey -in key.pem -pubout -out key.pub
-        forgetkit audit model.forget.st --original model.st --json >audit.json
         forgetkit attest model.forget.st --audit audit.json --key key.pem
+        forgetkit attest model.forget.st --audit audit.json --key key.pem -o case-7.intoto.jsonl --json
     """
     from forgetkit.attestation.attest import attest as prepared
     from forgetkit.cli.passphrase import asking

@@ -40,7 +40,6 @@ def export(
         forgetkit export model.st -o exported
         forgetkit export model.st --strip -o weights.safetensors
         forgetkit export model.st -o exported --sign key.pem
-        model_signing verify key exported --signature exported/model.sig --public_key key.pub
     """
     from forgetkit.cli.results import document
     from forgetkit.files.header import dumps, open_checkpoint

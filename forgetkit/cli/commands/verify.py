@@ -27,7 +27,7 @@ def verify(
 
     Examples:
         forgetkit verify model.forget.st --attestation model.forget.intoto.jsonl --key key.pub
-        forgetkit verify model.st --attestation model.intoto.jsonl --key key.pub --policy rules.toml --json
+        forgetkit verify model.forget.st --attestation model.forget.intoto.jsonl --key key.pub --policy rules.toml
     """
     from forgetkit.attestation.model_file import read_model
     from forgetkit.attestation.verify import verify as verified
