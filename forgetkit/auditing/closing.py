@@ -10,7 +10,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
-from forgetkit.files.request_book import Booking, booking_of
+from forgetkit.request_book.book import Booking, booking_of
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def add(
         forgetkit forget-ids model.st --class 3 | forgetkit requests add class-3 -i - --book r.db
     """
     from forgetkit.files.id_list import read_ids
-    from forgetkit.files.request_book import add as accept
+    from forgetkit.request_book.book import add as accept
 
     if not request or not request.isprintable():
         raise ForgetkitError("usage", "the request needs a name of printable characters", "for example: case-7")
@@ -94,7 +94,7 @@ def close(
         forgetkit requests close case-7 --reason withdrawn --book requests.db
         forgetkit requests close case-7 --reason "held-out photographs only" --book requests.db
     """
-    from forgetkit.files.request_book import Booking
+    from forgetkit.request_book.book import Booking
 
     console, booking = Console(say), Booking(Path(book), request)
     if not reason.strip() or not reason.isprintable():
@@ -120,7 +120,7 @@ def log(*, book: BookFile, say: Say) -> None:
 
 def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
     """Print the requests that are done, or not done, or (None) all."""
-    from forgetkit.files.request_book import entries
+    from forgetkit.request_book.book import entries
 
     found = [entry for entry in entries(Path(book)) if done is None or (entry.state == "done") == done]
     lines = [

@@ -10,9 +10,9 @@ import pytest
 
 from forgetkit.cli import app as cli
 from forgetkit.errors import ForgetkitError
-from forgetkit.files import request_book as books
-from forgetkit.files.book_file import opened
 from forgetkit.files.header import read_record
+from forgetkit.request_book import book as books
+from forgetkit.request_book.book_file import opened
 from tests.conftest import Run
 
 STEP = "relabel model.st -i ids.txt --rate 0.1 --allow-unforgotten -q"

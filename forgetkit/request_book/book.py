@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.book_entries import Answer, BookedAudit, Entry, entries_of, entry_of
-from forgetkit.files.book_file import opened
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
+from forgetkit.request_book.book_file import opened
+from forgetkit.request_book.entries import Answer, BookedAudit, Entry, entries_of, entry_of
 
 
 @dataclass(frozen=True)
