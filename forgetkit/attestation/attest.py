@@ -11,7 +11,7 @@ from forgetkit.attestation.model_file import read_model
 from forgetkit.attestation.statement import read_statement, statement_of
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.record import Record
-from forgetkit.files.request_book import Booking, entries
+from forgetkit.request_book.book import Booking, entries
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner

@@ -27,7 +27,7 @@ def attest(checkpoint: Checkpoint, *, evidence: Evidence, output: Output) -> Non
     from forgetkit.cli.passphrase import asking
     from forgetkit.cli.results import document
     from forgetkit.files.publish import check_target, claimed, publish_text
-    from forgetkit.files.request_book import booking_of
+    from forgetkit.request_book.book import booking_of
 
     console, path = Console(output), Path(checkpoint)
     found = prepared(
