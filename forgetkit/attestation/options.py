@@ -20,7 +20,7 @@ PassphraseFile = Annotated[
 class Evidence:
     """What is signed, and with which key."""
 
-    audit: Annotated[str, Option("Report of the audit: what audit --json printed.", metavar="FILE", panel=INPUT)]
+    audit: Annotated[str, Option("JSON that audit printed of the model, with --json.", metavar="FILE", panel=INPUT)]
     key: Annotated[str, Option("Private key to sign with, PEM: Ed25519 or ECDSA P-256.", metavar="FILE", panel=INPUT)]
     passphrase_file: PassphraseFile = None
     request: Annotated[

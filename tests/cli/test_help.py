@@ -40,6 +40,7 @@ OWN_MEANING = {
     "--shadows": "train: how many; forget and audit: where they are",
     "--seed": "train: its default is the recorded seed + 1 with --like",
     "--request": "a step answers it, audit closes it, attest names it",
+    "--audit": "attest: of the model; requests report: of the request",
     "--key": "attest: the private one; verify: the public one",
     "--policy": "audit: its rules; verify: those that the audit must have had",
     "--ids": "what happens to the ids is each command's own",
