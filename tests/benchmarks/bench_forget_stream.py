@@ -239,7 +239,7 @@ def main() -> None:
         columns = (
             "AUC | calibrated | of the first | on the ids | on retained | on unseen | coins | requests | refreshes"
         )
-        print(f"| requests | {columns} | refused |\n" + "|---" * 11 + "|")
+        print(f"| requests | {columns} | requests | refreshes | refused |\n" + "|---" * 11 + "|")
         asked, marks = judge.ask(original), range(given.every, given.requests + 1, given.every)
         first = drawn[: given.every * given.size]
         show("original", judge.figures(asked, drawn, first, judge.usual))
