@@ -34,7 +34,10 @@ def serve(address: str) -> None:
 
     for name in (
         "scipy.stats",
+        "matplotlib.figure",
+        "forgetkit.auditing.evidence",
         "forgetkit.auditing.report.document",
+        "forgetkit.auditing.report.html",
         "forgetkit.unlearning.early_stopping",
         "forgetkit.training.replicas",
     ):
@@ -48,7 +51,10 @@ def serve(address: str) -> None:
         while True:
             link, _ = listening.accept()
             if os.fork() == 0:
-                _answer(link)
+                try:
+                    _answer(link)
+                finally:  # also where the caller was killed meanwhile
+                    os._exit(70)
             link.close()
             _reap()
 
