@@ -51,7 +51,9 @@ def work(settings: Settings) -> int:
             due = f" (due {request['due']})" if request.get("due") else ""
             print(f"{request['request']}{due}: {problem}", file=sys.stderr)
             left += 1
-    remind(settings)
+    lists = [one["request"] for one in log(settings) if one["state"] == "done" and has_list(settings, one["request"])]
+    if lists:
+        print(f"open end: {settings.lists} still has the ids of requests that are done: {', '.join(lists)}")
     return left
 
 
@@ -139,27 +141,26 @@ def lacks_evidence(settings: Settings, request: Request) -> bool:
 def keep_evidence(settings: Settings, request: Request) -> None:
     """Make what is missing of the evidence on a request that is done: audit, signed statement, page for the person."""
     name, book = request["request"], ["--book", settings.book]
-    audited, signed, page = settings.outputs(name)
+    audited, signed, _ = settings.outputs(name)
     if not audited.exists():  # killed between the book's entry and this file
         audit(settings, request)
-    given = ["--audit", str(audited)]
     if signed and not signed.exists():
-        model = str(settings.answer(request))
-        forgetkit("attest", model, *given, "--request", name, *book, "--key", settings.key, "--out", str(signed))
-    if page and not page.exists():
-        given += ["--attestation", str(signed)] if signed else []
-        forgetkit("requests", "report", name, *book, *given, "--out", str(page))
+        given = ["--audit", str(audited), "--request", name, *book, "--key", settings.key, "--out", str(signed)]
+        forgetkit("attest", str(settings.answer(request)), *given)
+    follow_up(settings, name)
 
 
-def remind(settings: Settings) -> None:
-    """Say what still names the samples of requests that are done, and look for what else holds them."""
-    done = [one["request"] for one in log(settings) if one["state"] == "done"]
-    lists = [name for name in done if names_file(name) and settings.ids(name).is_file()]
-    if lists:
-        print(f"open end: {settings.lists} still has the ids of requests that are done: {', '.join(lists)}")
-    for name in lists if settings.search else []:
-        given = ["--ids", str(settings.ids(name)), "--book", settings.book]
-        forgetkit("requests", "open-ends", name, *given, *settings.search, good=(0, 1))
+def follow_up(settings: Settings, name: str) -> None:
+    """Search for what still holds the ids of a request that is done, and write its page."""
+    book = ["--book", settings.book]
+    audited, signed, page = settings.outputs(name)
+    if settings.search and settings.ids(name).is_file():
+        given = ["--ids", str(settings.ids(name)), *book, *settings.search]
+        if count := forgetkit("requests", "open-ends", name, *given, good=(0, 1))["open"]:
+            print(f"{name}: open ends: {count}; see forgetkit requests open-ends {name} --book {settings.book}")
+    if page:
+        given = ["--audit", str(audited), *(["--attestation", str(signed)] if signed else [])]
+        forgetkit("requests", "report", name, *book, *given, "--out", str(page), "--force")
 
 
 def log(settings: Settings) -> list[Request]:
@@ -200,6 +201,11 @@ def write(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
+
+
+def has_list(settings: Settings, name: str) -> bool:
+    """Say whether the list of a request is there."""
+    return names_file(name) and settings.ids(name).is_file()
 
 
 def names_file(request: str) -> bool:
