@@ -92,6 +92,7 @@ class Closes:
     accept: Annotated[
         str | None, Option("Close it whatever the verdict; the book keeps the reason.", "REASON", panel=REQUESTS)
     ] = None
+    by: Annotated[str | None, Option("Who closes it, for the book.", metavar="NAME", panel=REQUESTS)] = None
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _job(name: str, given: AuditOptions, console: Console, *, several: bool) -> 
     with nullcontext() if console.says.dry_run else reports.erring(name):
         policy, digest = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
         attacks = attacks_of(judging.attacks)
-        closing = closing_of(closes.request, closes.book, closes.accept)
+        closing = closing_of(closes.request, closes.book, closes.accept, closes.by)
         case = _case(name, given, closing, console)
         read = (*(given.compared.ids or []), given.compared.attributes, judging.policy, closes.book)
         reports.check((*case.paths, *(Path(file) for file in read if file and file != "-")), console)

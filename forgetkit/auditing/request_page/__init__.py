@@ -1,0 +1,1 @@
+"""A request on one page, for the person who asked and for an auditor."""
