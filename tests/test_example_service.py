@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 from forgetkit.files.header import read_record
-from forgetkit.files.request_book import Booking, Entry, add, entries
+from forgetkit.request_book.book import Booking, add, entries
+from forgetkit.request_book.deadline import Details
+from forgetkit.request_book.details import describe
+from forgetkit.request_book.entries import Entry
 
 SERVICE = Path(__file__).parent.parent / "examples" / "service"
 SETTINGS = """
@@ -131,6 +134,14 @@ def test_what_no_audit_closes_is_left_to_a_person_and_not_done_again(place: Plac
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_the_nearest_deadline_comes_first(place: Place) -> None:
+    for number, due in enumerate([None, "2026-12-31", "2026-01-31"]):
+        place.ask(f"case-{number}", number).unlink()
+        describe(Booking(place.book, f"case-{number}"), Details(due=due))
+    said = [line.partition(": ")[0] for line in place.serve().stderr.splitlines()]
+    assert said == ["case-2 (due 2026-01-31)", "case-1 (due 2026-12-31)", "case-0"]
+
+
 def test_what_a_killed_run_left_undone_is_done(place: Place) -> None:
     place.ask("case-0", 1)
     (place.folder / "models").mkdir()
@@ -140,8 +151,14 @@ def test_what_a_killed_run_left_undone_is_done(place: Place) -> None:
     audit = place.folder / "evidence" / "case-0" / "audit.json"
     content = audit.read_bytes()
     audit.unlink()  # killed after the book's entry
-    assert place.serve().returncode == 0
+    ran = place.serve(ACCEPTING + 'reports = "reports"\nsearch = ["."]\n')
+    assert ran.returncode == 0
     assert audit.read_bytes() == content
+    page = (place.folder / "reports" / "case-0.html").read_text()
+    places = [one.place for one in place.entries["case-0"].waiting]
+    assert {"model.st", "lists/case-0.txt"} <= set(places)
+    assert all(one in page for one in places)
+    assert f"case-0: open ends: {len(places)}; see forgetkit requests open-ends case-0" in ran.stdout
     assert len(place.entries["case-0"].audits) == 1
 
 

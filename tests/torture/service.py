@@ -17,8 +17,8 @@ import numpy as np
 
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.header import read_record
-from forgetkit.files.request_book import add, entries
 from forgetkit.models.checkpoint import load_tensors
+from forgetkit.request_book.book import add, entries
 from tests.forked import serve, write_client
 from tests.torture.trial import Tally, clear, run, source
 
