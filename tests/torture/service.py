@@ -25,7 +25,12 @@ from tests.torture.trial import Tally, clear, run, source
 LOOP = Path(__file__).parent.parent.parent / "examples" / "service" / "service.py"
 REQUESTS = 6
 """Requests in a book, in earnest; of a few trials, as many as trials."""
-SAMPLES = 300
+SAMPLES, IDS = 300, 3
+ALONE, TOGETHER, AT_A_CALL = (
+    "kills of the service",
+    "kills of the service and its command",
+    "kills of a command at a call",
+)
 SETTINGS = """
 book = "requests.db"
 original = "model.st"
@@ -48,9 +53,12 @@ def service(folder: Path, numbers: Sequence[int]) -> Tally:
         left = len(numbers)
         while left:
             stormy = Path(shutil.copytree(begun, folder / "stormy"))
+            before = tally.seen[AT_A_CALL]
             left -= _under_kills(stormy, left, pace, draw, tally)
             _settle(stormy, tally)
-            _compare(stormy, calm, tally)
+            _check_end(stormy, tally)
+            if tally.seen[AT_A_CALL] == before:  # else requests may have been answered in another order
+                _compare(stormy, calm, tally)
             shutil.rmtree(stormy)
     return tally
 
@@ -66,7 +74,7 @@ def _world(place: Path, requests: int) -> Path:
         raise RuntimeError(str(ended))
     (place / "service.toml").write_text(SETTINGS)
     for number in range(requests):
-        ids = [str(3 * number + one) for one in range(3)]
+        ids = [str(IDS * number + one) for one in range(IDS)]
         (place / "lists" / f"r{number}.txt").write_text("".join(f"{one}\n" for one in ids))
         add(place / "requests.db", f"r{number}", ids)
     return place
@@ -110,20 +118,20 @@ def _loop(place: Path, *, failpoint: str = "") -> subprocess.Popen[bytes]:
 
 def _under_kills(place: Path, most: int, pace: float, draw: Random, tally: Tally) -> int:
     """Start the service, and kill it or its command, until all is done, or ``most`` times; return how many times."""
-    kills = 0
+    kills, kinds = 0, (ALONE, TOGETHER, AT_A_CALL) if draw.random() < 0.5 else (ALONE, TOGETHER)
     while kills < most and not all(entry.done for entry in entries(place / "requests.db")):
-        kind = draw.choice(["the service alone", "the service and its command", "the command at a call"])
-        if kind == "the command at a call":  # a command makes up to some 40 calls that can be its last
+        kind = draw.choice(kinds)
+        if kind == AT_A_CALL:  # a command makes up to some 40 calls that can be its last
             killed = b" ended with 137\n" in _said(_loop(place, failpoint=str(draw.randint(1, 40))), place)
         else:
             loop = _loop(place)
-            time.sleep(draw.uniform(0, 2 * pace))
+            time.sleep(draw.uniform(0, pace))
             with suppress(ProcessLookupError):
-                (os.kill if kind == "the service alone" else os.killpg)(loop.pid, signal.SIGKILL)
+                (os.kill if kind == ALONE else os.killpg)(loop.pid, signal.SIGKILL)
             killed = loop.wait() == -signal.SIGKILL
         _until_free(place)
         kills += killed
-        tally.seen[f"kills of {kind}"] += killed
+        tally.seen[kind] += killed
         _check_files(place, tally)
     return kills
 
@@ -175,17 +183,28 @@ def _settle(place: Path, tally: Tally) -> None:
     tally.check(_contents(place) == before, "a run with nothing to do changes files")
 
 
-def _compare(stormy: Path, calm: Path, tally: Tally) -> None:
-    """Check that all is done, once, with the files of an undisturbed run."""
-    for entry in entries(stormy / "requests.db"):
+def _check_end(place: Path, tally: Tally) -> None:
+    """Check that all is done, once, with an audit of each answer, and that one model has forgotten all."""
+    found = entries(place / "requests.db")
+    for entry in found:
         answers, audits = [one.digest for one in entry.answers], [one.digest for one in entry.audits]
-        tally.check(entry.state == "done" and audits == answers, f"{entry.request}: {entry.audits} of {answers}")
+        kept = json.loads((place / "evidence" / entry.request / "audit.json").read_text())["inputs"]["checkpoint"]
+        once = entry.state == "done" and [kept] == audits == answers
+        tally.check(once, f"{entry.request}: {entry.audits} of {answers}, evidence on {kept}")
+    last = max((read_record(path) for path in place.glob("models/*.st")), key=lambda record: len(record.steps))
+    forgot = len(last.steps), len(last.forgotten)
+    tally.check(forgot == (1 + len(found), IDS * len(found)), f"steps and forgotten ids of the last model: {forgot}")
+
+
+def _compare(stormy: Path, calm: Path, tally: Tally) -> None:
+    """Check that the files are those of an undisturbed run."""
     found, expected = _contents(stormy), _contents(calm)
     wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     tally.check(not wrong, f"other files than of an undisturbed run: {wrong}")
+    tally.seen["books worked off to the bytes of an undisturbed run"] += not wrong
 
 
 def _contents(place: Path) -> dict[str, bytes]:
-    """Return all files but the book, which has times, and what was said; hidden ones, too."""
+    """Return all files but the book, which has times, what was said, and locks, of which killed commands leave some."""
     paths = [path for path in place.rglob("*") if path.is_file() and path.name not in {"requests.db", ".said"}]
-    return {str(path.relative_to(place)): path.read_bytes() for path in paths}
+    return {str(path.relative_to(place)): path.read_bytes() for path in paths if path.suffix != ".lock"}
