@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from forgetkit.attestation.small_file import object_in, read_small
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.small_file import object_in, read_small
 
 HINT = "give what this printed: forgetkit audit MODEL.st --original ORIGINAL.st --json >audit.json"
 ASIDE = ("integrity", "utility")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.attestation.audit_report import Audit
-from forgetkit.attestation.small_file import object_in, read_small
 from forgetkit.files.canonical_json import compact_json
+from forgetkit.files.small_file import object_in, read_small
 
 HINT = "give a file that forgetkit audit --commit wrote"
 

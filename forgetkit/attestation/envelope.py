@@ -7,9 +7,9 @@ https://github.com/secure-systems-lab/dsse.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetkit.attestation.small_file import read_small
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import compact_json, strict_json
+from forgetkit.files.small_file import read_small
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey

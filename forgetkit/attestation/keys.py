@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forgetkit.attestation.small_file import read_small
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.small_file import read_small
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey

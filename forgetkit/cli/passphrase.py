@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from forgetkit.attestation.keys import Ask
-from forgetkit.attestation.small_file import read_small
+from forgetkit.files.small_file import read_small
 
 VARIABLE = "FORGETKIT_PASSPHRASE"
 
