@@ -1,6 +1,13 @@
 """The errors a user may see: one line that says what is wrong, one that says what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+SHOWN = 20
+"""Most names that a hint lists."""
+
+LONG = 100
+"""Characters from which on a known name is shortened: no name of a model is so long, but a table's column may be."""
 
 
 class ForgetkitError(Exception):
@@ -81,3 +88,18 @@ def listed(names: Sequence[str], most: int) -> str:
     """Return the first ``most`` of ``names``, with commas, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that ``name`` most likely means, or None."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    return by_folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str], label: str = "known", *, quoted: bool = False) -> str:
+    """Return a hint for an unknown ``name``: the nearest known one, else what is known, after ``label``."""
+    names = sorted(known)
+    close = nearest(name, names)
+    shown = [f"'{shorten(one)}'" if quoted else one if len(one) < LONG else shorten(one) for one in names]
+    return f"did you mean '{close}'?" if close else f"{label}: {listed(shown, SHOWN)}"

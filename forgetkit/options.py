@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, did_you_mean
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -218,8 +218,6 @@ def choice(name: str, value: str, known: tuple[str, ...]) -> str:
     Raises:
         ForgetkitError: ``usage``, with the nearest known value.
     """
-    from forgetkit.registry import did_you_mean
-
     if value not in known:
         message = f"'{value}' is not one of {', '.join(known)}"
         raise ForgetkitError("usage", message, did_you_mean(value, known), option=_setting(name))
@@ -250,19 +248,6 @@ def refuse_given(settings: object, names: tuple[str, ...], why: str, hint: str) 
     for name in names:
         if getattr(settings, name) != getattr(type(settings), name):
             raise ForgetkitError("usage", why, hint, option=name)
-
-
-def check_optimizer(optimizer: str, rate: float, momentum: float, *, usual: float = 0.0) -> None:
-    """Refuse an unknown optimizer, a rate that is not above 0, and a momentum, not the ``usual`` one, that has no use.
-
-    Raises:
-        ForgetkitError: ``usage``.
-    """
-    choice("optimizer", optimizer, OPTIMIZERS)
-    positive("rate", rate)
-    if momentum not in {0, usual} and optimizer != "sgd":
-        message = f"{optimizer} has no momentum"
-        raise ForgetkitError("usage", message, "use --optimizer sgd", option="momentum")
 
 
 def debugging() -> bool:

@@ -6,12 +6,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
-from forgetkit.errors import ForgetkitError, listed, shorten
+from forgetkit.errors import ForgetkitError, did_you_mean, shorten
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -22,27 +21,7 @@ FAILURES = (
     TypeError, ValueError,
 )  # fmt: skip
 """What a function of a plugin may raise where it cannot do its work."""
-SHOWN = 20
-"""Most names that a hint lists."""
-
-LONG = 100
-"""Characters from which on a known name is shortened: no name of a model is so long, but a table's column may be."""
 F = TypeVar("F", bound=Callable[..., object])
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that ``name`` most likely means, or None."""
-    by_folded = {candidate.casefold(): candidate for candidate in known}
-    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
-    return by_folded[close[0]] if close else None
-
-
-def did_you_mean(name: str, known: Iterable[str], label: str = "known", *, quoted: bool = False) -> str:
-    """Return a hint for an unknown ``name``: the nearest known one, else what is known, after ``label``."""
-    names = sorted(known)
-    close = nearest(name, names)
-    shown = [f"'{shorten(one)}'" if quoted else one if len(one) < LONG else shorten(one) for one in names]
-    return f"did you mean '{close}'?" if close else f"{label}: {listed(shown, SHOWN)}"
 
 
 class Registry(Generic[F]):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal
 
-from forgetkit.registry import Registry, did_you_mean, malformed_plugin, parameters_of
+from forgetkit.errors import did_you_mean
+from forgetkit.registry import Registry, malformed_plugin, parameters_of
 from forgetkit.statistics.intervals import Estimate
 
 ONLY_CANARIES = "the samples in question are canaries, which other checks judge"

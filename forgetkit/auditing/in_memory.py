@@ -109,7 +109,7 @@ def _relearning(
 ) -> list[Check]:
     """Teach the samples to each module, on copies, and compare: with unseen samples, and with references if given."""
 
-    def losses(module: nn.Module) -> Losses:
+    def _losses(module: nn.Module) -> Losses:
         forget, retain, _ = _placed(module, samples)
         return losses_of(module, lessons_of(forget, retain))
 
@@ -119,8 +119,8 @@ def _relearning(
     found = [relearn_check(model, forget, unseen, retain)]
     if not references:
         return found
-    before = None if original is None else losses(original)
-    return [*found, rank_of_relearning(losses(model), before, [losses(one) for one in references], level=level)]
+    before = None if original is None else _losses(original)
+    return [*found, rank_of_relearning(_losses(model), before, [_losses(one) for one in references], level=level)]
 
 
 def _can_learn(modules: Sequence[nn.Module | None], samples: dict[str, Samples]) -> bool:

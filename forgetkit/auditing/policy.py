@@ -18,9 +18,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from forgetkit.auditing.check import ATTACK_IDS, ATTACKS, CHECKS
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError, did_you_mean, shorten
 from forgetkit.options import choice
-from forgetkit.registry import did_you_mean
 
 Criterion = Literal["retrain", "chance"]
 ABOUT: dict[Criterion, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from forgetkit.cli.help import row
-from forgetkit.registry import nearest
+from forgetkit.errors import nearest
 
 MEANT = {
     "--lr": "--rate",

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from forgetkit.data.attribute_table import AttributeTable, Condition, read_attributes
 from forgetkit.data.dataset import Dataset
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError, did_you_mean, shorten
 from forgetkit.events import Note, Tell, Warned, silent
 from forgetkit.files.id_list import IdList, read_ids
-from forgetkit.registry import did_you_mean
 
 Mask = NDArray[np.bool_]
 

@@ -16,13 +16,12 @@ from forgetkit.data.canaries import open_canaries
 from forgetkit.data.dataset import Dataset, Split
 from forgetkit.data.duplicates import with_copies
 from forgetkit.data.of_checkpoint import dataset_named, dataset_of, leave_out, read_lists
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError, did_you_mean, shorten
 from forgetkit.events import Note, Tell, silent
 from forgetkit.files.header import open_checkpoint
 from forgetkit.files.id_list import IdList, draw, ids_of, read_ids
 from forgetkit.files.record import Record
 from forgetkit.options import ListForm, Source, choice
-from forgetkit.registry import did_you_mean
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 COPIES = ("add", "warn", "ignore")

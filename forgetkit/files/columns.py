@@ -13,8 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.registry import SHOWN
+from forgetkit.errors import SHOWN, ForgetkitError, shorten
 
 if TYPE_CHECKING:
     import numpy as np

@@ -190,7 +190,7 @@ def of_dataset(holdings: Sequence[Holding], name: str) -> list[Holding]:
     Raises:
         ForgetkitError: ``dataset-unknown`` where files name their data sets, and none names this one.
     """
-    from forgetkit.registry import did_you_mean
+    from forgetkit.errors import did_you_mean
 
     kind, colon, path = name.partition(":")
     plain = kind + colon + path.rstrip("/").rpartition("/")[2]

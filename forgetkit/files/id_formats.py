@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterable, Sequence
 from tokenize import TokenError
 
-from forgetkit.errors import ForgetkitError, listed
+from forgetkit.errors import ForgetkitError, listed, nearest
 from forgetkit.files.columns import Form, read_columns
-from forgetkit.registry import nearest
 
 SHOWN = 5
 """Most bad lines that a message names; all are counted."""

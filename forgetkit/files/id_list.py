@@ -13,10 +13,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError, nearest, shorten
 from forgetkit.files.id_formats import array_entries, jsonl_entries, line_names, table_entries, text_entries
 from forgetkit.files.near_file import near_file
-from forgetkit.registry import nearest
 
 LONGEST_ID = 1024
 """Most characters that an id may have."""

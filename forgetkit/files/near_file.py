@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from forgetkit.registry import nearest
+from forgetkit.errors import nearest
 
 
 def near_file(path: Path, suffixes: Iterable[str], folders: Iterable[Path] = ()) -> Path | None:

@@ -9,8 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import nn
 
-from forgetkit.errors import ForgetkitError
-from forgetkit.registry import did_you_mean, malformed_plugin, parameters_of
+from forgetkit.errors import ForgetkitError, did_you_mean
+from forgetkit.registry import malformed_plugin, parameters_of
 
 Factory = Callable[..., nn.Module]
 GIVEN = ("in_channels", "image_size", "classes")

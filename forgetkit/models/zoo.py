@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, did_you_mean
 from forgetkit.models.factory import Factory
-from forgetkit.registry import did_you_mean
 
 Stem = Literal["usual", "small"]
 _REGISTERED = re.compile(r"^@register_model\b.*\n(?:@.*\n)*def (\w+)", re.MULTILINE)

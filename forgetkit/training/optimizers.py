@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, did_you_mean
 from forgetkit.options import OPTIMIZERS
-from forgetkit.registry import did_you_mean
 from forgetkit.training.recipe import Recipe
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.options import check_optimizer, choice
+from forgetkit.options import OPTIMIZERS, choice, positive
 from forgetkit.training.train_options import Training
 
 SCHEDULES = ("constant", "cosine")
@@ -106,3 +106,16 @@ def check_recipe(recipe: Recipe) -> Recipe:
     choice("augment", recipe.augment, AUGMENTS)
     choice("keep", recipe.keep, KEEPS)
     return recipe
+
+
+def check_optimizer(optimizer: str, rate: float, momentum: float, *, usual: float = 0.0) -> None:
+    """Refuse an unknown optimizer, a rate that is not above 0, and a momentum, not the ``usual`` one, that has no use.
+
+    Raises:
+        ForgetkitError: ``usage``.
+    """
+    choice("optimizer", optimizer, OPTIMIZERS)
+    positive("rate", rate)
+    if momentum not in {0, usual} and optimizer != "sgd":
+        message = f"{optimizer} has no momentum"
+        raise ForgetkitError("usage", message, "use --optimizer sgd", option="momentum")

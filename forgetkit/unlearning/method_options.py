@@ -12,11 +12,11 @@ from forgetkit.options import (
     Option,
     Rate,
     UtilityMargin,
-    check_optimizer,
     check_positive,
     choice,
     refuse_given,
 )
+from forgetkit.training.recipe import check_optimizer
 
 Stop = Annotated[
     str, Option("When the ids look like unseen samples, or after all epochs, as published.", metavar="unseen|published")

@@ -11,11 +11,11 @@ from forgetkit.options import (
     OptimizerName,
     Option,
     UtilityMargin,
-    check_optimizer,
     check_positive,
     choice,
     refuse_given,
 )
+from forgetkit.training.recipe import check_optimizer
 from forgetkit.unlearning.method_options import BatchSize, EpochSettings, IdsPerStep, WeightDecay
 
 ForgetWeight = Annotated[float, Option("Weight of the ids in a joint step.", metavar="FLOAT", panel=DETAILS)]

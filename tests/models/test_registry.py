@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetkit.errors import ForgetkitError
-from forgetkit.registry import Registry, did_you_mean, nearest
+from forgetkit.errors import ForgetkitError, did_you_mean, nearest
+from forgetkit.registry import Registry
 
 
 def colours() -> Registry[object]:  # type: ignore[type-var]

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from forgetkit.cli.mount import step_names
 from forgetkit.cli.sweep.plan import STEP, Plan, Template, Value, label
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, did_you_mean
 from forgetkit.events import Tell, Warned, silent
 from forgetkit.files.canonical_json import compact_json
-from forgetkit.registry import did_you_mean
 from forgetkit.training.outputs import software
 
 OUTPUTS = {

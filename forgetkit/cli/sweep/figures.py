@@ -7,9 +7,8 @@ from typing import Any
 
 from forgetkit.cli.sweep.plan import Plan
 from forgetkit.cli.sweep.table import flatten
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, did_you_mean
 from forgetkit.files.publish import publish, write_bytes
-from forgetkit.registry import did_you_mean
 
 Row = dict[str, Any]
 Point = tuple[float, float]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetkit.cli.mount import needs_only_ids, step_names
-from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.registry import did_you_mean
+from forgetkit.errors import ForgetkitError, did_you_mean, shorten
 
 Shape = Mapping[str, type]
 PLAN: Shape = {"title": object, "variables": dict, "profiles": dict, "run": list, "figure": list}

@@ -24,10 +24,9 @@ from forgetkit.data.listing import (
     packed_away,
 )
 from forgetkit.data.readers.embedded import Embedded, image_columns
-from forgetkit.errors import ForgetkitError, shorten
+from forgetkit.errors import ForgetkitError, nearest, shorten
 from forgetkit.files.columns import LARGEST_TABLE, Columns, Form, read_columns
 from forgetkit.options import choice
-from forgetkit.registry import nearest
 
 OWN = ("id", "path", "label", "split")
 """Columns with a meaning; all others are attributes."""
