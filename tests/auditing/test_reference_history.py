@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from forgetkit.auditing.checks import reference_history as history
+from forgetkit.auditing.predictions import ModelPredictions, predictions_of
 from forgetkit.auditing.run import audit
 from forgetkit.auditing.scores.table import ScoreTable
 from forgetkit.statistics.independence import APART, COPIES, lead, relative_distance
@@ -46,6 +47,14 @@ def judged(forgetkit: Run, judge: ScoreTable, original: ScoreTable, references: 
         save(one, f"refs/{number}.npz")
     given = ("--original-scores", save(original, "o.npz"), "--reference-scores", "refs")
     return forgetkit("audit", "--scores", save(judge, "m.npz"), *given, *more)
+
+
+def predictions(one: ScoreTable) -> ModelPredictions:
+    parts = {
+        group: predictions_of(torch.from_numpy(one.logits[group == GROUP]), torch.from_numpy(LABELS[group == GROUP]))
+        for group in ("forget", "retain", "unseen")
+    }
+    return ModelPredictions(**parts, earlier=parts["forget"], views={}, canaries=np.empty(0))
 
 
 def checks(ran: Ran) -> dict[str, dict[str, Any]]:
@@ -124,6 +133,14 @@ def test_easy_ids_without_retained_samples_are_open_unless_the_tables_say_what_w
     assert (ran.code, any(history.EASY in reason for reason in ran.json["reasons"])) == (3, True)
     said = [replace(one, saw=np.zeros(len(one), dtype=bool)) for one in parts[2:]]
     assert judged(forgetkit, parts[0], parts[1], said, "--json").code == 0
+
+
+def test_records_stand_for_a_lead_that_is_too_small_to_show() -> None:
+    """Where the original memorised little, only the word of someone is in doubt; a record is not."""
+    whole = [predictions(one) for one in (model(1), model(2, ids=0.1), *HONEST[:2])]
+    for recorded, why in ((False, history.NO_LEAD), (True, "")):
+        check, found = history.reference_history(whole[0], whole[1], whole[2:], recorded=recorded)
+        assert (found, "not surely ahead" in check.note) == (why, True)
 
 
 def test_modules_are_held_to_the_same(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def reference_history(
     if found is not None:
         value = found.pooled.value
         notes.append(f"the original is {'' if found.sure else 'not surely '}ahead of them on the ids ({value:.2f})")
-        reasons += [SOME_SAW] * (found.caught_up > 0) + [NO_LEAD] * (not found.sure)
+        reasons += [SOME_SAW] * (found.caught_up > 0) + [NO_LEAD] * (not found.sure and not recorded)
     elif before is not None and not recorded and _surer(references):
         reasons.append(EASY)
     distances = _distances(after, before, references)
