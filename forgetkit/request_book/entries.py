@@ -139,6 +139,12 @@ class Entry:
             return "not answered"
         return f"answered by {self.answer}, {f'audit: {self.audit}' if self.audit else 'not audited'}"
 
+    @property
+    def summary(self) -> str:
+        """The standing, and how many open ends there are."""
+        count = len(self.waiting)
+        return self.standing + (f", {count} open end{'' if count == 1 else 's'}" if count else "")
+
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON values; ``command``, ``digest`` and ``answered`` are of the answer that counts."""
         answer, audit = self.answer, self.audit

@@ -73,7 +73,6 @@ class Search(ListForm):
         Raises:
             ForgetkitError: ``usage`` for lists without places, or the reverse; ``request-differs`` for other ids.
         """
-        from forgetkit.files.id_list import read_ids
         from forgetkit.request_book.open_ends import changes, found_in
 
         if not self.ids and not places:
@@ -82,8 +81,7 @@ class Search(ListForm):
             message = "a search needs the ID list of the request, and places"
             hint = f"forgetkit requests open-ends {booking.request} --ids ids.txt --book {booking.book} ."
             raise ForgetkitError("usage", message, hint)
-        read = [read_ids(source, column=self.id_column, strict=self.strict) for source in self.ids]
-        ids = list(dict.fromkeys(id_ for one in read for id_ in one.lines))
+        ids = read_all(self.ids, self)
         booking.check(ids)
         lists = [name for name in self.ids if name != "-"]
         return changes(known, found_in(places, ids, lists, packs), [*places, *lists])
@@ -116,3 +114,11 @@ class Settle:
         if reason and not chosen:
             raise ForgetkitError("usage", "it belongs to --done or --waive", "name the open ends", option="reason")
         return [end for state, pattern in chosen for end in settled(known, pattern, state, reason)]
+
+
+def read_all(sources: Sequence[str], form: ListForm) -> list[str]:
+    """Return the ids of several lists, each once; raises ForgetkitError as :func:`.id_list.read_ids`."""
+    from forgetkit.files.id_list import read_ids
+
+    read = [read_ids(source, column=form.id_column, strict=form.strict) for source in sources]
+    return list(dict.fromkeys(id_ for one in read for id_ in one.lines))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from forgetkit.auditing.request_page.evidence import attestation_of
-from forgetkit.auditing.request_page.page import Page, status, steps
+from forgetkit.auditing.report.request_evidence import attestation_of
+from forgetkit.auditing.report.request_page import Page, status, steps
 from forgetkit.request_book.deadline import Details
 from forgetkit.request_book.entries import Answer, BookedAudit, Concerned, Entry
 from forgetkit.request_book.open_ends import OpenEnd
@@ -188,7 +188,11 @@ def test_the_report_must_be_of_the_audit_in_the_book(forgetkit: Run, closed: Pat
 def test_a_signed_statement_is_named_and_not_vouched_for(forgetkit: Run, closed: Path) -> None:
     statement = {"predicateType": "https://example.org/test", "subject": []}
     payload = base64.b64encode(json.dumps(statement).encode()).decode()
-    envelope = {"payload": payload, "payloadType": "application/vnd.in-toto+json", "signatures": [{"keyid": "k1"}]}
+    envelope = {
+        "payload": payload,
+        "payloadType": "application/vnd.in-toto+json",
+        "signatures": [{"keyid": "k1", "sig": "AA=="}],
+    }
     (closed / "s.jsonl").write_text(json.dumps(envelope) + "\n")
     assert attestation_of(closed / "s.jsonl").keys == ["k1"]
     given = ("requests", "report", "r1", "--book", "b.db", "-o", "r1.html")

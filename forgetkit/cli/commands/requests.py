@@ -1,7 +1,7 @@
 """``forgetkit requests``: a book of requests to forget."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,11 +10,8 @@ from forgetkit.cli.help import show_help
 from forgetkit.cli.option_groups import requires
 from forgetkit.errors import ForgetkitError
 from forgetkit.options import INPUT, Argument, Book, Option, Say, Target
-from forgetkit.request_book.options import Case, Search, Settle
+from forgetkit.request_book.options import Case, Search, Settle, read_all
 from forgetkit.unlearning.step_options import Lists
-
-if TYPE_CHECKING:
-    from forgetkit.request_book.entries import Entry
 
 BookFile = Annotated[str, Book]
 Request = Annotated[str, Argument("Name of the request.", "REQUEST")]
@@ -55,7 +52,6 @@ def add(
         forgetkit requests add case-9 -i ids.txt --received 2026-11-30 --due 1m --book requests.db
         forgetkit forget-ids model.st --class 3 | forgetkit requests add class-3 -i - --book r.db
     """
-    from forgetkit.files.id_list import read_ids
     from forgetkit.request_book.book import Booking
     from forgetkit.request_book.book import add as accept
     from forgetkit.request_book.details import describe
@@ -63,8 +59,7 @@ def add(
     if not request or not request.isprintable():
         raise ForgetkitError("usage", "the request needs a name of printable characters", "for example: case-7")
     console = Console(say)
-    found = [read_ids(source, column=lists.id_column, strict=lists.strict) for source in lists.ids]
-    ids = list(dict.fromkeys(id_ for one in found for id_ in one.lines))
+    ids = read_all(lists.ids, lists)
     details, models = case.details(), case.models()
     if case.subject and ("@" in case.subject or " " in case.subject.strip()):
         console.warn("subject-named", f"'{case.subject}' looks like a name or an address: give a pseudonym")
@@ -104,7 +99,7 @@ def pending(
     lines = []
     for days, one in found:
         due = "" if days is None or one.state == "done" else f"due {one.details.due}, {words(days)}  "
-        lines.append(f"{one.request}  {due}{_standing(one)}")
+        lines.append(f"{one.request}  {due}{one.summary}")
     document = {"ok": True, "command": "requests pending", "requests": [one.to_json() for _, one in found]}
     Console(say).result(lines, document)
     if overdue and found:
@@ -211,8 +206,8 @@ def report(
         forgetkit requests report case-7 --book requests.db -o case-7.html
         forgetkit requests report case-7 --book requests.db -o case-7.md
     """
-    from forgetkit.auditing.request_page.evidence import attestation_of, audit_of
-    from forgetkit.auditing.request_page.page import Page, suffix_of
+    from forgetkit.auditing.report.request_evidence import attestation_of, audit_of
+    from forgetkit.auditing.report.request_page import Page, suffix_of
     from forgetkit.files.publish import check_target, claimed, publish_text
     from forgetkit.request_book.book import Booking
     from forgetkit.request_book.deadline import today
@@ -246,21 +241,15 @@ def log(*, book: BookFile, say: Say) -> None:
     _list("requests log", book, say, done=None)
 
 
-def _standing(entry: "Entry") -> str:
-    """Say what was done for a request, what is missing, and how many open ends it has."""
-    count = len(entry.waiting)
-    return entry.standing + (f", {count} open end{'' if count == 1 else 's'}" if count else "")
-
-
 def _list(command: str, book: str, say: Say, *, done: bool | None) -> None:
     """Print the requests that are done, or not done, or (None) all."""
     from forgetkit.request_book.book import entries
 
     found = [entry for entry in entries(Path(book)) if done is None or (entry.state == "done") == done]
     lines = [
-        f"{entry.request}  {_standing(entry)}"
+        f"{entry.request}  {entry.summary}"
         if done is not None
-        else f"{entry.accepted}  {entry.request}  {entry.count} ids  {entry.since}  {_standing(entry)}"
+        else f"{entry.accepted}  {entry.request}  {entry.count} ids  {entry.since}  {entry.summary}"
         for entry in found
     ]
     document = [entry.to_json() for entry in found]

@@ -2,16 +2,15 @@
 
 import base64
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forgetkit.attestation.envelope import envelope_in, malformed
 from forgetkit.errors import ForgetkitError
+from forgetkit.files.canonical_json import strict_json
+from forgetkit.files.small_file import object_in, read_small
 from forgetkit.request_book.entries import Entry
-
-LARGEST = 64 << 20
-"""Bytes of such a file, at most."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def audit_of(path: Path, entry: Entry) -> dict[str, Any]:
     """
     hint = f"give what this printed: forgetkit audit FILE --request {entry.request} --book BOOK --json"
     try:
-        document = json.loads(_read(path, "audit", hint))
+        document = object_in(read_small(path, "audit", hint), path, "audit", hint)
         found = [one["report"] for one in document["audits"]] if "audits" in document else [document]
         named = {report["inputs"]["checkpoint"]: report for report in found if report["verdict"] and report["checks"]}
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
@@ -65,25 +64,11 @@ def attestation_of(path: Path) -> Attestation:
     Raises:
         ForgetkitError: ``attestation-malformed``.
     """
-    hint = "give the file that forgetkit attest wrote"
-    content = _read(path, "attestation", hint)
+    content = read_small(path, "attestation", "make one with: forgetkit attest")
+    envelope = envelope_in(content, path)
     try:
-        envelope = json.loads(content)
-        statement = json.loads(base64.b64decode(envelope["payload"], validate=True))
-        keys = [str(one["keyid"]) for one in envelope["signatures"]]
-        predicate = str(statement["predicateType"])
+        predicate = str(strict_json(base64.b64decode(envelope["payload"], validate=True))["predicateType"])
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise ForgetkitError("attestation-malformed", f"{path}: no signed statement", hint) from problem
+        raise malformed(path, f"no statement ({type(problem).__name__}: {problem})") from problem
+    keys = [str(one.get("keyid")) for one in envelope["signatures"]]
     return Attestation(path.name, hashlib.sha256(content).hexdigest(), predicate, keys)
-
-
-def _read(path: Path, what: str, hint: str) -> bytes:
-    """Return the content of a small file; raises ForgetkitError ``<what>-missing`` or ``<what>-malformed``."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as problem:
-        raise ForgetkitError(f"{what}-missing", f"{path}: {problem.strerror}", hint) from problem
-    if len(content) > LARGEST:
-        raise ForgetkitError(f"{what}-malformed", f"{path}: larger than {LARGEST >> 20} MiB", hint)
-    return content

@@ -9,7 +9,7 @@ from forgetkit import __version__
 from forgetkit.auditing.check import Verdict
 from forgetkit.auditing.report import plain_language as words
 from forgetkit.auditing.report.document import row
-from forgetkit.auditing.request_page.evidence import Attestation
+from forgetkit.auditing.report.request_evidence import Attestation
 from forgetkit.errors import ForgetkitError
 from forgetkit.request_book.deadline import left
 from forgetkit.request_book.deadline import words as days_left
@@ -18,7 +18,7 @@ from forgetkit.request_book.entries import BookedAudit, Entry
 if TYPE_CHECKING:
     from jinja2 import Template
 
-FORMS = {".html": "page.html.jinja", ".md": "page.md.jinja"}
+FORMS = {".html": "request.html.jinja", ".md": "request.md.jinja"}
 """Templates by the ends of the names of files."""
 FOUND: dict[Verdict, str] = {
     "forgotten": "The changed model treats the samples as a model does that never saw them, as far as the tests reach.",
@@ -143,11 +143,10 @@ def _found(audit: BookedAudit | None) -> str:
 
 
 def _template(name: str) -> "Template":
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    folders = [PackageLoader("forgetkit.auditing", folder) for folder in ("request_page", "report")]
     environment = Environment(
-        loader=ChoiceLoader(folders),
+        loader=PackageLoader("forgetkit.auditing", "report"),
         autoescape=name.endswith(".html.jinja"),
         undefined=StrictUndefined,
         trim_blocks=True,

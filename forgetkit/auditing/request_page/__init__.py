@@ -1,1 +1,0 @@
-"""A request on one page, for the person who asked and for an auditor."""
