@@ -136,11 +136,11 @@ def test_what_no_audit_closes_is_left_to_a_person_and_not_done_again(place: Plac
 
 
 def test_the_nearest_deadline_comes_first(place: Place) -> None:
-    for number, due in enumerate([None, "2026-12-31", "2026-01-31"]):
+    for number, due in enumerate([None, "2999-12-31", "2026-01-31"]):
         place.ask(f"case-{number}", number).unlink()
         describe(Booking(place.book, f"case-{number}"), Details(due=due))
     said = [line.partition(": ")[0] for line in place.serve().stderr.splitlines()]
-    assert said == ["case-2 (due 2026-01-31)", "case-1 (due 2026-12-31)", "case-0"]
+    assert said == ["case-2 (overdue since 2026-01-31)", "case-1 (due 2999-12-31)", "case-0"]
 
 
 def test_what_a_killed_run_left_undone_is_done(place: Place) -> None:
