@@ -119,7 +119,7 @@ ATTACK_IDS = tuple(f"attack-{name}" for name in ATTACKS)
 BUILT_IN = (
     *("integrity", "exchangeable", "vanished", "membership", "chance", "chance-hflip", "chance-vflip", "chance-crop"),
     *("utility", "utility-worst-class", "advantage", "low-fpr", "low-fpr-over", "per-id", "per-id-calibrated"),
-    *("rank", "closer", "divergence", "canaries", "canaries-epsilon", "twins", "twins-retained"),
+    *("references", "rank", "closer", "divergence", "canaries", "canaries-epsilon", "twins", "twins-retained"),
     *("calibrated", "relearn", "relearn-rank", "relearn-shadows", "lookup"),
     *("hardness-memorised", "hardness-vulnerable", "hardness-safe", "attacks", *ATTACK_IDS),
 )

@@ -41,6 +41,7 @@ class Evidence:
         others: checks that were run on the models themselves, in the order of the report.
         classes: names of the classes; none where they have only numbers.
         shadows: predictions of the shadow models, if there are any.
+        recorded: whether records say what the references were trained on; otherwise it is the user's word.
         by_owner: whether the samples are known to be all samples of some people.
         weights: whether the models themselves were seen, or only their scores.
         attacks: the attacks to make, names of :data:`forgetkit.auditing.check.ATTACKS`.
@@ -56,6 +57,7 @@ class Evidence:
     others: list[Check]
     classes: Sequence[str] = ()
     shadows: ShadowPredictions | None = None
+    recorded: bool = False
     by_owner: bool = False
     weights: bool = True
     attacks: tuple[str, ...] = ()
@@ -119,7 +121,7 @@ def evidence_of(
     of_shadows = predict_shadows(judging, subject, machine, attributes=attributes) if judging else None
     ids = subject.dataset.train.ids_at(subject.rows)
     inputs, whole = inputs_of(subject, original, references, shadows), _integrity(subject, original, broken)
-    return Evidence(ids, inputs, after, before, found, whole, others, classes, of_shadows)
+    return Evidence(ids, inputs, after, before, found, whole, others, classes, of_shadows, recorded=True)
 
 
 def _samples(subject: Subject, device: str) -> tuple[Samples, Samples, Samples]:

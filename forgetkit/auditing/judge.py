@@ -11,6 +11,7 @@ from forgetkit.auditing.checks.attack_checks import Attacked, attack_checks
 from forgetkit.auditing.checks.exchangeable import exchangeable_check, harder_than_unseen
 from forgetkit.auditing.checks.hardness import hardness_checks
 from forgetkit.auditing.checks.one_model import Masks, single_ids
+from forgetkit.auditing.checks.reference_history import doubt, reference_history
 from forgetkit.auditing.checks.with_references import ReferenceResults, compare_with_references
 from forgetkit.auditing.checks.with_shadows import checks_with_shadows
 from forgetkit.auditing.checks.without_references import checks_without_references
@@ -73,6 +74,7 @@ def judge(
         policy=policy.to_json(digest),
         self_check=checked.to_json() if checked else None,
         weights=evidence.weights,
+        recorded=evidence.recorded,
     )
     remembered = _masked(evidence.ids, found.masks[0] if found.masks else None)
     return Audited(report, judgement, tuple(checks), _curves(evidence, found.compared), remembered, checked)
@@ -85,11 +87,15 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
     if after is None:
         checks += [Check(name, "not-run", "NaN or infinity") for name in ("utility", "membership", "chance")]
         return CheckResults([*checks, *evidence.others], True, None, compared)
-    exchangeable, masks = True, None
+    exchangeable, masks, why = True, None, ""
     if len(after.forget):
+        if evidence.references:
+            history, why = reference_history(after, before, evidence.references, recorded=evidence.recorded)
+            checks.append(history)
         draw = _exchangeability(after, evidence.references, policy)
         harder = before is not None and harder_than_unseen(before.forget, before.unseen, level=policy.level)
-        drawn = draw.holds and not harder and not evidence.by_owner
+        # References in doubt may show that the ids were chosen, not that they were drawn.
+        drawn = draw.holds and (draw.mixed or not why) and not harder and not evidence.by_owner
         exchangeable = drawn or policy.assume_exchangeable
         assumed, by_owner = policy.assume_exchangeable, evidence.by_owner
         checks.append(exchangeable_check(draw, assumed=assumed, harder=harder, by_owner=by_owner))
@@ -108,7 +114,7 @@ def _check(evidence: Evidence, policy: Policy) -> CheckResults:
     if evidence.shadows is not None:
         checks += checks_with_shadows(after, before, evidence.shadows, policy)
     checks += _attacks(evidence, policy, drawn=exchangeable)
-    return CheckResults([*checks, *evidence.others], exchangeable, masks, compared)
+    return CheckResults(doubt([*checks, *evidence.others], why), exchangeable, masks, compared)
 
 
 def _attacks(evidence: Evidence, policy: Policy, *, drawn: bool) -> list[Check]:

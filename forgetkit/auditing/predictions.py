@@ -16,12 +16,14 @@ from forgetkit.data.dataset import Split
 from forgetkit.errors import ForgetkitError
 from forgetkit.statistics.scores import phi
 from forgetkit.training.classifier import Classifier, load_classifier, predict, take
-from forgetkit.training.device import Machine
+from forgetkit.training.device import Machine, seed_for
 from forgetkit.training.packing import part
 from forgetkit.training.resume import Bookmark, Place
 
 SETS = ("forget", "unseen", "retain", "earlier")
 VIEWS = ("hflip", "vflip", "crop")
+MOST_RETAINED = 1000
+"""Retained samples on which controls are compared, at most: the cost does not grow with the data."""
 _KEPT: ContextVar[dict[tuple[object, ...], "ModelPredictions"] | None] = ContextVar("kept", default=None)
 """The predictions of references that :func:`keeping_predictions` keeps, by model, samples and machine."""
 
@@ -57,7 +59,7 @@ class ModelPredictions:
     Attributes:
         forget: on the forget set.
         unseen: on the check half of the unseen split.
-        retain: on the retain set; empty for a control.
+        retain: on the retain set; of a control, on a draw of it.
         earlier: on samples forgotten before, if the audit is about others; empty for a reference.
         views: on the forget set, flipped or magnified, by the name of the view.
         canaries: φ of each candidate for its assigned label, float64 of shape ``(candidates,)``.
@@ -102,7 +104,7 @@ def predictions_of(logits: Tensor, labels: Tensor) -> Predictions:
 def predict_subject(
     classifier: Classifier, subject: Subject, machine: Machine, *, control: bool = False, earlier: bool = True
 ) -> ModelPredictions:
-    """Evaluate a model on every sample of an audit; a ``control`` not on the retain set, and on no views.
+    """Evaluate a model on every sample of an audit; a ``control`` on a draw of the retain set, and on no views.
 
     Args:
         classifier: the model.
@@ -123,11 +125,20 @@ def predict_subject(
     return ModelPredictions(
         forget=predictions_of(predict(classifier, images), labels),
         unseen=on(test, subject.dataset.check_rows),
-        retain=on(train, subject.retain_rows[:0] if control else subject.retain_rows),
+        retain=on(train, _controlled(subject) if control else subject.retain_rows),
         earlier=on(train, subject.earlier if earlier else subject.earlier[:0]),
         views={view: predictions_of(predict(classifier, view_of(images, view)), labels) for view in views},
         canaries=_canaries(classifier, subject, device),
     )
+
+
+def drawn_retained(count: int) -> Rows:
+    """Draw the places of retained samples on which controls are compared: up to 1,000 of ``count``, in order."""
+    return np.sort(np.random.default_rng(seed_for(0, "controls")).permutation(count)[:MOST_RETAINED])
+
+
+def _controlled(subject: Subject) -> Rows:
+    return subject.retain_rows[drawn_retained(len(subject.retain_rows))]
 
 
 def _canaries(classifier: Classifier, subject: Subject, device: str) -> NDArray[np.float64]:
@@ -180,7 +191,7 @@ def keeping_predictions() -> Iterator[None]:
 
 def _predict_reference(reference: Opened, subject: Subject, machine: Machine) -> ModelPredictions:
     kept, canaries = _KEPT.get(), subject.canaries
-    rows = subject.rows.tobytes(), canaries.rows.tobytes() if canaries else b""
+    rows = subject.rows.tobytes(), canaries.rows.tobytes() if canaries else b"", _controlled(subject).tobytes()
     key = (reference[1].digest, subject.dataset.fingerprint, *rows, str(machine))
     if kept is not None and key in kept:
         return kept[key]

@@ -20,6 +20,10 @@ TOO_CLOSE = (
     "no further evidence would decide this at this number of ids: forget them from the original in another way, or "
     "retrain with forgetkit forget --retrain"
 )
+IN_DOUBT = (
+    "references that are surely trained apart and without the ids would decide: forgetkit train --like ORIGINAL.st "
+    "--exclude IDS.txt --replicas 19"
+)
 NOTHING_LEFT = "no model can be trained without these ids, for nothing else was trained on: delete the model"
 
 
@@ -95,7 +99,7 @@ def _forgetting(checks: list[Check], *, original: bool) -> tuple[Verdict, list[s
         reasons.append("without the original there is no control and no comparison of accuracy: give --original")
     if not any(check.proves and check.gating and check.verdict == "pass" for check in checks):
         weak = [check for check in checks if check.proves and check.group != "earlier" and check.verdict == "info"]
-        reasons += _sentences(weak)
+        reasons += _sentences([check for check in checks if in_doubt(check)] + weak)
         reasons = reasons or ["no check passed that would have caught a model that remembers"]
     if reasons:
         return "inconclusive", reasons
@@ -112,6 +116,11 @@ def _usefulness(checks: list[Check]) -> tuple[Usefulness, list[str]]:
     return "open", []
 
 
+def in_doubt(check: Check) -> bool:
+    """Say whether a check found that the references are not surely what they should be."""
+    return check.id == "references" and check.weak
+
+
 def _sentences(checks: list[Check]) -> list[str]:
     return [f"{check.id}: {check.note}" for check in checks]
 
@@ -123,6 +132,8 @@ def _outlook(checks: list[Check], *, retained: bool) -> str | None:
     """
     if any(check.gating and check.verdict == "inconclusive" and not check.weak for check in checks):
         return TOO_CLOSE
+    if any(map(in_doubt, checks)):
+        return IN_DOUBT
     ranks = [check for check in checks if check.id == "rank" and check.proves]
     if ranks:
         return NOTHING_MORE if ranks[0].verdict == "info" else None

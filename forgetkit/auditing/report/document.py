@@ -35,6 +35,12 @@ ANSWERS_ONLY = (
     "beside 19 references catches it."
 )
 """Where no check judged how soon the samples are learned again."""
+WORD = (
+    "That the references were trained apart and never saw the samples is {source}. What of it shows in their "
+    "answers was checked; copies of one model with much noise would not be noticed."
+)
+SOURCES = {True: "what their records say", False: "the word of whoever made them"}
+"""Where it is known from, by whether there are records."""
 LAST_LAYER = (
     "A model whose last layer alone was trained again, on features that saw the samples, is caught in most cases by "
     "--relearn beside 19 references, and seldom otherwise: such a layer must learn them anew, as an honest model must."
@@ -108,6 +114,7 @@ def document(
     policy: dict[str, Any],
     self_check: dict[str, Any] | None = None,
     weights: bool = True,
+    recorded: bool = True,
 ) -> dict[str, Any]:
     """Return the report. It has no time and no path, so that the same inputs give the same bytes."""
     chance = [CHANCE_LIMIT] if policy["criterion"] == "chance" else []
@@ -123,7 +130,11 @@ def document(
         "ids": ids,
         "inputs": inputs,
         "policy": policy,
-        "limits": [*([] if weights else [SCORES_LIMIT]), *chance, *LIMITS, *_uncaught(checks), _untested(checks)],
+        "limits": [
+            *([] if weights else [SCORES_LIMIT]),
+            *([WORD.format(source=SOURCES[recorded])] if inputs["references"] else []),
+            *(*chance, *LIMITS, *_uncaught(checks), _untested(checks)),
+        ],
         "self_check": self_check,
     }
 

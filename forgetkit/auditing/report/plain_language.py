@@ -112,6 +112,8 @@ QUESTIONS = {
     "low-fpr-over": "How many are found as over-forgotten if only 1 in 100 others is wrongly accused?",
     "per-id": "Does a single sample stand out? If none does, that does not mean that none is remembered.",
     "per-id-calibrated": "The same, compared with the references.",
+    "references": "Were the references trained apart, and never on the samples? How often is the original farther "
+    "ahead of them on one of the samples than on one that all were trained on? 0.5: they may have seen them.",
     "closer": "How far is the model from the references? 0: at their mean; 1: as far as the original. Passes only if "
     "the whole bar is right; fails only if it also lies beyond 1.05.",
     "rank": "Does the model stand apart from the references? Above 0: as if remembered; below: as if over-forgotten. "
@@ -151,7 +153,12 @@ NO_GOAL = " Guessing is not the goal here."
 CONTROL = "The same for the original, which was trained on these samples: what the value is if they are known."
 EARLIER = "On samples forgotten before. "
 _GUESSED = ("canaries", "canaries-original", "canaries-epsilon", "twins", "twins-retained")
-UNITS = {"rank": "references", "relearn-rank": "references", **dict.fromkeys(_GUESSED, "guesses")}
+UNITS = {
+    "rank": "references",
+    "references": "references",
+    "relearn-rank": "references",
+    **dict.fromkeys(_GUESSED, "guesses"),
+}
 """What n of a check counts, if not samples."""
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from forgetkit.auditing.check import Check
 from forgetkit.auditing.evidence import Evidence
-from forgetkit.auditing.predictions import ModelPredictions, Predictions, predictions_of
+from forgetkit.auditing.predictions import ModelPredictions, Predictions, drawn_retained, predictions_of
 from forgetkit.auditing.scores.agreement import (
     Rows,
     check_alike,
@@ -70,8 +71,8 @@ def evidence_from_scores(
     forget = table.rows("forget")
     ids = [table.ids[row] for row in forget]
     after = _predictions(table, table, ("forget", "unseen", "retain", "earlier"))
-    before = None if original is None else _predictions(original, table, ("forget", "unseen", "earlier"))
-    others = [_predictions(one, table, ("forget", "unseen")) for one in references]
+    before = None if original is None else _control(original, table, ("forget", "unseen", "earlier"))
+    others = [_control(one, table, ("forget", "unseen")) for one in references]
     check_histories(table, original, references)
     known = [] if original is None or before is None else [(original.name, before)]
     for name, control in known:
@@ -88,6 +89,7 @@ def evidence_from_scores(
         others=[],
         classes=table.classes,
         shadows=_shadow_predictions(table, shadows) if shadows else None,
+        recorded=all(one.saw is not None for one in references),
         by_owner=_by_owner(table),
         weights=False,
     )
@@ -99,6 +101,15 @@ def _predictions(one: ScoreTable, table: ScoreTable, groups: Sequence[str]) -> M
     nothing = parts["forget"].take(np.zeros(len(parts["forget"]), dtype=bool))
     others = {name: nothing for name in ("retain", "earlier") if name not in parts}
     return ModelPredictions(**parts, **others, views={}, canaries=np.empty(0))
+
+
+def _control(one: ScoreTable, table: ScoreTable, groups: Sequence[str]) -> ModelPredictions:
+    """Return the predictions of a model to compare with; on drawn retained samples too, if its table has them."""
+    found, kept = _predictions(one, table, groups), table.rows("retain")
+    rows = kept[drawn_retained(len(kept))]
+    if not all(table.ids[row] in one.row_of for row in rows.tolist()):
+        return found
+    return replace(found, retain=_on(one, table, rows))
 
 
 def _on(one: ScoreTable, table: ScoreTable, rows: Rows) -> Predictions:
