@@ -1,6 +1,6 @@
 """A command ``forgetkit`` for shell scripts that starts at once: a process of its own, forked where torch is imported.
 
-It has the caller's arguments, folder, environment and streams, and gives its exit code back. It knows nothing of
+It has the caller's arguments, folder, environment, streams and group, and gives its exit code back. It knows nothing of
 signals, and of how Python itself starts and ends: tests of those run ``python -m forgetkit``.
 """
 
@@ -15,7 +15,7 @@ CLIENT = """#!{python} -SE
 import json, os, socket, sys
 link = socket.socket(socket.AF_UNIX)
 link.connect({address!r})
-asked = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+asked = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), os.getpgrp(), os.getsid(0)]).encode()
 socket.send_fds(link, [len(asked).to_bytes(8, "big")], [0, 1, 2])
 link.sendall(asked)
 os._exit(int(link.recv(16) or b"70"))
@@ -34,7 +34,10 @@ def serve(address: str) -> None:
 
     for name in (
         "scipy.stats",
+        "matplotlib.figure",
+        "forgetkit.auditing.evidence",
         "forgetkit.auditing.report.document",
+        "forgetkit.auditing.report.html",
         "forgetkit.unlearning.early_stopping",
         "forgetkit.training.replicas",
     ):
@@ -48,7 +51,10 @@ def serve(address: str) -> None:
         while True:
             link, _ = listening.accept()
             if os.fork() == 0:
-                _answer(link)
+                try:
+                    _answer(link)
+                finally:  # also where the caller was killed meanwhile
+                    os._exit(70)
             link.close()
             _reap()
 
@@ -67,10 +73,11 @@ def _answer(link: socket.socket) -> None:
     asked = b""
     while len(asked) < int.from_bytes(size, "big"):
         asked += link.recv(1 << 20)
-    arguments, folder, environment = json.loads(asked)
+    arguments, folder, environment, group, session = json.loads(asked)
     worker = os.fork()
     if worker == 0:
         link.close()
+        _join(group, session)
         _become(handles)
         os.chdir(folder)
         os.environ.clear()
@@ -82,6 +89,15 @@ def _answer(link: socket.socket) -> None:
     code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
     link.sendall(str(code if code >= 0 else 128 - code).encode())
     os._exit(0)
+
+
+def _join(group: int, session: int) -> None:
+    """Belong to the caller's group of processes, so that what kills the group kills this process, too."""
+    if session == os.getsid(0):
+        try:
+            os.setpgid(0, group)
+        except OSError:  # it was killed meanwhile
+            os._exit(70)
 
 
 def _become(handles: list[int]) -> None:

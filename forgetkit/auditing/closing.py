@@ -10,7 +10,7 @@ from forgetkit.errors import ForgetkitError
 from forgetkit.events import Note, Tell, Warned
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
-from forgetkit.files.request_book import Booking, booking_of
+from forgetkit.request_book.book import Booking, booking_of
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Closing:
         booking: the request.
         asked: its ids, as keyed digests.
         accept: why to close it whatever the verdict is; None to leave it pending unless that passes.
+        who: who closes it, for the book.
     """
 
     booking: Booking
     asked: KeySet
     accept: str | None = None
+    who: str | None = None
 
     def check(self, subject: Subject) -> None:
         """Refuse to audit another model than the one that answered the request, or other ids than its.
@@ -63,7 +65,13 @@ class Closing:
             reason = reason or "the policy lets it pass"
         closes = audited.verdict == "forgotten" or reason is not None
         before = self.booking.judge(
-            record, audited.verdict, policy["criterion"], closes=closes, reason=reason, policy=policy["sha256"]
+            record,
+            audited.verdict,
+            policy["criterion"],
+            closes=closes,
+            reason=reason,
+            policy=policy["sha256"],
+            who=self.who if closes else None,
         )
         name = f"request {self.booking.request}"
         if before.done:
@@ -75,7 +83,7 @@ class Closing:
             tell(Warned("request-pending", f"{name} stays pending, as the verdict is {audited.verdict}: {cure}"))
 
 
-def closing_of(request: str | None, book: str | None, accept: str | None) -> Closing | None:
+def closing_of(request: str | None, book: str | None, accept: str | None, who: str | None = None) -> Closing | None:
     """Return the request that an audit closes, if any.
 
     Raises:
@@ -84,9 +92,12 @@ def closing_of(request: str | None, book: str | None, accept: str | None) -> Clo
     if accept is not None and not (accept.strip() and accept.isprintable()):
         raise ForgetkitError("usage", "a reason in printable characters is needed", "say why", option="accept")
     booking = booking_of(request, book)
+    if booking is None and who is not None:
+        hint = "name the request: --request case-7 --book requests.db"
+        raise ForgetkitError("usage", "it says who closes a request, and none is given", hint, option="by")
     if booking is None:
         if accept is not None:
             hint = "name the request: --request case-7 --book requests.db"
             raise ForgetkitError("usage", "it closes a request, and none is given", hint, option="accept")
         return None
-    return Closing(booking, booking.asked(), accept)
+    return Closing(booking, booking.asked(), accept, who)

@@ -118,7 +118,7 @@ def evidence_of(
         others.append(relearned_by_shadows(classifier, judging, subject, machine))
     of_shadows = predict_shadows(judging, subject, machine, attributes=attributes) if judging else None
     ids = subject.dataset.train.ids_at(subject.rows)
-    inputs, whole = _inputs(subject, original, references, shadows, ids), _integrity(subject, original, broken)
+    inputs, whole = inputs_of(subject, original, references, shadows), _integrity(subject, original, broken)
     return Evidence(ids, inputs, after, before, found, whole, others, classes, of_shadows)
 
 
@@ -170,9 +170,11 @@ def _integrity(subject: Subject, original: Opened | None, broken: str | None) ->
     )
 
 
-def _inputs(
-    subject: Subject, original: Opened | None, references: list[Opened], shadows: Shadows | None, ids: list[str]
+def inputs_of(
+    subject: Subject, original: Opened | None, references: list[Opened], shadows: Shadows | None
 ) -> dict[str, Any]:
+    """Return digests of the models and samples, as the report has them; nothing is evaluated."""
+    ids = subject.dataset.train.ids_at(subject.rows)
     return {
         "checkpoint": subject.record.digest,
         "original": original[1].digest if original else None,

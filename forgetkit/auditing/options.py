@@ -79,6 +79,14 @@ class Judging:
         bool, Option("Also measure how often the checks err at these numbers of samples.", panel=DETAILS)
     ] = False
     exit_zero: Annotated[bool, Option("Exit 0 whatever the verdict.")] = False
+    commit: Annotated[
+        str | None,
+        Option(
+            "Evaluate nothing: write which models and ids would be judged, and by which rules.",
+            metavar="FILE",
+            panel=DETAILS,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,7 @@ class Closes:
     accept: Annotated[
         str | None, Option("Close it whatever the verdict; the book keeps the reason.", "REASON", panel=REQUESTS)
     ] = None
+    by: Annotated[str | None, Option("Who closes it, for the book.", metavar="NAME", panel=REQUESTS)] = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,9 @@ class AuditOptions:
             ForgetkitError: ``usage`` for neither, both, or options that do not go together.
         """
         scores, of_scores = self.of_scores.scores, self.of_scores.given
+        if self.judging.commit and len(checkpoints) > 1:
+            hint = "commit to the audit of one checkpoint, then make it"
+            raise ForgetkitError("usage", "not with several checkpoints", hint, option="commit")
         if scores is None:
             if of_scores:
                 message, hint = f"{of_scores[0]} is given, but no --scores", "name those of the model: --scores FILE"

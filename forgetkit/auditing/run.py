@@ -11,7 +11,7 @@ from torch import nn
 
 from forgetkit.auditing.arguments import compared, refuse_samples, whole
 from forgetkit.auditing.cure import cure_of
-from forgetkit.auditing.evidence import evidence_of
+from forgetkit.auditing.evidence import evidence_of, inputs_of
 from forgetkit.auditing.in_memory import SETS, evidence_in_memory
 from forgetkit.auditing.judge import judge
 from forgetkit.auditing.policy import Policy, attacks_of, policy_of
@@ -67,6 +67,11 @@ class Case:
     def record(self) -> Record | None:
         """The record of the model under audit."""
         return self.subject.record
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Digests of the models and samples, as the report will have them."""
+        return inputs_of(self.subject, self.original, self.references, self.shadows)
 
     def check_whole(self) -> None:
         """Read every checkpoint that the audit compares with; raises ForgetkitError for a damaged one."""

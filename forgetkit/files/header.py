@@ -4,11 +4,12 @@ import json
 import stat
 import struct
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from forgetkit.errors import ForgetkitError
-from forgetkit.files.canonical_json import compact_json
+from forgetkit.files.canonical_json import compact_json, strict_json, unique_keys
 from forgetkit.files.lfs import POINTER, refuse_pointer
 from forgetkit.files.near_file import near_file
 from forgetkit.files.record import Record
@@ -34,16 +35,30 @@ def read_header(path: Path) -> dict[str, Any]:
         if not stat.S_ISREG(state.st_mode):  # asked before opening: a named pipe would wait for a writer
             raise _malformed(path, "not a regular file")
         with path.open("rb") as stream:
-            size = state.st_size
-            refuse_pointer(path, stream.read(len(POINTER)))
-            stream.seek(0)
-            prefix = stream.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-            if not 2 <= length <= min(LARGEST_HEADER, size - 8):
-                raise _other(path, prefix + stream.read(SOME), length)
-            header = json.loads(stream.read(length).decode(), object_pairs_hook=_no_duplicates)
-    except OSError as problem:
-        raise ForgetkitError("checkpoint-missing", f"{path}: {problem.strerror or problem}", _hint(path)) from problem
+            return _header(stream, state.st_size, path)
+    except (OSError, ValueError) as problem:  # a name with a NUL byte is a ValueError
+        why = getattr(problem, "strerror", None) or problem
+        raise ForgetkitError("checkpoint-missing", f"{path}: {why}", _hint(path)) from problem
+
+
+def header_in(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the JSON header of a safetensors file whose whole ``content`` was read from ``path``.
+
+    Raises:
+        ForgetkitError: ``checkpoint-malformed``.
+    """
+    return _header(BytesIO(content), len(content), path)
+
+
+def _header(stream: BinaryIO, size: int, path: Path) -> dict[str, Any]:
+    refuse_pointer(path, stream.read(len(POINTER)))
+    stream.seek(0)
+    prefix = stream.read(8)
+    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+    if not 2 <= length <= min(LARGEST_HEADER, size - 8):
+        raise _other(path, prefix + stream.read(SOME), length)
+    try:
+        header = json.loads(stream.read(length).decode(), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as problem:
         raise _malformed(path, f"its header is not JSON ({problem})") from problem
     if not isinstance(header, dict):
@@ -71,9 +86,7 @@ def record_in(header: dict[str, Any], path: Path) -> Record:
         hint = f"weights from elsewhere get one with: forgetkit adopt {path} --model NAME --dataset NAME -o model.st"
         raise ForgetkitError("checkpoint-malformed", f"{path}: a safetensors file without a forgetkit record", hint)
     try:
-        content = json.loads(metadata["forgetkit"], object_pairs_hook=_no_duplicates)
-        compact_json(content).encode()  # refuses what no record could be written with: NaN, infinity, lone surrogates
-        return Record.from_json(content)
+        return Record.from_json(strict_json(metadata["forgetkit"]))
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise _malformed(path, f"its record cannot be read ({type(problem).__name__}: {problem})") from problem
 
@@ -81,13 +94,6 @@ def record_in(header: dict[str, Any], path: Path) -> Record:
 def dumps(record: Record) -> str:
     """Return the record as a checkpoint holds it."""
     return compact_json(record.to_json())
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key appears twice")
-    return found
 
 
 def _malformed(path: Path, why: str) -> ForgetkitError:

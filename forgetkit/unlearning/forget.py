@@ -13,7 +13,7 @@ from torch import nn
 
 from forgetkit.data.of_checkpoint import dataset_of, keeping_data
 from forgetkit.events import Tell, Warned, silent
-from forgetkit.files.request_book import booking_of
+from forgetkit.request_book.book import booking_of
 from forgetkit.training.device import machine_for
 from forgetkit.training.outputs import Written, output_path
 from forgetkit.training.resume import Bookmark

@@ -17,8 +17,8 @@ from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.id_list import IdList, as_list
 from forgetkit.files.id_list import Ids as Ids
 from forgetkit.files.record import Record
-from forgetkit.files.request_book import Booking, OpenBooking, booking_of
 from forgetkit.options import ResumableOutput
+from forgetkit.request_book.book import Booking, OpenBooking, booking_of
 from forgetkit.training.outputs import Written
 from forgetkit.unlearning.step_options import StepOptions
 

@@ -15,7 +15,7 @@ from forgetkit.events import Note, Tell, silent
 from forgetkit.files.header import open_checkpoint, read_record
 from forgetkit.files.id_digests import KeySet, forgotten_with
 from forgetkit.files.publish import check_target
-from forgetkit.files.request_book import Booking
+from forgetkit.request_book.book import Booking
 from forgetkit.training.outputs import Written, output_path
 from forgetkit.unlearning.step_options import Booked, QueueOptions, StepOptions
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forgetkit.files.header import read_record
-from forgetkit.files.request_book import Entry, entries
+from forgetkit.request_book.book import Entry, entries
 from tests.auditing.test_audit_command import noise as noise
 from tests.conftest import Ran, Run
 from tests.data.test_dataset_changed import drop

@@ -1,5 +1,6 @@
 """Help: it answers at once, its examples run, and a flag means one thing everywhere."""
 
+import contextlib
 import io
 import math
 import re
@@ -21,6 +22,7 @@ from forgetkit.cli import app as cli
 from forgetkit.cli.help import panel_of
 from forgetkit.data.sources import DATASETS
 from forgetkit.options import PANELS, RARE
+from tests.attestation.evidence import write_key
 from tests.conftest import Ran, Run
 from tests.pictures import pets
 
@@ -37,11 +39,17 @@ OWN_MEANING = {
     "--allow-unforgotten": "relabel: of a fixed rate; distill: with both teachers",
     "--shadows": "train: how many; forget and audit: where they are",
     "--seed": "train: its default is the recorded seed + 1 with --like",
-    "--request": "a step answers it, audit closes it",
+    "--request": "a step answers it, audit closes it, attest names it",
+    "--audit": "attest: of the model; requests report: of the request",
+    "--key": "attest: the private one; verify: the public one",
+    "--policy": "audit: its rules; verify: those that the audit must have had",
     "--ids": "what happens to the ids is each command's own",
     "--batch-size": "neutralize: its default follows the number of ids",
     "--dataset": "where the data is; where-used: models of which data set",
     "--strict": "where-used: also what cannot be known",
+    "--model": "train, adopt: a registered name; requests add: a checkpoint that it concerns",
+    "--by": "--request of audit, or requests close, says what is closed",
+    "--reason": "requests close: why no audit is needed; open-ends: how, or why",
     "--all": "audit: every measurement; where-used: every file",
     "--check": "the contract gives it to forget-ids and to neutralize",
     "--canaries": "train plants a number of them, forget-ids lists the included ones",
@@ -63,6 +71,7 @@ AT_HAND = (
     *("model.st", "ids.txt", "new.txt", "proxy.st", "model.relabel.st", "model.neutralize.st"),
     *("model.forget.st", "mask.st", "weights.safetensors", "old.pt", "plan.toml", "requests.db"),
     *("scores.npz", "original.npz"),
+    *("audit.json", "key.pem", "key.pub", "rules.toml", "model.forget.intoto.jsonl"),
 )
 
 
@@ -151,7 +160,7 @@ def test_rare_options_are_shown_with_help_all_only(forgetkit: Run, name: str) ->
     assert listed(full) == {flag for one in options for flag in one.opts if flag.startswith("--")}
     assert listed(full) - listed(few) == {flag for one in rare for flag in one.opts}
     assert (f"--help-all shows {len(rare)} more: " in few) == bool(rare)
-    assert not re.search(r"<\w+>|<=|\d{5}", full.replace("ham10000", ""))
+    assert not re.search(r"<\w+>|<=|\d{5}", full.replace("ham10000", "").replace("25519", ""))
 
 
 def test_help_of_dataset_names_each_form_of_data(forgetkit: Run) -> None:
@@ -240,12 +249,24 @@ def pool(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, scores in (("model.forget.st", "scores.npz"), ("model.st", "original.npz")):
         words = ["predict", str(folder / name), "-i", str(folder / "ids.txt"), "--unseen", "-q"]
         assert cli.run([*words, "-o", str(folder / scores)]) == 0
+    _attest(folder)
     for name in ("weights.safetensors", "exported", "imagenet"):
         assert cli.run(["export", str(folder / "model.st"), "--strip", "-o", str(folder / name), "-q"]) == 0
     run = '[[run]]\nname = "ids"\ncommand = "forget-ids --dataset digits --fraction 0.1"\n'
     (folder / "plan.toml").write_text(run)
     torch.save(load_file(folder / "weights.safetensors"), folder / "old.pt")
     return folder
+
+
+def _attest(folder: Path) -> None:
+    """Add a key, rules, the report of an audit by them, and the statement on it."""
+    write_key(folder, "key", kind="p256")
+    (folder / "rules.toml").write_text("membership_margin = 0.05\n")
+    model = str(folder / "model.forget.st")
+    audit = ["audit", model, "--original", str(folder / "model.st"), "--policy", str(folder / "rules.toml"), "--json"]
+    with (folder / "audit.json").open("w") as report, contextlib.redirect_stdout(report):
+        assert cli.run(audit) in {0, 1, 3}
+    assert cli.run(["attest", model, "--audit", str(folder / "audit.json"), "--key", str(folder / "key.pem")]) == 0
 
 
 def run_line(forgetkit: Run, line: str, monkeypatch: pytest.MonkeyPatch) -> Ran:
@@ -281,7 +302,8 @@ def test_example_runs(
         assert "--stop published" not in line
         assert any(words in ran.err for words in ("from the goal", "are not forgotten", "accuracy is lost"))
         return
-    verdicts = {"audit": {0} if "--exit-zero" in words else {0, 1, 3}, "where-used": {0, 1}}
+    verdicts = {"audit": {0} if "--exit-zero" in words else {0, 1, 3}, "where-used": {0, 1}, "verify": {0, 1}}
+    verdicts["requests open-ends"] = {1}
     assert ran.code in verdicts.get(name, {0}), ran
     written = [word for before, word in pairwise(words) if before in {"-o", "--log"}]
     assert all((tmp_path / word).exists() for word in written if "{n" not in word)

@@ -1,6 +1,8 @@
 """Export: a checkpoint for other tools, and back again."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from forgetkit.files.header import read_record
+from tests.attestation.evidence import PASSPHRASE, write_key
 from tests.conftest import Run
 
 
@@ -97,3 +100,33 @@ def test_a_wrong_call_is_one_line(
     assert (ran.code, ran.out) == (2, "")
     assert [line for line in ran.err.splitlines() if line.startswith(f"error: {words}")]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("words", [("-o", "out"), ("--strip", "-o", "w.safetensors")])
+def test_a_signed_export_is_verified_by_model_signing(
+    words: tuple[str, ...], forgetkit: Run, model: Path, tmp_path: Path
+) -> None:
+    write_key(tmp_path, "key", kind="p256", passphrase=PASSPHRASE)
+    (tmp_path / "pass.txt").write_text(PASSPHRASE)
+    signed = ("export", model, *words, "--sign", "key.pem", "--passphrase-file", "pass.txt")
+    assert forgetkit("export", model, *words).code == 0
+    ran = forgetkit(*signed)
+    out, signature = ran.lines
+    assert (ran.code, signature) == (0, "out/model.sig" if out == "out" else "w.safetensors.sig")
+    verify = [sys.executable, "-m", "model_signing", "verify", "key", out, "--signature", signature]
+    command = [*verify, "--public_key", "key.pub"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    assert forgetkit(*signed, "--json").json["up_to_date"]
+    weights = tmp_path / "out" / "model.safetensors" if out == "out" else tmp_path / out
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+    assert forgetkit(*signed).code == 2
+
+
+@pytest.mark.parametrize(("key", "code"), [("ed.pem", "key-malformed"), ("none.pem", "key-missing")])
+def test_a_key_that_cannot_sign_models_leaves_nothing(
+    key: str, code: str, forgetkit: Run, model: Path, tmp_path: Path
+) -> None:
+    write_key(tmp_path, "ed")
+    assert forgetkit("export", model, "-o", "out", "--sign", key, "--json").json["code"] == code
+    assert not (tmp_path / "out").exists()

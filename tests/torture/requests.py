@@ -11,7 +11,7 @@ import numpy as np
 
 from forgetkit.cli import app as cli
 from forgetkit.files.header import read_record
-from forgetkit.files.request_book import Entry, entries
+from forgetkit.request_book.book import Entry, entries
 from tests.torture.trial import Tally, clear, run, source, start, wait
 
 SAMPLES = 1200

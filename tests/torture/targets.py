@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.torture import disk, hostile, kills, requests, same, scans, stops
+from tests.torture import disk, hostile, kills, requests, same, scans, service, stops
 from tests.torture.trial import Tally
 
 
@@ -57,8 +57,9 @@ TARGETS: dict[str, Target] = {
     "R20": Target(scans.r20, range(1), range(1), 1),
     "requests": Target(requests.requests, range(1000), range(4), 1000),
     "closings": Target(requests.closings, range(200), range(2), 200),
+    "service": Target(service.service, range(500), range(2), 50),
     "signals": Target(stops.signals, range(200), range(4), 200, alone=True),
     "states": Target(stops.states, range(20), (), 20, alone=True),
 }
-FIRST = ("requests", "closings", "R12")
+FIRST = ("requests", "closings", "service", "R12")
 """Targets of long blocks: begun first, so that no worker waits at the end."""

@@ -4,6 +4,7 @@ import shutil
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,6 +84,9 @@ def audit(
             job.case.check_whole()
         console.note("dry run: nothing was computed")
         return
+    if given.judging.commit is not None:
+        _commit(jobs[0], given.judging.commit, console, relearn=given.judging.relearn)
+        return
     with keeping_predictions() if several else nullcontext():
         found = [_judge(job, given, console, several=several) for job in jobs]
     code = worst(one.exit_code for one in found)
@@ -107,7 +111,7 @@ def _job(name: str, given: AuditOptions, console: Console, *, several: bool) -> 
     with nullcontext() if console.says.dry_run else reports.erring(name):
         policy, digest = policy_of(judging.policy, criterion=judging.criterion, level=judging.level)
         attacks = attacks_of(judging.attacks)
-        closing = closing_of(closes.request, closes.book, closes.accept)
+        closing = closing_of(closes.request, closes.book, closes.accept, closes.by)
         case = _case(name, given, closing, console)
         read = (*(given.compared.ids or []), given.compared.attributes, judging.policy, closes.book)
         reports.check((*case.paths, *(Path(file) for file in read if file and file != "-")), console)
@@ -158,6 +162,30 @@ def _judge(job: Job, given: AuditOptions, console: Console, *, several: bool) ->
         print_error(problem, as_json=False)
         raise typer.Exit(problem.status) from problem
     return found
+
+
+def _commit(job: Job, name: str, console: Console, *, relearn: bool) -> None:
+    """Write which audit will be made, and by which rules; a commitment is never replaced by another."""
+    from forgetkit.attestation.commitment import commitment_of
+    from forgetkit.auditing.run import Case
+    from forgetkit.cli.results import document
+    from forgetkit.files.publish import check_target, publish_text
+
+    if not isinstance(job.case, Case):
+        raise ForgetkitError("usage", "not with --scores", "commit to the audit of a checkpoint", option="commit")
+    target = Path(name)
+    optional = [*(f"attack-{attack}" for attack in job.attacks), *(["relearn"] if relearn else [])]
+    text = commitment_of(job.case.inputs, job.policy.to_json(job.digest), optional)
+    done = target.is_file() and target.read_bytes() == text.encode()
+    if not done:
+        check_target(target, force=False, inputs=tuple(job.case.paths), option="--commit")
+        publish_text(target, text)
+    console.note(
+        f"audit: {target} {'is up to date' if done else 'written'}  sha256:{sha256(text.encode()).hexdigest()}"
+    )
+    console.note("now hand it to whoever will check the audit; then repeat the command without --commit")
+    result = document("audit", target, job.case.subject.record, up_to_date=done)
+    console.result([str(target)], {**result, "metrics": {}})
 
 
 def _run(job: Job, given: AuditOptions, console: Console) -> "Audited":

@@ -10,9 +10,9 @@ import pytest
 
 from forgetkit.cli import app as cli
 from forgetkit.errors import ForgetkitError
-from forgetkit.files import request_book as books
-from forgetkit.files.book_file import opened
 from forgetkit.files.header import read_record
+from forgetkit.request_book import book as books
+from forgetkit.request_book.book_file import opened
 from tests.conftest import Run
 
 STEP = "relabel model.st -i ids.txt --rate 0.1 --allow-unforgotten -q"
@@ -228,9 +228,9 @@ def test_a_book_of_an_earlier_version_is_kept_by_reading_and_upgraded_by_writing
 
 
 def test_a_book_of_a_later_version_is_refused(forgetkit: Run, added: Path) -> None:
-    sqlite3.connect(added / "b.db").execute("PRAGMA user_version = 3")
+    sqlite3.connect(added / "b.db").execute("PRAGMA user_version = 4")
     ran = forgetkit("requests", "log", "--book", "b.db")
-    assert (ran.code, "a book of version 3" in ran.err, "hint: " in ran.err) == (2, True, True)
+    assert (ran.code, "a book of version 4" in ran.err, "hint: " in ran.err) == (2, True, True)
 
 
 def test_a_request_is_closed_once_whatever_comes_after(added: Path, forgetkit: Run) -> None:

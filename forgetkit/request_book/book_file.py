@@ -1,7 +1,7 @@
 """The file of a request book: one SQLite database, to which rows are only added.
 
-Version 2 has answers and audits. Version 1 had one row for a request that was done, which was when a step had published
-a checkpoint for it: those requests stay done.
+Version 3 has deadlines, the models concerned and open ends. Version 2 had answers and audits. Version 1 had one row for
+a request that was done, which was when a step had published a checkpoint for it: those requests stay done.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from forgetkit.errors import ForgetkitError
 
-VERSION = 2
+VERSION = 3
 BEFORE_AUDITS = "an earlier version of forgetkit closed requests when they were answered"
 """Why a request of version 1 is done, although the book has no audit of it."""
 _FIRST = """
@@ -31,6 +31,24 @@ CREATE INDEX answers ON answered (request);
 CREATE INDEX audits ON audited (request);
 CREATE UNIQUE INDEX closed_once ON audited (request) WHERE closes;
 """
+_THIRD = """
+CREATE TABLE described (
+    request TEXT NOT NULL REFERENCES accepted, received TEXT, due TEXT, subject TEXT, channel TEXT, at TEXT NOT NULL);
+CREATE TABLE concerned (
+    request TEXT NOT NULL REFERENCES accepted, file TEXT NOT NULL, digest TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE open_ends (
+    request TEXT NOT NULL REFERENCES accepted, place TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL,
+    reason TEXT, at TEXT NOT NULL);
+CREATE INDEX descriptions ON described (request);
+CREATE INDEX models ON concerned (request);
+CREATE INDEX ends ON open_ends (request);
+ALTER TABLE audited ADD COLUMN who TEXT;
+"""
+TABLES = {
+    _FIRST: ("book", "accepted"),
+    _SECOND: ("answered", "audited"),
+    _THIRD: ("described", "concerned", "open_ends"),
+}
 _ANSWER = "INSERT INTO answered SELECT request, NULL, command, digest, NULL, at FROM published ORDER BY rowid"
 _CLOSE = "INSERT INTO audited SELECT request, 1, digest, digest, NULL, NULL, NULL, ?, at FROM published ORDER BY rowid"
 _NEVER = "CREATE TRIGGER {0}_{1} BEFORE {1} ON {0} BEGIN SELECT RAISE(ABORT, 'rows of a book are never changed'); END"
@@ -81,28 +99,27 @@ def opened(book: Path, *, make: bool = False, write: bool = False) -> Iterator[t
 
 def _make(rows: sqlite3.Connection) -> None:
     """Make an empty book."""
-    _add(rows, _FIRST, ("book", "accepted"))
-    _add(rows, _SECOND, ("answered", "audited"))
+    for tables, names in TABLES.items():
+        _add(rows, tables, names)
     rows.execute("INSERT INTO book VALUES (?)", [secrets.token_hex(32)])
     rows.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _upgrade(rows: sqlite3.Connection, book: Path) -> None:
-    """Bring a book of version 1, whose file says 0, to this version: what is done stays done."""
+    """Bring a book to this version: what is done stays done. The file of version 1 says 0."""
     (version,) = rows.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         message = f"{book}: a book of version {version}, this forgetkit reads {VERSION} and earlier"
-        raise ForgetkitError(
-            "book-malformed", message, "use the version of forgetkit that wrote it last, or a later one"
-        )
-    if version < VERSION:
+        hint = "use the version of forgetkit that wrote it last, or a later one"
+        raise ForgetkitError("book-malformed", message, hint)
+    if version < 2:
         rows.execute("SELECT request, command, digest, at FROM published LIMIT 0")  # raises where it is no book at all
-        _add(rows, _SECOND, ("answered", "audited"))
+        _add(rows, _SECOND, TABLES[_SECOND])
         rows.execute(_ANSWER)
         rows.execute(_CLOSE, [BEFORE_AUDITS])
-        rows.execute(
-            "DROP TABLE published"
-        )  # so that an earlier version refuses the book: it would misread the answers
+        rows.execute("DROP TABLE published")  # so that version 1 refuses the book: it would misread the answers
+    if version < 3:
+        _add(rows, _THIRD, TABLES[_THIRD])
         rows.execute(f"PRAGMA user_version = {VERSION}")
 
 

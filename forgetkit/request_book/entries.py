@@ -1,9 +1,15 @@
 """What a request book says: each request with its answers and its audits."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from forgetkit.request_book.deadline import Details
+from forgetkit.request_book.open_ends import OpenEnd
+
+T = TypeVar("T")
+NOTHING = Details()
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class BookedAudit:
         policy: SHA-256 of the file with its rules; None without one.
         reason: why the request is closed, if it was not the verdict alone that closed it.
         at: when it was entered.
+        who: who closed it, if that was said.
     """
 
     closes: bool
@@ -52,6 +59,7 @@ class BookedAudit:
     policy: str | None
     reason: str | None
     at: str
+    who: str | None = None
 
     def __str__(self) -> str:
         rules = f"{self.criterion}, policy sha256:{self.policy[:16]}" if self.policy else self.criterion
@@ -60,14 +68,34 @@ class BookedAudit:
 
 
 @dataclass(frozen=True)
+class Concerned:
+    """A model that a request is about: name of its file without folders, its digest, and when it was entered."""
+
+    file: str
+    digest: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Entry:
-    """A request: number of ids, time of acceptance, its answers and its audits, oldest first."""
+    """A request: number of ids, time of acceptance, its answers and its audits, oldest first.
+
+    ``details`` is what was said of it last, ``models`` those it concerns, ``open_ends`` the last entry of each place.
+    """
 
     request: str
     count: int
     accepted: str
     answers: tuple[Answer, ...]
     audits: tuple[BookedAudit, ...]
+    details: Details = NOTHING
+    models: tuple[Concerned, ...] = ()
+    open_ends: tuple[OpenEnd, ...] = ()
+
+    @property
+    def waiting(self) -> list[OpenEnd]:
+        """The open ends that nobody has dealt with."""
+        return [one for one in self.open_ends if one.state == "open"]
 
     @property
     def answer(self) -> Answer | None:
@@ -98,7 +126,9 @@ class Entry:
     @property
     def since(self) -> str:
         """Time of the last entry."""
-        return max([self.accepted, *(one.at for one in self.answers), *(one.at for one in self.audits)])
+        times = [self.accepted, self.details.at or "", *(one.at for one in self.answers)]
+        times += [*(one.at for one in self.audits), *(one.at for one in self.models)]
+        return max([*times, *(one.at for one in self.open_ends)])
 
     @property
     def standing(self) -> str:
@@ -108,6 +138,12 @@ class Entry:
         if self.answer is None:
             return "not answered"
         return f"answered by {self.answer}, {f'audit: {self.audit}' if self.audit else 'not audited'}"
+
+    @property
+    def summary(self) -> str:
+        """The standing, and how many open ends there are."""
+        count = len(self.waiting)
+        return self.standing + (f", {count} open end{'' if count == 1 else 's'}" if count else "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON values; ``command``, ``digest`` and ``answered`` are of the answer that counts."""
@@ -119,6 +155,9 @@ class Entry:
             "audit": audit and asdict(audit),
             "answers": [asdict(one) for one in self.answers],
             "audits": [asdict(one) for one in self.audits],
+            **{name: getattr(self.details, name) for name in ("received", "due", "subject", "channel")},
+            "models": [asdict(one) for one in self.models],
+            "open_ends": [asdict(one) for one in self.open_ends],
         }
 
 
@@ -130,18 +169,40 @@ def entry_of(rows: sqlite3.Connection, request: str) -> Entry:
 
 def entries_of(rows: sqlite3.Connection, request: str | None = None) -> list[Entry]:
     """Return a request, if it is there, or all in the order of acceptance."""
-    answers: dict[str, list[Answer]] = {}
-    audits: dict[str, list[BookedAudit]] = {}
-    for name, *answer in _read(rows, request, "answered", "file, command, digest, parent, at"):
-        answers.setdefault(name, []).append(Answer(*answer))
-    for name, closes, *audit in _read(
-        rows, request, "audited", "closes, answer, digest, verdict, criterion, policy, reason, at"
-    ):
-        audits.setdefault(name, []).append(BookedAudit(bool(closes), *audit))
+    answers = _listed(rows, request, "answered", "file, command, digest, parent, at", Answer)
+    audits = _listed(
+        rows, request, "audited", "closes, answer, digest, verdict, criterion, policy, reason, at, who", _audit
+    )
+    details = _listed(rows, request, "described", "received, due, subject, channel, at", Details)
+    models = _listed(rows, request, "concerned", "file, digest, at", Concerned)
+    ends = _listed(rows, request, "open_ends", "place, what, state, reason, at", OpenEnd)
     return [
-        Entry(name, count, at, tuple(answers.get(name, ())), tuple(audits.get(name, ())))
+        Entry(
+            name,
+            count,
+            at,
+            tuple(answers.get(name, ())),
+            tuple(audits.get(name, ())),
+            details[name][-1] if name in details else NOTHING,
+            tuple(models.get(name, ())),
+            tuple({end.place: end for end in ends.get(name, ())}.values()),
+        )
         for name, count, at in _read(rows, request, "accepted", "count, at")
     ]
+
+
+def _audit(closes: int, *rest: Any) -> BookedAudit:  # noqa: ANN401 - the columns of a row
+    return BookedAudit(bool(closes), *rest)
+
+
+def _listed(
+    rows: sqlite3.Connection, request: str | None, table: str, columns: str, make: Callable[..., T]
+) -> dict[str, list[T]]:
+    """Return what the rows of a table say, by request."""
+    found: dict[str, list[T]] = {}
+    for name, *values in _read(rows, request, table, columns):
+        found.setdefault(name, []).append(make(*values))
+    return found
 
 
 def _read(rows: sqlite3.Connection, request: str | None, table: str, columns: str) -> Iterable[tuple[Any, ...]]:

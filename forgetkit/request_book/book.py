@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from forgetkit.errors import ForgetkitError, shorten
-from forgetkit.files.book_entries import Answer, BookedAudit, Entry, entries_of, entry_of
-from forgetkit.files.book_file import opened
 from forgetkit.files.id_digests import KeySet
 from forgetkit.files.record import Record
+from forgetkit.request_book.book_file import opened
+from forgetkit.request_book.entries import Answer, BookedAudit, Entry, entries_of, entry_of
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Booking:
         closes: bool,
         reason: str | None,
         policy: str | None = None,
+        who: str | None = None,
     ) -> Entry:
         """Enter an audit of ``record``'s model; return the request as it was before, which stays so if it is done.
 
@@ -118,6 +119,7 @@ class Booking:
             closes: whether it closes the request.
             reason: why, if not by the verdict alone.
             policy: SHA-256 of the file with its rules, if there was one.
+            who: who closes it, for the book.
 
         Raises:
             ForgetkitError: as :meth:`check_answered`.
@@ -126,11 +128,11 @@ class Booking:
             entry, answer = self._answer_of(rows, record)
             if not entry.done:
                 models = answer.digest, record.digest
-                audit = BookedAudit(closes, *models, verdict, criterion, policy, reason, _now())
+                audit = BookedAudit(closes, *models, verdict, criterion, policy, reason, _now(), who)
                 _enter(rows, self.request, audit)
             return entry
 
-    def close_without_audit(self, reason: str) -> bool:
+    def close_without_audit(self, reason: str, who: str | None = None) -> bool:
         """Close a request on somebody's word, as where it was withdrawn, or no model was trained on its ids.
 
         Returns:
@@ -141,7 +143,7 @@ class Booking:
             entry = entry_of(rows, self.request)
             if not entry.done:
                 answer = entry.answer.digest if entry.answer else None
-                _enter(rows, self.request, BookedAudit(True, answer, answer, None, None, None, reason, _now()))
+                _enter(rows, self.request, BookedAudit(True, answer, answer, None, None, None, reason, _now(), who))
             return not entry.done
 
     def _answer_of(self, rows: sqlite3.Connection, record: Record) -> tuple[Entry, Answer]:
@@ -214,7 +216,7 @@ def _line(rows: sqlite3.Connection, record: Record) -> set[str]:
 
 
 def _enter(rows: sqlite3.Connection, request: str, audit: BookedAudit) -> None:
-    rows.execute("INSERT INTO audited VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [request, *vars(audit).values()])
+    rows.execute("INSERT INTO audited VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [request, *vars(audit).values()])
 
 
 def _now() -> str:
