@@ -84,3 +84,7 @@ def test_each_row_of_usability_names_tests_that_exist() -> None:
         for module, test in named:
             (file,) = (ROOT / "tests").rglob(f"{module}.py")
             assert f"def {test}(" in file.read_text(), row
+
+
+def test_the_page_for_regulators_calls_nothing_compliant() -> None:
+    assert "complian" not in (ROOT / "docs" / "compliance.md").read_text().lower()

@@ -19,6 +19,7 @@ from forgetkit.request_book.book import Booking, add, entries
 from forgetkit.request_book.deadline import Details
 from forgetkit.request_book.details import describe
 from forgetkit.request_book.entries import Entry
+from tests.attestation.evidence import write_key
 
 SERVICE = Path(__file__).parent.parent / "examples" / "service"
 SETTINGS = """
@@ -135,11 +136,11 @@ def test_what_no_audit_closes_is_left_to_a_person_and_not_done_again(place: Plac
 
 
 def test_the_nearest_deadline_comes_first(place: Place) -> None:
-    for number, due in enumerate([None, "2026-12-31", "2026-01-31"]):
+    for number, due in enumerate([None, "2999-12-31", "2026-01-31"]):
         place.ask(f"case-{number}", number).unlink()
         describe(Booking(place.book, f"case-{number}"), Details(due=due))
     said = [line.partition(": ")[0] for line in place.serve().stderr.splitlines()]
-    assert said == ["case-2 (due 2026-01-31)", "case-1 (due 2026-12-31)", "case-0"]
+    assert said == ["case-2 (overdue since 2026-01-31)", "case-1 (due 2999-12-31)", "case-0"]
 
 
 def test_what_a_killed_run_left_undone_is_done(place: Place) -> None:
@@ -151,7 +152,8 @@ def test_what_a_killed_run_left_undone_is_done(place: Place) -> None:
     audit = place.folder / "evidence" / "case-0" / "audit.json"
     content = audit.read_bytes()
     audit.unlink()  # killed after the book's entry
-    ran = place.serve(ACCEPTING + 'reports = "reports"\nsearch = ["."]\n')
+    write_key(place.folder, "key")
+    ran = place.serve(ACCEPTING + 'key = "key.pem"\nreports = "reports"\nsearch = ["."]\n')
     assert ran.returncode == 0
     assert audit.read_bytes() == content
     page = (place.folder / "reports" / "case-0.html").read_text()
@@ -159,6 +161,20 @@ def test_what_a_killed_run_left_undone_is_done(place: Place) -> None:
     assert {"model.st", "lists/case-0.txt"} <= set(places)
     assert all(one in page for one in places)
     assert f"case-0: open ends: {len(places)}; see forgetkit requests open-ends case-0" in ran.stdout
+    signed = ["models/case-0.st", "--attestation", "evidence/case-0/statement.intoto.jsonl", "--key", "key.pub"]
+    found = json.loads(place.run("forgetkit", "verify", *signed, "--json").stdout)
+    assert (found["ok"], found["verdict"]) == (True, "inconclusive")
+
+
+def test_a_key_that_cannot_be_used_leaves_the_request_done_and_the_statement_to_a_person(place: Place) -> None:
+    place.ask("case-0", 1)
+    write_key(place.folder, "key", passphrase="secret")
+    ran = place.serve(ACCEPTING + 'key = "key.pem"\n')
+    assert ran.returncode == 1
+    assert "case-0: forgetkit attest: key.pem" in ran.stderr
+    assert place.states == ["done"]
+    assert place.run(sys.executable, str(SERVICE / "service.py"), FORGETKIT_PASSPHRASE="secret").returncode == 0
+    assert (place.folder / "evidence" / "case-0" / "statement.intoto.jsonl").exists()
     assert len(place.entries["case-0"].audits) == 1
 
 

@@ -55,7 +55,7 @@ def test_blocks_come_back_from_a_file_and_add_up(tmp_path: Path) -> None:
 
 def test_a_target_has_the_number_of_trials_that_is_promised() -> None:
     promised = {"R1": 1000, "R5": 200, "R6": 10_000, "R6 command": 300, "R7": 10_000, "R8": 2000, "R11": 200}
-    promised |= {"R12": 50, "R18": 200, "requests": 1000}
+    promised |= {"R12": 50, "R18": 200, "requests": 1000, "service": 500}
     assert {name: len(TARGETS[name].full) for name in promised} == promised
     blocks = TARGETS["R1"].blocks(TARGETS["R1"].full)
     assert [number for block in blocks for number in block] == list(range(1000))

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,7 @@ def work(settings: Settings) -> int:
         try:
             close(settings, request)
         except NeedsPerson as problem:
-            due = f" (due {request['due']})" if request.get("due") else ""
-            print(f"{request['request']}{due}: {problem}", file=sys.stderr)
+            print(f"{request['request']}{until(request)}: {problem}", file=sys.stderr)
             left += 1
     lists = [one["request"] for one in log(settings) if one["state"] == "done" and has_list(settings, one["request"])]
     if lists:
@@ -112,9 +112,9 @@ def audit(settings: Settings, request: Request) -> Request:
         raise NeedsPerson(f"there is no file {model}, which answered it: audit it by hand")
     given = ["--original", settings.original, "--request", name, "--book", settings.book]
     if settings.references:
-        folder = Path(settings.models) / f"{name}.references"
+        folder = model.with_suffix(".references")
         many = ["--seed", "101", "--replicas", str(settings.references), "--out", str(folder / "{n}.st")]
-        forgetkit("train", "--like", str(model), *many)
+        forgetkit("train", "--like", str(model), *many, "--force")  # those of an earlier answer
         given += ["--reference", str(folder)]
     html, (found, *_) = settings.folder(name) / "audit.html", settings.outputs(name)
     found.unlink(missing_ok=True)  # of an earlier answer
@@ -201,6 +201,12 @@ def write(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
+
+
+def until(request: Request) -> str:
+    """Return the deadline of a request in words, if it has one."""
+    due = request.get("due")
+    return f" ({'overdue since' if due < date.today().isoformat() else 'due'} {due})" if due else ""
 
 
 def has_list(settings: Settings, name: str) -> bool:

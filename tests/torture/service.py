@@ -40,7 +40,7 @@ audit = ["--accept", "tried"]
 
 
 def service(folder: Path, numbers: Sequence[int]) -> Tally:
-    """The service under SIGKILL, alone or with its command: each request closed once, the files of a calm run."""
+    """examples/service under SIGKILL at random moments: every request is closed once, and no file is half written."""
     tally, draw = Tally(trials=len(numbers)), source("service", numbers[0])
     clear(folder)
     begun = _world(folder / "begun", min(REQUESTS, len(numbers)))

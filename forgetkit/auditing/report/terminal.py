@@ -22,8 +22,6 @@ MARKS = {"pass": "ok", "fail": "FAILS", "inconclusive": "open", "info": "–", "
 STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "info": "dim", "not-run": "dim"}
 SUBJECTS = ("forgetting", "usefulness", "the file")
 """What checks are about, in the order of the report."""
-SHOWN = {"utility", "attacks", "references"}
-"""Checks that are always shown if they were run."""
 VERDICT_STYLES = {"forgotten": "bold green", "inconclusive": "bold yellow"}
 
 
@@ -78,8 +76,8 @@ def heading(report: dict[str, Any], name: str, width: int = WIDTH) -> Text:
 
 
 def _decides(check: dict[str, Any], report: dict[str, Any]) -> bool:
-    """Say whether to show a check: what decides, some others, and what could not decide if nothing did."""
-    if check["gating"] or check["id"] in SHOWN:
+    """Say whether to show a check: what decides, usefulness, attacks, and what could not decide if nothing did."""
+    if check["gating"] or check["id"] in {"utility", "attacks"}:
         return True
     undecided = report["forgetting"] == "inconclusive" and check["group"] != "earlier"
     return undecided and check["id"] in ABOUT[report["policy"]["criterion"]]

@@ -146,7 +146,7 @@ def close(
 
 def open_ends(
     request: Request,
-    places: Annotated[list[str] | None, Argument("Checkpoints, and folders to search for them.", "[PATH]")] = None,
+    places: Annotated[list[str] | None, Argument("Checkpoints, and folders to search for them.", "PATH")] = None,
     *,
     search: Search,
     settle: Settle,
