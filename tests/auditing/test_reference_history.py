@@ -120,9 +120,9 @@ def test_easy_ids_are_cleared_by_honest_references_and_the_report_says_on_whose_
         "19 references that never saw the ids, according to whoever made them"
     )
     assert any("is the word of whoever made them" in limit for limit in ran.json["limits"])
-    assert "according to whoever made them" in " ".join(
-        judged(forgetkit, model(1, easy=1.5), model(2, ids=2, easy=1.5), HONEST).out.split()
-    )
+    for words, shown in (((), False), (("--all",), True)):
+        ran = judged(forgetkit, model(1, easy=1.5), model(2, ids=2, easy=1.5), HONEST, *words)
+        assert ("according to whoever made them" in " ".join(ran.out.split())) is shown
 
 
 def test_easy_ids_without_retained_samples_are_open_unless_the_tables_say_what_was_seen(
@@ -189,7 +189,7 @@ def test_the_lead_by_hand() -> None:
 
 @pytest.mark.parametrize("repeats", [200, pytest.param(5000, marks=pytest.mark.slow)])
 def test_honest_models_are_seldom_doubted(repeats: int) -> None:
-    """At most 1 in 1,000: of 5,000 simulated groups none is, with as few as 30 unseen samples."""
+    """At most 1 in 1,000 simulated groups is, with as few as 30 unseen samples and long tails."""
     draw, doubted = np.random.default_rng(1), 0
     labels = np.arange(history.FEWEST_UNSEEN) % 2
     for _ in range(repeats):

@@ -79,6 +79,8 @@ def _decides(check: dict[str, Any], report: dict[str, Any]) -> bool:
     """Say whether to show a check: what decides, usefulness, attacks, and what could not decide if nothing did."""
     if check["gating"] or check["id"] in {"utility", "attacks"}:
         return True
+    if check["id"] == "references":  # only if they are in doubt
+        return bool(check["verdict"] == "inconclusive")
     undecided = report["forgetting"] == "inconclusive" and check["group"] != "earlier"
     return undecided and check["id"] in ABOUT[report["policy"]["criterion"]]
 
