@@ -77,7 +77,7 @@ def heading(report: dict[str, Any], name: str, width: int = WIDTH) -> Text:
 
 
 def _decides(check: dict[str, Any], report: dict[str, Any]) -> bool:
-    """Say whether to show a check: what decides, usefulness, attacks, references without records, or what could not decide."""
+    """Say whether to show a check: what decides, usefulness, attacks, references without records, what could not."""
     if (
         check["gating"]
         or check["id"] in {"utility", "attacks"}
