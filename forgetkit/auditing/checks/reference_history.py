@@ -16,6 +16,8 @@ BY_REFERENCES = {"rank", "closer", "relearn-rank", *ATTACK_IDS}
 """Checks that pass a model that is like the references."""
 FEWEST_UNSEEN = 30
 """Fewest unseen samples on which distances between models are compared."""
+WORD = "whoever made them"
+"""By whose word the references never saw the ids, where no record says so."""
 IN_DOUBT = "the references are in doubt"
 NEAR_MODEL = "the references lie nearer to the model than to each other, as copies of it would"
 TOO_ALIKE = "also on unseen samples the original lies far from the references, which hardly differ, as copies would"
@@ -40,7 +42,7 @@ def reference_history(
         references: those of each reference, one or more.
         recorded: whether records say what they were trained on.
     """
-    count, source = len(references), "records" if recorded else "whoever made them"
+    count, source = len(references), "records" if recorded else WORD
     notes = [f"{count} reference{'s' * (count > 1)} that never saw the ids, according to {source}"]
     found, reasons = None if before is None else _lead(before, references), list[str]()
     if found is not None:

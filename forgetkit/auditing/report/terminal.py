@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forgetkit.auditing.check import BY_ITSELF
+from forgetkit.auditing.checks.reference_history import WORD
 from forgetkit.auditing.cure import Cure
 from forgetkit.auditing.policy import ABOUT
 from forgetkit.auditing.report.document import check_name, title
@@ -76,8 +77,12 @@ def heading(report: dict[str, Any], name: str, width: int = WIDTH) -> Text:
 
 
 def _decides(check: dict[str, Any], report: dict[str, Any]) -> bool:
-    """Say whether to show a check: what decides, usefulness, attacks, and what could not decide if nothing did."""
-    if check["gating"] or check["id"] in {"utility", "attacks"}:
+    """Say whether to show a check: what decides, usefulness, attacks, references without records, what could not."""
+    if (
+        check["gating"]
+        or check["id"] in {"utility", "attacks"}
+        or (check["id"] == "references" and WORD in check["note"])
+    ):
         return True
     if check["id"] == "references":  # only if they are in doubt
         return bool(check["verdict"] == "inconclusive")
