@@ -177,7 +177,7 @@ def _by_power(check: Check, checks: list[Check], policy: Policy) -> Check:
     For one on forgetting, another must be able to decide. Usefulness that could not be shown blocks nothing, unless the
     policy demands it.
     """
-    if not check.weak or check.verdict != "inconclusive":
+    if not check.gating or not check.weak or check.verdict != "inconclusive":
         return check
     if check.id == "utility":
         return check if policy.require_utility else _informing(check)

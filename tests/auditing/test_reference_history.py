@@ -120,9 +120,19 @@ def test_easy_ids_are_cleared_by_honest_references_and_the_report_says_on_whose_
         "19 references that never saw the ids, according to whoever made them"
     )
     assert any("is the word of whoever made them" in limit for limit in ran.json["limits"])
-    for words, shown in (((), False), (("--all",), True)):
-        ran = judged(forgetkit, model(1, easy=1.5), model(2, ids=2, easy=1.5), HONEST, *words)
-        assert ("according to whoever made them" in " ".join(ran.out.split())) is shown
+    short = judged(forgetkit, model(1, easy=1.5), model(2, ids=2, easy=1.5), HONEST).out
+    assert "according to whoever made them" in " ".join(short.split())
+
+
+def test_references_by_their_records_are_shown_in_the_short_report_if_they_are_in_doubt(
+    forgetkit: Run, tmp_path: Path
+) -> None:
+    nothing = np.zeros(3 * EACH, dtype=bool)
+    copies = [replace(noisy(model(1), seed), saw=nothing) for seed in range(K)]
+    honest = [replace(model(seed), saw=nothing) for seed in range(10, 10 + K)]
+    for references, shown in ((copies, True), (honest, False)):
+        ran = judged(forgetkit, model(1), model(2, ids=6), references)
+        assert ("references" in [word for line in ran.lines for word in line.split()[2:3]]) is shown, ran.out
 
 
 def test_easy_ids_without_retained_samples_are_open_unless_the_tables_say_what_was_seen(

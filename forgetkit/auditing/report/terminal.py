@@ -77,15 +77,11 @@ def heading(report: dict[str, Any], name: str, width: int = WIDTH) -> Text:
 
 
 def _decides(check: dict[str, Any], report: dict[str, Any]) -> bool:
-    """Say whether to show a check: what decides, usefulness, attacks, references without records, what could not."""
-    if (
-        check["gating"]
-        or check["id"] in {"utility", "attacks"}
-        or (check["id"] == "references" and WORD in check["note"])
-    ):
+    """Say whether to show a check: what decides, some others, and what could not decide if nothing did."""
+    if check["gating"] or check["id"] in {"utility", "attacks"}:
         return True
-    if check["id"] == "references":  # only if they are in doubt
-        return bool(check["verdict"] == "inconclusive")
+    if check["id"] == "references":
+        return WORD in check["note"] or check["verdict"] == "inconclusive"
     undecided = report["forgetting"] == "inconclusive" and check["group"] != "earlier"
     return undecided and check["id"] in ABOUT[report["policy"]["criterion"]]
 
