@@ -1,15 +1,12 @@
 """A second teacher that is as sure as the model it teaches.
 
-A model that was trained for a few epochs, or on half of the samples, is less sure of unseen samples than one that was
-trained to the end. Samples that are taught its outputs would stand out among unseen ones: right as often, but never as
-sure.
+A model that was trained for a few epochs is less sure of unseen samples than one that was trained to the end. Samples
+that are taught its outputs would stand out among unseen ones: right as often, but never as sure.
 """
 
 from math import exp, log
 
 from torch import Tensor
-
-from forgetkit.statistics.scores import phi
 
 STEEPEST = 50.0
 """Largest factor."""
@@ -18,9 +15,8 @@ STEEPEST = 50.0
 def sharpness(second: Tensor, first: Tensor) -> float:
     """Return the factor of the second teacher's logits that makes it as sure as the first, from 1/50 to 50.
 
-    As sure: the median certainty of unseen samples is the same. It rises with the factor, which is found by bisection.
-    A mean, as that of the entropy, would be decided by the few samples that either model hardly knows: where most are
-    easy, it makes the teacher far too sure of all others.
+    As sure: the mean entropy of the outputs on unseen samples is the same. It falls as the factor rises, so the factor
+    is found by bisection.
 
     Args:
         second: logits of the second teacher on unseen samples, of shape ``(samples, classes)``.
@@ -28,14 +24,15 @@ def sharpness(second: Tensor, first: Tensor) -> float:
     """
     if not len(first):
         return 1.0
-    goal = certainty(first)
+    goal = entropy(first)
     low, high = -log(STEEPEST), log(STEEPEST)
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if certainty(second * exp(middle)) < goal else (low, middle)
+        low, high = (middle, high) if entropy(second * exp(middle)) > goal else (low, middle)
     return exp((low + high) / 2)
 
 
-def certainty(logits: Tensor) -> float:
-    """Return the median log-odds of the most probable class."""
-    return float(phi(logits, logits.argmax(1)).median())
+def entropy(logits: Tensor) -> float:
+    """Return the mean entropy of the outputs, in nats."""
+    known = logits.double().log_softmax(1)
+    return float(-(known.exp() * known).sum(1).mean())
