@@ -61,7 +61,6 @@ class ShadowPredictions:
         retained: on retained samples of the same classes, which the twin that saw them still knows.
         counts: which samples the twin that saw them forgot by the step under audit, bool of shape ``(pairs, samples)``.
         why: why none counts; empty if some do.
-        recorded: whether records say which step the models took; otherwise it is the user's word.
     """
 
     forget: OnSamples
@@ -69,7 +68,6 @@ class ShadowPredictions:
     retained: OnSamples
     counts: Mask
     why: str
-    recorded: bool = True
 
 
 def predict_shadows(

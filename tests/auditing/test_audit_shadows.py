@@ -49,22 +49,24 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call(*start, "--shadows", 4, "-o", folder / "m.st")
     copytree(folder / "m.shadows", folder / "true.shadows")
     call("shadows", "refresh", folder / "true.shadows", "-i", folder / "ids.txt", "--exactly")
+    call("train", "--like", folder / "m.st", "--exclude", folder / "ids.txt", "-o", folder / "never.st")
     return folder
 
 
 @pytest.fixture
 def here(noisy: Path, tmp_path: Path) -> Path:
-    """Return ``tmp_path`` with what was made, and ``m.forget.st``, which forgot on paper."""
+    """Return ``tmp_path`` with what was made; ``m.forget.st`` forgot on paper, ``forgot.st`` never saw the ids."""
     copytree(noisy, tmp_path, dirs_exist_ok=True)
     claim(tmp_path / "m.st", tmp_path / "m.forget.st")
+    claim(tmp_path / "m.st", tmp_path / "forgot.st", weights=tmp_path / "never.st")
     return tmp_path
 
 
-def claim(path: Path, out: Path, command: str = "forget", **options: object) -> None:
-    """Say in a record that a step forgot the ids; the weights are as they were but for some dust."""
+def claim(path: Path, out: Path, command: str = "forget", *, weights: Path | None = None, **options: object) -> None:
+    """Say in a record that a step forgot the ids; the weights are as they were but for some dust, or another's."""
     record = read_record(path)
     ids = [id_ for id_, known in zip(IDS, record.was_trained(IDS), strict=True) if known]
-    model = load_model(path, record)
+    model = load_model(weights, read_record(weights)) if weights else load_model(path, record)
     with torch.no_grad():
         next(model.parameters()).add_(1e-6)
     entry = {"count": len(ids), "digest": digest_of(ids)}
@@ -102,10 +104,21 @@ def test_twins_that_forgot_on_paper_only_fail(forgetkit: Run, here: Path) -> Non
 
 def test_twins_that_were_retrained_pass_and_remember_the_retained_samples(forgetkit: Run, here: Path) -> None:
     claim_all("true.shadows")  # as if a step had forgotten perfectly
-    checks = checks_of(forgetkit, "true.shadows")
+    checks = checks_of(forgetkit, "true.shadows", model="forgot.st")
     assert (checks["twins"]["verdict"], checks["twins"]["gating"]) == ("pass", True)
     control = checks["twins-retained"]
     assert (control["verdict"], control["gating"], control["statistic"] > 0.7) == ("info", False, True)
+
+
+def test_a_model_that_took_the_step_on_paper_only_does_not_pass_by_its_shadow_models(
+    forgetkit: Run, here: Path
+) -> None:
+    claim_all("true.shadows")
+    report = judged(forgetkit, "true.shadows")
+    (twins,) = (check for check in report["checks"] if check["id"] == "twins")
+    assert (twins["verdict"], twins["gating"]) == ("info", False)
+    assert "surer of the samples than shadow models that never saw them" in twins["note"]
+    assert report["verdict"] != "forgotten"
 
 
 def test_membership_beside_what_models_say_that_never_saw_a_sample_only_informs(forgetkit: Run, here: Path) -> None:
@@ -176,13 +189,13 @@ def test_a_model_trained_without_the_ids_took_no_step(forgetkit: Run, here: Path
 
 def test_options_that_differ_between_a_model_and_its_shadow_models_do_not_count(forgetkit: Run, here: Path) -> None:
     claim_all("true.shadows", budget=0.1, steps=4, shadows=["a"], device="cuda", threads=8)
-    assert checks_of(forgetkit, "true.shadows")["twins"]["verdict"] == "pass"
+    assert checks_of(forgetkit, "true.shadows", model="forgot.st")["twins"]["verdict"] == "pass"
 
 
 def test_the_utility_margin_is_no_other_step(forgetkit: Run, here: Path) -> None:
     claim_all("true.shadows", utility_margin=0.02)
-    claim(Path("m.st"), Path("m.forget.st"), utility_margin=0.03)
-    assert checks_of(forgetkit, "true.shadows")["twins"]["verdict"] == "pass"
+    claim(Path("m.st"), Path("forgot.st"), weights=Path("never.st"), utility_margin=0.03)
+    assert checks_of(forgetkit, "true.shadows", model="forgot.st")["twins"]["verdict"] == "pass"
 
 
 @pytest.mark.parametrize("stale", [0, 1])

@@ -23,8 +23,9 @@ def checks_with_shadows(
 ) -> list[Check]:
     """Return the twin test, its control, and the calibrated membership check, which only informs.
 
-    The twin test judges the step that the shadow models took. Where no record says that the model took the same one, it
-    does not pass by theirs while it is itself plainly surer of the samples than models that never saw them.
+    The twin test judges the step that the shadow models took. That the model took the same one is what its record says,
+    or the user; so it does not pass by theirs while it is itself plainly surer of the samples than shadow models that
+    never saw them.
 
     Args:
         after: predictions of the model under audit.
@@ -38,7 +39,7 @@ def checks_with_shadows(
             continue
         forget, unseen = _calibrated(model.forget, found.forget), _calibrated(model.unseen, found.unseen)
         check = membership(forget, unseen, level=policy.level, margin=policy.membership_margin)
-        if model is after and not found.recorded and check.verdict == "fail" and not check.over:
+        if model is after and check.verdict == "fail" and not check.over:
             checks = [_barred(one) for one in checks]
         checks.append(replace(check, id=name, verdict="info", gating=False, proves=False, weak=False))
     return checks

@@ -181,7 +181,6 @@ def _shadow_predictions(table: ScoreTable, shadows: Sequence[ScoreTable]) -> Sha
         OnSamples(np.stack(scores[2]), kept, groups[retained]),
         counts,
         why,
-        recorded=all(one.model is not None for one in (table, *shadows)),
     )
 
 
