@@ -40,7 +40,7 @@ def page(entry: Entry, suffix: str = ".html") -> str:
         (audited(closes=False, verdict="not-forgotten"), "In progress", "“not-forgotten”"),
         (audited(), "Done", "tested on 2026-12-02 and passed"),
         (audited(verdict="inconclusive", reason="few samples"), "Closed by decision", "anyway: few samples"),
-        (audited(reason="told so"), "Closed by decision", "“forgotten”"),
+        (audited(reason="some ids are gone"), "Done", "passed. Added: some ids are gone."),
         (audited(verdict=None, criterion=None, reason="withdrawn"), "Closed by decision", "without a test: withdrawn"),
     ],
 )
@@ -73,9 +73,16 @@ def test_what_was_done_is_in_the_order_of_time() -> None:
         ("2026-11-28", "received"),
         ("2026-11-30", "entered in the book, 12 samples"),
         ("2026-12-01", "a model was changed: model.relabel.st, by relabel"),
-        ("2026-12-02", "tested: forgotten; this closed the request, by ann"),
-        ("2026-12-03", "open end waived: old.st, deleted in 30 days"),
+        ("2026-12-02", "tested: forgotten; this closed the request"),
     ]
+
+
+def test_what_still_waits_is_said_first_in_both_forms() -> None:
+    ends = tuple(OpenEnd(f"{number}.st", "a checkpoint") for number in range(2))
+    for suffix in (".html", ".md"):
+        assert "But 2 places still wait to be dealt with." in page(replace(audited(), open_ends=ends), suffix)
+        assert "But 1 place that holds the samples" in page(replace(audited(), open_ends=ends[:1]), suffix)
+        assert "still wait" not in page(audited(), suffix)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,13 @@ def test_names_cannot_add_to_the_page_and_any_script_is_shown_as_it_is() -> None
     assert {tag for tag, _ in reader.tags}.isdisjoint({"script", "img", "iframe", "link", "object"})
     assert not [found for _, found in reader.tags if {"src", "href"} & set(found)]  # nothing is fetched
     assert "alert('ü')" in "".join(reader.text)
-    rows = [line for line in page(entry, ".md").splitlines() if line.startswith("|")]
+    text = page(entry, ".md")
+    assert "<script" not in text
+    assert [line for line in text.splitlines() if line.startswith("#")][1:] == [
+        "## For the person who asked",
+        "## For an auditor",
+    ]
+    rows = [line for line in text.splitlines() if line.startswith("|")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) in {3, 5} for line in rows)  # no cell is cut in two
 
 

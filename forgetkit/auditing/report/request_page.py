@@ -1,5 +1,6 @@
 """The page of a request, as HTML or Markdown; the templates have its text."""
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -100,10 +101,18 @@ def suffix_of(path: Path) -> str:
 
 
 def status(entry: Entry) -> tuple[str, str]:
-    """Return where a request is, in a few words and in a sentence."""
+    """Return where a request is, in a few words, and in sentences that also say what still waits."""
+    count = len(entry.waiting)
+    still = "place that holds the samples, or may hold them, still waits" if count == 1 else "places still wait"
+    words, sentence = _status(entry)
+    return words, f"{sentence} But {count} {still} to be dealt with." if count else sentence
+
+
+def _status(entry: Entry) -> tuple[str, str]:
     done, audit = entry.done, entry.audit
-    if done and done.verdict == "forgotten" and not done.reason:
-        return "Done", f"A changed model was tested on {done.at[:10]} and passed."
+    if done and done.verdict == "forgotten":
+        reason = f" Added: {done.reason}." if done.reason else ""
+        return "Done", f"A changed model was tested on {done.at[:10]} and passed.{reason}"
     if done and done.verdict:
         reason = f": {done.reason}" if done.reason else ""
         return "Closed by decision", f"The tests ended with the verdict “{done.verdict}”. It was closed anyway{reason}."
@@ -117,21 +126,24 @@ def status(entry: Entry) -> tuple[str, str]:
 
 
 def steps(entry: Entry) -> list[tuple[str, str]]:
-    """Return what was done, each with its day, in the order of time."""
+    """Return what was done, each with its day, in the order of time; without names and reasons, for the person."""
     found = [(entry.details.received, "received")] if entry.details.received else []
     found.append((entry.accepted, f"entered in the book, {entry.count:,} samples"))
     found += [(one.at, f"a model was changed: {one.file or 'a file'}, by {one.command}") for one in entry.answers]
     found += [(one.at, _audited(one)) for one in entry.audits]
-    settled = [one for one in entry.open_ends if one.state != "open"]
-    found += [(one.at, f"open end {one.state}: {one.place}, {one.reason}") for one in settled]
     return [(at[:10], what) for at, what in sorted(found, key=lambda one: one[0])]
 
 
 def _audited(audit: BookedAudit) -> str:
-    who = f", by {audit.who}" if audit.who else ""
-    tested = f"tested: {audit.verdict}" if audit.verdict else "closed without a test"
-    reason = f", {audit.reason}" if audit.reason else ""
-    return f"{tested}{'; this closed the request' if audit.closes and audit.verdict else ''}{reason}{who}"
+    if audit.verdict is None:
+        return "closed without a test"
+    return f"tested: {audit.verdict}" + ("; this closed the request" if audit.closes else "")
+
+
+def plain(text: object) -> str:
+    """Return text for Markdown: on one line, without any mark that would be more than text."""
+    words = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", words)
 
 
 def _found(audit: BookedAudit | None) -> str:
@@ -153,5 +165,5 @@ def _template(name: str) -> "Template":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())
+    environment.filters["plain"] = plain
     return environment.get_template(name)
