@@ -11,7 +11,8 @@ from forgetkit.attestation.model_file import read_model
 from forgetkit.attestation.statement import read_statement, statement_of
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.record import Record
-from forgetkit.request_book.book import Booking, entries
+from forgetkit.request_book.book import Booking
+from forgetkit.request_book.details import find_entry
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -77,9 +78,8 @@ def request_of(booking: Booking, record: Record, audit: Audit) -> dict[str, Any]
     """
     asked = booking.asked()
     booking.check_answered(record)
-    (entry,) = (one for one in entries(booking.book) if one.request == booking.request)
     said = record.digest, audit.verdict, audit.policy.criterion, audit.policy.sha256
-    booked = {(one.digest, one.verdict, one.criterion, one.policy) for one in entry.audits}
+    booked = {(one.digest, one.verdict, one.criterion, one.policy) for one in find_entry(booking).audits}
     if said not in booked or audit.inputs.ids.count > len(asked):
         message = f"{booking.name} has no audit of this model with these rules and the verdict {audit.verdict}"
         hint = f"forgetkit audit FILE --request {booking.request} --book {booking.book} --json"

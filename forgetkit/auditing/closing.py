@@ -92,12 +92,10 @@ def closing_of(request: str | None, book: str | None, accept: str | None, who: s
     if accept is not None and not (accept.strip() and accept.isprintable()):
         raise ForgetkitError("usage", "a reason in printable characters is needed", "say why", option="accept")
     booking = booking_of(request, book)
-    if booking is None and who is not None:
-        hint = "name the request: --request case-7 --book requests.db"
-        raise ForgetkitError("usage", "it says who closes a request, and none is given", hint, option="by")
     if booking is None:
-        if accept is not None:
-            hint = "name the request: --request case-7 --book requests.db"
-            raise ForgetkitError("usage", "it closes a request, and none is given", hint, option="accept")
+        hint = "name the request: --request case-7 --book requests.db"
+        for option, given, does in (("by", who, "says who closes"), ("accept", accept, "closes")):
+            if given is not None:
+                raise ForgetkitError("usage", f"it {does} a request, and none is given", hint, option=option)
         return None
     return Closing(booking, booking.asked(), accept, who)

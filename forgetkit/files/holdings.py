@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from forgetkit.errors import ForgetkitError
+from forgetkit.errors import ForgetkitError, did_you_mean
 from forgetkit.files.header import read_header, record_in
 from forgetkit.files.record import Record
 from forgetkit.files.wanted_ids import Split, Wanted
@@ -180,6 +180,12 @@ def with_optimizers(holdings: Sequence[Holding]) -> list[Holding]:
     return found
 
 
+def without_folders(name: str) -> str:
+    """Return the name of a data set as a record holds it."""
+    kind, colon, path = name.partition(":")
+    return kind + colon + path.rstrip("/").rpartition("/")[2]
+
+
 def of_dataset(holdings: Sequence[Holding], name: str) -> list[Holding]:
     """Return the files whose data set is the one meant, and those that do not say theirs.
 
@@ -190,10 +196,7 @@ def of_dataset(holdings: Sequence[Holding], name: str) -> list[Holding]:
     Raises:
         ForgetkitError: ``dataset-unknown`` where files name their data sets, and none names this one.
     """
-    from forgetkit.errors import did_you_mean
-
-    kind, colon, path = name.partition(":")
-    plain = kind + colon + path.rstrip("/").rpartition("/")[2]
+    plain = without_folders(name)
     prefix = name.lower() if re.fullmatch(r"[0-9a-fA-F]{4,64}", name) else None
 
     def fits(one: Holding) -> bool:

@@ -87,7 +87,7 @@ class Booking:
             last = record.steps[-1] if record.steps else None
             parent = last and (last.parent or last.options.get("like"))
             name = path.name.encode(errors="replace").decode()  # of any bytes
-            row = [self.request, name, last and last.command, record.digest, parent, _now()]
+            row = [self.request, name, last and last.command, record.digest, parent, now()]
             rows.execute("INSERT INTO answered VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def check_answered(self, record: Record) -> None:
@@ -128,7 +128,7 @@ class Booking:
             entry, answer = self._answer_of(rows, record)
             if not entry.done:
                 models = answer.digest, record.digest
-                audit = BookedAudit(closes, *models, verdict, criterion, policy, reason, _now(), who)
+                audit = BookedAudit(closes, *models, verdict, criterion, policy, reason, now(), who)
                 _enter(rows, self.request, audit)
             return entry
 
@@ -143,7 +143,7 @@ class Booking:
             entry = entry_of(rows, self.request)
             if not entry.done:
                 answer = entry.answer.digest if entry.answer else None
-                _enter(rows, self.request, BookedAudit(True, answer, answer, None, None, None, reason, _now(), who))
+                _enter(rows, self.request, BookedAudit(True, answer, answer, None, None, None, reason, now(), who))
             return not entry.done
 
     def _answer_of(self, rows: sqlite3.Connection, record: Record) -> tuple[Entry, Answer]:
@@ -186,7 +186,7 @@ def add(book: Path, request: str, ids: list[str]) -> bool:
     """
     with opened(book, make=True, write=True) as (rows, salt):
         keys = KeySet.of(ids, salt).keys.astype(">u8").tobytes()
-        row = [request, len(keys) // 8, keys, _now()]
+        row = [request, len(keys) // 8, keys, now()]
         if rows.execute("INSERT OR IGNORE INTO accepted VALUES (?, ?, ?, ?)", row).rowcount:
             return True
     Booking(book, request).check(ids)
@@ -219,5 +219,6 @@ def _enter(rows: sqlite3.Connection, request: str, audit: BookedAudit) -> None:
     rows.execute("INSERT INTO audited VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [request, *vars(audit).values()])
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as a book holds it, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from forgetkit.errors import ForgetkitError, listed, shorten
 from forgetkit.files.checkpoint_tree import Tree
-from forgetkit.files.holdings import Holding, datasets_of, holding_of, unreadable, with_optimizers
+from forgetkit.files.holdings import Holding, datasets_of, holding_of, unreadable, with_optimizers, without_folders
 from forgetkit.files.wanted_ids import Wanted
 
 STATES = ("open", "done", "waived")
@@ -54,15 +54,9 @@ def found_in(
     holdings += [unreadable(folder, why, wanted) for folder, why in tree.unread]
     found = [OpenEnd(str(one.path), _words(one)) for one in holdings if one.state in {"held", "unknown", "unreadable"}]
     found += [OpenEnd(name, f"the list of the {len(ids):,} ids") for name in lists if Path(name).is_file()]
-    known = {_plain(name) for name in datasets_of(holdings)}
-    cached = {CACHE + file: name for file, name in (packs or {}).items() if _plain(name) in known}
+    known = {without_folders(name) for name in datasets_of(holdings)}
+    cached = {CACHE + file: name for file, name in (packs or {}).items() if without_folders(name) in known}
     return found + [OpenEnd(place, f"decoded images of {name}: forgetkit data clean") for place, name in cached.items()]
-
-
-def _plain(name: str) -> str:
-    """Return the name of a data set without folders."""
-    kind, colon, path = name.partition(":")
-    return kind + colon + path.rstrip("/").rpartition("/")[2]
 
 
 def _words(one: Holding) -> str:
