@@ -135,7 +135,7 @@ def audit_of(path: Path, digest: str, model: Path) -> Audit:
     """
     content = read_small(path, "audit", HINT)
     sha256 = hashlib.sha256(content).hexdigest()
-    reports = _reports(path, object_in(content, path, "audit", HINT))
+    reports = reports_in(path, object_in(content, path, "audit", HINT))
     audits = [_read(path, {**report, "report": sha256}) for report in reports]
     found = [audit for audit in audits if audit.inputs.checkpoint == digest]
     if len(found) != 1:
@@ -146,8 +146,8 @@ def audit_of(path: Path, digest: str, model: Path) -> Audit:
     return found[0]
 
 
-def _reports(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the report, or the reports, in a JSON document of audit."""
+def reports_in(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the report, or the reports, in a JSON document of audit; raises ForgetkitError ``audit-malformed``."""
     if content.get("ok") is not True:
         raise ForgetkitError("audit-malformed", f"{path}: no report, but an error of the audit", HINT)
     if "audits" not in content:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forgetkit.attestation.audit_report import reports_in
 from forgetkit.attestation.envelope import envelope_in, malformed
 from forgetkit.errors import ForgetkitError
 from forgetkit.files.canonical_json import strict_json
@@ -43,8 +44,7 @@ def audit_of(path: Path, entry: Entry) -> dict[str, Any]:
     """
     hint = f"give what this printed: forgetkit audit FILE --request {entry.request} --book BOOK --json"
     try:
-        document = object_in(read_small(path, "audit", hint), path, "audit", hint)
-        found = [one["report"] for one in document["audits"]] if "audits" in document else [document]
+        found = reports_in(path, object_in(read_small(path, "audit", hint), path, "audit", hint))
         named = {report["inputs"]["checkpoint"]: report for report in found if report["verdict"] and report["checks"]}
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise ForgetkitError("audit-malformed", f"{path}: no report of an audit", hint) from problem

@@ -167,7 +167,7 @@ def open_ends(
     from forgetkit.request_book.book import Booking
     from forgetkit.request_book.details import enter_open_ends, find_entry
 
-    packs = {kept.path.name: kept.note.name for kept in kept_packs() if kept.note}
+    packs = {kept.path.name: kept.note.name for kept in kept_packs() if kept.note} if places else {}
     console, booking = Console(say), Booking(Path(book), request)
     entry = find_entry(booking)
     new = settle.ends(entry.open_ends) + search.ends(booking, entry.open_ends, places or [], packs)
